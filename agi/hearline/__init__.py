@@ -1,0 +1,3 @@
+"""Hearline: an IVR and agent-assist plugin for Asterisk."""
+
+__version__ = "0.1.0"
