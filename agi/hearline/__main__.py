@@ -1,0 +1,3 @@
+from hearline.cli import main
+
+main()

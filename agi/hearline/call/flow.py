@@ -1,0 +1,437 @@
+"""The flow file: YAML in, a settled ``Plan`` out, or a list of faults that name file, line and remedy.
+
+A flow says which prompts are played in which order, how long each waits, and where what is heard leads. See
+``docs/flows.md`` for the words; ``ivr_flows/hotline.yaml`` is the one to copy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Annotated, Any, Callable, Collection, Literal, Mapping
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
+
+# Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
+# would play it is passed over. Handed in by the caller: this module opens no files.
+Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
+
+STAY = "stay"  # as a target: the countdown of this step begins anew
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
+_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a flow file. ``line`` counts from 1."""
+
+    file: str
+    line: int
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}. {self.remedy}"
+
+
+class FlowError(ValueError):
+    """The flow is rejected; ``faults`` says why, a line each."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+# ---- the words of the file -------------------------------------------------------------------------------------------
+def _duration(value: Any) -> int:
+    """``3s``, ``500ms`` or ``2m`` as ms."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no duration|Write a number with its unit: 3s, 500ms or 2m")
+    return round(float(found[1]) * _UNITS_MS[found[2]])
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TimerWords(_Words):
+    """The waits of a call, by name. A profile sets them all; a flow may set single ones."""
+
+    noinput_timeout: Duration | None = None
+    hangup_pause: Duration | None = None
+    move_time: Duration | None = None
+    turn_pause: Duration | None = None
+    max_speech: Duration | None = None
+    limit: Duration | None = None
+    on_silence: Literal["hangup", "person"] | None = None
+
+
+class HoursWords(_Words):
+    open: str
+    timezone: str = "Asia/Shanghai"
+    closed: str
+
+    @field_validator("open")
+    @classmethod
+    def _span(cls, value: str) -> str:
+        if not _HOURS.fullmatch(value):
+            raise ValueError(f"{value!r} is no span of hours|Write it as \"08:00-21:00\"")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except Exception:
+            raise ValueError(f"{value!r} is no known time zone|Write a name such as Asia/Shanghai") from None
+        return value
+
+    def is_open(self, now: datetime) -> bool:
+        """Is the hotline open at ``now`` (an aware time)?"""
+        h1, m1, h2, m2 = map(int, _HOURS.fullmatch(self.open).groups())
+        local = now.astimezone(ZoneInfo(self.timezone)).time()
+        begins, ends = time(h1 % 24, m1), time(h2 % 24, m2)
+        return begins <= local < ends if begins < ends else not ends <= local < begins
+
+
+class StepWords(_Words):
+    play: str | None = None
+    wait: str | None = None
+    bargein: Bargein = Bargein.ANY
+    on: dict[Cause, str] = Field(default_factory=dict)
+
+
+class FlowWords(_Words):
+    """A flow file as written. ``like`` names another flow that this one begins from."""
+
+    like: str | None = None
+    number: str | None = None
+    test_number: str | None = None
+    title: dict[str, str] = Field(default_factory=dict)
+    language: str = "zh"
+    phrases: str = "lanzhi"
+    profile: str = "standard"
+    timers: TimerWords = TimerWords()
+    queue: str = "care"
+    hours: HoursWords | None = None
+    begin: str
+    always: dict[Cause, str] = Field(default_factory=dict)
+    steps: dict[str, StepWords] = Field(min_length=1)
+
+    @field_validator("queue")
+    @classmethod
+    def _queue_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise ValueError(f"{value!r} is no queue name|Use letters, digits, - and _ only")
+        return value
+
+    @field_validator("number", "test_number")
+    @classmethod
+    def _dialable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\+?\d+", value):
+            raise ValueError(f"{value!r} cannot be dialled|Use digits, in quotes")
+        return value
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow that was checked: its plan, and what is needed to choose it."""
+
+    name: str
+    words: FlowWords
+    plan: Plan
+
+    def begin_at(self, now: datetime) -> str:
+        """The step a call begins with at ``now`` (an aware time): the closed one outside the hours."""
+        hours = self.words.hours
+        return self.plan.begin if hours is None or hours.is_open(now) else hours.closed
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+class _Lines:
+    """Parsed YAML together with the line of every key and item."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.at: dict[tuple, int] = {(): 1}
+        self.doubles: list[Fault] = []
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = " ".join(str(getattr(error, "problem", None) or error).split())
+            raise FlowError([Fault(file, mark.line + 1 if mark else 1, f"not valid YAML: {problem}",
+                                   "Check indentation, colons and quotes there")]) from None
+        if node is not None:
+            self._walk(node, ())
+        if self.doubles:
+            raise FlowError(self.doubles)
+
+    def _walk(self, node: yaml.Node, path: tuple) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                name = key.value if isinstance(key.value, str) else str(key.value)
+                if name in seen:
+                    self.doubles.append(Fault(self.file, line, f"{name!r} stands here a second time (first in line "
+                                              f"{seen[name]})", "Keep one of the two"))
+                seen[name] = line
+                self.at[(*path, name)] = line
+                self._walk(value, (*path, name))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.at[(*path, index)] = item.start_mark.line + 1
+                self._walk(item, (*path, index))
+
+    def line(self, path: tuple) -> int:
+        """The line of ``path`` or of the nearest thing around it."""
+        while path not in self.at:
+            path = path[:-1]
+        return self.at[path]
+
+    def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
+        return Fault(self.file, self.line(path), problem, remedy)
+
+
+def _like(word: str, known: Collection[str]) -> str:
+    """A remedy that names the nearest known word, or all of them."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(sorted(known))
+
+
+def _from_pydantic(error: ValidationError, lines: _Lines, words: type[BaseModel], above: tuple = ()) -> list[Fault]:
+    faults = []
+    for item in error.errors():
+        path = above + tuple(part for part in item["loc"] if part != "[key]")
+        name = path[-1] if path else "the file"
+        where = ".".join(map(str, path)) or "the file"
+        match item["type"]:
+            case "extra_forbidden":
+                remedy = _like(name, _fields_at(words, item["loc"][:-1]))
+                faults.append(lines.fault(path, f"{where}: unknown word {name!r}", remedy))
+            case "missing":
+                faults.append(lines.fault(path, f"{name!r} is missing", f"Add a line `{name}: …`"))
+            case "enum" | "literal_error":
+                choices = re.findall(r"'([^']+)'", str(item["ctx"].get("expected", "")))
+                faults.append(lines.fault(path, f"{where}: {item['input']!r} is not one of the choices",
+                                          _like(item["input"], choices)))
+            case "value_error":
+                problem, _, remedy = str(item["ctx"]["error"]).partition("|")
+                faults.append(lines.fault(path, f"{where}: {problem}", remedy))
+            case "string_type":
+                faults.append(lines.fault(path, f"{where}: {item['input']!r} is not text", "Put it in quotes"))
+            case _:
+                faults.append(lines.fault(path, f"{where}: {item['msg']}", "See docs/flows.md"))
+    return faults
+
+
+def _fields_at(words: type[BaseModel], path: tuple) -> list[str]:
+    if not path:
+        return list(words.model_fields)
+    kinds = {"steps": StepWords, "timers": TimerWords, "hours": HoursWords, "profiles": TimerWords}
+    return list(kinds.get(path[0], words).model_fields)
+
+
+def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
+    """The timer profiles of ``profiles.yaml``. Raises FlowError."""
+    lines = _Lines(text, file)
+    if not isinstance(lines.data, dict) or not all(isinstance(v, dict) for v in lines.data.values()):
+        raise FlowError([Fault(file, 1, "no profiles here", "Write `standard:` and its timers below it")])
+    profiles, faults = {}, []
+    for name, timers in lines.data.items():
+        try:
+            profiles[name] = TimerWords.model_validate(timers)
+        except ValidationError as error:
+            faults += _from_pydantic(error, lines, TimerWords, (name,))
+            continue
+        for timer, value in profiles[name].model_dump().items():
+            if value is None:
+                faults.append(lines.fault((name,), f"profile {name!r} leaves out {timer!r}", f"Add `{timer}: …`"))
+    if faults:
+        raise FlowError(faults)
+    return profiles
+
+
+def _no_other(name: str) -> str:
+    raise OSError(f"no flow {name!r} here")
+
+
+def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
+    """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
+    base_name = own.get("like")
+    if base_name is None:
+        return own
+    try:
+        base = _Lines(text_of(str(base_name)), f"{base_name}.yaml").data
+    except (OSError, FlowError):
+        raise FlowError([lines.fault(("like",), f"flow {base_name!r} cannot be read",
+                                     "Name a sound flow in the same folder, without .yaml")]) from None
+    if not isinstance(base, dict) or "like" in base:
+        raise FlowError([lines.fault(("like",), f"flow {base_name!r} is itself like another",
+                                     "Name the flow that both are like")])
+    shared = {k: v for k, v in base.items() if k not in ("number", "test_number", "title")}
+    merged = shared | own
+    for part in ("steps", "always"):
+        if isinstance(shared.get(part), dict) and isinstance(own.get(part), dict):
+            merged[part] = shared[part] | own[part]
+    return merged
+
+
+def read_flow(text: str, file: str, name: str, profiles: Mapping[str, TimerWords], prompts: Prompts,
+              text_of: Callable[[str], str] = _no_other) -> Flow:
+    """Check a flow file and settle it.
+
+    Args:
+        text: the YAML.
+        file: how the file is called in messages.
+        name: the flow's name (the file's stem).
+        profiles: the timer profiles.
+        prompts: the prompts there are, by (language, phrase set).
+        text_of: the text of another flow, for ``like``; raises OSError where there is none.
+
+    Raises:
+        FlowError: with every fault found.
+    """
+    lines = _Lines(text, file)
+    if not isinstance(lines.data, dict):
+        raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
+    try:
+        words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
+    except ValidationError as error:
+        raise FlowError(_from_pydantic(error, lines, FlowWords)) from None
+    return Flow(name, words, _Settler(words, lines, profiles, prompts).plan(name))
+
+
+# ---- settling --------------------------------------------------------------------------------------------------------
+class _Settler:
+    """Turns words into a plan: names into numbers, `always` into every step, absent prompts into short cuts."""
+
+    def __init__(self, words: FlowWords, lines: _Lines, profiles: Mapping[str, TimerWords], prompts: Prompts) -> None:
+        self.words, self.lines = words, lines
+        self.faults: list[Fault] = []
+        self.timers = self._timers(profiles)
+        self.known = self._prompts(prompts)
+        self.never_hang_up = self.timers.get("on_silence") == "person"
+
+    def _timers(self, profiles: Mapping[str, TimerWords]) -> dict[str, Any]:
+        if self.words.profile not in profiles:
+            self._fault(("profile",), f"unknown timer profile {self.words.profile!r}",
+                        _like(self.words.profile, profiles))
+            return {}
+        chosen = profiles[self.words.profile].model_dump()
+        return chosen | {k: v for k, v in self.words.timers.model_dump().items() if v is not None}
+
+    def _prompts(self, prompts: Prompts) -> Mapping[str, Any] | None:
+        key = (self.words.language, self.words.phrases)
+        if key in prompts:
+            return prompts[key]
+        sets = [phrases for language, phrases in prompts if language == self.words.language]
+        where = ("phrases",) if sets else ("language",)
+        self._fault(where, f"no phrase set {'/'.join(key)}", _like(key[1], sets) if sets else "Use zh")
+        return None
+
+    def _fault(self, path: tuple, problem: str, remedy: str) -> None:
+        self.faults.append(self.lines.fault(path, problem, remedy))
+
+    def plan(self, name: str) -> Plan:
+        steps = {step: self._step(step, words) for step, words in self.words.steps.items()}
+        begin = self._begin(("begin",), self.words.begin)
+        if self.words.hours:
+            self._begin(("hours", "closed"), self.words.hours.closed)
+        for step in sorted(set(self.words.steps) - self._reached()):
+            self._fault(("steps", step), f"step {step!r} is never reached", "Lead to it from another step or remove it")
+        if self.faults:
+            raise FlowError(sorted(self.faults, key=lambda fault: fault.line))
+        return Plan(
+            flow=name, language=self.words.language, phrases=self.words.phrases, begin=begin, steps=steps,
+            fallback=End(f"queue:{self.words.queue}"), turn_pause_ms=self.timers["turn_pause"],
+            max_speech_ms=self.timers["max_speech"], limit_ms=self.timers["limit"],
+            prompts=frozenset(step.prompt for step in steps.values() if step.prompt),
+        )
+
+    def _begin(self, path: tuple, step: str) -> str:
+        if step not in self.words.steps:
+            self._fault(path, f"there is no step {step!r}", _like(step, self.words.steps))
+        return step
+
+    def _reached(self) -> set[str]:
+        todo, seen = [self.words.begin], set()
+        if self.words.hours:
+            todo.append(self.words.hours.closed)
+        while todo:
+            step = todo.pop()
+            if step in self.words.steps and step not in seen:
+                seen.add(step)
+                todo += self._on(self.words.steps[step]).values()
+        return seen
+
+    def _on(self, step: StepWords) -> dict[Cause, str]:
+        return self.words.always | step.on
+
+    def _step(self, name: str, words: StepWords) -> Step:
+        path = ("steps", name)
+        if words.play is not None and self.known is not None and words.play not in self.known:
+            self._fault((*path, "play"), f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
+                        _like(words.play, self.known))
+        on = {}
+        for cause, target in self._on(words).items():
+            if target == STAY:
+                continue
+            where = (*path, "on", cause) if cause in words.on else ("always", cause)
+            settled = self._target(where, target)
+            if settled is not None:
+                on[cause] = settled
+        if self._on(words).get(Cause.NOINPUT, STAY) == STAY:
+            self._fault((*path, "on") if words.on else path, f"step {name!r} does not say what follows a silence",
+                        "Add `noinput: …` under its `on:`")
+        return Step(name, words.play, self._wait(path, words), words.bargein, on)
+
+    def _wait(self, path: tuple, words: StepWords) -> int:
+        named = words.wait or "noinput_timeout"
+        waits = {k: v for k, v in self.timers.items() if isinstance(v, int)}
+        if named in waits:
+            return waits[named]
+        if not self.timers:
+            return 0  # the profile is unknown, which is said already
+        try:
+            return _duration(named)
+        except ValueError:
+            self._fault((*path, "wait"), f"{named!r} is neither a duration nor a timer",
+                        f"Write 3s, or one of {', '.join(sorted(waits))}")
+            return 0
+
+    def _target(self, where: tuple, text: str, passed: tuple[str, ...] = ()) -> Target | None:
+        if text == "queue":
+            return End(f"queue:{self.words.queue}")
+        if re.fullmatch(r"queue:[A-Za-z0-9_-]+", text) or text == "message":
+            return End(text)
+        if re.fullmatch(r"hangup:[a-z_]+", text):
+            return End(f"queue:{self.words.queue}" if self.never_hang_up else text)
+        if text not in self.words.steps:
+            known = ["queue", "queue:NAME", "message", "hangup:REASON", STAY, *self.words.steps]
+            self._fault(where, f"{text!r} is neither a step nor an end", _like(text, known))
+            return None
+        if text in passed:
+            self._fault(where, f"step {text!r} leads round in a circle without a prompt", "Lead it to an end")
+            return None
+        step = self.words.steps[text]
+        onward = self._on(step).get(Cause.NOINPUT, "queue")
+        absent = self.known is not None and step.play in self.known and self.known[step.play] is None
+        says_goodbye = self.never_hang_up and onward.startswith("hangup:")
+        if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
+            return self._target(("steps", text), onward, (*passed, text))
+        return Goto(text)

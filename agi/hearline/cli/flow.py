@@ -1,0 +1,111 @@
+"""`hearline flow`: check flow files, run one with a recorded caller in no time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Flow files, e.g. ivr_flows/hotline.yaml.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+) -> None:
+    """Tell what is wrong with flow files: file, line, remedy. Exit 1 if anything is."""
+    from hearline.call.flow import FlowError
+    from hearline.flows import load_flow
+    from hearline.settings import Settings
+
+    settings = Settings()
+    bad = False
+    for file in files:
+        faults = []
+        try:
+            _check_one(file, settings)
+        except FlowError as error:
+            faults = [vars(fault) for fault in error.faults]
+        except OSError as error:
+            faults = [{"file": str(file), "line": 0, "problem": error.strerror or str(error),
+                       "remedy": "Give the path of a flow file"}]
+        except ValueError as error:
+            faults = [{"file": str(file), "line": 0, "problem": str(error), "remedy": "Mend the sounds' manifest first"}]
+        bad = bad or bool(faults)
+        if json_:
+            typer.echo(json.dumps({"file": str(file), "ok": not faults, "faults": faults}, ensure_ascii=False))
+        elif not faults:
+            typer.secho(f"{file}: ok", fg="green")
+        for fault in [] if json_ else faults:
+            typer.secho("{file}:{line}: {problem}. {remedy}".format(**fault), fg="red", err=True)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _check_one(file: Path, settings: object) -> None:
+    from hearline.call.flow import read_profiles
+    from hearline.flows import PROFILES, load_flow
+
+    if file.name == PROFILES:
+        read_profiles(file.read_text("utf-8"), str(file))
+    else:
+        load_flow(file, settings.flows, settings.sounds)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A flow file.")],
+    caller: Annotated[Path, typer.Option(help="WAV of what the caller says; starts with the call, plays once, then "
+                                              "silence.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object: outcome, duration_ms, events.")] = False,
+    no_rtp: Annotated[bool, typer.Option("--no-rtp", help="Drop all frames of digital silence, as phones with silence "
+                                                          "suppression do.")] = False,
+    key: Annotated[list[int], typer.Option(help="Press a key at this ms (may be repeated).")] = [],
+    hangup_at: Annotated[int, typer.Option(help="The caller hangs up at this ms; -1: stays.")] = -1,
+    closed: Annotated[bool, typer.Option(help="Call outside the opening hours.")] = False,
+) -> None:
+    """Run a flow against a recorded caller: the engine and the ears of the live server, with a clock that jumps."""
+    from hearline.audio.wav import BadAudio, read_wav
+    from hearline.call.flow import FlowError
+    from hearline.flows import load_flow
+    from hearline.line.simulate import simulate
+    from hearline.settings import Settings
+
+    settings = Settings()
+    try:
+        flow = load_flow(file, settings.flows, settings.sounds)
+        samples = read_wav(caller)
+    except (FlowError, BadAudio, ValueError, OSError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from None
+    begin = flow.words.hours.closed if closed and flow.words.hours else None
+    try:
+        timeline, _ = simulate(flow.plan, begin, samples, settings.sounds, drop_silence=no_rtp, keys_ms=key,
+                               hangup_ms=hangup_at if hangup_at >= 0 else None)
+    except (OSError, ValueError) as error:
+        typer.secho(f"{error}. Run `make sounds`, or `hearline sounds check`", fg="red", err=True)
+        raise typer.Exit(2) from None
+    if json_:
+        typer.echo(json.dumps(timeline.as_dict(), ensure_ascii=False))
+        return
+    _tell(timeline.as_dict())
+
+
+def _tell(timeline: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("at", "planned", "event", "what", box=None, header_style="bold")
+    for event in timeline["events"]:
+        what = event.get("prompt") or event.get("to") or event.get("verdict") or event.get("step") or ""
+        if event.get("level_dbov") is not None:
+            what += f" ({event['level_dbov']} dBov)"
+        planned = event.get("planned_ms")
+        table.add_row(f"{event['at_ms'] / 1000:.2f} s", "" if planned is None else f"{planned / 1000:.2f} s",
+                      event["event"], what)
+    console = Console()
+    console.print(table)
+    console.print(f"[bold]{timeline['outcome']}[/bold] after {timeline['duration_ms'] / 1000:.2f} s")

@@ -1,0 +1,93 @@
+"""`hearline sounds`: make and check what callers hear."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hearline.settings import Settings
+from hearline.sounds import ManifestError
+from hearline.sounds.manifest import MANIFEST_NAME
+
+app = typer.Typer(help="Make and check the prompts, whispers and music.", no_args_is_help=True)
+
+SoundsFolder = Annotated[
+    Path | None,
+    typer.Option("--sounds", help="Folder with manifest.yaml (default: $HEARLINE_SOUNDS, else the repo's)."),
+]
+
+
+@app.command()
+def check(
+    sounds: SoundsFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+) -> None:
+    """Find what is missing, stale, clipped, at the wrong rate or level, too long, or untrimmed (exit 1)."""
+    from hearline.sounds.check import check_sounds
+
+    root = _root(sounds)
+    try:
+        result = check_sounds(root)
+    except ManifestError as error:
+        _fail(error)
+    if as_json:
+        findings = [finding.as_dict() for finding in result.findings]
+        typer.echo(json.dumps({"files": result.files, "findings": findings}, ensure_ascii=False))
+    else:
+        for finding in result.findings:
+            typer.echo(finding.line())
+        verdict = f"{len(result.findings)} findings" if result.findings else "all in order"
+        typer.echo(f"{result.files} files of {root / MANIFEST_NAME}: {verdict}")
+    raise typer.Exit(1 if result.findings else 0)
+
+
+@app.command()
+def make(
+    sounds: SoundsFolder = None,
+    only: Annotated[str, typer.Option(help="Only keys like this, e.g. 'zh/whisper/*'.")] = "*",
+    resynthesise: Annotated[
+        bool, typer.Option("--resynthesise", help="Speak anew even what is in order, recordings too.")
+    ] = False,
+) -> None:
+    """Speak what is missing or stale; take over recordings that were put in place."""
+    from hearline.sounds.kokoro_parts import PartsError
+    from hearline.sounds.make import make_sounds
+    from hearline.sounds.synthesise import VoiceExtraMissing
+
+    root, console = _root(sounds), Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("looking", total=None)
+            report = make_sounds(
+                root,
+                only=only,
+                resynthesise=resynthesise,
+                say=lambda what: progress.update(task, description=what),
+                step=lambda done, total, key: progress.update(
+                    task, description=escape(key), completed=done, total=total
+                ),
+            )
+    except (ManifestError, PartsError, VoiceExtraMissing) as error:
+        _fail(error)
+    for key, reason in report.refused.items():
+        typer.echo(f"{key}: left alone: {reason}", err=True)
+    typer.echo(
+        f"{len(report.spoken)} spoken, {len(report.recordings)} recordings taken over, "
+        f"{report.in_order} in order already, {len(report.refused)} left alone"
+    )
+    raise typer.Exit(1 if report.refused else 0)
+
+
+def _root(sounds: Path | None) -> Path:
+    """The folder asked for, else the one of the settings."""
+    return sounds if sounds is not None else Settings().sounds
+
+
+def _fail(error: Exception) -> None:
+    typer.echo(str(error), err=True)
+    raise typer.Exit(2) from error

@@ -1,0 +1,116 @@
+"""The flows of a folder, read again when a file has changed. A broken edit is rejected and the old flow stays."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from hearline.call.flow import Fault, Flow, FlowError, Prompts, TimerWords, read_flow, read_profiles
+from hearline.sounds.manifest import ManifestError, PhraseSet, load_manifest
+
+log = logging.getLogger(__name__)
+
+PROFILES = "profiles.yaml"
+DEFAULT = "hotline"
+
+
+def prompts_of(sounds: Path) -> Prompts:
+    """The prompts that the manifest lists, by (language, phrase set). Raises ManifestError."""
+    languages = load_manifest(sounds).languages
+    return {(language, name): phrases.prompts
+            for language, sets in languages.items() for name, phrases in sets.items()
+            if isinstance(phrases, PhraseSet)}
+
+
+def load_flow(file: Path, flows: Path, sounds: Path) -> Flow:
+    """Read one flow file; profiles and prompts come from the given folders. Raises FlowError, OSError, ManifestError."""
+    beside = file.parent / PROFILES
+    profiles_file = beside if beside.exists() else flows / PROFILES
+    profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))
+    return _read(file, profiles, prompts_of(sounds), [file.parent, flows])
+
+
+def _read(file: Path, profiles: dict[str, TimerWords], prompts: Prompts, folders: list[Path]) -> Flow:
+    def text_of(name: str) -> str:
+        found = next((f for folder in folders if (f := folder / f"{name}.yaml").exists()), folders[0] / f"{name}.yaml")
+        return found.read_text("utf-8")
+
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise FlowError([Fault(str(file), 1, "not UTF-8 text", "Save the file as UTF-8")]) from None
+    return read_flow(text, str(file), file.stem, profiles, prompts, text_of)
+
+
+class FlowStore:
+    """All flows of ``flows``; asked at every new call, so an edit counts from the next call on."""
+
+    def __init__(self, flows: Path, sounds: Path) -> None:
+        self._folder, self._sounds = flows, sounds
+        self._lock = threading.Lock()
+        self._stamp: tuple = ()
+        self.flows: dict[str, Flow] = {}
+        self.rejected: dict[str, str] = {}  # file name: why
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what has changed. Never raises for a bad file."""
+        with self._lock:
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._read_all()
+
+    def _look(self) -> tuple:
+        files = sorted(self._folder.glob("*.yaml")) + [self._sounds / "manifest.yaml"]
+        seen = []
+        for file in files:
+            try:
+                stat = file.stat()
+            except OSError:
+                continue
+            seen.append((file, stat.st_mtime_ns, stat.st_size))
+        return tuple(seen)
+
+    def _read_all(self) -> None:
+        self.rejected = {}
+        try:
+            profiles_file = self._folder / PROFILES
+            profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))
+            prompts = prompts_of(self._sounds)
+        except (FlowError, ManifestError, OSError, UnicodeDecodeError) as error:
+            self._reject(PROFILES, error)
+            return
+        kept = {}
+        for file in sorted(self._folder.glob("*.yaml")):
+            if file.name == PROFILES:
+                continue
+            try:
+                kept[file.stem] = _read(file, profiles, prompts, [self._folder])
+            except (FlowError, OSError) as error:
+                self._reject(file.name, error)
+                if file.stem in self.flows:
+                    kept[file.stem] = self.flows[file.stem]
+        self.flows = kept
+
+    def _reject(self, name: str, error: Exception) -> None:
+        self.rejected[name] = str(error)
+        log.error("%s is rejected, what was loaded before stays: %s", name, error)
+
+    def for_number(self, dialled: str) -> tuple[Flow, bool]:
+        """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
+
+        An unknown number gets the hotline: a caller is never turned away for a number. Raises LookupError where
+        there is no flow at all.
+        """
+        self.refresh()
+        for flow in self.flows.values():
+            if dialled == flow.words.test_number:
+                return flow, True
+            if dialled == flow.words.number:
+                return flow, False
+        for name in (DEFAULT, *self.flows):
+            if name in self.flows:
+                return self.flows[name], False
+        raise LookupError("no flow is loaded")

@@ -1,0 +1,131 @@
+"""What the door process and a media worker say to each other: whole messages over a socket pair, never blocking the
+tick. Both ends are ours and of one version, so a message is a pickled dataclass."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Iterator
+
+from hearline.call.plan import Plan
+
+MAX_MESSAGE = 512 * 1024  # bytes
+_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Announce:
+    """A connection with this UUID will come within seconds; this is what to do with it."""
+
+    uuid: str
+    plan: Plan
+    begin: str | None
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """The announced connection is not expected any more; a live call with this UUID is let go."""
+
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue."""
+
+    uuid: str
+    outcome: str | None
+    heard: str
+    timeline: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A live call as shown to people. Times in ms."""
+
+    uuid: str
+    flow: str
+    step: str
+    state: str
+    at_ms: int
+    timer_ms: int | None
+    level_dbov: float | None
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The worker is alive. Counters since its start; ``late_*``: frames sent so many ms after their deadline.
+    ``worst_ms`` is the worst lateness since the last beat."""
+
+    calls: int
+    frames: int
+    late_20: int
+    late_40: int
+    worst_ms: float
+    skipped_ms: int
+    refused: int
+    lost_out: int
+    rows: list[Row] = field(default_factory=list)
+
+
+class Channel:
+    """One end of the socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_MESSAGE)
+        self._unsent: deque[bytes] = deque(maxlen=_KEPT)
+        self.closed = False
+
+    @staticmethod
+    def pair() -> tuple[socket.socket, socket.socket]:
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: object) -> None:
+        """Send, or keep for the next ``flush`` when the other side is slow."""
+        self._unsent.append(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        self.flush()
+
+    def offer(self, message: object) -> None:
+        """Send unless the other side is slow; then it is dropped (for what is soon out of date)."""
+        if not self._unsent:
+            self._send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    def flush(self) -> None:
+        while self._unsent and self._send(self._unsent[0]):
+            self._unsent.popleft()
+
+    def _send(self, data: bytes) -> bool:
+        try:
+            self._socket.send(data)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.closed = True
+            return False
+        return True
+
+    def received(self) -> Iterator[Any]:
+        """The messages that have come. Sets ``closed`` when the other side is gone."""
+        while True:
+            try:
+                data = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                return
+            yield pickle.loads(data)
+
+    def close(self) -> None:
+        self.closed = True
+        self._socket.close()

@@ -1,0 +1,18 @@
+"""Which addresses may connect."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def parse_networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """``"127.0.0.0/8, 10.0.0.5"`` as networks. Raises ValueError."""
+    return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def is_allowed(host: str, networks: list) -> bool:
+    """Does one of the networks hold ``host``? IPv4 written as IPv6 counts as IPv4."""
+    address = ipaddress.ip_address(host.split("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)

@@ -1,0 +1,151 @@
+"""One call on the line: joins ears, engine and player, and keeps the record. The live tick and the simulator both
+move it on; it knows neither sockets nor clocks."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping, Protocol, Sequence
+
+from hearline.audio.detector import Heard as EarHeard
+from hearline.audio.detector import Hearing, SpeechEnded, SpeechStarted
+from hearline.call import engine as flow
+from hearline.call.engine import Engine, State
+from hearline.call.plan import Plan, Verdict
+from hearline.call.timeline import Timeline
+from hearline.line.player import Frames, Player
+from hearline.line.transport import FRAME_MS
+
+
+class Ears(Protocol):
+    """What a session asks of the detector about its own line."""
+
+    def restart(self) -> None: ...
+    def hearing(self) -> Hearing: ...
+    def maybe_speech(self) -> bool: ...
+
+
+class Session:
+    """A call from its first frame to its outcome.
+
+    Args:
+        plan: what to do; ``begin`` overrides its first step.
+        prompts: the frames of every prompt of the plan.
+        ears: this line's detector.
+        clock: actual ms since the call's first frame, for the record.
+    """
+
+    def __init__(self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: Ears,
+                 clock: Callable[[], float]) -> None:
+        self.engine = Engine(plan, begin)
+        self.timeline = Timeline()
+        self.heard = "unknown"
+        self.verdict: str | None = None
+        self._prompts = prompts
+        self._ears = ears
+        self._clock = clock
+        self._player = Player()
+        self._play: flow.Play | None = None
+        self._started = False
+
+    @property
+    def outcome(self) -> str | None:
+        return self.engine.outcome
+
+    @property
+    def step(self) -> str:
+        return self.engine.step.name
+
+    def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
+        """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame to send."""
+        engine = self.engine
+        if not self._started:
+            self._started = True
+            self._do(engine.start(now), now)
+        if gone:
+            self._do(engine.handle(flow.HungUp(), now), now)
+        if self._play is not None and not self._player.playing:
+            self._prompt_ended(now)
+        for event in ear_events:
+            self._ear_event(event, now)
+        for _ in keys:
+            self.timeline.add(self._clock(), "key")
+            self._do(engine.handle(flow.Key(), now), now)
+        while (deadline := engine.deadline) is not None and deadline <= now:
+            self._due(now)
+        return self._player.next_frame()
+
+    def _prompt_ended(self, now: int) -> None:
+        play, self._play = self._play, None
+        length = len(self._prompts[play.prompt]) * FRAME_MS
+        self.timeline.add(self._clock(), "prompt_end", prompt=play.prompt, planned_ms=play.planned_ms + length)
+        self._do(self.engine.handle(flow.PromptEnded(play.play_id), now), now)
+
+    def _ear_event(self, event: object, now: int) -> None:
+        at = self._clock()
+        match event:
+            case SpeechStarted():
+                self.timeline.add(at, "speech_start", onset_ms=round(event.onset_ms))
+                self._do(self.engine.handle(flow.SpeechStarted(), now), now)
+            case EarHeard():
+                verdict = self._note_verdict(event.hearing)
+                self._do(self.engine.handle(flow.Heard(verdict), now), now)
+            case SpeechEnded():
+                self.timeline.add(at, "speech_end", end_ms=round(event.end_ms))
+                verdict = self._note_verdict(self._ears.hearing())
+                ago = max(0, round(event.at_ms - event.end_ms))
+                self._do(self.engine.handle(flow.SpeechEnded(verdict, ago), now), now)
+
+    def _note_verdict(self, hearing: Hearing) -> Verdict:
+        verdict = Verdict(hearing.verdict)
+        level = hearing.active_level_dbov
+        noise = hearing.noise_level_dbov
+        self.verdict = verdict
+        last = next((e for e in reversed(self.timeline.events) if e["event"] == "verdict"), None)
+        fields = {"verdict": str(verdict), "reason": hearing.reason,
+                  "level_dbov": None if level is None else round(level, 1),
+                  "noise_dbov": None if noise is None else round(noise, 1)}
+        if last is None or any(last.get(k) != v for k, v in fields.items() if v is not None):
+            self.timeline.add(self._clock(), "verdict", **fields)
+        # Speech that was started but left nothing to measure is taken for speech: the caller is there.
+        return verdict if verdict is Verdict.TOO_SOFT else Verdict.SPEECH
+
+    def _due(self, now: int) -> None:
+        engine = self.engine
+        step, state, planned = engine.step.name, engine.state, engine.deadline
+        if state is State.WAITING:
+            hearing = self._ears.hearing()
+            line = Verdict(hearing.verdict)
+            actions = engine.due(now, line, self._ears.maybe_speech())
+            if engine.deadline is None or engine.deadline != planned or engine.step.name != step:
+                if engine.deadline is not None and engine.state is State.WAITING and engine.step.name == step:
+                    self.timeline.add(self._clock(), "timer_extended", step=step, planned_ms=planned)
+                else:
+                    self._note_verdict(hearing)
+                    self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned)
+        else:
+            actions = engine.due(now)
+            self.timeline.add(self._clock(), "turn_end" if state in (State.SPEAKING, State.TURN_PAUSE) else "limit",
+                              step=step, planned_ms=planned)
+        self._do(actions, now)
+
+    def _do(self, actions: Sequence[flow.Action], now: int) -> None:
+        for action in actions:
+            at = self._clock()
+            match action:
+                case flow.Play(prompt=prompt, step=step, planned_ms=planned):
+                    self._play = action
+                    self._player.play(self._prompts[prompt])
+                    self.timeline.add(at, "prompt_start", prompt=prompt, step=step, planned_ms=planned)
+                case flow.Stop():
+                    self._player.stop()
+                    if self._play is not None:
+                        self.timeline.add(at, "prompt_stop", prompt=self._play.prompt)
+                        self._play = None
+                case flow.Measure():
+                    self._ears.restart()
+                case flow.TimerSet(step=step, ends_ms=ends):
+                    self.timeline.add(at, "timer_set", step=step, ends_ms=ends)
+                case flow.Finish(outcome=outcome, heard=heard, planned_ms=planned):
+                    self.heard = heard
+                    kind = "hangup" if outcome.startswith("hangup") else "route"
+                    self.timeline.add(at, kind, to=outcome, heard=heard, planned_ms=planned)
+                    self.timeline.end(at, outcome)

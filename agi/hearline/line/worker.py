@@ -1,0 +1,291 @@
+"""The media process: one tick of 20 ms for all calls.
+
+    every tick:  announcements → arrivals → a frame from every leg → ears (all at once) → sessions → a frame to every leg
+
+Deadlines are absolute, prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking,
+and there is one ``read`` and one ``write`` a call and tick. When the door process is gone the worker ends at once, so
+that Asterisk notices and the callers reach the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+from hearline.audio.detector import Detector, Hearing
+from hearline.audio.wav import read_wav
+from hearline.line.audiosocket import Door
+from hearline.line.control import Announce, Beat, Channel, Finished, Row, Withdraw
+from hearline.line.peers import is_allowed, parse_networks
+from hearline.line.player import PromptStore
+from hearline.line.session import Session
+from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE, Leg
+from hearline.settings import address
+from hearline.sounds.manifest import prompt_path
+
+log = logging.getLogger(__name__)
+
+TICK_S = FRAME_MS / 1_000
+ANNOUNCED_S = 5.0  # an announced connection that has not come by then never will
+LINGER_S = 1.0
+SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
+BEAT_TICKS = 10
+GROW = 64
+
+
+@dataclass(slots=True)
+class LiveCall:
+    uuid: str
+    session: Session
+    leg: Leg
+    slot: int
+    ticks: int = 0
+
+
+class SlotEars:
+    """One slot of the detector, as its session sees it."""
+
+    __slots__ = ("_detector", "_slot")
+
+    def __init__(self, detector: Detector, slot: int) -> None:
+        self._detector, self._slot = detector, slot
+
+    def restart(self) -> None:
+        self._detector.restart_measure(self._slot)
+
+    def hearing(self) -> Hearing:
+        return self._detector.hearing(self._slot)
+
+    def maybe_speech(self) -> bool:
+        return self._detector.maybe_speech(self._slot)
+
+
+class Worker:
+    """All live calls of one process.
+
+    Args:
+        address: where AudioSocket connections are taken.
+        allowed: tells whether a peer's address may connect.
+        channel: to the door process.
+        prompts: their frames.
+        capacity: the most calls at once; further ones are refused and go to the queue.
+    """
+
+    def __init__(self, address: tuple[str, int], allowed: Callable[[str], bool], channel: Channel,
+                 prompts: PromptStore, capacity: int) -> None:
+        self._door = Door(address, allowed, self._claim)
+        self.address = self._door.address
+        self._channel = channel
+        self._prompts = prompts
+        self._expected: dict[str, tuple[Announce, float]] = {}
+        self._detector = Detector(capacity)
+        self._free = list(range(capacity - 1, -1, -1))
+        self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
+        self._present = np.zeros(capacity, bool)
+        self._calls: dict[int, LiveCall] = {}
+        self._leaving: list[tuple[Leg, float]] = []
+        self._ticks = 0
+        self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
+        self._worst_s = 0.0
+        self.stopping = False
+
+    # ---- the clock --------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        deadline = time.monotonic()
+        while not self.stopping and not self._channel.closed:
+            deadline += TICK_S
+            ahead = deadline - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            elif ahead < -SKIP_S:
+                self._skipped_ms += round(-ahead * 1_000)
+                deadline -= ahead
+            self.tick(deadline)
+        self.close()
+
+    def tick(self, deadline: float) -> None:
+        """All that is due at ``deadline`` (monotonic seconds)."""
+        self._hear_door()
+        for announcement, leg in self._door.arrivals():
+            self._begin(announcement, leg, deadline)
+        events = self._listen() if self._calls else {}
+        sent_before = self._sent
+        for call in list(self._calls.values()):
+            try:
+                self._move_on(call, events.get(call.slot, ()))
+            except Exception:  # one call's failure is that call's: it goes to the queue
+                log.exception("a call failed; it goes to the queue")
+                self._end(call, None)
+        self._note_lateness(time.monotonic() - deadline, self._sent - sent_before)
+        self._see_off()
+        self._ticks += 1
+        if self._ticks % BEAT_TICKS == 0:
+            self._beat()
+
+    # ---- one tick, in order -----------------------------------------------------------------------------------------
+    def _hear_door(self) -> None:
+        self._channel.flush()
+        for message in self._channel.received():
+            match message:
+                case Announce():
+                    self._load(message)
+                    self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
+                case Withdraw(uuid):
+                    self._expected.pop(uuid, None)
+                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                        self._end(call, None)
+
+    def _load(self, announcement: Announce) -> None:
+        plan = announcement.plan
+        for prompt in plan.prompts:
+            try:
+                self._prompts.frames(plan.language, plan.phrases, prompt)
+            except (OSError, ValueError) as error:
+                log.error("prompt %s/%s/%s cannot be played: %s", plan.language, plan.phrases, prompt, error)
+
+    def _claim(self, uuid: str) -> Announce | None:
+        announcement, _ = self._expected.pop(uuid, (None, 0))
+        return announcement
+
+    def _begin(self, announcement: Announce, leg: Leg, deadline: float) -> None:
+        plan = announcement.plan
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            log.error("no room for a further call; it goes to the queue")
+            self._refuse(announcement.uuid, leg)
+            return
+        try:
+            prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
+        except (OSError, ValueError):
+            self._free.append(slot)
+            self._refuse(announcement.uuid, leg)
+            return
+        self._detector.open(slot)
+        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot),
+                          lambda: (time.monotonic() - deadline) * 1_000)
+        self._calls[slot] = LiveCall(announcement.uuid, session, leg, slot)
+
+    def _refuse(self, uuid: str, leg: Leg) -> None:
+        self._channel.send(Finished(uuid, None, "unknown", {}))
+        self._say_goodbye(leg)
+
+    def _listen(self) -> dict[int, list[object]]:
+        frames, present = self._frames, self._present
+        for slot, call in self._calls.items():
+            frame = call.leg.receive()
+            if frame is None:
+                frames[slot] = 0
+                present[slot] = False
+            else:
+                frames[slot] = np.frombuffer(frame, np.int16)
+                present[slot] = True
+        events: dict[int, list[object]] = {}
+        for slot, event in self._detector.step(frames, present):
+            events.setdefault(slot, []).append(event)
+        return events
+
+    def _move_on(self, call: LiveCall, ear_events: list[object]) -> None:
+        leg, session = call.leg, call.session
+        frame = session.tick(call.ticks * FRAME_MS, ear_events, leg.keys(), leg.gone)
+        call.ticks += 1
+        if session.outcome is not None:
+            self._end(call, session.outcome)
+            return
+        leg.send(frame or SILENCE)
+        self._sent += 1
+
+    def _end(self, call: LiveCall, outcome: str | None) -> None:
+        self._channel.send(Finished(call.uuid, outcome, call.session.heard, call.session.timeline.as_dict()))
+        del self._calls[call.slot]
+        self._detector.close(call.slot)
+        self._free.append(call.slot)
+        self._lost_out += call.leg.lost_out
+        self._say_goodbye(call.leg)
+
+    def _say_goodbye(self, leg: Leg) -> None:
+        if leg.gone:
+            leg.close()
+        else:
+            leg.finish()
+            self._leaving.append((leg, time.monotonic() + LINGER_S))
+
+    def _see_off(self) -> None:
+        if self._leaving:
+            still = []
+            for leg, until in self._leaving:
+                if leg.drained() or time.monotonic() > until:
+                    leg.close()
+                else:
+                    still.append((leg, until))
+            self._leaving = still
+        if self._expected and self._ticks % 50 == 0:
+            now = time.monotonic()
+            self._expected = {uuid: kept for uuid, kept in self._expected.items() if kept[1] > now}
+
+    def _note_lateness(self, late_s: float, frames: int) -> None:
+        """The last call served is the measure for all frames of the tick."""
+        self._worst_s = max(self._worst_s, late_s)
+        if late_s > 0.020:
+            self._late_20 += frames
+            if late_s > 0.040:
+                self._late_40 += frames
+
+    def _beat(self) -> None:
+        self._channel.offer(Beat(
+            calls=len(self._calls), frames=self._sent, late_20=self._late_20, late_40=self._late_40,
+            worst_ms=round(self._worst_s * 1_000, 2), skipped_ms=self._skipped_ms, refused=self._door.refused,
+            lost_out=self._lost_out, rows=[self._row(call) for call in self._calls.values()],
+        ))
+        self._worst_s = 0.0
+
+    def _row(self, call: LiveCall) -> Row:
+        engine = call.session.engine
+        hearing = self._detector.hearing(call.slot)
+        now = call.ticks * FRAME_MS
+        left = None if engine.timer is None else max(0, engine.timer - now)
+        return Row(call.uuid, engine.plan.flow, engine.step.name, str(engine.state), now, left,
+                   hearing.active_level_dbov, hearing.verdict)
+
+    def close(self) -> None:
+        """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""
+        for call in self._calls.values():
+            call.leg.close()
+        for leg, _ in self._leaving:
+            leg.close()
+        self._door.close()
+
+
+def main() -> None:
+    """Entry of the worker process; started by ``line/workers.py``, not by people."""
+    parser = argparse.ArgumentParser(prog="hearline media worker")
+    parser.add_argument("--channel-fd", type=int, required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--allow", required=True)
+    parser.add_argument("--sounds", type=Path, required=True)
+    parser.add_argument("--capacity", type=int, required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the door's to handle
+
+    networks = parse_networks(given.allow)
+    channel = Channel(socket.socket(fileno=given.channel_fd))
+    store = PromptStore(lambda *which: prompt_path(given.sounds, *which), lambda path: read_wav(path).tobytes())
+    worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
+    channel.send(("listening", worker.address))
+    gc.freeze()
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""The door's side of the media workers: start them, watch their beat, hand calls over, learn what came of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+from hearline.call.plan import Plan
+from hearline.line.control import Announce, Beat, Channel, Finished, Row, Withdraw
+
+log = logging.getLogger(__name__)
+
+START_S = 20.0
+BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: it is killed and replaced
+RESTART_S = 0.5
+CAPACITY = 1_024
+
+
+class LineDown(RuntimeError):
+    """No media worker can take the call; the caller belongs in the queue."""
+
+
+@dataclass
+class Visit:
+    """A call handed to a worker. ``address``: where Asterisk must connect for it."""
+
+    uuid: str
+    address: tuple[str, int]
+    result: Finished | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> Finished | None:
+        """What came of it, None where nothing is known within ``seconds``."""
+        return self.result if self.over.wait(seconds) else None
+
+
+class Line:
+    """One media worker process, kept alive.
+
+    Args:
+        listen: address for AudioSocket, ``host:port``.
+        on_finished: told of every call that ended, in the watching thread.
+    """
+
+    def __init__(self, listen: str, allow: str, sounds: Path, on_finished: Callable[[Finished], None] = lambda f: None,
+                 capacity: int = CAPACITY) -> None:
+        self._listen = listen
+        self._arguments = ["--allow", allow, "--sounds", str(sounds), "--capacity", str(capacity)]
+        self._on_finished = on_finished
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._visits: dict[str, Visit] = {}
+        self._process: subprocess.Popen | None = None
+        self._channel: Channel | None = None
+        self._address: tuple[str, int] | None = None
+        self._last_beat = 0.0
+        self.beat: Beat | None = None
+        self.restarts = 0
+        self.worst_ms: deque[float] = deque(maxlen=600)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="line", daemon=True)
+
+    # ---- for the scripts --------------------------------------------------------------------------------------------
+    @property
+    def well(self) -> bool:
+        """Is a worker there, and was it heard within the last second?"""
+        return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
+
+    def announce(self, plan: Plan, begin: str | None) -> Visit:
+        """Expect a connection for a new call. Raises LineDown."""
+        with self._lock:
+            if not self.well:
+                raise LineDown("the media worker does not answer")
+            if len(self._visits) >= self._capacity:
+                raise LineDown("as many calls as this machine takes")
+            visit = Visit(str(uuid.uuid4()), self._address)
+            self._visits[visit.uuid] = visit
+            self._channel.send(Announce(visit.uuid, plan, begin))
+        return visit
+
+    def withdraw(self, visit: Visit) -> None:
+        """Asterisk is done with this visit; whatever is left of it is let go."""
+        with self._lock:
+            if self._visits.pop(visit.uuid, None) and not visit.over.is_set() and self._channel:
+                self._channel.send(Withdraw(visit.uuid))
+
+    def rows(self) -> list[Row]:
+        beat = self.beat
+        return beat.rows if beat and self.well else []
+
+    # ---- keeping the worker alive -----------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start the worker and wait until it listens. Raises LineDown."""
+        self._spawn()
+        deadline = time.monotonic() + START_S
+        while self._address is None:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self._kill()
+                raise LineDown("the media worker did not start; see its message above")
+            self._read(0.1)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:
+                pass
+        self._kill()
+
+    def _spawn(self) -> None:
+        ours, theirs = Channel.pair()
+        command = [sys.executable, "-m", "hearline.line.worker", "--channel-fd", str(theirs.fileno()),
+                   "--listen", self._listen, *self._arguments]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
+        theirs.close()
+        self._channel = Channel(ours)
+        self._last_beat = time.monotonic() + START_S  # time to start
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            self._read(0.05)
+            hung = time.monotonic() - self._last_beat > BEAT_S
+            if hung or self._channel.closed or self._process.poll() is not None:
+                log.error("the media worker %s; it is replaced, its callers go to the queue",
+                          "hangs" if hung else "is gone")
+                self._replace()
+
+    def _replace(self) -> None:
+        self._address = None
+        self._kill()
+        with self._lock:
+            lost, self._visits = list(self._visits.values()), {}
+        for visit in lost:
+            visit.over.set()
+        self.restarts += 1
+        if not self._stopping.wait(RESTART_S):
+            with self._lock:
+                self._spawn()
+
+    def _kill(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        if self._channel:
+            self._channel.close()
+
+    def _read(self, seconds: float) -> None:
+        if self._channel.closed:
+            return
+        select.select([self._channel], [], [], seconds)
+        with self._lock:
+            self._channel.flush()
+        for message in self._channel.received():
+            match message:
+                case Beat():
+                    self.beat = message
+                    self.worst_ms.append(message.worst_ms)
+                    self._last_beat = time.monotonic()
+                case Finished():
+                    self._finished(message)
+                case ("listening", address):
+                    self._address = address
+                    self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
+                    self._last_beat = time.monotonic()
+
+    def _finished(self, message: Finished) -> None:
+        with self._lock:
+            visit = self._visits.pop(message.uuid, None)
+        if visit:
+            visit.result = message
+            visit.over.set()
+        if message.outcome is not None:
+            try:
+                self._on_finished(message)
+            except Exception:
+                log.exception("a call's record could not be kept")

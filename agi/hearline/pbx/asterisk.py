@@ -1,0 +1,127 @@
+"""Ways to run an Asterisk ≥ 22.10: installed on this host, or out of a root folder bootstrapped from Debian.
+
+Each way answers the same three questions: how to start it with a configuration of ours, how to send it a console
+command, and where its modules are. (Containers are run by compose: see ``pbx/stack.py``.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Protocol
+
+OLDEST = (22, 10)
+DEBIAN_SUITE = "forky"
+PACKAGES = "asterisk,asterisk-core-sounds-en-wav"
+
+
+class AsteriskUnavailable(RuntimeError):
+    """No way to run an Asterisk here; the message says what was tried and what to do."""
+
+
+class Asterisk(Protocol):
+    kind: str
+
+    def start_command(self, conf: Path, visible: list[Path]) -> list[str]: ...
+    def console_command(self, conf: Path, pid: int, command: str) -> list[str]: ...
+    def modules_dir(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The host's own binary, with our configuration folder and ports."""
+
+    binary: str
+    kind: str = "installed"
+
+    def start_command(self, conf: Path, visible: list[Path]) -> list[str]:
+        return [self.binary, "-f", "-C", str(conf)]
+
+    def console_command(self, conf: Path, pid: int, command: str) -> list[str]:
+        return [self.binary, "-C", str(conf), "-rx", command]
+
+    def modules_dir(self) -> str:
+        return _modules_under(Path("/"))
+
+
+@dataclass(frozen=True)
+class RootFolder:
+    """A Debian root with Asterisk in it, entered by chroot. Folders it must see are bound into it inside a mount
+    namespace of its own, so nothing is left mounted when it ends."""
+
+    root: Path
+    kind: str = "root folder"
+
+    def start_command(self, conf: Path, visible: list[Path]) -> list[str]:
+        binds = [p for p in visible if p.exists()]
+        script = ['root=$1; conf=$2; shift 2', 'mount -t proc proc "$root/proc"', 'mount --rbind /dev "$root/dev"']
+        script.append('for p; do mkdir -p "$root$p"; mount --bind "$p" "$root$p"; done')
+        script.append('exec chroot "$root" /usr/sbin/asterisk -f -C "$conf"')
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "asterisk",
+                str(self.root), str(conf), *map(str, binds)]
+
+    def console_command(self, conf: Path, pid: int, command: str) -> list[str]:
+        return ["nsenter", f"--target={pid}", "--mount", "--root", "--wd=/",
+                "/usr/sbin/asterisk", "-C", str(conf), "-rx", command]
+
+    def modules_dir(self) -> str:
+        return _modules_under(self.root)
+
+
+def _modules_under(root: Path) -> str:
+    for found in sorted(root.glob("usr/lib/*/asterisk/modules")) + sorted(root.glob("usr/lib*/asterisk/modules")):
+        return "/" + str(found.relative_to(root))
+    raise AsteriskUnavailable(f"no Asterisk modules under {root}usr/lib")
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """``"Asterisk 22.10.1~dfsg…"`` as ``(22, 10)``; (0, 0) where there is no number."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def installed() -> Installed | None:
+    """The host's Asterisk if it is new enough."""
+    binary = shutil.which("asterisk", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if not binary:
+        return None
+    answer = subprocess.run([binary, "-V"], capture_output=True, text=True)
+    return Installed(binary) if version_of(answer.stdout) >= OLDEST else None
+
+
+def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) -> RootFolder:
+    """The bootstrapped root under ``cache``, made on first use (about 40 s and 370 MB).
+
+    Raises:
+        AsteriskUnavailable: not root, or mmdebstrap failed.
+    """
+    root = cache / f"asterisk-{DEBIAN_SUITE}"
+    if not (root / "usr/sbin/asterisk").exists():
+        _bootstrap(root, say)
+    return RootFolder(root)
+
+
+def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
+    if not shutil.which("mmdebstrap"):
+        raise AsteriskUnavailable("mmdebstrap is missing: run `make setup`, or `apt-get install mmdebstrap`")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    half_made = root.with_name(root.name + ".part")
+    shutil.rmtree(half_made, ignore_errors=True)
+    mirror = os.environ.get("HEARLINE_MIRROR", "").split()  # none: mmdebstrap's own default
+    command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}",
+               '--aptopt=Acquire::Check-Valid-Until "false"', DEBIAN_SUITE, str(half_made), *mirror]
+    say(f"bootstrapping Asterisk from Debian {DEBIAN_SUITE} (once, about 40 s)")
+    last = ""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            last = line.strip() or last
+            if line.startswith("I: "):
+                say(line[3:].strip())
+    if process.returncode:
+        shutil.rmtree(half_made, ignore_errors=True)
+        raise AsteriskUnavailable(f"mmdebstrap failed: {last}")
+    half_made.rename(root)

@@ -1,0 +1,89 @@
+"""The private Asterisk's configuration: templates in ``docker/asterisk/etc``, rendered into a folder of its own.
+
+One set of templates serves the container, an installed Asterisk and a root folder alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import jinja2
+
+CALLER_COUNT = 1
+AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A SIP account; ``number`` is what others see, for an agent the work number (工号)."""
+
+    name: str
+    number: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    name: str
+    strategy: str = "rrmemory"
+
+
+@dataclass
+class Layout:
+    """All that the templates need. ``home`` holds etc, run, log, spool and lib of this Asterisk."""
+
+    home: Path
+    sounds_dir: Path
+    listen: str = "127.0.0.1"
+    sip_port: int = 5070
+    rtp_first: int = 20000
+    rtp_last: int = 20999
+    agi_host: str = "127.0.0.1"
+    agi_port: int = 4573
+    modules_dir: str = "/usr/lib/x86_64-linux-gnu/asterisk/modules"
+    data_dir: str = "/usr/share/asterisk"
+    callers: list[Account] = field(default_factory=list)
+    agents: list[Account] = field(default_factory=list)
+    queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+
+    @property
+    def conf(self) -> Path:
+        return self.home / "etc" / "asterisk.conf"
+
+
+def accounts(home: Path) -> tuple[list[Account], list[Account]]:
+    """(callers, agents) with their passwords, made once and kept in ``home/accounts.json`` (mode 0600)."""
+    kept = home / "accounts.json"
+    if kept.exists():
+        data = json.loads(kept.read_text())
+    else:
+        data = {
+            "callers": [asdict(Account("caller", "13800000000", secrets.token_urlsafe(12)))],
+            "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
+        }
+        home.mkdir(parents=True, exist_ok=True)
+        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump(data, out, indent=1)
+    return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]
+
+
+def render(templates: Path, layout: Layout) -> Path:
+    """Write every ``*.conf.j2`` of ``templates`` into ``layout.home/etc``; returns the path of asterisk.conf."""
+    for folder in ("etc", "run", "log", "spool/messages", "lib/agi-bin", "cache"):
+        (layout.home / folder).mkdir(parents=True, exist_ok=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        comment_start_string="{##",  # "{#" occurs in dialplan patterns
+    )
+    for name in environment.list_templates(extensions=["j2"]):
+        target = layout.home / "etc" / name.removesuffix(".j2")
+        text = environment.get_template(name).render(vars(layout))
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write(text)
+    return layout.conf

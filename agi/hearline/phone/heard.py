@@ -1,0 +1,200 @@
+"""What a softphone heard: which prompts, when, how much of them, how cleanly; which sentence, how loud.
+
+Pure numpy on recordings of 8 kHz (int16, or float in −1…1). Times are ms from the start of the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hearline.phone import align
+
+RATE = 8000
+PER_MS = RATE // 1000
+
+ANCHOR = 400 * PER_MS       # a prompt is looked for by this much of its beginning
+LEAD = 400 * PER_MS         # how much of a prompt's beginning may lie before the recording
+SHORTEST_MS = 250           # less of a prompt than this is not a prompt
+CANDIDATE = 0.35            # likeness of the anchor worth a closer look (half of it may have slipped)
+HEARD = 0.6                 # likeness of everything heard, from which it is this prompt
+
+
+@dataclass(frozen=True)
+class HeardPrompt:
+    """One prompt in a recording. complete: the part of it that was heard, 1.0 = all; score: likeness, 1.0 = identical."""
+
+    id: str
+    start_ms: float
+    end_ms: float
+    complete: float
+    score: float
+    level_db: float         # relative to the prompt's own level
+
+
+@dataclass(frozen=True)
+class Glitch:
+    """A fault inside a prompt.
+
+    kind: "missing" (ms of it were left out), "inserted" (it went on ms later than it should: a repeated frame or a
+    gap), "hole" (ms of silence in its place, the time after it is right), "click" (ms of other sound in its place).
+    """
+
+    at_ms: float
+    kind: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Contained:
+    """How much of a reference is in a recording.
+
+    score: best normalised correlation (0…1). level_db: level of the reference's component there, relative to the
+    reference itself (0 = as loud as the file). floor_db: what a signal of the same spectrum that is certainly not
+    in the recording (the reference backwards) reaches by chance; a level not above it means: not heard.
+    """
+
+    score: float
+    level_db: float
+    floor_db: float
+    at_ms: float
+
+    @property
+    def above_floor_db(self) -> float:
+        return self.level_db - self.floor_db
+
+
+def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> list[HeardPrompt]:
+    """All prompts in the recording in order of time, also such that were broken off.
+
+    Where several prompts begin alike, the one that accounts for most of the sound is the one that was heard.
+    """
+    samples = align.as_float(recording)
+    white = align.whiten(np.pad(samples, (LEAD, 0)))
+    candidates: list[tuple[float, HeardPrompt]] = []
+    for name, prompt in prompts.items():
+        reference = align.as_float(prompt)
+        onset = _onset(reference)
+        # Whitened as a part of the whole, as it is in the recording.
+        anchor = align.whiten(reference)[onset : onset + ANCHOR]
+        if len(anchor) < SHORTEST_MS * PER_MS // 2:
+            continue
+        likeness = align.likeness(white, anchor)
+        for position in align.peaks(likeness, CANDIDATE, ANCHOR // 2)[:12]:
+            start = position - onset - LEAD
+            path = align.follow(samples, reference, start)
+            shortest = min(SHORTEST_MS * PER_MS, 0.8 * len(reference))
+            if path.extent < shortest or path.likeness < HEARD or path.gain <= 0:
+                continue
+            end = start + path.extent + sum(slip.by for slip in path.slips)
+            heard = HeardPrompt(
+                name, start / PER_MS, end / PER_MS, path.extent / len(reference), path.likeness,
+                20 * np.log10(path.gain),
+            )
+            candidates.append((path.explained, heard))
+    candidates.sort(key=lambda pair: -pair[0])
+    accepted: list[HeardPrompt] = []
+    for _, heard in candidates:
+        if all(_overlap(heard, other) < 0.2 for other in accepted):
+            accepted.append(heard)
+    return sorted(accepted, key=lambda heard: heard.start_ms)
+
+
+def glitches(recording: np.ndarray, prompt: np.ndarray, start_ms: float) -> list[Glitch]:
+    """Faults in the heard part of `prompt`, which begins at `start_ms` of the recording (see `find_prompts`)."""
+    reference = align.as_float(prompt)
+    path = align.follow(align.as_float(recording), reference, round(start_ms * PER_MS))
+    found = []
+    for slip in path.slips:
+        at = start_ms + slip.position / PER_MS
+        found.append(Glitch(at, "missing" if slip.by < 0 else "inserted", abs(slip.by) / PER_MS))
+    found += _distortions(path, start_ms)
+    return sorted(found, key=lambda glitch: glitch.at_ms)
+
+
+def silences(recording: np.ndarray, *, floor_dbov: float = -55.0, min_ms: float = 100.0) -> list[tuple[float, float]]:
+    """(start_ms, end_ms) of every stretch of `min_ms` or more in which no sample exceeds `floor_dbov`."""
+    samples = align.as_float(recording)
+    loud = np.flatnonzero(np.abs(samples) > 10 ** (floor_dbov / 20))
+    edges = np.concatenate([[-1], loud, [len(samples)]])
+    gaps = np.flatnonzero(np.diff(edges) - 1 >= min_ms * PER_MS)
+    return [((edges[i] + 1) / PER_MS, edges[i + 1] / PER_MS) for i in gaps]
+
+
+def tone_level_db(recording: np.ndarray, hz: float, *, window_ms: float = 500.0) -> float:
+    """Level of a tone of `hz` in dBov (0 = full-scale square wave), where it is loudest for `window_ms`."""
+    samples = align.as_float(recording)
+    size = min(round(window_ms * PER_MS), len(samples))
+    if size == 0:
+        return -200.0
+    step = max(1, size // 4)
+    rows = np.lib.stride_tricks.sliding_window_view(samples, size)[::step]
+    window = np.hanning(size + 1)[:size]
+    probe = window * np.exp(-2j * np.pi * hz * np.arange(size) / RATE)
+    amplitude = 2 * np.abs(rows @ probe).max() / window.sum()
+    return float(20 * np.log10(max(amplitude / np.sqrt(2), 1e-10)))
+
+
+def contains(recording: np.ndarray, reference: np.ndarray) -> Contained:
+    """Whether, where and how loud `reference` (a sentence of known samples) is in `recording`."""
+    sentence = align.whiten(align.as_float(reference))
+    lead = min(LEAD, len(sentence) // 2)
+    samples = align.as_float(recording)
+    # The sentence may have been cut at either end of the recording.
+    white = align.whiten(np.pad(samples, (lead, max(lead, len(sentence) - len(samples)))))
+    energy = float(np.dot(sentence, sentence)) or 1.0
+    product = align.correlate(white, sentence)
+    best = int(np.argmax(product))
+    chance = float(np.abs(align.correlate(white, sentence[::-1])).max())
+    likeness = align.likeness(white, sentence)
+    return Contained(
+        score=float(np.clip(likeness.max(), 0, 1)),
+        level_db=_db(product[best] / energy),
+        floor_db=_db(chance / energy),
+        at_ms=(best - lead) / PER_MS,
+    )
+
+
+def _db(ratio: float) -> float:
+    return float(20 * np.log10(max(ratio, 1e-7)))
+
+
+def _onset(reference: np.ndarray) -> int:
+    """Where the prompt begins to sound; a silent lead would make the anchor weak."""
+    loud = np.flatnonzero(np.abs(reference) > 0.02 * np.abs(reference).max(initial=0.0))
+    return int(loud[0]) if len(loud) else 0
+
+
+def _overlap(one: HeardPrompt, other: HeardPrompt) -> float:
+    """Shared time as a part of the shorter one."""
+    shared = min(one.end_ms, other.end_ms) - max(one.start_ms, other.start_ms)
+    return shared / min(one.end_ms - one.start_ms, other.end_ms - other.start_ms)
+
+
+def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
+    """Runs of 5 ms pieces in which the recording is not the prompt, though it is before and after."""
+    piece = 5 * PER_MS
+    count = path.extent // piece
+    if count < 3:
+        return []
+    heard = path.aligned[: count * piece].reshape(count, piece)
+    meant = (path.gain * path.reference)[: count * piece].reshape(count, piece)
+    error = ((heard - meant) ** 2).mean(axis=1)
+    power = (meant**2).mean(axis=1)
+    around = np.convolve(np.pad(power, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+    # G.711's own error is 35 dB below the sound; line noise shows in every piece and so in the median.
+    bad = error > np.maximum(np.maximum(0.1 * around, 10 * np.median(error)), 1e-7)
+    for slip in path.slips:     # reported already; its edge is one piece wide
+        bad[max(0, slip.position // piece - 1) : slip.position // piece + 2] = False
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
+    found = []
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        silent = (heard[first:last] ** 2).mean() < 0.1 * (meant[first:last] ** 2).mean()
+        position = first * piece
+        shift = sum(slip.by for slip in path.slips if slip.position <= position)
+        length = (last - first) * piece / PER_MS
+        found.append(Glitch(start_ms + (position + shift) / PER_MS, "hole" if silent else "click", length))
+    return found
+

@@ -1,0 +1,11 @@
+"""The dialplan's guard asks whether calls are in good hands (``hearline-guard`` in extensions.conf)."""
+
+from __future__ import annotations
+
+from hearline.line.workers import Line
+from hearline.pbx.agi import AgiSession
+
+
+def serve(agi: AgiSession, line: Line) -> None:
+    """Sets HEARLINE_ALIVE to ``yes`` while the media worker is heard."""
+    agi.set_variable("HEARLINE_ALIVE", "yes" if line.well else "no")

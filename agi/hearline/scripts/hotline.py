@@ -1,0 +1,45 @@
+"""A caller of the hotline: greet, listen, prompt, and tell the dialplan where to."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+from asterisk.agi import AGIAppError
+
+from hearline.flows import FlowStore
+from hearline.line.workers import Line, LineDown
+from hearline.pbx.agi import AgiSession
+
+log = logging.getLogger(__name__)
+
+RESULT_S = 1.0  # the worker tells its result before it closes the connection
+
+
+def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = False) -> None:
+    """Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, and last HEARLINE_RESULT (queue, hangup or message).
+    Without HEARLINE_RESULT the dialplan sends the caller to the queue."""
+    flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
+    begin = None if testing or always_open else flow.begin_at(datetime.now(timezone.utc))
+    try:
+        visit = line.announce(flow.plan, begin)
+    except LineDown as error:
+        log.error("a caller goes straight to the queue: %s", error)
+        return
+    try:
+        host, port = visit.address
+        with agi.patience(flow.plan.limit_ms / 1_000 + 10):
+            try:
+                agi.appexec("AudioSocket", f"{visit.uuid},{host}:{port}")
+            except AGIAppError:
+                pass  # the connection broke, or the caller did: what is set below decides
+        result = visit.wait(RESULT_S)
+        if result is None or result.outcome is None:
+            return
+        kind, _, name = result.outcome.partition(":")
+        if kind == "queue":
+            agi.set_variable("HEARLINE_QUEUE", name)
+        agi.set_variable("__HEARLINE_HEARD", result.heard)
+        agi.set_variable("HEARLINE_RESULT", kind)
+    finally:
+        line.withdraw(visit)

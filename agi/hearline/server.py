@@ -1,0 +1,91 @@
+"""The Hearline server: the FastAGI door, its media worker, the flows and the status page, in one place.
+
+    Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result─▶ scripts ─variables─▶ dialplan
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from hearline.flows import FlowStore
+from hearline.line.control import Finished
+from hearline.line.peers import parse_networks
+from hearline.line.workers import Line
+from hearline.pbx.fastagi import FastAgiServer
+from hearline.scripts import alive, hotline
+from hearline.settings import Settings, address
+from hearline.status import serve_status
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+class Server:
+    """Start with ``start`` (or as a context manager), end with ``stop``."""
+
+    def __init__(self, settings: Settings, always_open: bool = False) -> None:
+        self.flows = FlowStore(settings.flows, settings.sounds)
+        self._records = settings.state / "calls"
+        self.line = Line(settings.media, settings.allow, settings.sounds, self._keep_record)
+        scripts = {
+            "hotline": functools.partial(hotline.serve, flows=self.flows, line=self.line, always_open=always_open),
+            "alive": functools.partial(alive.serve, line=self.line),
+        }
+        self._agi_address = address(settings.agi)
+        self._scripts, self._networks = scripts, parse_networks(settings.allow)
+        self._status_address = address(settings.status)
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Raises LineDown or OSError (an address in use)."""
+        self._records.mkdir(parents=True, exist_ok=True)
+        self.line.start()
+        try:
+            self._agi = FastAgiServer(self._agi_address, self._scripts, self._networks)
+            self._status = serve_status(self._status_address, self.line, self.flows)
+        except OSError:
+            self.line.stop()
+            raise
+        self._agi.serve_in_thread()
+        threading.Thread(target=self._look_after_flows, name="flows", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._agi.shutdown()
+        self._agi.server_close()
+        self._status.shutdown()
+        self._status.server_close()
+        self.line.stop()
+
+    def _look_after_flows(self) -> None:
+        """A broken edit is told at once, not only when the next call comes."""
+        while not self._stopping.wait(LOOK_S):
+            self.flows.refresh()
+
+    def _keep_record(self, finished: Finished) -> None:
+        """One JSON file a call, by day: the timeline, no personal data."""
+        folder = self._records / time.strftime("%Y-%m-%d")
+        folder.mkdir(exist_ok=True)
+        record = {"call": finished.uuid, "heard": finished.heard, **finished.timeline}
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as out:
+            json.dump(record, out, ensure_ascii=False)
+        os.replace(out.name, folder / f"{finished.uuid}.json")
+
+
+def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:
+    """Run the server until ``stop`` is set."""
+    server = Server(settings, always_open)
+    server.start()
+    log.info("ready: AGI on %s, media on %s:%s, status on %s", settings.agi, *server.line._address, settings.status)
+    try:
+        stop.wait()
+    finally:
+        server.stop()

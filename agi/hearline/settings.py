@@ -1,0 +1,49 @@
+"""Where things are and on which addresses they listen: one place, overridable from the environment.
+
+Every field can be set as ``HEARLINE_<FIELD>``, e.g. ``HEARLINE_STATE=/srv/hearline``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REPO = Path(__file__).resolve().parents[2]
+
+
+def _shipped(folder: str) -> Path:
+    """The data folder beside the code (a checkout or an editable install), else the one in the current folder."""
+    beside = _REPO / folder
+    return beside if beside.is_dir() else Path.cwd() / folder
+
+
+class Settings(BaseSettings):
+    """Addresses are ``host:port``; everything binds to loopback unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="HEARLINE_", extra="ignore")
+
+    flows: Path = _shipped("ivr_flows")
+    sounds: Path = _shipped("sounds")
+    asterisk_templates: Path = _shipped("docker") / "asterisk"
+    state: Path = Path(".hearline").absolute()
+    cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
+
+    agi: str = "127.0.0.1:4573"
+    media: str = "127.0.0.1:9092"
+    status: str = "127.0.0.1:9573"
+    # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
+    allow: str = "127.0.0.0/8"
+
+
+def address(text: str) -> tuple[str, int]:
+    """``"127.0.0.1:4573"`` as ``("127.0.0.1", 4573)``.
+
+    Raises:
+        ValueError: no port, or no number as port.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+    return host.strip("[]") or "127.0.0.1", int(port)

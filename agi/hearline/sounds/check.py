@@ -1,0 +1,144 @@
+"""Finds what is wrong with the files, in words that say what to do. Needs no voice extra and no network."""
+
+import wave
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hearline.audio.level import active_speech_level
+from hearline.sounds.edges import LEADING_MS, TRAILING_MS, silence_at_edges
+from hearline.sounds.manifest import Sound, load_manifest
+from hearline.sounds.register import Entry, file_hash, read_register
+
+LEVEL_TOLERANCE_DB = 1.0
+CLIPPED_AT = 32_700  # of 32,767
+CLIPPED_RUN = 3  # this many samples in a row there: one may be an honest peak
+
+_MAKE = "run `hearline sounds make`"
+_MAKE_ANEW = "hearline sounds make --resynthesise --only"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of one file."""
+
+    file: str
+    fault: str
+    """missing, stale, changed, format, clipped, level, long, short, untrimmed"""
+    what: str
+    remedy: str
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.file}: {self.what}: {self.remedy}"
+
+    def as_dict(self) -> dict[str, str]:
+        """For machines."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Number of files that should exist, and what is wrong."""
+
+    files: int
+    findings: list[Finding]
+
+
+def check_sounds(root: Path) -> CheckResult:
+    """Check every file that the manifest in `root` asks for."""
+    entries = read_register(root)
+    sounds = load_manifest(root).sounds()
+    findings = [
+        finding
+        for sound in sounds
+        for rate, name in sound.files.items()
+        for finding in check_file(root, sound, rate, name, entries.get(name))
+    ]
+    return CheckResult(sum(len(sound.files) for sound in sounds), findings)
+
+
+def check_file(root: Path, sound: Sound, rate: int, name: str, entry: Entry | None) -> list[Finding]:
+    """The faults of the file `name` of `sound` at `rate` Hz, whose registered `entry` may be missing."""
+    path = root / name
+    if not path.is_file():
+        return [Finding(name, "missing", "missing", _MAKE)]
+    faults = [*_against_register(path, sound, name, entry)]
+    try:
+        samples = read_pcm(path, rate)
+    except ValueError as error:
+        return [*faults, Finding(name, "format", str(error), _MAKE)]
+    newcomer = any(fault.fault == "changed" for fault in faults)
+    return faults + _heard(samples, rate, sound, name, newcomer)
+
+
+def read_pcm(path: Path, rate: int) -> np.ndarray:
+    """Samples of a 16-bit mono WAV at `rate` Hz; ValueError says what it is instead."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            kind = (file.getframerate(), file.getsampwidth() * 8, file.getnchannels())
+            data = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"not a PCM WAV ({error})") from error
+    if kind != (rate, 16, 1):
+        channels = {1: "mono", 2: "stereo"}.get(kind[2], f"{kind[2]} channels")
+        raise ValueError(
+            f"wrong format: {kind[0]} Hz {kind[1]} bit {channels}, must be {rate} Hz 16 bit mono"
+        )
+    return np.frombuffer(data, "<i2")
+
+
+def _against_register(path: Path, sound: Sound, name: str, entry: Entry | None) -> list[Finding]:
+    if entry is None or entry.sha256 != file_hash(path):
+        return [
+            Finding(name, "changed", "not the file that was made, a new recording?", f"{_MAKE} to take it")
+        ]
+    if entry.source == "synthetic" and entry.made_from != sound.recipe_hash:
+        return [Finding(name, "stale", "its text or voice has changed since it was spoken", _MAKE)]
+    if entry.source == "recording" and entry.made_from != sound.text_hash:
+        remedy = f"record it anew, or `{_MAKE_ANEW} '{sound.key}'`"
+        return [Finding(name, "stale", "its text has changed since it was recorded", remedy)]
+    return []
+
+
+def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bool) -> list[Finding]:
+    """Faults of the audio itself. A `newcomer` has not been through `make` yet, which mends some of them."""
+    faults = []
+    again = "record it anew" if newcomer else f"`{_MAKE_ANEW} '{sound.key}'`, or record it anew"
+    mend = f"{_MAKE} to mend it" if newcomer else again
+
+    def fault(kind: str, what: str, remedy: str) -> None:
+        faults.append(Finding(name, kind, what, remedy))
+
+    run = longest_run(np.abs(samples.astype(np.int32)) >= CLIPPED_AT)
+    if run >= CLIPPED_RUN:
+        fault("clipped", f"clipped, {run} samples in a row at full scale", again)
+    level = active_speech_level(samples, rate).active_dbov
+    if abs(level - sound.level_dbov) > LEVEL_TOLERANCE_DB:
+        fault("level", f"active level {level:.1f} dBov, must be {sound.level_dbov:.0f} ± 1", mend)
+    length_ms = len(samples) * 1000 / rate
+    if length_ms > sound.longest_ms:
+        fault(
+            "long",
+            f"lasts {length_ms:.0f} ms, its text allows {sound.longest_ms:.0f}",
+            f"make its text shorter or its voice faster, or {again}",
+        )
+    elif length_ms < sound.shortest_ms:
+        fault("short", f"lasts {length_ms:.0f} ms, its text needs {sound.shortest_ms:.0f}: cut off?", again)
+    if sound.text is not None:  # music loops: its edges meet
+        before, after = silence_at_edges(samples, rate)
+        if before > LEADING_MS or after > TRAILING_MS:
+            what = (
+                f"{before} ms of silence before and {after} ms after, at most {LEADING_MS} and {TRAILING_MS}"
+            )
+            fault("untrimmed", what, mend)
+    return faults
+
+
+def longest_run(mask: np.ndarray) -> int:
+    """Length of the longest stretch of True."""
+    if not mask.any():
+        return 0
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
+    return int((changes[1::2] - changes[::2]).max())

@@ -1,0 +1,29 @@
+"""Where speech begins and ends in a finished sound."""
+
+import numpy as np
+
+from hearline.audio.level import active_speech_level, rms_dbov
+
+LEADING_MS = 30
+"""Most silence before the first sound: callers hear a late prompt as a pause."""
+TRAILING_MS = 60
+"""Most silence after the last sound: timers count from the end of the file."""
+
+_STEP_MS = 5
+_UNDER_ACTIVE_DB = 30.0  # a frame this far under the active level is silence
+_FLOOR_DBOV = -70.0  # and one under this always is
+
+
+def silence_at_edges(samples: np.ndarray, rate: int) -> tuple[int, int]:
+    """Milliseconds of silence before and after what is heard in `samples` [n] (int16 or float ±1).
+
+    All silent: (whole length, 0).
+    """
+    step = rate * _STEP_MS // 1000
+    whole = len(samples) // step * step
+    limit = max(active_speech_level(samples, rate).active_dbov - _UNDER_ACTIVE_DB, _FLOOR_DBOV)
+    frames = samples[:whole].reshape(-1, step)
+    heard = [i for i, frame in enumerate(frames) if rms_dbov(frame) > limit]
+    if not heard:
+        return round(len(samples) * 1000 / rate), 0
+    return heard[0] * _STEP_MS, round((len(samples) - (heard[-1] + 1) * step) * 1000 / rate)

@@ -1,0 +1,68 @@
+"""The machine-written end of the manifest: which file is which, so that changes are noticed.
+
+A line a file: hash of its bytes, whether it was synthesised or recorded, hash of what it was made from.
+Text above the marker belongs to people and is kept byte for byte.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from hearline.sounds.manifest import MANIFEST_NAME, ManifestError
+
+MARKER = "# ════ Written by `hearline sounds make`. Do not edit below this line. ════"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one file."""
+
+    sha256: str
+    source: Literal["synthetic", "recording"]
+    made_from: str
+    """`Sound.recipe_hash` of a synthetic file, `Sound.text_hash` of a recording."""
+
+
+def read_register(root: Path) -> dict[str, Entry]:
+    """Entries by path under `root`."""
+    path = root / MANIFEST_NAME
+    _, _, machine_part = path.read_text("utf-8").partition(MARKER)
+    try:
+        files = (yaml.safe_load(machine_part) or {}).get("files") or {}
+        return {name: Entry(e["sha256"], e["source"], e["made_from"]) for name, e in files.items()}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{path}: the machine-written part is damaged ({error}); take it from the repository again"
+        ) from error
+
+
+def register(root: Path, fresh: dict[str, Entry]) -> None:
+    """Add or replace some entries. Reads the rest anew: people may have edited the manifest meanwhile."""
+    write_register(root, {**read_register(root), **fresh})
+
+
+def write_register(root: Path, entries: dict[str, Entry]) -> None:
+    """Replace the machine-written part, atomically."""
+    path = root / MANIFEST_NAME
+    people, _, _ = path.read_text("utf-8").partition(MARKER)
+    rows = [
+        f"  {name}: {{sha256: {e.sha256}, source: {e.source}, made_from: '{e.made_from}'}}\n"
+        for name, e in sorted(entries.items())
+    ]
+    fresh = path.with_suffix(".yaml.new")
+    fresh.write_text(f"{people.rstrip()}\n\n{MARKER}\nfiles:\n{''.join(rows)}", "utf-8")
+    os.replace(fresh, path)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    return bytes_hash(path.read_bytes())
+
+
+def bytes_hash(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,82 @@
+"""What the running server tells over HTTP, on loopback: is it there, is it ready, its figures, its live calls.
+
+    /live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from socketserver import ThreadingMixIn
+from typing import Callable, Iterable
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from hearline.flows import FlowStore
+from hearline.line.workers import Line
+
+
+class _Figures:
+    """The line's counters at the moment they are asked for."""
+
+    def __init__(self, line: Line, flows: FlowStore) -> None:
+        self._line, self._flows = line, flows
+
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        beat = self._line.beat
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._line.well))
+        yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
+        yield counter("hearline_worker_restarts", "media workers replaced", value=self._line.restarts)
+        if beat is None:
+            return
+        yield gauge("hearline_calls", "calls in the IVR now", value=beat.calls)
+        yield counter("hearline_frames_sent", "frames of 20 ms sent to callers", value=beat.frames)
+        yield counter("hearline_frames_late_20ms", "frames sent over 20 ms after their deadline", value=beat.late_20)
+        yield counter("hearline_frames_late_40ms", "frames sent over 40 ms after their deadline", value=beat.late_40)
+        yield counter("hearline_frames_not_taken", "frames that Asterisk did not read in time", value=beat.lost_out)
+        yield counter("hearline_skipped_seconds", "time given up by a starved tick", value=beat.skipped_ms / 1_000)
+        yield counter("hearline_connections_refused", "AudioSocket connections refused", value=beat.refused)
+        yield gauge("hearline_worst_lateness_seconds", "worst lateness of a tick in the last two minutes",
+                    value=max(self._line.worst_ms, default=0.0) / 1_000)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve_status(address: tuple[str, int], line: Line, flows: FlowStore) -> WSGIServer:
+    """Serve in a thread of its own; the server's ``server_port`` tells the port."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(line, flows))
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        status, body = "200 OK", {}
+        if path == "/live":
+            body = {"live": True}
+        elif path == "/ready":
+            ready = line.well and bool(flows.flows)
+            status = "200 OK" if ready else "503 Service Unavailable"
+            body = {"ready": ready, "rejected_flows": flows.rejected}
+        elif path == "/calls":
+            body = {"calls": [asdict(row) for row in line.rows()]}
+        else:
+            status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls"]}
+        start_response(status, [("Content-Type", "application/json; charset=utf-8")])
+        return [json.dumps(body, ensure_ascii=False).encode()]
+
+    server = make_server(*address, answer, server_class=_Server, handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    return server
