@@ -160,6 +160,17 @@ class Flow:
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
+class _Loader(yaml.SafeLoader):
+    """YAML as people read it: `on`, `off`, `yes` and `no` are words, not truth values (as in YAML 1.2)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+
+
 class _Lines:
     """Parsed YAML together with the line of every key and item."""
 
@@ -168,8 +179,8 @@ class _Lines:
         self.at: dict[tuple, int] = {(): 1}
         self.doubles: list[Fault] = []
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.data = yaml.safe_load(text)
+            node = yaml.compose(text, Loader=_Loader)
+            self.data = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = " ".join(str(getattr(error, "problem", None) or error).split())

@@ -77,7 +77,7 @@ def make(
     for key, reason in report.refused.items():
         typer.echo(f"{key}: left alone: {reason}", err=True)
     typer.echo(
-        f"{len(report.spoken)} spoken, {len(report.recordings)} recordings taken over, "
+        f"{len(report.spoken)} made, {len(report.recordings)} recordings taken over, "
         f"{report.in_order} in order already, {len(report.refused)} left alone"
     )
     raise typer.Exit(1 if report.refused else 0)

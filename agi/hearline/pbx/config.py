@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jinja2
 
+from hearline.sounds.manifest import WhisperSet, load_manifest
+
 CALLER_COUNT = 1
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 
@@ -49,6 +51,8 @@ class Layout:
     callers: list[Account] = field(default_factory=list)
     agents: list[Account] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+    whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
+    verbose: int = 0
 
     @property
     def conf(self) -> Path:
@@ -69,6 +73,16 @@ def accounts(home: Path) -> tuple[list[Account], list[Account]]:
         with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             json.dump(data, out, indent=1)
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]
+
+
+def whisper_waits(sounds: Path) -> list[int]:
+    """The waits (s) that the whispers of ``sounds`` name, ascending. Raises ManifestError."""
+    found = set()
+    for sets in load_manifest(sounds).languages.values():
+        for phrases in sets.values():
+            if isinstance(phrases, WhisperSet):
+                found.update(phrases.waits)
+    return sorted(found)
 
 
 def render(templates: Path, layout: Layout) -> Path:

@@ -16,6 +16,7 @@ SEARCH = 480            # 60 ms: how far the recording may slip at a missing or 
 WINDOW = 1200           # 150 ms: what a slip is recognised by
 GIVE_UP = 2400          # 300 ms without a likeness: it is over
 LIKE = 0.6
+TAIL = 80               # 10 ms
 QUIET = 1e-5            # energy of a block relative to the loudest one, below which it says nothing
 
 
@@ -25,36 +26,52 @@ def as_float(samples: np.ndarray) -> np.ndarray:
     return samples / 32768.0 if samples.dtype.kind == "i" else samples.astype(np.float64)
 
 
+def inner(a: np.ndarray, b: np.ndarray) -> float:
+    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine."""
+    return float(np.einsum("i,i->", a, b))
+
+
 def whiten(samples: np.ndarray) -> np.ndarray:
     """First difference, leaky: takes the usual 6–12 dB per octave out of speech."""
     return np.diff(samples, prepend=0.0) + 0.05 * samples
 
 
-def correlate(signal: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """Correlation of `signal` with `template` at every lag 0…len(signal) − len(template), by blocks of FFTs."""
-    count = len(signal) - len(template) + 1
-    if count < 1:
-        return np.zeros(0)
-    size = max(16384, 1 << (2 * len(template) - 1).bit_length())
-    step = size - len(template) + 1
-    blocks = -(-count // step)
-    padded = np.zeros((blocks - 1) * step + size, dtype=np.float32)
-    padded[: len(signal)] = signal
-    rows = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
-    spectrum = np.conj(np.fft.rfft(template.astype(np.float32), size))
-    return np.fft.irfft(np.fft.rfft(rows) * spectrum, size)[:, :step].reshape(-1)[:count]
+class Searchable:
+    """A signal that many templates are looked for in: what does not depend on the template is done once."""
 
+    def __init__(self, signal: np.ndarray) -> None:
+        self._signal = signal
+        self._sums = np.concatenate([[0.0], np.cumsum(signal**2)])
+        self._spectra: dict[tuple[int, int], np.ndarray] = {}
 
-def likeness(signal: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """Normalised correlation (−1…1) at every lag; 0 where the signal is digitally silent."""
-    product = correlate(signal, template)
-    if not len(product):
-        return product
-    sums = np.concatenate([[0.0], np.cumsum(signal**2)])
-    energy = sums[len(template) :] - sums[: len(sums) - len(template)]
-    floor = len(template) * 1e-9     # a tenth of a 16-bit step of A-law: rounding, not sound
-    norm = np.sqrt(np.maximum(energy, floor) * np.dot(template, template))
-    return np.where(energy > floor, product / np.maximum(norm, 1e-12), 0.0)
+    def correlate(self, template: np.ndarray) -> np.ndarray:
+        """Correlation with `template` at every lag 0…len(signal) − len(template), by blocks of FFTs."""
+        length = len(template)
+        count = len(self._signal) - length + 1
+        if count < 1:
+            return np.zeros(0)
+        size = 1 << max(12, min(14, len(self._signal).bit_length()), (2 * length - 1).bit_length())
+        # A power of two of overlap, so that templates of similar length share the spectra of the blocks.
+        overlap = 1 << (length - 1).bit_length()
+        step = size - overlap + 1
+        if (size, overlap) not in self._spectra:
+            blocks = -(-count // step) + 1
+            padded = np.zeros((blocks - 1) * step + size, dtype=np.float32)
+            padded[: len(self._signal)] = self._signal
+            rows = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
+            self._spectra[size, overlap] = np.fft.rfft(rows)
+        spectrum = np.conj(np.fft.rfft(template.astype(np.float32), size))
+        return np.fft.irfft(self._spectra[size, overlap] * spectrum, size)[:, :step].reshape(-1)[:count]
+
+    def likeness(self, template: np.ndarray) -> np.ndarray:
+        """Normalised correlation (−1…1) at every lag; 0 where the signal is digitally silent."""
+        product = self.correlate(template)
+        if not len(product):
+            return product
+        energy = self._sums[len(template) :] - self._sums[: len(self._sums) - len(template)]
+        floor = len(template) * 1e-9     # less than the smallest step of A-law: rounding, not sound
+        norm = np.sqrt(np.maximum(energy, floor) * inner(template, template))
+        return np.where(energy > floor, product / np.maximum(norm, 1e-12), 0.0)
 
 
 def peaks(values: np.ndarray, threshold: float, apart: int) -> list[int]:
@@ -65,6 +82,20 @@ def peaks(values: np.ndarray, threshold: float, apart: int) -> list[int]:
         if all(abs(position - other) >= apart for other in found):
             found.append(int(position))
     return found
+
+
+def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
+    """`position`, moved to where the first part of `template` itself is found, if that is elsewhere nearby.
+
+    A frame missing from the middle of a template leaves its longer part to decide where the whole is found.
+    """
+    first = max(0, position - SEARCH)
+    values = Searchable(white[first : position + SEARCH + len(template)]).likeness(template)
+    here = position - first
+    if not len(values) or here >= len(values):
+        return position
+    best = int(np.argmax(values))
+    return first + best if values[best] > 0.6 and values[best] > values[here] + 0.3 else position
 
 
 @dataclass(frozen=True)
@@ -79,7 +110,7 @@ class Slip:
 class Path:
     """A reference followed through a recording.
 
-    aligned: for every sample of the reference the recording's; zeros beyond the recording.
+    aligned: for every sample of the reference the recording's, as far as it was followed; zeros beyond the recording.
     gain: what the reference must be multiplied with. extent: samples of the reference that were heard.
     likeness: of the heard part, whitened. explained: energy of the recording that the reference accounts for.
     """
@@ -98,46 +129,51 @@ def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
     margin = SEARCH + len(reference)
     padded = np.pad(recording, (margin, margin))
     white, white_ref = whiten(padded), whiten(reference)
-    loudest = max((float(np.dot(b, b)) for b in _blocks(white_ref)), default=0.0)
+    loudest = max((inner(b, b) for b in _blocks(white_ref)), default=0.0)
     lag, slips = start + margin, []
     lags = np.full(len(reference), lag)
-    lost = 0
+    reach = len(reference)
+    lost = alike = last = 0
     for begin in range(0, len(reference) - BLOCK // 2, BLOCK):
         block = white_ref[begin : begin + BLOCK]
-        if np.dot(block, block) <= QUIET * loudest * len(block) / BLOCK:
+        if inner(block, block) <= QUIET * loudest * len(block) / BLOCK:
             continue
         if _like(white[begin + lag :][: len(block)], block) >= LIKE:
-            lost = 0
+            lost, alike, last = 0, alike + 1, begin + BLOCK
             continue
-        found = _slip(white, white_ref, begin, lag)
+        # Nothing has slipped that was never aligned; that its first blocks are the ones hit is possible.
+        found = _slip(white, white_ref, begin, lag) if alike or begin <= 3 * BLOCK else None
         if found is None:
             lost += BLOCK
             if lost >= GIVE_UP:
+                reach = last + BLOCK
                 break
             continue
         lost = 0
-        first, last = max(0, begin - BLOCK), min(begin + 2 * BLOCK, len(reference))
-        position = _boundary(padded, reference, first, last, lag, found)
+        around = max(0, begin - BLOCK), min(begin + 2 * BLOCK, len(reference))
+        position = _boundary(padded, reference, *around, lag, found)
         slips.append(Slip(position, found - lag))
         lags[position:] = lag = found
-    index = np.clip(np.arange(len(reference)) + lags, 0, len(padded) - 1)
-    aligned = padded[index]
-    return _judge(aligned, reference, tuple(slips))
+    reach = min(reach, len(reference))
+    index = np.clip(np.arange(reach) + lags[:reach], 0, len(padded) - 1)
+    return _judge(padded[index], reference, white_ref, tuple(slips))
 
 
-def _judge(aligned: np.ndarray, reference: np.ndarray, slips: tuple[Slip, ...]) -> Path:
+def _judge(
+    aligned: np.ndarray, reference: np.ndarray, white_ref: np.ndarray, slips: tuple[Slip, ...]
+) -> Path:
     """Gain, extent and likeness of an aligned recording.
 
     The extent is where the recording stops being explained by the reference: every sample that is explained makes
     the sum of (r − g·p)² − r² smaller, every other makes it larger, and its minimum is exact to the sample.
     """
-    r, p = whiten(aligned), whiten(reference)
+    r, p = whiten(aligned), white_ref[: len(aligned)]
     gain, extent, cost = 0.0, len(p), np.zeros(1)
     for _ in range(4):      # gain and extent need one another; both settle at once
-        energy = float(np.dot(p[:extent], p[:extent]))
+        energy = inner(p[:extent], p[:extent])
         if energy == 0:
             break
-        gain = float(np.dot(r[:extent], p[:extent])) / energy
+        gain = inner(r[:extent], p[:extent]) / energy
         cost = np.concatenate([[0.0], np.cumsum((r - gain * p) ** 2 - r**2)])
         # On a plateau (a pause, or the silent end of the prompt) the last of the equals counts.
         best = cost.min()
@@ -145,22 +181,30 @@ def _judge(aligned: np.ndarray, reference: np.ndarray, slips: tuple[Slip, ...]) 
         if settled == extent:
             break
         extent = settled
-    extent = _trim(r, p, gain, extent)
+    extent = _trim(r, gain * p, cost, white_ref, extent)
     heard = _like(r[:extent], p[:extent]) if extent else 0.0
     slips = tuple(slip for slip in slips if slip.position < extent)
     return Path(reference, aligned, slips, gain, extent, heard, -float(cost.min()))
 
 
-def _trim(r: np.ndarray, p: np.ndarray, gain: float, extent: int) -> int:
-    """The plateau's tolerance may reach beyond a stop in quiet samples; go back to the exact minimum there.
+def _trim(r: np.ndarray, meant: np.ndarray, cost: np.ndarray, white_ref: np.ndarray, extent: int) -> int:
+    """From the end of a plateau back to where the reference was certainly still heard.
 
-    When nothing but silence is left of the reference, it was heard to its end.
+    Where other sound follows a stop, the sum may by chance go on falling a little in the reference's quiet samples:
+    the last 10 ms must mostly be explained. Where only silence is left of the reference, or less than the noise on
+    the line, it was heard to its end.
     """
-    cost = np.cumsum((r - gain * p) ** 2 - r**2)
-    exact = int(np.argmin(cost)) + 1 if len(cost) and cost.min() < 0 else 0
-    rest = p[exact:]
-    if np.dot(rest, rest) <= 1e-4 * np.dot(p, p) / len(p) * len(rest):
-        return len(p)
+    exact = int(np.argmin(cost))
+    while exact > TAIL:
+        tail = slice(exact - TAIL, exact)
+        if inner(r[tail] - meant[tail], r[tail] - meant[tail]) <= 0.5 * inner(r[tail], r[tail]):
+            break
+        exact = int(np.argmin(cost[: exact - TAIL // 2]))
+    rest = white_ref[exact:]
+    noise = inner(r[:exact] - meant[:exact], r[:exact] - meant[:exact]) / max(exact, 1)
+    power = inner(meant[:exact], meant[:exact]) / max(inner(white_ref[:exact], white_ref[:exact]), 1e-12)
+    if power * inner(rest, rest) <= max(1e-4 * inner(meant, meant) / len(meant), 2 * noise) * len(rest):
+        return len(white_ref)
     return min(extent, exact)
 
 
@@ -170,19 +214,19 @@ def _blocks(samples: np.ndarray) -> list[np.ndarray]:
 
 def _like(a: np.ndarray, b: np.ndarray) -> float:
     b = b[: len(a)]
-    norm = np.sqrt(np.dot(a, a) * np.dot(b, b))
-    return float(np.dot(a, b) / norm) if norm > 1e-12 else 0.0
+    norm = np.sqrt(inner(a, a) * inner(b, b))
+    return float(inner(a, b) / norm) if norm > 1e-12 else 0.0
 
 
 def _slip(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int | None:
     """The new lag, where the recording goes on with the reference somewhat earlier or later than expected."""
     # The slip lies somewhere in this block: recognise it by what comes after.
     template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
-    if len(template) < BLOCK or np.dot(template, template) == 0:
+    if len(template) < BLOCK or inner(template, template) == 0:
         return None
     first = begin + BLOCK + lag - SEARCH
     region = white[first : first + len(template) + 2 * SEARCH]
-    values = likeness(region, template)
+    values = Searchable(region).likeness(template)
     if not len(values):
         return None
     best = int(np.argmax(values))
@@ -194,12 +238,14 @@ def _boundary(
     padded: np.ndarray, reference: np.ndarray, first: int, last: int, old: int, new: int
 ) -> int:
     """The sample of the reference from which the new lag fits better than the old one."""
-    n = np.arange(first, last)
     limit = len(padded) - 1
-    ref = reference[first:last]
-    heard_old, heard_new = padded[np.minimum(n + old, limit)], padded[np.minimum(n + new, limit)]
-    energy = np.dot(ref, ref) or 1.0
-    gain = max(np.dot(heard_old, ref), np.dot(heard_new, ref)) / energy
-    before = np.concatenate([[0.0], np.cumsum((heard_old - gain * ref) ** 2)])
-    after = np.concatenate([np.cumsum(((heard_new - gain * ref) ** 2)[::-1])[::-1], [0.0]])
-    return first + int(np.argmin(before + after))
+    certain = np.arange(last, min(last + WINDOW, len(reference)))    # here the new lag holds: gives the gain
+    if not len(certain):
+        certain = np.arange(first, last)
+    sample = reference[certain]
+    gain = inner(padded[np.minimum(certain + new, limit)], sample) / max(inner(sample, sample), 1e-12)
+    n = np.arange(first, last)
+    meant = gain * reference[first:last]
+    before = (padded[np.minimum(n + old, limit)] - meant) ** 2
+    after = (padded[np.minimum(n + new, limit)] - meant) ** 2
+    return first + int(np.argmin(np.concatenate([[0.0], np.cumsum(before - after)])))

@@ -53,7 +53,8 @@ class Contained:
 
     score: best normalised correlation (0…1). level_db: level of the reference's component there, relative to the
     reference itself (0 = as loud as the file). floor_db: what a signal of the same spectrum that is certainly not
-    in the recording (the reference backwards) reaches by chance; a level not above it means: not heard.
+    there (the reference backwards) reaches by chance in the same recording; a level not well above it (6 dB) means:
+    not heard.
     """
 
     score: float
@@ -73,6 +74,7 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
     """
     samples = align.as_float(recording)
     white = align.whiten(np.pad(samples, (LEAD, 0)))
+    searchable = align.Searchable(white)
     candidates: list[tuple[float, HeardPrompt]] = []
     for name, prompt in prompts.items():
         reference = align.as_float(prompt)
@@ -81,17 +83,20 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
         anchor = align.whiten(reference)[onset : onset + ANCHOR]
         if len(anchor) < SHORTEST_MS * PER_MS // 2:
             continue
-        likeness = align.likeness(white, anchor)
+        likeness = searchable.likeness(anchor)
         for position in align.peaks(likeness, CANDIDATE, ANCHOR // 2)[:12]:
-            start = position - onset - LEAD
-            path = align.follow(samples, reference, start)
+            starts = {position, *(align.refine(white, anchor[:part], position) for part in (ANCHOR // 4, ANCHOR // 8))}
+            path, start = max(
+                ((align.follow(samples, reference, at - onset - LEAD), at - onset - LEAD) for at in sorted(starts)),
+                key=lambda pair: pair[0].explained,
+            )
             shortest = min(SHORTEST_MS * PER_MS, 0.8 * len(reference))
             if path.extent < shortest or path.likeness < HEARD or path.gain <= 0:
                 continue
             end = start + path.extent + sum(slip.by for slip in path.slips)
             heard = HeardPrompt(
                 name, start / PER_MS, end / PER_MS, path.extent / len(reference), path.likeness,
-                20 * np.log10(path.gain),
+                _db(path.gain),
             )
             candidates.append((path.explained, heard))
     candidates.sort(key=lambda pair: -pair[0])
@@ -144,17 +149,15 @@ def contains(recording: np.ndarray, reference: np.ndarray) -> Contained:
     samples = align.as_float(recording)
     # The sentence may have been cut at either end of the recording.
     white = align.whiten(np.pad(samples, (lead, max(lead, len(sentence) - len(samples)))))
-    energy = float(np.dot(sentence, sentence)) or 1.0
-    product = align.correlate(white, sentence)
-    best = int(np.argmax(product))
-    chance = float(np.abs(align.correlate(white, sentence[::-1])).max())
-    likeness = align.likeness(white, sentence)
-    return Contained(
-        score=float(np.clip(likeness.max(), 0, 1)),
-        level_db=_db(product[best] / energy),
-        floor_db=_db(chance / energy),
-        at_ms=(best - lead) / PER_MS,
-    )
+    energy = align.inner(sentence, sentence) or 1.0
+    searchable = align.Searchable(white)
+    likeness = searchable.likeness(sentence)
+    # By likeness and not by level: a quiet sentence is found beside loud ones.
+    best = int(np.argmax(likeness))
+    score = max(float(likeness[best]), 0.0)
+    chance = float(np.abs(searchable.likeness(sentence[::-1])).max())
+    level = _db(searchable.correlate(sentence)[best] / energy)
+    return Contained(score, level, level - _db(score) + _db(chance), (best - lead) / PER_MS)
 
 
 def _db(ratio: float) -> float:
@@ -186,8 +189,9 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
     around = np.convolve(np.pad(power, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     # G.711's own error is 35 dB below the sound; line noise shows in every piece and so in the median.
     bad = error > np.maximum(np.maximum(0.1 * around, 10 * np.median(error)), 1e-7)
-    for slip in path.slips:     # reported already; its edge is one piece wide
-        bad[max(0, slip.position // piece - 1) : slip.position // piece + 2] = False
+    for slip in path.slips:     # reported already; what is missing fits nowhere
+        reach = piece + max(0, -slip.by)
+        bad[max(0, (slip.position - reach) // piece) : (slip.position + reach) // piece + 1] = False
     edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
     found = []
     for first, last in zip(edges[::2], edges[1::2], strict=True):

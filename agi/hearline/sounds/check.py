@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.level import active_speech_level
+from hearline.sounds.clipping import CLIPPED_RUN, longest_clipped_run
 from hearline.sounds.edges import LEADING_MS, TRAILING_MS, silence_at_edges
 from hearline.sounds.manifest import Sound, load_manifest
 from hearline.sounds.register import Entry, file_hash, read_register
 
 LEVEL_TOLERANCE_DB = 1.0
-CLIPPED_AT = 32_700  # of 32,767
-CLIPPED_RUN = 3  # this many samples in a row there: one may be an honest peak
 
 _MAKE = "run `hearline sounds make`"
 _MAKE_ANEW = "hearline sounds make --resynthesise --only"
@@ -111,7 +110,7 @@ def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bo
     def fault(kind: str, what: str, remedy: str) -> None:
         faults.append(Finding(name, kind, what, remedy))
 
-    run = longest_run(np.abs(samples.astype(np.int32)) >= CLIPPED_AT)
+    run = longest_clipped_run(samples)
     if run >= CLIPPED_RUN:
         fault("clipped", f"clipped, {run} samples in a row at full scale", again)
     level = active_speech_level(samples, rate).active_dbov
@@ -134,11 +133,3 @@ def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bo
             )
             fault("untrimmed", what, mend)
     return faults
-
-
-def longest_run(mask: np.ndarray) -> int:
-    """Length of the longest stretch of True."""
-    if not mask.any():
-        return 0
-    changes = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-    return int((changes[1::2] - changes[::2]).max())

@@ -1,8 +1,8 @@
 """The waiting music: composed here, so that nobody else has rights to it.
 
-Slow plucked notes over soft chords in a pentatonic scale, all energy between 200 Hz and 2 kHz, where A-law at
-8 kHz is kind. Every sound is laid onto a circle as long as the piece: what rings past the end rings on at the
-beginning, so the loop has no seam. Same seed, same piece.
+Slow plucked notes over soft chords in a pentatonic scale, nearly all energy between 230 Hz and 2 kHz, where a
+handset hears and A-law at 8 kHz is kind. Every sound is laid onto a circle as long as the piece: what rings past
+the end rings on at the beginning, so the loop has no seam. Same seed, same piece.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ BEATS_A_BAR = 4
 SECONDS = BARS * BEATS_A_BAR * BEAT_S
 
 _SEED = 95160
-_A3_HZ = 220.0
-# Semitones over A3. The chords stay inside the scale F–G–A–C–D, so no melody note can clash.
+_BASE_HZ = 293.66  # D4: low enough to be calm, high enough for a handset
+# Semitones over it. Chords and melody share one pentatonic scale, so no note can clash.
 _CHORDS = [(-4, 3, 8), (-2, 5, 10), (0, 3, 8), (-4, 5, 12)]
 _SCALE = [3, 5, 8, 10, 12, 15, 17, 20]
 
@@ -52,7 +52,7 @@ def _lay(piece: np.ndarray, note: np.ndarray, start_s: float, gain: float) -> No
 def _pluck(semitone: int, length_s: float = 2.8) -> np.ndarray:
     """A soft string: harmonics that fade the faster the higher they are."""
     t = np.arange(round(length_s * RATE)) / RATE
-    hz = _A3_HZ * 2 ** (semitone / 12)
+    hz = _BASE_HZ * 2 ** (semitone / 12)
     note = sum(
         0.55**k * np.exp(-t * (1.4 + 0.9 * k)) * np.sin(2 * np.pi * hz * (k + 1) * t) for k in range(5)
     )
@@ -63,6 +63,6 @@ def _pad(semitone: int, length_s: float) -> np.ndarray:
     """A held chord note: two voices a hair apart, swelling and fading, overlapping the next."""
     ring_s = length_s + 1.5
     t = np.arange(round(ring_s * RATE)) / RATE
-    hz = _A3_HZ * 2 ** (semitone / 12)
+    hz = _BASE_HZ * 2 ** (semitone / 12)
     note = sum(np.sin(2 * np.pi * (hz + beat) * h * t) / h**2 for beat in (-0.4, 0.4) for h in (1, 2, 3))
     return note * np.sin(np.pi * np.minimum(1, t / 3.0) / 2) ** 2 * np.minimum(1, (ring_s - t) / 1.5)

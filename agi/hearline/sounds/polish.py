@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hearline.audio.level import SILENCE_DBOV, active_speech_level
+from hearline.sounds.clipping import CLIPPED_RUN, longest_clipped_run
 from hearline.sounds.edges import silence_at_edges
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ def read_recording(path: Path) -> "AudioSegment":
         raise RecordingError(f"not a WAV that can be read ({error})") from error
     if not 8000 <= rate <= 192_000:
         raise RecordingError(f"its rate of {rate} Hz is not within 8–192 kHz")
+    for channel in samples.T:
+        run = longest_clipped_run(channel)
+        if run >= CLIPPED_RUN:
+            # Levelling would only hide it.
+            raise RecordingError(
+                f"it is clipped ({run} samples in a row at full scale): record it with less gain"
+            )
     return _segment(samples, rate, samples.shape[1]).set_channels(1)
 
 

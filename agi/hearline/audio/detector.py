@@ -1,0 +1,364 @@
+"""The ears: all calls' frames of one 20 ms tick in, events out.
+
+Per tick, for every open slot (numpy over slots, no loop per call):
+
+    frame → ring of 320 ms → level of 100 and 200 ms
+          → audible? → network on each full 32 ms window → speech probability
+          → gate (dynamics, no tone) → QUIET, STARTING, SPEAKING, STOPPING
+          → while speaking: active level (P.56)
+          → ten times a second: a look at the background
+
+Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
+"""
+
+import numpy as np
+
+from . import tones
+from .background import LOOK_FRAMES, Background, repeats
+from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState
+from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
+from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+from .settings import FRAME_MS, FRAME_SAMPLES, EarSettings
+from .slots import Column, SlotTable
+from .speech_level import SpeechLevels
+
+QUIET, STARTING, SPEAKING, STOPPING = SpeechState
+
+# 16 frames are 10 network windows exactly, so in a ring of 16 frames neither wraps round the end.
+_RING_FRAMES = 16
+_RING_SAMPLES = _RING_FRAMES * FRAME_SAMPLES
+# _WINDOW_AFTER[k]: the window that frame k of the ring completes, −1 if none
+_WINDOW_AFTER = np.full(_RING_FRAMES, -1)
+for _window in range(_RING_SAMPLES // WINDOW_SAMPLES):
+    _WINDOW_AFTER[((_window + 1) * WINDOW_SAMPLES - 1) // FRAME_SAMPLES] = _window
+# _WINDOW_AT[w]: ring positions of window w, its context first
+_WINDOW_AT = (
+    np.arange(_RING_SAMPLES // WINDOW_SAMPLES)[:, None] * WINDOW_SAMPLES
+    + np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
+) % _RING_SAMPLES
+
+_FAST_FRAMES = 5  # 100 ms levels…
+_FAST_SPAN = 11  # …of which 11, a frame apart, span 300 ms
+_LOOK_LEVEL_FRAMES = 10  # 200 ms
+_SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
+_ONES = np.array([bin(votes).count("1") for votes in range(1 << 8)], np.int8)
+
+
+class Detector:
+    """Listens to up to `capacity` calls. A slot is one call's line from `open` to `close`."""
+
+    def __init__(self, capacity: int, settings: EarSettings = EarSettings()):
+        self.capacity = capacity
+        self.settings = settings
+        self._network = SpeechNetwork()
+        self._levels = SpeechLevels(capacity)
+        self._background = Background(capacity, settings)
+        self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
+        self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
+        per_frame = (_RING_FRAMES,)
+        self._slots = SlotTable(
+            capacity,
+            open=Column(np.bool_),
+            frames=Column(np.int32),  # since open
+            measured_from=Column(np.int32),  # frame of the last question
+            ring=Column(np.int16, shape=(_RING_FRAMES, FRAME_SAMPLES)),
+            present=Column(np.bool_, shape=per_frame),
+            power=Column(np.float32, shape=per_frame),  # mean square of each frame, DC removed
+            fast_power=Column(np.float32, shape=per_frame),  # mean of 5 frames
+            network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
+            windows=Column(np.int32),  # network runs so far
+            p=Column(np.float32),  # speech probability of the last window
+            p_recent=Column(np.float32, shape=(self._p_kept,)),
+            votes=Column(np.uint8),  # last windows, one bit each: speech?
+            awake=Column(np.bool_),  # the network has not been resting
+            tone_until=Column(np.int32),  # no speech starts before this frame
+            state=Column(np.int8),
+            last_speech=Column(np.int32),  # frame
+            noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
+            onset_ms=Column(np.int32, fresh=-1),
+            speech_frames=Column(np.int32),
+            clipped=Column(np.int32),  # samples
+            too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
+            verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
+        )
+        self._open = np.flatnonzero(self._slots.open)
+
+    # ── slots ──
+
+    def open(self, slot: int) -> None:
+        """A call was answered: start to listen, at 0 ms."""
+        if self._slots.open[slot]:
+            raise ValueError(f"slot {slot} is open already")
+        self._slots.clear(slot)
+        self._levels.clear(slot)
+        self._background.clear(slot)
+        self._slots.open[slot] = True
+        self._open = np.flatnonzero(self._slots.open)
+
+    def close(self, slot: int) -> None:
+        """The call is over. A closed slot costs nothing."""
+        self._slots.open[slot] = False
+        self._open = np.flatnonzero(self._slots.open)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for more slots; open ones go on."""
+        for part in (self._slots, self._levels, self._background):
+            part.grow(capacity)
+        self.capacity = capacity
+
+    def restart_measure(self, slot: int) -> None:
+        """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
+        without another SpeechStarted, but is measured anew; the noise floor stays."""
+        t = self._slots
+        t.measured_from[slot] = t.frames[slot]
+        t.onset_ms[slot] = -1
+        t.speech_frames[slot] = t.clipped[slot] = t.verdicts_told[slot] = 0
+        t.too_soft[slot] = False
+        self._levels.restart(slot)
+
+    # ── what is known ──
+
+    def state(self, slot: int) -> SpeechState:
+        return SpeechState(self._slots.state[slot])
+
+    def now_ms(self, slot: int) -> int:
+        """How much of this slot was heard."""
+        return int(self._slots.frames[slot]) * FRAME_MS
+
+    def maybe_speech(self, slot: int) -> bool:
+        """Somebody may just have begun to speak: worth another moment before a prompt."""
+        return bool(self._slots.p_recent[slot].max() >= self.settings.maybe_probability)
+
+    def hearing(self, slot: int) -> Hearing:
+        """The verdict as it stands."""
+        t, s = self._slots, self.settings
+        speech_ms = int(t.speech_frames[slot]) * FRAME_MS
+        since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
+        if speech_ms:
+            level = self._level_dbov(slot)
+            soft = self._is_too_soft(slot, level)
+            verdict, reason = ("too_soft", "soft") if soft else ("speech", "normal")
+            final = speech_ms >= s.final_speech_ms or t.state[slot] in (QUIET, STARTING)
+            noise = float(power_to_dbov(self._noise_power(slot)))
+        else:
+            level = None
+            verdict, reason = self._background.verdict(slot, since_ms)
+            final = since_ms >= s.background_settled_ms and t.state[slot] == QUIET
+            noise = self._background.noise_dbov(slot, since_ms)
+        return Hearing(
+            verdict=verdict,
+            reason=reason,
+            final=bool(final),
+            active_level_dbov=level,
+            noise_level_dbov=noise,
+            speech_ms=speech_ms,
+            speech_onset_ms=int(t.onset_ms[slot]) if t.onset_ms[slot] >= 0 else None,
+            clipping=float(t.clipped[slot]) / max(1, since_ms * FRAME_SAMPLES // FRAME_MS),
+            max_p_recent=float(t.p_recent[slot].max()),
+        )
+
+    # ── one tick ──
+
+    def step(self, frames: np.ndarray, present: np.ndarray) -> list[tuple[int, Event]]:
+        """Hear 20 ms of every open slot.
+
+        `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
+        as silence, and remembered. Returns (slot, event) in order of slots.
+        """
+        slots = self._open
+        if not slots.size:
+            return []
+        t, s = self._slots, self.settings
+        came = present[slots]
+        pcm = np.where(came[:, None], frames[slots], np.int16(0))
+        at = t.frames[slots] % _RING_FRAMES
+        t.ring[slots, at] = pcm
+        t.present[slots, at] = came
+        t.frames[slots] += 1
+
+        samples = pcm.astype(np.float32)
+        samples *= np.float32(1 / 32768)
+        power = np.einsum("ij,ij->i", samples, samples) / FRAME_SAMPLES
+        power -= samples.mean(axis=1) ** 2
+        np.maximum(power, 0, out=power)
+        t.power[slots, at] = power
+        fast = self._fast_dbov(slots, at)
+
+        audible = (fast >= s.network_rest_dbov) | (t.state[slots] >= SPEAKING)
+        self._put_to_rest(slots[~audible & t.awake[slots]])
+        t.awake[slots] = audible
+        heard = slots[audible]
+        if heard.size:
+            self._levels.follow(heard, samples[audible])
+            self._run_network(heard, at[audible], fast[audible])
+        self._count_clipping(slots, samples, power)
+        self._look_at_background(slots, at)
+        events = self._next_states(heard, fast[audible], power[audible]) if heard.size else []
+        self._follow_noise(slots, at)
+        return events
+
+    def _fast_dbov(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Loudest 100 ms of the last 300 ms, dBov [slots]."""
+        t = self._slots
+        last = (at[:, None] - np.arange(_FAST_FRAMES)) % _RING_FRAMES
+        t.fast_power[slots, at] = t.power[slots[:, None], last].mean(axis=1)
+        last = (at[:, None] - np.arange(_FAST_SPAN)) % _RING_FRAMES
+        return power_to_dbov(t.fast_power[slots[:, None], last].max(axis=1))
+
+    def _put_to_rest(self, slots: np.ndarray) -> None:
+        """Too soft for any verdict but silence: the network is not asked until there is a sound again."""
+        if slots.size:
+            t = self._slots
+            t.network_state[slots] = self._network.settled_state
+            t.p[slots], t.p_recent[slots], t.votes[slots], t.state[slots] = 0, 0, 0, QUIET
+            self._levels.rest(slots)
+
+    def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
+        """Ask the network about every window that is complete with this frame."""
+        t, s = self._slots, self.settings
+        window = _WINDOW_AFTER[at]
+        due = window >= 0
+        if not due.any():
+            return
+        slots, window, fast = slots[due], window[due], fast[due]
+        ring = t.ring.reshape(-1, _RING_SAMPLES)
+        samples = ring[slots[:, None], _WINDOW_AT[window]].astype(np.float32)
+        samples *= self._gain
+        p, t.network_state[slots] = self._network.run(samples, t.network_state[slots])
+
+        waiting = (t.state[slots] < SPEAKING) & (p >= s.maybe_probability)
+        if waiting.any():
+            tone = np.zeros(len(slots), bool)
+            tone[waiting] = self._are_tones(slots[waiting])
+            t.tone_until[slots[tone]] = t.frames[slots[tone]] + s.tone_hold_ms // FRAME_MS
+        quiet_or_tone = (fast < s.gate_fast_dbov) | (t.frames[slots] < t.tone_until[slots])
+        t.p[slots] = p
+        t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
+        t.windows[slots] += 1
+        kept = (1 << s.onset_of_windows) - 1
+        t.votes[slots] = (t.votes[slots] << 1 | (p >= s.speech_probability)) & kept
+
+    def _are_tones(self, slots: np.ndarray) -> np.ndarray:
+        last = self._last_samples(slots, tones.WINDOW_SAMPLES)
+        return tones.are_tones(last, self.settings.tone_lowest_hz, self.settings.tone_share)
+
+    def _last_samples(self, slots: np.ndarray, count: int) -> np.ndarray:
+        """The newest `count` samples of each slot's ring, oldest first, int16 [slots, count]."""
+        end = (self._slots.frames[slots] % _RING_FRAMES) * FRAME_SAMPLES
+        where = (end[:, None] + np.arange(-count, 0)) % _RING_SAMPLES
+        return self._slots.ring.reshape(-1, _RING_SAMPLES)[slots[:, None], where]
+
+    def _count_clipping(self, slots: np.ndarray, samples: np.ndarray, power: np.ndarray) -> None:
+        loud = power > dbov_to_power(-20.0)  # softer frames hardly clip, so they are not searched
+        if loud.any():
+            over = np.abs(samples[loud]) >= self.settings.clipping_from / 32768
+            self._slots.clipped[slots[loud]] += over.sum(axis=1)
+
+    def _look_at_background(self, slots: np.ndarray, at: np.ndarray) -> None:
+        """Each slot's look is due every 100 ms since its own open, so looks spread over the ticks."""
+        t = self._slots
+        due = t.frames[slots] % LOOK_FRAMES == 0
+        if not due.any():
+            return
+        slots, at = slots[due], at[due]
+        last = (at[:, None] - np.arange(_LOOK_LEVEL_FRAMES)) % _RING_FRAMES
+        frames_heard = np.minimum(t.frames[slots], _LOOK_LEVEL_FRAMES)
+        level = power_to_dbov(t.power[slots[:, None], last].sum(axis=1) / frames_heard)
+        missing = 1 - t.present[slots[:, None], last].sum(axis=1) / frames_heard
+        tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
+        # A spectrum costs more than all the rest here: only where a sound is to be explained.
+        curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
+        if curious.any():
+            tone[curious] = self._are_tones(slots[curious])
+            whole_ring = self._last_samples(slots[curious], _RING_SAMPLES)
+            hum[curious] = repeats(whole_ring, self.settings.hum_correlation)
+        self._background.look(slots, level, tone, hum, missing)
+
+    def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
+        """Move every audible slot through the four states and measure who speaks."""
+        t, s = self._slots, self.settings
+        now, state, p = t.frames[slots], t.state[slots], t.p[slots]
+        talking = state >= SPEAKING
+
+        votes = _ONES[t.votes[slots]]
+        gate = (fast >= s.gate_fast_dbov) & (fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db)
+        gate &= now >= t.tone_until[slots]
+        starts = ~talking & (votes >= s.onset_windows) & gate
+        speech = talking & (p >= s.speech_probability_keep) | starts
+        t.last_speech[slots[speech]] = now[speech]
+        silence = now - t.last_speech[slots]
+        ends = talking & (silence * FRAME_MS >= s.stop_ms)
+
+        next_state = np.where(votes > 0, STARTING, QUIET)
+        next_state = np.where(talking | starts, np.where(speech, SPEAKING, STOPPING), next_state)
+        t.state[slots] = np.where(ends, QUIET, next_state)
+        t.votes[slots[ends]] = 0
+
+        counted = speech | (talking & (silence <= _SPEECH_TAIL_FRAMES))
+        self._levels.add_speech(slots[counted], power[counted])
+        t.speech_frames[slots[speech]] += 1
+        return self._events(slots, starts, ends, speech)
+
+    def _events(
+        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray
+    ) -> list[tuple[int, Event]]:
+        """Events of this tick. Only slots to which something happens are looked at one by one."""
+        t, s = self._slots, self.settings
+        spoken_ms = t.speech_frames[slots] * FRAME_MS
+        told = t.verdicts_told[slots]
+        newly_known = speech & (
+            (told < 1) & (spoken_ms >= s.provisional_speech_ms) | (told < 2) & (spoken_ms >= s.final_speech_ms)
+        )
+        unmeasured = speech & (t.onset_ms[slots] < 0)
+        events: list[tuple[int, Event]] = []
+        for i in np.flatnonzero(starts | ends | newly_known | unmeasured):
+            slot, at_ms = int(slots[i]), self.now_ms(int(slots[i]))
+            asked_ms = int(t.measured_from[slot]) * FRAME_MS
+            if starts[i]:
+                onset_ms = max(at_ms - s.onset_backdate_ms, 0)
+                t.speech_frames[slot] += (at_ms - max(onset_ms, asked_ms)) // FRAME_MS
+                if t.speech_frames[slot] * FRAME_MS < s.final_speech_ms:
+                    t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech, better verdict
+                events.append((slot, SpeechStarted(at_ms, onset_ms)))
+            if unmeasured[i]:  # first speech since the question, perhaps begun before it
+                t.onset_ms[slot] = max(at_ms - s.onset_backdate_ms if starts[i] else at_ms, asked_ms)
+            if newly_known[i]:
+                t.verdicts_told[slot] = 2 if spoken_ms[i] >= s.final_speech_ms else 1
+                events.append((slot, Heard(at_ms, self._judge(slot))))
+            if ends[i]:
+                events.append((slot, SpeechEnded(at_ms, int(t.last_speech[slot]) * FRAME_MS)))
+                if t.verdicts_told[slot] < 2 and t.speech_frames[slot]:
+                    t.verdicts_told[slot] = 2
+                    events.append((slot, Heard(at_ms, self._judge(slot))))
+        return events
+
+    def _judge(self, slot: int) -> Hearing:
+        """The verdict, kept for its hysteresis."""
+        hearing = self.hearing(slot)
+        self._slots.too_soft[slot] = hearing.verdict == "too_soft"
+        return hearing
+
+    def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
+        s = self.settings
+        return level_dbov < (s.normal_dbov if self._slots.too_soft[slot] else s.too_soft_dbov)
+
+    def _level_dbov(self, slot: int) -> float:
+        return float(self._levels.level_dbov(np.array([slot]), np.array([self._noise_power(slot)]))[0])
+
+    def _noise_power(self, slot: int) -> float:
+        """Mean square of the noise: what was heard while quiet, or else the softest moments of the speech."""
+        noise = float(self._slots.noise_power[slot])
+        if noise >= 0:
+            return noise
+        floor = float(self._background.floor_dbov(np.array([slot]))[0])
+        return float(dbov_to_power(floor if np.isfinite(floor) else SILENCE_DBOV))
+
+    def _follow_noise(self, slots: np.ndarray, at: np.ndarray) -> None:
+        """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is
+        there before the network knows."""
+        t = self._slots
+        quiet = (t.state[slots] == QUIET) & (t.p[slots] < self.settings.maybe_probability)
+        quiet &= t.frames[slots] >= _RING_FRAMES
+        slots, oldest = slots[quiet], (at[quiet] + 1) % _RING_FRAMES
+        noise, power = t.noise_power[slots], t.power[slots, oldest]
+        t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) / 25)

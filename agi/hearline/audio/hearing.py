@@ -1,0 +1,68 @@
+"""What the ears report: the verdict on a line and the events on the way to it. Times are ms since `open`."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Verdict = Literal["no_signal", "noise", "too_soft", "speech"]
+Reason = Literal[
+    "no_rtp", "digital_silence", "comfort_noise", "hum",  # no_signal
+    "tone", "noise",  # noise
+    "soft",  # too_soft
+    "normal",  # speech
+]  # fmt: skip
+
+
+class SpeechState(IntEnum):
+    """Where a caller is between silence and speech."""
+
+    QUIET = 0
+    STARTING = 1  # some windows sound like speech, not enough yet
+    SPEAKING = 2
+    STOPPING = 3  # silent, but not for long enough to call it the end
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What the line carries, as far as it is known since the last question."""
+
+    verdict: Verdict
+    reason: Reason
+    final: bool
+    """Enough was heard; before that, a first guess."""
+    active_level_dbov: float | None
+    """Speech level (ITU-T P.56 method B, noise subtracted); None if there was no speech."""
+    noise_level_dbov: float
+    """What is there between the words."""
+    speech_ms: int
+    speech_onset_ms: int | None
+    """Start of the first speech since the question; None if there was none."""
+    clipping: float
+    """Share of clipped samples, 0…1."""
+    max_p_recent: float
+    """Highest speech probability of the last 600 ms."""
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    at_ms: int
+    onset_ms: int
+    """When it really began; the decision takes a moment."""
+
+
+@dataclass(frozen=True)
+class SpeechEnded:
+    at_ms: int
+    end_ms: int
+    """Where the silence began."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The verdict on the current speech: provisional after 1 s, final after 2 s or when the speech ends."""
+
+    at_ms: int
+    hearing: Hearing
+
+
+Event = SpeechStarted | SpeechEnded | Heard

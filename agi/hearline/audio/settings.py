@@ -1,0 +1,77 @@
+"""Every number the ears depend on, in one place, with its unit in its name.
+
+Sources: the measured recipe for telephone audio (see each comment); ITU-T P.56 for the active level.
+A flow's profile may override any of them with `dataclasses.replace`.
+"""
+
+from dataclasses import dataclass
+
+SAMPLE_RATE_HZ = 8000
+FRAME_MS = 20
+FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000  # 160
+
+
+@dataclass(frozen=True)
+class EarSettings:
+    """How a caller's line is judged. The defaults were measured on recorded prompts in several languages."""
+
+    # Is it speech? The network's answer, 0…1, one per 32 ms window.
+    speech_probability: float = 0.5
+    """A window counts as speech from here…"""
+    speech_probability_keep: float = 0.35
+    """…and, once somebody speaks, down to here."""
+    maybe_probability: float = 0.3
+    """Worth waiting a little longer for (see `Detector.maybe_speech`)."""
+    maybe_window_ms: int = 600
+    input_gain_db: float = 12.0
+    """Raises the sound for the network only: soft callers are heard, babble is kept out by the gate below."""
+
+    # When does speech start and end?
+    onset_windows: int = 3
+    onset_of_windows: int = 5
+    """Speech starts when this many of the last so many windows were speech."""
+    onset_backdate_ms: int = 150
+    """How long before the decision speech began (the decision's median delay)."""
+    stop_ms: int = 700
+    """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms."""
+
+    # Dynamics gate: a near voice rises out of the background, babble and hum do not.
+    gate_fast_dbov: float = -60.0
+    """The loudest 100 ms of the last 300 ms must reach this…"""
+    gate_dynamics_db: float = 9.0
+    """…and lie so far over the floor (10th percentile of 200 ms levels over 3 s)."""
+
+    # Cheap test before the network: below this nothing can pass the gate, so the network rests.
+    network_rest_dbov: float = -66.0
+
+    # Tones (DTMF, ringback, busy): nearly all energy in one or two steady lines.
+    tone_lowest_hz: float = 330.0
+    """Lines below this are a voice's pitch or hum, not a telephone tone."""
+    tone_share: float = 0.9
+    tone_hold_ms: int = 160
+    """After a tone no speech starts for so long: the network lags behind the sound."""
+
+    # How loud is the speech? Active level, ITU-T P.56 method B.
+    too_soft_dbov: float = -38.0
+    normal_dbov: float = -35.0
+    """Who was too soft counts as normal again from here (hysteresis)."""
+    provisional_speech_ms: int = 1000
+    final_speech_ms: int = 2000
+    """So much speech gives a first and a final verdict on the level (error about 1.2 and 0.5 dB)."""
+    clipping_from: int = 32000
+    """|sample| from here is clipped; G.711 tops out at 32256 (A-law) and 32124 (mu-law)."""
+
+    # What does the line carry while nobody speaks?
+    digital_silence_dbov: float = -70.0
+    """Digital zeros; A-law's idle code decodes to ±8, which is −72 dBov."""
+    silence_dbov: float = -60.0
+    silence_share: float = 0.9
+    """No signal: so many of the 200 ms levels lie under `silence_dbov`."""
+    hum_below_dbov: float = -35.0
+    hum_correlation: float = 0.8
+    """Hum repeats after 100 ms, whether 50 or 60 Hz."""
+    comfort_noise_below_dbov: float = -48.0
+    comfort_noise_spread_db: float = 1.5
+    """Comfort noise is soft and steady: 10–90 % spread of the 200 ms levels."""
+    background_settled_ms: int = 2000
+    """A verdict on a line without speech is final after so long."""

@@ -1,0 +1,40 @@
+"""Arrays with one row per call: thousands of calls are worked on in a few numpy operations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Column:
+    """One value (or a row of `shape`) per slot, and what it is for a new call."""
+
+    dtype: type
+    fresh: float | np.ndarray = 0
+    shape: tuple[int, ...] = ()
+
+
+class SlotTable:
+    """Columns as attributes, e.g. `SlotTable(8, tick=Column(np.int32)).tick`, cleared and grown together."""
+
+    def __init__(self, capacity: int, **columns: Column):
+        self.capacity = 0
+        self._columns = columns
+        for name, column in columns.items():
+            setattr(self, name, np.zeros((0, *column.shape), column.dtype))
+        self.grow(capacity)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` slots; what the present ones hold stays."""
+        if capacity < self.capacity:
+            raise ValueError(f"cannot shrink from {self.capacity} to {capacity} slots")
+        for name, column in self._columns.items():
+            more = np.empty((capacity - self.capacity, *column.shape), column.dtype)
+            more[...] = column.fresh
+            setattr(self, name, np.concatenate([getattr(self, name), more]))
+        self.capacity = capacity
+
+    def clear(self, slots: int | np.ndarray) -> None:
+        """Back to what a new call starts with."""
+        for name, column in self._columns.items():
+            getattr(self, name)[slots] = column.fresh

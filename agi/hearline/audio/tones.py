@@ -1,0 +1,41 @@
+"""Is it a tone? DTMF pairs, ringback, dial and busy tones, single tones: one or two steady spectral lines."""
+
+import numpy as np
+
+from .settings import SAMPLE_RATE_HZ
+
+WINDOW_SAMPLES = 512  # 64 ms: shorter than most key presses, 15.6 Hz between bins
+_HANN = np.hanning(WINDOW_SAMPLES).astype(np.float32)
+_BIN_HZ = SAMPLE_RATE_HZ / WINDOW_SAMPLES
+_LINE_BINS = 2  # a Hann-windowed line covers its bin and two on either side
+
+
+def are_tones(samples: np.ndarray, lowest_hz: float, share: float) -> np.ndarray:
+    """For each row of `samples` [calls, 512]: do its two strongest lines, both from `lowest_hz` up,
+    hold `share` of the energy? → bool [calls].
+
+    A vowel has a pitch below `lowest_hz` with lines at its multiples, so two lines never hold so much.
+    """
+    x = samples.astype(np.float32)
+    x -= x.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(x * _HANN, axis=1)) ** 2
+    total = power.sum(axis=1)
+    held = np.zeros_like(total)
+    tonal = total > 0
+    for line in range(2):
+        peak = power.argmax(axis=1)
+        strength = _take_line(power, peak)
+        # a weak second line may lie anywhere: a single tone with a little noise is a tone
+        tonal &= (peak * _BIN_HZ >= lowest_hz) | (strength < 0.05 * total)
+        held += strength
+    return tonal & (held >= share * total)
+
+
+def _take_line(power: np.ndarray, peak: np.ndarray) -> np.ndarray:
+    """Energy of the line round `peak` [calls], which is then removed from `power` [calls, bins]."""
+    bins = peak[:, None] + np.arange(-_LINE_BINS, _LINE_BINS + 1)
+    bins = np.clip(bins, 0, power.shape[1] - 1)
+    row = np.arange(len(power))[:, None]
+    strength = power[row, bins].sum(axis=1)
+    power[row, bins] = 0
+    return strength

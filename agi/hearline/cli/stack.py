@@ -1,0 +1,110 @@
+"""`hearline stack`: the private Asterisk and the server, for testers."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="A private Asterisk with the Hearline server beside it, to ring up.")
+
+
+def _stack(verbose: int = 0):
+    from hearline.pbx.stack import Stack
+    from hearline.settings import Settings
+
+    return Stack(Settings(), verbose)
+
+
+@app.command()
+def up(
+    listen: Annotated[str, typer.Option(help="Address for SIP and RTP. Another than 127.0.0.1 opens the stack to the "
+                                             "network: do so on purpose.")] = "127.0.0.1",
+    kind: Annotated[str, typer.Option(help="container, installed or root: how to run Asterisk. Default: the first "
+                                           "that works.")] = "",
+    always_open: Annotated[bool, typer.Option(help="Pay no heed to opening hours.")] = False,
+    verbose: Annotated[int, typer.Option(help="Asterisk's verbosity in `stack logs`.")] = 0,
+    json_: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Start everything and print what a softphone needs: accounts, server, numbers to dial."""
+    from hearline.pbx.asterisk import AsteriskUnavailable
+    from hearline.pbx.stack import StackError
+
+    stack = _stack(verbose)
+    try:
+        stack.up(listen, say=lambda line: typer.echo(f"  {line}", err=True), kind=kind or None, always_open=always_open)
+    except (StackError, AsteriskUnavailable, OSError) as error:
+        typer.secho(f"hearline stack up: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    card = _card(stack)
+    typer.echo(json.dumps(card, ensure_ascii=False, indent=1) if json_ else _as_text(card))
+
+
+@app.command()
+def down() -> None:
+    """Stop what `stack up` started."""
+    _stack().down()
+    typer.echo("down")
+
+
+@app.command()
+def status(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Tell what runs. Exit 1 if anything is missing."""
+    stack = _stack()
+    up_ = stack.asterisk_alive()
+    ready = up_ and stack.ready()
+    found = {"asterisk": up_, "server_ready": ready, "kind": stack.running.kind if stack.running else None}
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(f"Asterisk: {'up (' + found['kind'] + ')' if up_ else 'down'}")
+        typer.echo(f"Hearline server: {'ready' if ready else 'not ready'}")
+    if up_:
+        typer.echo(stack.console("core show channels count").strip(), err=json_)
+    raise typer.Exit(0 if up_ and ready else 1)
+
+
+@app.command()
+def logs(lines: Annotated[int, typer.Option("-n", help="How many lines of each log.")] = 30) -> None:
+    """Show the last lines of Asterisk's log and the server's."""
+    stack = _stack()
+    for name in ("messages", "console.log", "hearline.log"):
+        file = stack.home / "log" / name
+        if file.exists():
+            typer.secho(f"== {file}", bold=True)
+            typer.echo("\n".join(file.read_text(errors="replace").splitlines()[-lines:]))
+
+
+def _card(stack) -> dict:
+    from hearline.flows import FlowStore
+    from hearline.pbx import config
+
+    running = stack.running
+    callers, agents = config.accounts(stack.home)
+    flows = FlowStore(stack.settings.flows, stack.settings.sounds).flows
+    numbers = {"600": "echo test"}
+    for name, flow in flows.items():
+        title = flow.words.title.get("zh", "")
+        if flow.words.number:
+            numbers[flow.words.number] = f"{name} {title}"
+        if flow.words.test_number:
+            numbers[flow.words.test_number] = f"{name} {title}, open at any hour"
+    return {
+        "server": f"{running.listen}:{running.sip_port}", "transport": "UDP", "codecs": ["PCMA", "PCMU"],
+        "callers": [vars(a) for a in callers], "agents": [vars(a) for a in agents], "numbers": numbers,
+        "listen_in": {a.number: f"7{a.number}" for a in agents},
+        "status": f"http://{running.status}/calls", "kind": running.kind,
+    }
+
+
+def _as_text(card: dict) -> str:
+    lines = [f"SIP server   {card['server']} (UDP; {', '.join(card['codecs'])})", "", "Call from    account, password"]
+    lines += [f"             {a['name']}  {a['password']}" for a in card["callers"]]
+    lines += ["", "Answer as    account, password (register, then pick up)"]
+    lines += [f"             {a['name']}  {a['password']}" for a in card["agents"]]
+    lines += ["", "Dial"] + [f"  {number:<10} {what}" for number, what in card["numbers"].items()]
+    lines += ["", "Hear what an agent hears: register a softphone as that agent; or, from another phone, dial"]
+    lines += [f"  {dial:<10} to listen in on agent {agent}" for agent, dial in card["listen_in"].items()]
+    lines += ["", f"Live calls   {card['status']}", "Stop         hearline stack down"]
+    return "\n".join(lines)

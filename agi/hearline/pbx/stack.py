@@ -1,0 +1,317 @@
+"""The private stack: one Asterisk with our configuration, and beside it the Hearline server.
+
+What runs is written to ``<state>/stack/stack.json``; only processes that this file names are ever ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable
+
+from hearline.pbx import asterisk as ways
+from hearline.pbx import config
+from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
+from hearline.settings import Settings
+
+Say = Callable[[str], None]
+BOOT_S = 30.0
+STOP_S = 8.0
+SIP_PORT = 5070
+RTP_SPAN = 1_000
+
+
+class StackError(RuntimeError):
+    """The stack could not be brought up; the message says what to do."""
+
+
+@dataclass
+class Running:
+    """What was started. Addresses are ``host:port``; a pid of 0 means not started by us."""
+
+    kind: str
+    listen: str
+    sip_port: int
+    agi: str
+    media: str
+    status: str
+    asterisk_pid: int = 0
+    server_pid: int = 0
+
+
+class Stack:
+    """One private stack in ``settings.state/stack``.
+
+    Args:
+        settings: where things are. Ports in use by others are replaced by free ones.
+        verbose: Asterisk's console verbosity.
+    """
+
+    def __init__(self, settings: Settings, verbose: int = 0) -> None:
+        self.settings = settings
+        self.home = (settings.state / "stack").absolute()
+        self._file = self.home / "stack.json"
+        self._verbose = verbose
+        self.running: Running | None = self._read()
+        self._way: Asterisk | None = None
+
+    # ---- up and down ------------------------------------------------------------------------------------------------
+    def up(self, listen: str = "127.0.0.1", say: Say = lambda _line: None, server: bool = True,
+           always_open: bool = False, kind: str | None = None) -> Running:
+        """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
+        if self.running is None or not self._alive(self.running.asterisk_pid):
+            self._start_asterisk(listen, say, kind)
+        if server and not self._alive(self.running.server_pid):
+            self.start_server(say, always_open)
+        return self.running
+
+    def down(self) -> None:
+        """End what we started. Calls in progress are cut."""
+        if self.running is None:
+            return
+        self.stop_server()
+        if self.running.kind == "container":
+            subprocess.run([*self._compose(), "down", "--timeout", "3"], env=self._compose_environment(), check=False)
+        elif self._alive(self.running.asterisk_pid):
+            self.console("core stop now")
+            _end(self.running.asterisk_pid, STOP_S)
+        self._file.unlink(missing_ok=True)
+        self.running = None
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    # ---- Asterisk ---------------------------------------------------------------------------------------------------
+    def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
+        way = self._choose(kind, say)
+        host = "127.0.0.1"
+        self.running = Running(
+            kind=way.kind if way else "container", listen=listen, sip_port=_free(SIP_PORT, socket.SOCK_DGRAM, listen),
+            agi=_free_address(self.settings.agi), media=_free_address(self.settings.media),
+            status=_free_address(self.settings.status),
+        )
+        callers, agents = config.accounts(self.home)
+        rtp_first = _free_rtp(listen)
+        layout = config.Layout(
+            home=self.home, sounds_dir=self.settings.sounds.absolute(), listen=listen, sip_port=self.running.sip_port,
+            rtp_first=rtp_first, rtp_last=rtp_first + RTP_SPAN - 1, agi_host=host,
+            agi_port=int(self.running.agi.rpartition(":")[2]), callers=callers, agents=agents, verbose=self._verbose,
+            whisper_waits=config.whisper_waits(self.settings.sounds),
+            modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
+        )
+        conf = config.render(self.settings.asterisk_templates / "etc", layout)
+        say(f"starting Asterisk ({self.running.kind})")
+        if way is None:
+            self._compose_up(say)
+        else:
+            log = open(self.home / "log" / "console.log", "ab")
+            process = subprocess.Popen(way.start_command(conf, [self.home, layout.sounds_dir]), cwd="/", stdout=log,
+                                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+            log.close()
+            self.running.asterisk_pid = process.pid
+        self._way = way
+        self._write()
+        self._wait_booted()
+
+    def _choose(self, kind: str | None, say: Say) -> Asterisk | None:
+        """None stands for a container."""
+        if kind in (None, "container") and (kind or _compose_command()):
+            if not _compose_command():
+                raise StackError("no container engine answers: start Docker or Podman, or leave the choice to us")
+            return None
+        if kind in (None, "installed") and (found := ways.installed()):
+            return found
+        if kind == "installed":
+            raise StackError("no Asterisk 22.10 or newer is installed here")
+        return ways.root_folder(self.settings.cache, say)
+
+    def _wait_booted(self) -> None:
+        deadline = time.monotonic() + BOOT_S
+        while time.monotonic() < deadline:
+            if self.running.kind != "container" and not self._alive(self.running.asterisk_pid):
+                break
+            if "fully booted" in self.console("core waitfullybooted"):
+                return
+            time.sleep(0.1)
+        raise StackError(f"Asterisk did not come up; see {self.home}/log/console.log and `hearline stack logs`")
+
+    def console(self, command: str) -> str:
+        """What Asterisk's console answers to ``command``; '' where it cannot be reached."""
+        conf = self.home / "etc" / "asterisk.conf"
+        if self.running.kind == "container":
+            full = [*self._compose(), "exec", "-T", "asterisk", "asterisk", "-C", str(conf), "-rx", command]
+        else:
+            way = self._way or self._choose_again()
+            full = way.console_command(conf, self.running.asterisk_pid, command)
+        try:
+            answer = subprocess.run(full, capture_output=True, text=True, timeout=15, cwd="/",
+                                    env=self._compose_environment())
+        except subprocess.TimeoutExpired:
+            return ""
+        return answer.stdout
+
+    def _choose_again(self) -> Asterisk:
+        self._way = ways.installed() if self.running.kind == "installed" else ways.root_folder(self.settings.cache)
+        if self._way is None:
+            raise AsteriskUnavailable("the Asterisk that was started is not installed any more")
+        return self._way
+
+    # ---- containers -------------------------------------------------------------------------------------------------
+    def _compose(self) -> list[str]:
+        return [*(_compose_command() or ["docker", "compose"]), "-f",
+                str(self.settings.asterisk_templates / "compose.yaml")]
+
+    def _compose_environment(self) -> dict[str, str]:
+        return os.environ | {"HEARLINE_STACK_HOME": str(self.home),
+                             "HEARLINE_SOUNDS_DIR": str(self.settings.sounds.absolute())}
+
+    def _compose_up(self, say: Say) -> None:
+        say("building the container image (first time: a minute or two)")
+        done = subprocess.run([*self._compose(), "up", "--build", "--detach"], env=self._compose_environment(),
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise StackError(f"compose failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}")
+
+    # ---- the Hearline server ----------------------------------------------------------------------------------------
+    def server_command(self, always_open: bool = False) -> list[str]:
+        r = self.running
+        command = [sys.executable, "-m", "hearline", "serve", "--agi", r.agi, "--media", r.media, "--status", r.status]
+        return command + (["--always-open"] if always_open else [])
+
+    def server_environment(self) -> dict[str, str]:
+        s = self.settings
+        return os.environ | {"HEARLINE_STATE": str(s.state), "HEARLINE_FLOWS": str(s.flows),
+                             "HEARLINE_SOUNDS": str(s.sounds), "HEARLINE_CACHE": str(s.cache)}
+
+    def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
+        """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
+        say("starting the Hearline server")
+        log = open(self.home / "log" / "hearline.log", "ab")
+        process = subprocess.Popen(self.server_command(always_open), env=self.server_environment(), stdout=log,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        log.close()
+        self.running.server_pid = process.pid
+        self._write()
+        deadline = time.monotonic() + BOOT_S
+        while not self.ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
+            time.sleep(0.1)
+        return process.pid
+
+    def stop_server(self) -> None:
+        if self.running and self._alive(self.running.server_pid):
+            _end(self.running.server_pid, STOP_S)
+        if self.running:
+            self.running.server_pid = 0
+            self._write()
+
+    def get(self, path: str) -> dict:
+        """What the server's status page answers, e.g. ``/calls``. Raises OSError."""
+        with urllib.request.urlopen(f"http://{self.running.status}{path}", timeout=2) as answer:
+            return json.load(answer)
+
+    def ready(self) -> bool:
+        try:
+            return bool(self.get("/ready").get("ready"))
+        except OSError:
+            return False
+
+    # ---- what runs --------------------------------------------------------------------------------------------------
+    def _read(self) -> Running | None:
+        try:
+            return Running(**json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self) -> None:
+        self._file.write_text(json.dumps(asdict(self.running), indent=1))
+
+    def asterisk_alive(self) -> bool:
+        if self.running is None:
+            return False
+        if self.running.kind == "container":
+            return bool(self.console("core show version"))
+        return self._alive(self.running.asterisk_pid)
+
+    def _alive(self, pid: int) -> bool:
+        """Is ``pid`` one of ours, and running?"""
+        if not pid:
+            return False
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z" and (str(self.home) in command or "hearline" in command)
+
+
+def _compose_command() -> list[str] | None:
+    """The compose command of a container engine that answers, None where there is none."""
+    for engine in ("docker", "podman"):
+        if not shutil.which(engine):
+            continue
+        try:
+            answers = subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0
+            if answers and subprocess.run([engine, "compose", "version"], capture_output=True).returncode == 0:
+                return [engine, "compose"]
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+    return None
+
+
+def _end(pid: int, seconds: float) -> None:
+    """SIGTERM, then SIGKILL. Reaps a child of ours."""
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            if not Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.05)
+
+
+def _free(preferred: int, kind: int, host: str = "127.0.0.1") -> int:
+    """``preferred`` if nobody has it, else any free port."""
+    for port in (preferred, 0):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise StackError(f"no free port on {host}")
+
+
+def _free_address(preferred: str) -> str:
+    host, _, port = preferred.rpartition(":")
+    return f"{host}:{_free(int(port), socket.SOCK_STREAM, host)}"
+
+
+def _free_rtp(host: str) -> int:
+    """First port of a span for RTP whose ends are free."""
+    for first in range(20_000, 60_000, RTP_SPAN):
+        if all(_free(port, socket.SOCK_DGRAM, host) == port for port in (first, first + 1, first + RTP_SPAN - 1)):
+            return first
+    raise StackError(f"no free ports for RTP on {host}")
