@@ -1,3 +1,3 @@
-from hearline.cli import main
+from hearline.cli.app import main
 
 main()

@@ -74,7 +74,7 @@ class Server:
         """One JSON file a call, by day: the timeline, no personal data."""
         folder = self._records / time.strftime("%Y-%m-%d")
         folder.mkdir(exist_ok=True)
-        record = {"call": finished.uuid, "heard": finished.heard, **finished.timeline}
+        record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as out:
             json.dump(record, out, ensure_ascii=False)
         os.replace(out.name, folder / f"{finished.uuid}.json")

@@ -20,7 +20,7 @@ from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 from .settings import FRAME_MS, FRAME_SAMPLES, EarSettings
 from .slots import Column, SlotTable
-from .speech_level import SpeechLevels
+from .speech_level import PAST_FRAMES, SpeechLevels
 
 QUIET, STARTING, SPEAKING, STOPPING = SpeechState
 
@@ -70,6 +70,7 @@ class Detector:
             p=Column(np.float32),  # speech probability of the last window
             p_recent=Column(np.float32, shape=(self._p_kept,)),
             votes=Column(np.uint8),  # last windows, one bit each: speech?
+            sure=Column(np.int16),  # so many windows in a row were surely speech
             awake=Column(np.bool_),  # the network has not been resting
             tone_until=Column(np.int32),  # no speech starts before this frame
             state=Column(np.int8),
@@ -210,7 +211,7 @@ class Detector:
         if slots.size:
             t = self._slots
             t.network_state[slots] = self._network.settled_state
-            t.p[slots], t.p_recent[slots], t.votes[slots], t.state[slots] = 0, 0, 0, QUIET
+            t.p[slots], t.p_recent[slots], t.votes[slots], t.sure[slots], t.state[slots] = 0, 0, 0, 0, QUIET
             self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
@@ -235,6 +236,7 @@ class Detector:
         t.p[slots] = p
         t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
         t.windows[slots] += 1
+        t.sure[slots] = np.where(p >= s.warm_up_probability, t.sure[slots] + 1, 0)
         kept = (1 << s.onset_of_windows) - 1
         t.votes[slots] = (t.votes[slots] << 1 | (p >= s.speech_probability)) & kept
 
@@ -281,8 +283,9 @@ class Detector:
         talking = state >= SPEAKING
 
         votes = _ONES[t.votes[slots]]
-        gate = (fast >= s.gate_fast_dbov) & (fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db)
-        gate &= now >= t.tone_until[slots]
+        gate = fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db
+        gate |= (now * FRAME_MS <= s.warm_up_ms) & (t.sure[slots] >= s.warm_up_windows)
+        gate &= (fast >= s.gate_fast_dbov) & (now >= t.tone_until[slots])
         starts = ~talking & (votes >= s.onset_windows) & gate
         speech = talking & (p >= s.speech_probability_keep) | starts
         t.last_speech[slots[speech]] = now[speech]
@@ -296,8 +299,18 @@ class Detector:
 
         counted = speech | (talking & (silence <= _SPEECH_TAIL_FRAMES))
         self._levels.add_speech(slots[counted], power[counted])
+        if starts.any():
+            self._add_past(slots[starts])
         t.speech_frames[slots[speech]] += 1
         return self._events(slots, starts, ends, speech)
+
+    def _add_past(self, slots: np.ndarray) -> None:
+        """Measure the sound before the decision too, as far back as the question."""
+        t = self._slots
+        before = np.arange(-PAST_FRAMES, 0)
+        at = (t.frames[slots, None] - 1 + before) % _RING_FRAMES
+        asked = t.frames[slots, None] + before > t.measured_from[slots, None]
+        self._levels.add_past(slots, np.where(asked, t.power[slots[:, None], at], 0))
 
     def _events(
         self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray

@@ -27,10 +27,10 @@ class EarSettings:
     """Raises the sound for the network only: soft callers are heard, babble is kept out by the gate below."""
 
     # When does speech start and end?
-    onset_windows: int = 3
-    onset_of_windows: int = 5
-    """Speech starts when this many of the last so many windows were speech."""
-    onset_backdate_ms: int = 150
+    onset_windows: int = 2
+    onset_of_windows: int = 3
+    """Speech starts when this many of the last so many windows were speech (64 of 96 ms)."""
+    onset_backdate_ms: int = 100
     """How long before the decision speech began (the decision's median delay)."""
     stop_ms: int = 700
     """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms."""
@@ -40,6 +40,11 @@ class EarSettings:
     """The loudest 100 ms of the last 300 ms must reach this…"""
     gate_dynamics_db: float = 9.0
     """…and lie so far over the floor (10th percentile of 200 ms levels over 3 s)."""
+
+    # Who speaks from the first moment on leaves no floor to rise from: then the network must be sure.
+    warm_up_ms: int = 1000
+    warm_up_probability: float = 0.9
+    warm_up_windows: int = 4
 
     # Cheap test before the network: below this nothing can pass the gate, so the network rests.
     network_rest_dbov: float = -66.0

@@ -6,6 +6,7 @@ envelope is followed in steps of 5 ms instead of every sample: its time constant
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .level import ENVELOPE_TIME_S, HANGOVER_S, SILENCE_DBOV, THRESHOLDS, method_b, power_to_dbov
 from .settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ
@@ -15,7 +16,8 @@ _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS
 _DECAY = float(np.exp(-_STEP_SAMPLES / (SAMPLE_RATE_HZ * ENVELOPE_TIME_S)))
 _HELD_FRAMES = round(HANGOVER_S * 1000 / FRAME_MS)
-_LONG_AGO = 10_000
+PAST_FRAMES = 15
+"""So much is remembered for `add_past`: the detector knows of speech 100 to 300 ms after it began."""
 
 
 class SpeechLevels:
@@ -27,9 +29,8 @@ class SpeechLevels:
             capacity,
             stage1=Column(np.float32),
             stage2=Column(np.float32),
-            since_reached=Column(np.int32, fresh=_LONG_AGO, shape=thresholds),
+            envelope=Column(np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)),  # peak of each frame, newest last
             energy=Column(np.float64),
-            frames=Column(np.int32),
             active=Column(np.int32, shape=thresholds),
         )
 
@@ -43,12 +44,12 @@ class SpeechLevels:
     def restart(self, slot: int) -> None:
         """Forget the speech so far."""
         t = self._table
-        t.energy[slot], t.frames[slot], t.active[slot] = 0, 0, 0
+        t.energy[slot], t.active[slot] = 0, 0
 
     def rest(self, slots: np.ndarray) -> None:
         """Nothing audible on these: the envelope falls to nothing."""
         t = self._table
-        t.stage1[slots], t.stage2[slots], t.since_reached[slots] = 0, 0, _LONG_AGO
+        t.stage1[slots], t.stage2[slots], t.envelope[slots] = 0, 0, 0
 
     def follow(self, slots: np.ndarray, frames: np.ndarray) -> None:
         """Follow the envelope through one frame, float32 [slots, 160], full scale 1.0."""
@@ -61,15 +62,25 @@ class SpeechLevels:
             stage2 = _DECAY * stage2 + (1 - _DECAY) * stage1
             np.maximum(highest, stage2, out=highest)
         t.stage1[slots], t.stage2[slots] = stage1, stage2
-        reached = highest[:, None] >= THRESHOLDS
-        t.since_reached[slots] = np.where(reached, 0, t.since_reached[slots] + 1)
+        t.envelope[slots, :-1] = t.envelope[slots, 1:]
+        t.envelope[slots, -1] = highest
 
     def add_speech(self, slots: np.ndarray, power: np.ndarray) -> None:
         """The frame just followed is speech; `power` [slots] is its mean square."""
         t = self._table
+        held = t.envelope[slots, -_HELD_FRAMES - 1 :].max(axis=1)
         t.energy[slots] += power
-        t.frames[slots] += 1
-        t.active[slots] += t.since_reached[slots] <= _HELD_FRAMES
+        t.active[slots] += held[:, None] >= THRESHOLDS
+
+    def add_past(self, slots: np.ndarray, power: np.ndarray) -> None:
+        """The frames before the one just followed belong to the speech too: `power` [slots, up to PAST_FRAMES],
+        oldest first. A short word may be over when the detector knows of it. Silence among them does no
+        harm: under the threshold it is not counted."""
+        t = self._table
+        count = power.shape[1]
+        held = sliding_window_view(t.envelope[slots, : -1], _HELD_FRAMES + 1, axis=1).max(axis=2)[:, -count:]
+        t.energy[slots] += power.sum(axis=1)
+        t.active[slots] += (held[:, :, None] >= THRESHOLDS).sum(axis=1)
 
     def level_dbov(self, slots: np.ndarray, noise_power: np.ndarray) -> np.ndarray:
         """Active level [slots] in dBov so far, less the power of the noise [slots]; floored."""

@@ -40,9 +40,10 @@ class Heard:
 
 @dataclass(frozen=True)
 class SpeechEnded:
-    """Speech ended ``ago_ms`` before now (the detector is sure only after its hangover)."""
+    """Speech ended ``ago_ms`` before now (the detector is sure only after its hangover). ``verdict`` None: none of it
+    was since the last question."""
 
-    verdict: Verdict
+    verdict: Verdict | None
     ago_ms: int = 0
 
 
@@ -120,6 +121,7 @@ class Engine:
         self._playing = False
         self._timer: int | None = None  # ms: end of a wait, of a turn pause or of the longest turn
         self._limit = plan.limit_ms
+        self._talking = False  # the caller is speaking just now, whether it is acted on or not
         self._extended = False  # this wait was prolonged once because something like speech was heard
         self._speech_since = 0
         self._verdict: Verdict | None = None
@@ -170,6 +172,10 @@ class Engine:
                 return self._finish(End("hangup:caller"), now)
             case PromptEnded(play_id):
                 return self._prompt_ended(now) if self._playing and play_id == self._play_id else []
+            case SpeechStarted():
+                self._talking = True
+            case SpeechEnded():
+                self._talking = False
         if self.step.bargein is Bargein.NONE:
             return []
         match event:
@@ -185,10 +191,9 @@ class Engine:
 
     def _prompt_ended(self, now: int) -> list[Action]:
         self._playing = False
-        if self.state is State.PLAYING:
-            measure = [Measure()] if self.step.bargein is Bargein.LOUD else []
-            return measure + self._wait(now)
-        return []
+        # An answer is what is said from here on; under other prompts it is what is said at any time.
+        measure: list[Action] = [Measure()] if self.step.bargein is Bargein.LOUD else []
+        return measure + self._wait(now)
 
     def _speech_started(self, now: int) -> list[Action]:
         if self.state is State.SPEAKING:
@@ -203,45 +208,37 @@ class Engine:
     def _listen_to_the_end(self) -> list[Action]:
         self.state = State.SPEAKING
         self._timer = self._speech_since + self.plan.max_speech_ms
-        if self._playing:
-            self._playing = False
-            return [Stop()]
-        return []
+        stop: list[Action] = [Stop()] if self._playing else []
+        self._playing = False
+        return stop
 
     def _heard(self, verdict: Verdict, now: int) -> list[Action]:
         if self.state in (State.SPEAKING, State.TURN_PAUSE):
             self._verdict = verdict
-        elif self.state is State.PLAYING and verdict is Verdict.SPEECH:
-            self._speech_since = now
-            self._verdict = verdict
-            return self._listen_to_the_end()
-        elif self.state is State.WAITING:  # speech that began under the prompt goes on after it
-            self._speech_since = now
-            self._verdict = verdict
+        elif self.state is State.PLAYING and verdict is Verdict.SPEECH:  # loud enough to cut any prompt
+            self._speech_since, self._verdict = now, verdict
             return self._listen_to_the_end()
         return []
 
-    def _speech_ended(self, verdict: Verdict, ended: int, now: int) -> list[Action]:
+    def _speech_ended(self, verdict: Verdict | None, ended: int, now: int) -> list[Action]:
+        stop: list[Action] = []
+        if self.state is State.PLAYING and verdict is Verdict.SPEECH:  # short, but loud enough to cut any prompt
+            self._speech_since, self._verdict = now, verdict
+            stop = self._listen_to_the_end()
         if self.state is State.SPEAKING:
+            if verdict is None and self.step.bargein is Bargein.LOUD:
+                return self._wait(now)  # the last of what was said before the question
             self._verdict = verdict
             self.state = State.TURN_PAUSE
             self._timer = max(now, ended + self.plan.turn_pause_ms)
-        elif self.state is State.PLAYING and verdict is Verdict.SPEECH:  # short, loud enough, under a LOUD prompt
-            self._speech_since, self._verdict = now, verdict
-            actions = self._listen_to_the_end()
-            return actions + self._speech_ended(verdict, ended, now)
-        elif self.state is State.WAITING:  # began under the prompt, ended after it
-            self._speech_since, self._verdict = now, verdict
-            self.state = State.TURN_PAUSE
-            self._timer = max(now, ended + self.plan.turn_pause_ms)
-        return []
+        return stop
 
     # ---- steps ------------------------------------------------------------------------------------------------------
     def _act_on_speech(self, planned: int) -> list[Action]:
         cause = Cause.TOO_SOFT if self._verdict is Verdict.TOO_SOFT else Cause.SPEECH
         if cause in self.step.on:
             return self._leave(cause, planned)
-        return [Measure(), *self._wait(planned)]  # the flow does not care: the countdown begins anew
+        return [Measure(), *self._wait(planned)]  # the flow says `stay`: the countdown begins anew
 
     def _leave(self, cause: Cause, planned: int) -> list[Action]:
         self._last_cause = cause
@@ -265,6 +262,10 @@ class Engine:
         return [Measure(), Play(self.step.prompt, self._play_id, name, planned)]
 
     def _wait(self, now: int) -> list[Action]:
+        """The countdown runs only while nobody speaks."""
+        if self._talking and self.step.bargein is not Bargein.NONE:
+            self._speech_since, self._verdict = now, None
+            return self._listen_to_the_end()
         self.state = State.WAITING
         self._extended = False
         self._timer = now + self.step.wait_ms

@@ -58,6 +58,10 @@ def _duration(value: Any) -> int:
     return round(float(found[1]) * _UNITS_MS[found[2]])
 
 
+def _with_unit(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else _duration(value)
+
+
 Duration = Annotated[int, BeforeValidator(_duration)]
 
 
@@ -108,7 +112,7 @@ class HoursWords(_Words):
 
 class StepWords(_Words):
     play: str | None = None
-    wait: str | None = None
+    wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
     bargein: Bargein = Bargein.ANY
     on: dict[Cause, str] = Field(default_factory=dict)
 
@@ -187,11 +191,15 @@ class _Lines:
             raise FlowError([Fault(file, mark.line + 1 if mark else 1, f"not valid YAML: {problem}",
                                    "Check indentation, colons and quotes there")]) from None
         if node is not None:
-            self._walk(node, ())
+            self._walk(node, (), ())
         if self.doubles:
             raise FlowError(self.doubles)
 
-    def _walk(self, node: yaml.Node, path: tuple) -> None:
+    def _walk(self, node: yaml.Node, path: tuple, above: tuple[yaml.Node, ...]) -> None:
+        if node in above:
+            line = node.start_mark.line + 1
+            raise FlowError([Fault(self.file, line, "an anchor that holds itself", "Remove the * reference")])
+        above = (*above, node)
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, value in node.value:
@@ -202,11 +210,11 @@ class _Lines:
                                               f"{seen[name]})", "Keep one of the two"))
                 seen[name] = line
                 self.at[(*path, name)] = line
-                self._walk(value, (*path, name))
+                self._walk(value, (*path, name), above)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.at[(*path, index)] = item.start_mark.line + 1
-                self._walk(item, (*path, index))
+                self._walk(item, (*path, index), above)
 
     def line(self, path: tuple) -> int:
         """The line of ``path`` or of the nearest thing around it."""

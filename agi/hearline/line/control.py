@@ -22,6 +22,7 @@ class Announce:
     uuid: str
     plan: Plan
     begin: str | None
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Finished:
     """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue."""
 
     uuid: str
+    channel: str
     outcome: str | None
     heard: str
     timeline: dict[str, Any]
@@ -43,9 +45,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Row:
-    """A live call as shown to people. Times in ms."""
+    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg."""
 
     uuid: str
+    channel: str
     flow: str
     step: str
     state: str

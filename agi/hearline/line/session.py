@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Callable, Mapping, Protocol, Sequence
 
-from hearline.audio.detector import Heard as EarHeard
-from hearline.audio.detector import Hearing, SpeechEnded, SpeechStarted
+from hearline.audio.hearing import Heard as EarHeard
+from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
 from hearline.call import engine as flow
 from hearline.call.engine import Engine, State
 from hearline.call.plan import Plan, Verdict
@@ -38,7 +38,6 @@ class Session:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()
         self.heard = "unknown"
-        self.verdict: str | None = None
         self._prompts = prompts
         self._ears = ears
         self._clock = clock
@@ -83,30 +82,22 @@ class Session:
         at = self._clock()
         match event:
             case SpeechStarted():
-                self.timeline.add(at, "speech_start", onset_ms=round(event.onset_ms))
+                self.timeline.add(at, "speech_start", onset_ms=event.onset_ms)
                 self._do(self.engine.handle(flow.SpeechStarted(), now), now)
             case EarHeard():
-                verdict = self._note_verdict(event.hearing)
-                self._do(self.engine.handle(flow.Heard(verdict), now), now)
+                self._note_verdict(event.hearing)
+                if (verdict := _of_speech(event.hearing)) is not None:
+                    self._do(self.engine.handle(flow.Heard(verdict), now), now)
             case SpeechEnded():
-                self.timeline.add(at, "speech_end", end_ms=round(event.end_ms))
-                verdict = self._note_verdict(self._ears.hearing())
-                ago = max(0, round(event.at_ms - event.end_ms))
-                self._do(self.engine.handle(flow.SpeechEnded(verdict, ago), now), now)
+                self.timeline.add(at, "speech_end", end_ms=event.end_ms)
+                hearing = self._ears.hearing()
+                ended = flow.SpeechEnded(_of_speech(hearing), max(0, event.at_ms - event.end_ms))
+                self._do(self.engine.handle(ended, now), now)
 
-    def _note_verdict(self, hearing: Hearing) -> Verdict:
-        verdict = Verdict(hearing.verdict)
-        level = hearing.active_level_dbov
-        noise = hearing.noise_level_dbov
-        self.verdict = verdict
-        last = next((e for e in reversed(self.timeline.events) if e["event"] == "verdict"), None)
-        fields = {"verdict": str(verdict), "reason": hearing.reason,
-                  "level_dbov": None if level is None else round(level, 1),
-                  "noise_dbov": None if noise is None else round(noise, 1)}
-        if last is None or any(last.get(k) != v for k, v in fields.items() if v is not None):
-            self.timeline.add(self._clock(), "verdict", **fields)
-        # Speech that was started but left nothing to measure is taken for speech: the caller is there.
-        return verdict if verdict is Verdict.TOO_SOFT else Verdict.SPEECH
+    def _note_verdict(self, hearing: Hearing) -> None:
+        level, noise = hearing.active_level_dbov, hearing.noise_level_dbov
+        self.timeline.add(self._clock(), "verdict", verdict=hearing.verdict, reason=hearing.reason,
+                          level_dbov=None if level is None else round(level, 1), noise_dbov=round(noise, 1))
 
     def _due(self, now: int) -> None:
         engine = self.engine
@@ -149,3 +140,8 @@ class Session:
                     kind = "hangup" if outcome.startswith("hangup") else "route"
                     self.timeline.add(at, kind, to=outcome, heard=heard, planned_ms=planned)
                     self.timeline.end(at, outcome)
+
+
+def _of_speech(hearing: Hearing) -> Verdict | None:
+    """The verdict on what was said since the last question; None where nothing was."""
+    return Verdict(hearing.verdict) if hearing.speech_ms else None

@@ -21,7 +21,8 @@ from typing import Callable
 
 import numpy as np
 
-from hearline.audio.detector import Detector, Hearing
+from hearline.audio.detector import Detector
+from hearline.audio.hearing import Hearing
 from hearline.audio.wav import read_wav
 from hearline.line.audiosocket import Door
 from hearline.line.control import Announce, Beat, Channel, Finished, Row, Withdraw
@@ -45,6 +46,7 @@ GROW = 64
 @dataclass(slots=True)
 class LiveCall:
     uuid: str
+    channel: str
     session: Session
     leg: Leg
     slot: int
@@ -162,21 +164,21 @@ class Worker:
             slot = self._free.pop()
         except IndexError:
             log.error("no room for a further call; it goes to the queue")
-            self._refuse(announcement.uuid, leg)
+            self._refuse(announcement, leg)
             return
         try:
             prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
         except (OSError, ValueError):
             self._free.append(slot)
-            self._refuse(announcement.uuid, leg)
+            self._refuse(announcement, leg)
             return
         self._detector.open(slot)
         session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot),
                           lambda: (time.monotonic() - deadline) * 1_000)
-        self._calls[slot] = LiveCall(announcement.uuid, session, leg, slot)
+        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
 
-    def _refuse(self, uuid: str, leg: Leg) -> None:
-        self._channel.send(Finished(uuid, None, "unknown", {}))
+    def _refuse(self, announcement: Announce, leg: Leg) -> None:
+        self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
         self._say_goodbye(leg)
 
     def _listen(self) -> dict[int, list[object]]:
@@ -205,7 +207,8 @@ class Worker:
         self._sent += 1
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
-        self._channel.send(Finished(call.uuid, outcome, call.session.heard, call.session.timeline.as_dict()))
+        session = call.session
+        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.timeline.as_dict()))
         del self._calls[call.slot]
         self._detector.close(call.slot)
         self._free.append(call.slot)
@@ -253,7 +256,7 @@ class Worker:
         hearing = self._detector.hearing(call.slot)
         now = call.ticks * FRAME_MS
         left = None if engine.timer is None else max(0, engine.timer - now)
-        return Row(call.uuid, engine.plan.flow, engine.step.name, str(engine.state), now, left,
+        return Row(call.uuid, call.channel, engine.plan.flow, engine.step.name, str(engine.state), now, left,
                    hearing.active_level_dbov, hearing.verdict)
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class Line:
         """Is a worker there, and was it heard within the last second?"""
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
-    def announce(self, plan: Plan, begin: str | None) -> Visit:
+    def announce(self, plan: Plan, begin: str | None, channel: str = "") -> Visit:
         """Expect a connection for a new call. Raises LineDown."""
         with self._lock:
             if not self.well:
@@ -86,7 +86,7 @@ class Line:
                 raise LineDown("as many calls as this machine takes")
             visit = Visit(str(uuid.uuid4()), self._address)
             self._visits[visit.uuid] = visit
-            self._channel.send(Announce(visit.uuid, plan, begin))
+            self._channel.send(Announce(visit.uuid, plan, begin, channel))
         return visit
 
     def withdraw(self, visit: Visit) -> None:

@@ -20,7 +20,6 @@ from asterisk.agi import (
     AGIAppError,
     AGIHangup,
     AGIInvalidCommand,
-    AGIResultHangup,
     AGISIGHUPHangup,
     AGIUnknownError,
     AGIUsageError,
@@ -117,7 +116,7 @@ class AgiSession(AGI):
             raise AGIInvalidCommand("Asterisk does not know this command")
         if code == "511":  # not permitted on a dead channel
             self._got_sighup = True
-            raise AGIResultHangup("the channel is gone")
+            raise AGIHangup("the channel is gone")
         if code == "520":
             while more == "-" and not self._read_line(deadline).startswith("520 "):
                 pass
@@ -142,7 +141,7 @@ class AgiSession(AGI):
         value, data = found["result"], found["data"] or ""
         if data == "hangup":
             self._got_sighup = True
-            raise AGIResultHangup("the caller hung up")
+            raise AGIHangup("the caller hung up")  # not AGIResultHangup: pyst2's get_variable swallows it
         if value == "-1":
             raise AGIAppError("the command failed, or the channel is gone")
         result = {"result": (value, data)}

@@ -255,7 +255,8 @@ class Stack:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return False
-        return state != "Z" and (str(self.home) in command or "hearline" in command)
+        # In the moment of an exec the command line is empty.
+        return state != "Z" and (not command or str(self.home) in command or "hearline" in command)
 
 
 def _compose_command() -> list[str] | None:

@@ -95,7 +95,7 @@ def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
     if not len(values) or here >= len(values):
         return position
     best = int(np.argmax(values))
-    return first + best if values[best] > 0.6 and values[best] > values[here] + 0.3 else position
+    return first + best if values[best] > max(0.75, values[here] + 0.05) else position
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class Path:
     aligned: for every sample of the reference the recording's, as far as it was followed; zeros beyond the recording.
     gain: what the reference must be multiplied with. extent: samples of the reference that were heard.
     likeness: of the heard part, whitened. explained: energy of the recording that the reference accounts for.
+    alike: number of blocks that were found where they were expected.
     """
 
     reference: np.ndarray
@@ -122,6 +123,7 @@ class Path:
     extent: int
     likeness: float
     explained: float
+    alike: int
 
 
 def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
@@ -150,17 +152,17 @@ def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
                 break
             continue
         lost = 0
-        around = max(0, begin - BLOCK), min(begin + 2 * BLOCK, len(reference))
+        around = max(0, begin - 3 * BLOCK), min(begin + 2 * BLOCK, len(reference))
         position = _boundary(padded, reference, *around, lag, found)
         slips.append(Slip(position, found - lag))
         lags[position:] = lag = found
     reach = min(reach, len(reference))
     index = np.clip(np.arange(reach) + lags[:reach], 0, len(padded) - 1)
-    return _judge(padded[index], reference, white_ref, tuple(slips))
+    return _judge(padded[index], reference, white_ref, tuple(slips), alike)
 
 
 def _judge(
-    aligned: np.ndarray, reference: np.ndarray, white_ref: np.ndarray, slips: tuple[Slip, ...]
+    aligned: np.ndarray, reference: np.ndarray, white_ref: np.ndarray, slips: tuple[Slip, ...], alike: int
 ) -> Path:
     """Gain, extent and likeness of an aligned recording.
 
@@ -184,7 +186,7 @@ def _judge(
     extent = _trim(r, gain * p, cost, white_ref, extent)
     heard = _like(r[:extent], p[:extent]) if extent else 0.0
     slips = tuple(slip for slip in slips if slip.position < extent)
-    return Path(reference, aligned, slips, gain, extent, heard, -float(cost.min()))
+    return Path(reference, aligned, slips, gain, extent, heard, -float(cost.min()), alike)
 
 
 def _trim(r: np.ndarray, meant: np.ndarray, cost: np.ndarray, white_ref: np.ndarray, extent: int) -> int:

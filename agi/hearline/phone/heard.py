@@ -71,6 +71,7 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
     """All prompts in the recording in order of time, also such that were broken off.
 
     Where several prompts begin alike, the one that accounts for most of the sound is the one that was heard.
+    A frame missing or repeated in a prompt's first 200 ms may move its start by that frame.
     """
     samples = align.as_float(recording)
     white = align.whiten(np.pad(samples, (LEAD, 0)))
@@ -85,11 +86,7 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
             continue
         likeness = searchable.likeness(anchor)
         for position in align.peaks(likeness, CANDIDATE, ANCHOR // 2)[:12]:
-            starts = {position, *(align.refine(white, anchor[:part], position) for part in (ANCHOR // 4, ANCHOR // 8))}
-            path, start = max(
-                ((align.follow(samples, reference, at - onset - LEAD), at - onset - LEAD) for at in sorted(starts)),
-                key=lambda pair: pair[0].explained,
-            )
+            path, start = _best_start(samples, reference, white, anchor, position, onset + LEAD)
             shortest = min(SHORTEST_MS * PER_MS, 0.8 * len(reference))
             if path.extent < shortest or path.likeness < HEARD or path.gain <= 0:
                 continue
@@ -168,6 +165,18 @@ def _onset(reference: np.ndarray) -> int:
     """Where the prompt begins to sound; a silent lead would make the anchor weak."""
     loud = np.flatnonzero(np.abs(reference) > 0.02 * np.abs(reference).max(initial=0.0))
     return int(loud[0]) if len(loud) else 0
+
+
+def _best_start(
+    samples: np.ndarray, reference: np.ndarray, white: np.ndarray, anchor: np.ndarray, position: int, lead: int
+) -> tuple[align.Path, int]:
+    """The path from where the anchor was found, or from where its first part alone is, if more fits from there.
+
+    A slip costs a block: without a price, one could stand for a beginning that was not heard.
+    """
+    positions = {position, *(align.refine(white, anchor[:part], position) for part in (ANCHOR // 4, ANCHOR // 8))}
+    paths = [(align.follow(samples, reference, at - lead), at - lead) for at in sorted(positions)]
+    return max(paths, key=lambda pair: (pair[0].alike - len(pair[0].slips), pair[0].explained))
 
 
 def _overlap(one: HeardPrompt, other: HeardPrompt) -> float:

@@ -22,7 +22,7 @@ def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = Fal
     flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(timezone.utc))
     try:
-        visit = line.announce(flow.plan, begin)
+        visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
     except LineDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return

@@ -1,0 +1,42 @@
+# Two commands: `make demo` lets you hear five calls, `make test` proves them. Both set up all they need.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+# Downloads that may be used again; never needed.
+export HEARLINE_CACHE ?= $(HOME)/.cache/hearline
+
+.PHONY: help setup demo test unit live sounds check clean
+
+help:
+	@echo "make demo    five real calls on a private Asterisk, to hear and see in demo-out/"
+	@echo "make test    all tests (unit, then live calls on the private Asterisk)"
+	@echo "make unit    only the tests that need no Asterisk"
+	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
+	@echo "make setup   only set up"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml docker/setup.sh
+	@sh docker/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/hearline demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest tests
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit
+
+live: $(STAMP)
+	$(BIN)/python -m pytest tests/live
+
+sounds: $(STAMP)
+	$(BIN)/python -m pip install --quiet ".[voice]" && $(BIN)/python -m pip install --quiet --editable . --no-deps
+	$(BIN)/hearline sounds make
+
+clean:
+	rm -rf $(VENV) demo-out build *.egg-info agi/*.egg-info

@@ -1,0 +1,325 @@
+"""The picture of a call: both directions as waveforms on one time axis, what the IVR did and when, what it heard.
+
+The picture is laid out in pixels (1600 wide), one lane below the other, so that labels can be placed where no other
+label is. Times are ms of the timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from hearline.phone import wav
+
+WIDTH, LEFT, RIGHT = 1600, 150, 40      # px
+DPI = 100
+LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
+
+INK, MUTED, RULE, PAPER = "#22303c", "#74808c", "#d5dbe1", "#ffffff"
+BLUE, BLUE_FILL = "#3b6ea5", "#dce8f4"
+TEAL, TEAL_FILL = "#2b8c82", "#d8efec"
+PLUM = "#7a5c9e"
+AMBER, AMBER_FILL = "#b7842b", "#fbf1dc"
+GREEN, RED = "#3f8f5a", "#b5473c"
+
+CJK_FONTS = ("wqy-microhei", "wqy-zenhei", "NotoSansCJK-Regular", "NotoSansSC", "SourceHanSans")
+# How late a timed point may be, in ms: a frame on the server's own clock, two as heard.
+ON_TIME, LATE = 20, 40
+
+NAMES = {"route": "to", "hangup": "hang-up", "key": "key", "speech_start": "speech", "speech_end": "speech ends"}
+
+
+@dataclass
+class _Label:
+    """A short text that belongs to one moment."""
+
+    at_ms: float
+    text: str
+    colour: str
+    row: int = 0
+    left_px: float = 0.0
+
+
+def draw_call(
+    path_png: str | Path,
+    caller_heard_wav: str | Path | None,
+    caller_said_wav: str | Path | None,
+    timeline: Mapping[str, Any],
+    agent_heard: str | Path | None = None,
+    *,
+    name: str = "",
+    texts: Mapping[str, str] | None = None,
+    offset_ms: float = 0.0,
+    agent_offset_ms: float | None = None,
+) -> None:
+    """Write the picture of one call.
+
+    timeline: {"outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and prompt_end
+    ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key, route, hangup. Where an event
+    has "planned_ms" (on the same time axis), planned and actual are printed. A timer's span reaches from its
+    "from_ms", or else from the end of the prompt before it, to its at_ms.
+    name: whose call it was, for the title. texts: prompt id → its words, shown where a font for them is installed.
+    offset_ms, agent_offset_ms: where 0 ms of the caller's and of the agent's recordings lie on the time axis;
+    without the latter, the agent's recording is placed so that both end together.
+    """
+    events = sorted(timeline.get("events", ()), key=lambda event: event["at_ms"])
+    heard, said, agent = (wav.read(p) if p else None for p in (caller_heard_wav, caller_said_wav, agent_heard))
+    end_ms = float(timeline.get("duration_ms") or 0)
+    end_ms = max(end_ms, *(event["at_ms"] for event in events), 1.0) if events else max(end_ms, 1.0)
+    if heard is not None:
+        end_ms = max(end_ms, offset_ms + len(heard) / 8)
+    if agent is not None and agent_offset_ms is None:
+        agent_offset_ms = end_ms - len(agent) / 8
+    font = _cjk_font() if texts else None
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])], "font.size": 9.5}):
+        page = _Page(end_ms)
+        timing = page.place(_timing_labels(events))
+        noticed = page.place(_noticed_labels(events))
+        page.add("Hearline", BAR + (16 if font else 0), _draw_flow, events, texts if font else None)
+        page.add("planned → actual", ROW * _rows(timing), _draw_labels, timing)
+        page.add("caller hears", WAVE, _draw_wave, heard, offset_ms, BLUE, "no recording")
+        page.add("Hearline notices", ROW * _rows(noticed), _draw_labels, noticed)
+        page.add("caller says", WAVE, _draw_wave, said, offset_ms, TEAL, "nothing")
+        if agent is not None:
+            page.add("agent hears", WAVE, _draw_wave, agent, agent_offset_ms, PLUM, "")
+        page.save(path_png, *_title(name, timeline, events, end_ms), events)
+
+
+class _Page:
+    """Lanes below one another; knows how many px a ms is before anything is drawn."""
+
+    def __init__(self, end_ms: float) -> None:
+        self.end_ms = end_ms
+        self.lanes: list[tuple[str, int, Any, tuple]] = []
+        self.px_per_ms = (WIDTH - LEFT - RIGHT) / end_ms
+        self._measure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI)
+        self._canvas = FigureCanvasAgg(self._measure)
+
+    def width_px(self, text: str) -> float:
+        drawn = self._measure.text(0, 0, text)
+        width = drawn.get_window_extent(self._canvas.get_renderer()).width
+        drawn.remove()
+        return width
+
+    def place(self, labels: list[_Label]) -> list[_Label]:
+        """Give each label the first row in which it does not touch another one."""
+        ends: list[float] = []
+        for label in labels:
+            width = self.width_px(label.text)
+            at = label.at_ms * self.px_per_ms
+            label.left_px = at + 6 if at + 6 + width <= WIDTH - LEFT - RIGHT else max(0.0, at - 6 - width)
+            # The mark at the moment itself is part of what must stay free.
+            first, last = min(at - 3, label.left_px), max(at + 3, label.left_px + width)
+            label.row = next((i for i, end in enumerate(ends) if end + 14 <= first), len(ends))
+            if label.row == len(ends):
+                ends.append(0.0)
+            ends[label.row] = last
+        return labels
+
+    def add(self, title: str, height: int, draw: Any, *arguments: Any) -> None:
+        if height:
+            self.lanes.append((title, height, draw, arguments))
+
+    def save(self, path: str | Path, title: str, subtitle: str, colour: str, events: list[dict]) -> None:
+        height = TITLE + sum(lane[1] + LANE_GAP for lane in self.lanes) + AXIS + FOOT
+        figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
+        FigureCanvasAgg(figure)
+        figure.text(28 / WIDTH, 1 - 34 / height, title, size=17, weight="bold", color=INK, va="center")
+        figure.text(28 / WIDTH, 1 - 64 / height, subtitle, size=10.5, color=colour, va="center")
+        span = (WIDTH - LEFT - RIGHT) / WIDTH
+        top = height - TITLE
+        back = figure.add_axes((LEFT / WIDTH, (AXIS + FOOT) / height, span, (top - AXIS - FOOT) / height))
+        self._draw_grid(back, events)
+        for name, lane_height, draw, arguments in self.lanes:
+            top -= lane_height
+            axes = figure.add_axes((LEFT / WIDTH, top / height, span, lane_height / height))
+            axes.set(xlim=(0, self.end_ms), facecolor="none", xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            figure.text((LEFT - 16) / WIDTH, (top + lane_height / 2) / height, name, size=10, color=MUTED,
+                        ha="right", va="center")
+            draw(axes, self, lane_height, *arguments)
+            top -= LANE_GAP
+        figure.text(28 / WIDTH, 16 / height, "Waveforms on a square-root scale, so that soft callers can be seen.  "
+                    "Blue: a prompt plays.  Amber: a timer runs.  Planned and actual in ms.",
+                    size=8.5, color=MUTED, va="center")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
+
+    def _draw_grid(self, axes: Axes, events: list[dict]) -> None:
+        axes.set(xlim=(0, self.end_ms), ylim=(0, 1), yticks=[], facecolor="none")
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        axes.spines["bottom"].set_color(RULE)
+        step = next(s for s in (500, 1000, 2000, 5000, 10000, 20000, 60000, 10**9) if self.end_ms / s <= 26)
+        ticks = np.arange(0, self.end_ms + 1, step)
+        axes.set_xticks(ticks, [f"{tick / 1000:g} s" for tick in ticks], color=MUTED, size=9)
+        axes.tick_params(length=0, pad=6)
+        axes.grid(axis="x", color="#eef1f4", linewidth=1)
+        axes.set_axisbelow(True)
+        for start, end, _ in _prompts(events, self.end_ms):
+            axes.axvspan(start, end, color=BLUE_FILL, alpha=0.35, linewidth=0)
+
+
+def _draw_flow(axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None) -> None:
+    """Prompts and timers as spans, each with its name if that fits."""
+    axes.set_ylim(0, height)
+    for start, end, prompt in _prompts(events, page.end_ms):
+        words = (texts or {}).get(prompt, "")
+        _span(axes, page, start, end, (2, height - 4), BLUE_FILL, BLUE, [prompt, *([words] if words else [])])
+    for start, end, name in _timers(events):
+        seconds = f"{(end - start) / 1000:.3f} s"
+        _span(axes, page, start, end, (height / 2 - 10, 20), AMBER_FILL, AMBER, [f"{name} {seconds}", seconds])
+
+
+def _span(
+    axes: Axes, page: _Page, start: float, end: float, box: tuple[float, float], fill: str, edge: str,
+    texts: list[str],
+) -> None:
+    """A rounded span. A prompt's texts go below one another, a timer's are choices; what does not fit is cut."""
+    bottom, height = box
+    inset = 1.5 / page.px_per_ms
+    axes.add_patch(FancyBboxPatch(
+        (start + inset, bottom), max(end - start - 2 * inset, inset), height,
+        boxstyle="round,pad=0,rounding_size=4", mutation_aspect=page.px_per_ms * 1.0,
+        facecolor=fill, edgecolor=edge, linewidth=1, clip_on=False,
+    ))
+    room = (end - start) * page.px_per_ms - 12
+    if fill == AMBER_FILL:
+        texts = next(([text] for text in texts if page.width_px(text) <= room), [])
+    for i, text in enumerate(texts):
+        while text and page.width_px(text) > room:
+            text = text[:-2] + "…" if len(text) > 2 else ""
+        middle = bottom + height * (1 - (i + 0.5) / len(texts)) - (1 if len(texts) == 1 else 0)
+        axes.text((start + end) / 2, middle, text, ha="center", va="center", color=edge if i == 0 else INK,
+                  weight="bold" if i == 0 and fill == BLUE_FILL else "normal")
+
+
+def _draw_labels(axes: Axes, page: _Page, height: int, labels: list[_Label]) -> None:
+    axes.set_ylim(height, 0)
+    for label in labels:
+        middle = ROW * (label.row + 0.5)
+        axes.plot([label.at_ms] * 2, [middle - 8, middle + 8], color=label.colour, linewidth=2, clip_on=False)
+        axes.text(label.left_px / page.px_per_ms, middle, label.text, color=label.colour, va="center_baseline")
+
+
+def _draw_wave(
+    axes: Axes, page: _Page, height: int, samples: np.ndarray | None, offset_ms: float, colour: str, nothing: str
+) -> None:
+    axes.set_ylim(-1.02, 1.02)
+    axes.axhline(0, color=RULE, linewidth=1)
+    if samples is None or not np.any(np.abs(samples) > 1e-3):
+        if nothing:
+            axes.text(page.end_ms / 2, 0.3, nothing if samples is None else "silence", color=MUTED, ha="center")
+        return
+    per_px = max(1, int(8 / page.px_per_ms))
+    count = -(-len(samples) // per_px)
+    pieces = np.pad(samples, (0, count * per_px - len(samples))).reshape(count, per_px)
+    x = offset_ms + (np.arange(count) + 0.5) * per_px / 8
+    low, high = (np.sign(v) * np.sqrt(np.abs(v)) for v in (pieces.min(axis=1), pieces.max(axis=1)))
+    axes.fill_between(x, low, high, color=colour, linewidth=0.4, alpha=0.9)
+
+
+def _prompts(events: list[dict], end_ms: float) -> list[tuple[float, float, str]]:
+    """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call."""
+    spans, running = [], None
+    for event in events:
+        if event["event"] in ("prompt_start", "prompt_end") and running:
+            spans.append((*running[:1], event["at_ms"], running[1]))
+            running = None
+        if event["event"] == "prompt_start":
+            running = (event["at_ms"], event.get("prompt", "prompt"))
+    if running:
+        spans.append((running[0], end_ms, running[1]))
+    return spans
+
+
+def _timers(events: list[dict]) -> list[tuple[float, float, str]]:
+    spans, before = [], 0.0
+    for event in events:
+        if event["event"] == "timer":
+            start = event.get("from_ms", before)
+            spans.append((start, event["at_ms"], str(event.get("timer") or event.get("name") or "")))
+        if event["event"] in ("prompt_end", "timer"):
+            before = event["at_ms"]
+    return [(start, end, name.strip()) for start, end, name in spans if end > start]
+
+
+def _timing_labels(events: list[dict]) -> list[_Label]:
+    """Planned and actual at every timed point. A timer and what it sets off are one point: the effect is shown."""
+    labels = []
+    planned = [event for event in events if event.get("planned_ms") is not None]
+    effects = {round(event["planned_ms"]) for event in planned if event["event"] != "timer"}
+    for event in planned:
+        if event["event"] == "timer" and round(event["planned_ms"]) in effects:
+            continue
+        late = event["at_ms"] - event["planned_ms"]
+        colour = GREEN if abs(late) <= ON_TIME else AMBER if abs(late) <= LATE else RED
+        what = event.get("prompt") or NAMES.get(event["event"], event["event"].replace("_", " "))
+        if event["event"] == "prompt_end":
+            what += " ends"
+        text = f"{what}  {_number(event['planned_ms'])} → {_number(event['at_ms'])}  ({late:+.0f})"
+        labels.append(_Label(event["at_ms"], text, colour))
+    return labels
+
+
+def _noticed_labels(events: list[dict]) -> list[_Label]:
+    """Verdicts with levels, speech, keys, and what became of the call."""
+    labels = []
+    for event in events:
+        kind, level = event["event"], event.get("level_dbov")
+        if kind == "verdict":
+            text = str(event.get("verdict", "")).replace("_", " ")
+            colour = AMBER if event.get("verdict") in ("too_soft", "no_signal", "noise", "silence") else TEAL
+        elif kind in ("speech_start", "speech_end"):
+            text, colour = NAMES[kind], TEAL
+        elif kind == "key":
+            text, colour = f"key {event.get('key') or event.get('digit') or ''}".strip(), PLUM
+        elif kind == "route":
+            text, colour = f"to {event.get('to') or event.get('queue') or event.get('route') or 'queue'}", INK
+        elif kind == "hangup":
+            text, colour = "hang-up", INK
+        else:
+            continue
+        if level is not None:
+            text += f"  {level:.0f} dBov".replace("-", "−")
+        labels.append(_Label(event["at_ms"], text, colour))
+    return labels
+
+
+def _title(name: str, timeline: Mapping[str, Any], events: list[dict], end_ms: float) -> tuple[str, str, str]:
+    """Title, subtitle, and the subtitle's colour."""
+    title = f"{name + '  ·  ' if name else ''}{timeline.get('outcome', 'unknown outcome')}"
+    parts = [f"{end_ms / 1000:.1f} s", f"{sum(e['event'] == 'prompt_start' for e in events)} prompts"]
+    late = [abs(event["at_ms"] - event["planned_ms"]) for event in events if event.get("planned_ms") is not None]
+    if late:
+        parts.append(f"{len(late)} timed points, at most {max(late):.0f} ms off plan")
+    return title, "   ·   ".join(parts), RED if late and max(late) > LATE else MUTED
+
+
+def _rows(labels: list[_Label]) -> int:
+    return max((label.row + 1 for label in labels), default=0)
+
+
+def _number(ms: float) -> str:
+    """Thousands apart by a narrow space."""
+    return f"{ms:,.0f}".replace(",", "\u2009")
+
+
+@cache
+def _cjk_font() -> str | None:
+    """The name of an installed font with Chinese characters. Looked for anew: matplotlib's own list may be old."""
+    for path in font_manager.findSystemFonts():
+        if any(known in Path(path).name for known in CJK_FONTS):
+            font_manager.fontManager.addfont(path)
+            return font_manager.FontProperties(fname=path).get_name()
+    return None

@@ -1,0 +1,178 @@
+"""The AGI wrapper against scripted peers: framing, quoting, odd replies, hang-ups, time limits."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+from asterisk.agi import AGIAppError, AGIHangup, AGIInvalidCommand, AGIUnknownError, AGIUsageError
+
+from hearline.line.peers import is_allowed, parse_networks
+from hearline.pbx.agi import AGITimeout, AgiSession
+from hearline.pbx.fastagi import FastAgiServer
+
+HEAD = b"agi_network: yes\nagi_extension: 95160\nagi_calleridname: x\n\n"
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def session(pair, head: bytes = HEAD, patience: float = 1.0) -> AgiSession:
+    pair[1].sendall(head)
+    return AgiSession(pair[0], patience)
+
+
+def ask(pair, reply: bytes, what=lambda agi: agi.get_variable("X")):
+    agi = session(pair)
+    pair[1].sendall(reply)
+    return what(agi)
+
+
+def test_head(pair):
+    assert session(pair).env["agi_extension"] == "95160"
+
+
+def test_a_name_in_an_old_encoding_does_not_cost_the_call(pair):
+    assert session(pair, b"agi_calleridname: J\xfcrgen\n\n").env["agi_calleridname"] == "Jürgen"
+
+
+@pytest.mark.parametrize(("reply", "value"), [
+    (b"200 result=1 (care)\n", "care"),
+    (b"200 result=0\n", ""),
+    (b"200 result=1 (a (b) c)\n", "a (b) c"),
+    (b"200 result=1 (two\nlines)\n", "two\nlines"),
+    (b"200 result=1 (\xe8\x80\x81\xe4\xba\xba)\n", "老人"),
+    (b"200 result=1 (x=1 result=-1)\n", "x=1 result=-1"),
+    (b"200 result=1 ()\r\n", ""),
+])
+def test_values(pair, reply, value):
+    assert ask(pair, reply) == value
+
+
+@pytest.mark.parametrize(("reply", "error"), [
+    (b"200 result=-1\n", AGIAppError),
+    (b"200 result=1 (hangup)\n", AGIHangup),
+    (b"510 Invalid or unknown command\n", AGIInvalidCommand),
+    (b"511 Command Not Permitted on a dead channel or intercept routine\n", AGIHangup),
+    (b"520-Invalid command syntax.  Proper usage follows:\nUsage: X\n520 End of proper usage.\n", AGIUsageError),
+    (b"520 Invalid command syntax.  Proper usage not available.\n", AGIUsageError),
+    (b"HANGUP\n", AGIHangup),
+    (b"\n", AGIUnknownError),
+    (b"gibberish\n", AGIUnknownError),
+    (b"999 what\n", AGIUnknownError),
+    (b"200 nothing\n", AGIUnknownError),
+    (b"200 result=1 (no end", AGITimeout),
+    (b"520-no end\n", AGITimeout),
+    (b"", AGITimeout),
+])
+def test_odd_replies(pair, reply, error):
+    started = time.monotonic()
+    with pytest.raises(error):
+        ask(pair, reply)
+    assert time.monotonic() - started < 3
+
+
+def test_after_a_520_the_next_reply_is_the_next_reply(pair):
+    agi = session(pair)
+    pair[1].sendall(b"520-Usage\nline\n520 End of proper usage.\n200 result=1 (x)\n")
+    with pytest.raises(AGIUsageError):
+        agi.verbose("a")
+    assert agi.get_variable("X") == "x"
+
+
+@pytest.mark.parametrize("reply", [b"", b"520-half", b"200 result"])
+def test_end_of_file_is_a_hang_up(pair, reply):
+    agi = session(pair)
+    pair[1].sendall(reply)
+    pair[1].shutdown(socket.SHUT_WR)
+    with pytest.raises(AGIHangup):
+        agi.get_variable("X")
+    with pytest.raises(AGIHangup):
+        agi.get_variable("X")
+
+
+def test_nothing_in_a_value_can_end_the_command(pair):
+    agi = session(pair)
+    pair[1].sendall(b"200 result=1\n")
+    agi.set_variable("NAME", 'x"\nEXEC System "rm \\')
+    sent = pair[1].recv(4096)
+    assert sent.count(b"\n") == 1
+    assert sent == b'SET VARIABLE "NAME" "x\\" EXEC System \\"rm \\\\"\n'
+
+
+def test_a_command_that_asterisk_would_cut_is_refused(pair):
+    with pytest.raises(AGIUsageError):
+        session(pair).set_variable("X", "老" * 800)
+
+
+def test_a_peer_that_sends_half_a_head_is_given_up(pair):
+    with pytest.raises(AGITimeout):
+        session(pair, b"agi_network: yes\n", patience=0.2)
+
+
+def test_endless_heads_are_refused(pair):
+    with pytest.raises(AGIUsageError):
+        session(pair, b"a: b\n" * 500)
+
+
+# ---- the server ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def server():
+    def answer(agi):
+        agi.set_variable("SEEN", agi.env["agi_extension"])
+
+    def fail(agi):
+        raise RuntimeError("boom")
+
+    server = FastAgiServer(("127.0.0.1", 0), {"answer": answer, "fail": fail}, parse_networks("127.0.0.0/8"))
+    server.serve_in_thread()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def call(server, script: bytes) -> bytes:
+    with socket.create_connection(server.server_address, timeout=3) as peer:
+        peer.sendall(b"agi_network: yes\nagi_network_script: " + script + b"\nagi_extension: 95160\n\n")
+        data = peer.recv(4096)
+        if data:
+            peer.sendall(b"200 result=1\n")
+            assert peer.recv(4096) == b""
+        return data
+
+
+def test_scripts_by_name(server):
+    assert call(server, b"answer") == b'SET VARIABLE "SEEN" "95160"\n'
+    assert call(server, b"answer?x=1") == b'SET VARIABLE "SEEN" "95160"\n'
+
+
+@pytest.mark.parametrize("script", [b"fail", b"unknown", b"", b"../x"])
+def test_whatever_fails_ends_the_session(server, script):
+    assert call(server, script) == b""
+    assert call(server, b"answer")
+
+
+def test_many_bad_peers_at_once_leave_the_server_well(server):
+    before = threading.active_count()
+    for junk in [b"", b"\n", b"\0" * 5_000, b"agi_network: yes\n", bytes(range(256)) * 20] * 8:
+        peer = socket.create_connection(server.server_address)
+        peer.sendall(junk)
+        peer.close()
+    assert call(server, b"answer")
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() <= before
+
+
+def test_who_may_connect():
+    networks = parse_networks("127.0.0.0/8, 10.1.2.3, ::1")
+    assert [is_allowed(a, networks) for a in ("127.9.9.9", "10.1.2.3", "10.1.2.4", "::1", "::ffff:127.0.0.1", "fe80::1%lo")] \
+        == [True, True, False, True, True, False]

@@ -1,0 +1,162 @@
+"""Flow files: what is taken, what is rejected, and whether the message helps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hearline.call.flow import FlowError, read_flow, read_profiles
+from hearline.call.plan import End, Goto
+from hearline.flows import FlowStore, load_flow, prompts_of
+
+from conftest import REPO
+
+PROFILES = read_profiles((REPO / "ivr_flows/profiles.yaml").read_text(), "profiles.yaml")
+PROMPTS = prompts_of(REPO / "sounds")
+GOOD = """\
+number: "100"
+queue: care
+begin: hello
+always: {speech: queue, key: queue}
+steps:
+  hello:
+    play: opening
+    on: {noinput: bye}
+  bye:
+    play: noinput-goodbye
+    wait: 2s
+    on:
+      noinput: hangup:noinput
+"""
+
+
+def read(text: str):
+    return read_flow(text, "f.yaml", "f", PROFILES, PROMPTS)
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(FlowError) as caught:
+        read(text)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_good_flow_is_settled():
+    plan = read(GOOD).plan
+    assert plan.steps["hello"].on["noinput"] == Goto("bye")
+    assert plan.steps["hello"].wait_ms == 3_000
+    assert plan.steps["bye"].wait_ms == 2_000
+    assert plan.steps["bye"].on == {"speech": End("queue:care"), "key": End("queue:care"),
+                                    "noinput": End("hangup:noinput")}
+
+
+@pytest.mark.parametrize(("old", "new", "line", "says"), [
+    ("play: opening", "play: openning", 7, "Did you mean 'opening'"),
+    ("noinput: bye", "noinput: by", 8, "Did you mean 'bye'"),
+    ("begin: hello", "begin: helo", 3, "Did you mean 'hello'"),
+    ("wait: 2s", "wait: 2", 11, "3s"),
+    ("wait: 2s", "wait: 2 sec", 11, "3s"),
+    ("queue: care", "queue: care home", 2, "letters, digits"),
+    ("    play: opening", "    plays: opening", 7, "Did you mean 'play'"),
+    ("      noinput: hangup:noinput", "      speech: queue", 12, "Add `noinput: …`"),
+    ("queue: care", "phrases: lanzi", 2, "Did you mean 'lanzhi'"),
+    ("queue: care", "profile: elders", 2, "Did you mean 'elder'"),
+    ("queue: care", "timers: {noinput_timeout: 3}", 2, "number with its unit"),
+    ("queue: care", "queue: care\nqueue: two", 3, "second time"),
+    ("queue: care", 'hours: {open: "8-21", closed: bye}', 2, "08:00-21:00"),
+    ("queue: care", 'hours: {open: "08:00-21:00", closed: by}', 2, "Did you mean 'bye'"),
+    ("steps:", "steps: [", 7, "Check indentation"),
+    ("wait: 2s", "bargein: loudly", 11, "loud"),
+    ("{noinput: bye}", "{noinput: hangup:noinput}", 9, "never reached"),
+    ("number: \"100\"", "number: 0100", 1, "quotes"),
+])
+def test_a_fault_names_file_line_and_remedy(old, new, line, says):
+    assert old in GOOD
+    found = faults(GOOD.replace(old, new))
+    assert any(f.startswith(f"f.yaml:{line}: ") and says in f for f in found), found
+
+
+@pytest.mark.parametrize("text", ["", "just words", "- a\n- b", "begin: a", "\t", "steps: {}\nbegin: x", "a: &x [*x]",
+                                  "begin: a\nsteps: {a: null}", "begin: a\nsteps: 3", "? [1, 2]\n: 3"])
+def test_nonsense_is_rejected_not_crashed_on(text):
+    assert all(fault.startswith("f.yaml:") for fault in faults(text))
+
+
+def test_all_faults_are_told_at_once():
+    text = GOOD.replace("play: opening", "play: nix").replace("wait: 2s", "wait: soon")
+    assert len(faults(text)) == 2
+
+
+def test_a_circle_of_steps_without_prompts_is_found():
+    text = GOOD.replace("phrases", "").replace("queue: care", "queue: care\nphrases: training")
+    text = text.replace("play: opening", "play: low-move").replace("noinput: bye", "noinput: again")
+    text += "  again: {play: low-move, on: {noinput: hello}}\n"
+    assert any("circle" in fault for fault in faults(text))
+
+
+def test_hours(flows):
+    flow = flows.flows["hotline"]
+    at = lambda clock: flow.begin_at(datetime.fromisoformat(f"2026-10-01T{clock}").replace(tzinfo=ZoneInfo("Asia/Shanghai")))
+    assert [at(c) for c in ("07:59:59", "08:00:00", "20:59:59", "21:00:00")] == ["closed", "opening", "opening", "closed"]
+
+
+def test_numbers_find_their_flow(flows):
+    assert flows.for_number("95160")[0].name == "hotline"
+    assert flows.for_number("8003")[0].name == "travel"
+    assert flows.for_number("8003")[1], "a test number is open at any hour"
+    assert flows.for_number("12345")[0].name == "hotline", "nobody is turned away for a number"
+    used = [n for f in flows.flows.values() for n in (f.words.number, f.words.test_number) if n]
+    assert len(used) == len(set(used))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    return tmp_path / "flows"
+
+
+def _edit(file, old, new):
+    before = file.stat()
+    file.write_text(file.read_text().replace(old, new))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # however coarse the file system's clock
+
+
+def test_an_edit_counts_from_the_next_call_and_a_broken_one_does_not(folder, caplog):
+    store = FlowStore(folder, REPO / "sounds")
+    file = folder / "hotline.yaml"
+    _edit(file, "play: opening", "play: noinput-1")
+    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "noinput-1"
+    _edit(file, "play: noinput-1\n", "play: noinput-9\n")
+    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "noinput-1", "the old one stays"
+    assert "noinput-9" in caplog.text and "hotline.yaml:" in caplog.text
+    assert "hotline.yaml" in store.rejected
+    _edit(file, "noinput-9", "opening")
+    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "opening"
+    assert store.rejected == {}
+
+
+def test_broken_profiles_keep_everything(folder):
+    store = FlowStore(folder, REPO / "sounds")
+    _edit(folder / "profiles.yaml", "3s", "three")
+    assert store.for_number("95160")[0].plan.steps["opening"].wait_ms == 3_000
+    assert "profiles.yaml" in store.rejected
+
+
+def test_profiles_must_be_complete():
+    with pytest.raises(FlowError, match="p.yaml:1: .*leaves out 'limit'"):
+        read_profiles("a: {noinput_timeout: 3s, hangup_pause: 2s, move_time: 1s, turn_pause: 1s, max_speech: 9s, "
+                      "on_silence: hangup}", "p.yaml")
+
+
+def test_a_flow_elsewhere_borrows_the_shipped_profiles(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD)
+    assert load_flow(file, REPO / "ivr_flows", REPO / "sounds").plan.flow == "mine"
+    file.write_text("like: hotline\nphrases: travel\n")
+    assert load_flow(file, REPO / "ivr_flows", REPO / "sounds").plan.phrases == "travel"
+    file.write_text("like: nothing\n")
+    with pytest.raises(FlowError, match="mine.yaml:1: "):
+        load_flow(file, REPO / "ivr_flows", REPO / "sounds")
