@@ -17,7 +17,7 @@ need sipp sip-tester
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages="$packages $(basename "$(readlink -f "$python")")-venv"
 asterisk_is_new() { asterisk -V 2>/dev/null | grep -Eq 'Asterisk (22\.[1-9][0-9]|2[3-9]|[3-9][0-9])'; }
 docker info >/dev/null 2>&1 || podman info >/dev/null 2>&1 || asterisk_is_new || need mmdebstrap mmdebstrap
-fc-list 2>/dev/null | grep -qi 'wqy\|noto.*cjk' || packages="$packages fonts-wqy-microhei"
+[ -e /usr/share/fonts/truetype/wqy ] || [ -e /usr/share/fonts/opentype/noto ] || packages="$packages fonts-wqy-microhei"
 if [ -n "$packages" ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 		echo "Missing:$packages. Install these, or run this once as root on Debian." >&2

@@ -49,7 +49,9 @@ def sentence() -> np.ndarray:
     return read(SOUNDS / "callers" / "caller-ask.wav")
 
 
-def recording(length_ms: float, *parts: tuple[float, np.ndarray], noise_dbov: float | None = None) -> np.ndarray:
+def recording(
+    length_ms: float, *parts: tuple[float, np.ndarray], noise_dbov: float | None = None
+) -> np.ndarray:
     """Silence of `length_ms` with each part at its ms; `noise_dbov` is the level of white noise under it."""
     out = np.zeros(round(length_ms * MS))
     for at_ms, part in parts:
@@ -65,7 +67,9 @@ def ms(samples: np.ndarray) -> float:
 
 
 def last_sound(samples: np.ndarray, before_ms: float) -> float:
-    """ms up to which there is something to hear before `before_ms`: a prompt may be cut in one of its pauses."""
+    """ms up to which there is something to hear before `before_ms`: a prompt may be cut in one of its
+    pauses.
+    """
     part = samples[: round(before_ms * MS)]
     return (np.flatnonzero(np.abs(part) > 0.02 * np.abs(samples).max())[-1] + 1) / MS
 
@@ -90,7 +94,8 @@ def test_the_silent_call_is_heard_as_it_was(prompts, code, gain_db):
 
 def test_int16_and_float_are_the_same(prompts):
     sound = recording(6000, (500, prompts["opening"]))
-    assert heard.find_prompts(np.round(sound * 32767).astype(np.int16), prompts)[0].start_ms == pytest.approx(500)
+    [found] = heard.find_prompts(np.round(sound * 32767).astype(np.int16), prompts)
+    assert found.start_ms == pytest.approx(500)
 
 
 def test_no_prompt_is_taken_for_another(prompts):
@@ -150,10 +155,13 @@ def test_a_clean_prompt_has_no_glitches(prompts, code):
 
 
 def busy_frames(prompt: np.ndarray) -> list[int]:
-    """First samples of 20 ms frames in the middle of speech; in the first 200 ms a fault would also move the start."""
+    """First samples of 20 ms frames in the middle of speech; in the first 200 ms a fault would also move the
+    start.
+    """
     frames = prompt[: len(prompt) // 160 * 160].reshape(-1, 160)
     power = (frames**2).mean(axis=1)
-    return [i * 160 for i in range(10, len(frames) - 12) if power[i - 1 : i + 2].min() > 0.3 * power.mean()][::13]
+    busy = [i for i in range(10, len(frames) - 12) if power[i - 1 : i + 2].min() > 0.3 * power.mean()]
+    return [i * 160 for i in busy[::13]]
 
 
 @pytest.mark.parametrize("name", ["opening", "low-2"])
@@ -208,7 +216,8 @@ def test_contains_gives_the_level_of_a_sentence(prompts, sentence):
 
 
 def test_contains_says_not_there(prompts, sentence):
-    for sound in (recording(9000, (500, prompts["opening"])), recording(9000, noise_dbov=-45), np.zeros(80000)):
+    prompt, noise = recording(9000, (500, prompts["opening"])), recording(9000, noise_dbov=-45)
+    for sound in (prompt, noise, np.zeros(80000)):
         found = heard.contains(alaw(sound), sentence)
         assert found.score < 0.2
         assert found.above_floor_db < 6

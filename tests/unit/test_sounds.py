@@ -16,8 +16,9 @@ from hearline.sounds import ManifestError, load_manifest, prompt_path
 from hearline.sounds.check import check_sounds
 from hearline.sounds.edges import LEADING_MS, TRAILING_MS, silence_at_edges
 from hearline.sounds.make import make_sounds
+from hearline.sounds.manifest import MARKER
 from hearline.sounds.numerals import chinese_number
-from hearline.sounds.register import MARKER, Entry, file_hash, read_register, register
+from hearline.sounds.register import Entry, file_hash, read_register, register
 
 SOUNDS = Path(__file__).parents[2] / "sounds"
 
@@ -308,8 +309,8 @@ def test_comments_survive_the_machines_writing(root):
 
 def copy_of(sets: list[str], folder: Path, keep: list[str] | None = None) -> Path:
     """The repository's sounds in `folder`, only these sets and only the ids to `keep`; register included."""
-    data = yaml.safe_load((SOUNDS / "manifest.yaml").read_text("utf-8"))
-    files = data.pop("files")
+    files = read_register(SOUNDS)
+    data = yaml.safe_load((SOUNDS / "manifest.yaml").read_text("utf-8").partition(MARKER)[0])
     data.pop("music")
     data["languages"]["zh"] = {name: data["languages"]["zh"][name] for name in sets}
     if keep:
@@ -324,7 +325,7 @@ def copy_of(sets: list[str], folder: Path, keep: list[str] | None = None) -> Pat
         for name in sound.files.values():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(SOUNDS / name, root / name)
-            entries[name] = Entry(**files[name])
+            entries[name] = files[name]
     register(root, entries)
     return root
 

@@ -3,7 +3,7 @@
 Per tick, for every open slot (numpy over slots, no loop per call):
 
     frame → ring of 320 ms → level of 100 and 200 ms
-          → audible? → network on each full 32 ms window → speech probability
+          → may it be speech? → network on each full 32 ms window → speech probability
           → gate (dynamics, no tone) → QUIET, STARTING, SPEAKING, STOPPING
           → while speaking: active level (P.56)
           → ten times a second: a look at the background
@@ -22,7 +22,7 @@ from .settings import FRAME_MS, FRAME_SAMPLES, EarSettings
 from .slots import Column, SlotTable
 from .speech_level import PAST_FRAMES, SpeechLevels
 
-QUIET, STARTING, SPEAKING, STOPPING = SpeechState
+QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 
 # 16 frames are 10 network windows exactly, so in a ring of 16 frames neither wraps round the end.
 _RING_FRAMES = 16
@@ -71,7 +71,7 @@ class Detector:
             p_recent=Column(np.float32, shape=(self._p_kept,)),
             votes=Column(np.uint8),  # last windows, one bit each: speech?
             sure=Column(np.int16),  # so many windows in a row were surely speech
-            awake=Column(np.bool_),  # the network has not been resting
+            awake=Column(np.bool_),  # the network is asked
             tone_until=Column(np.int32),  # no speech starts before this frame
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
@@ -185,16 +185,16 @@ class Detector:
         t.power[slots, at] = power
         fast = self._fast_dbov(slots, at)
 
-        audible = (fast >= s.network_rest_dbov) | (t.state[slots] >= SPEAKING)
-        self._put_to_rest(slots[~audible & t.awake[slots]])
-        t.awake[slots] = audible
-        heard = slots[audible]
+        awake = self._may_be_speech(slots, fast)
+        self._put_to_rest(slots[~awake & t.awake[slots]])
+        t.awake[slots] = awake
+        heard, heard_fast = slots[awake], fast[awake]
         if heard.size:
-            self._levels.follow(heard, samples[audible])
-            self._run_network(heard, at[audible], fast[audible])
+            self._levels.follow(heard, samples[awake])
+            self._run_network(heard, at[awake], heard_fast)
         self._count_clipping(slots, samples, power)
         self._look_at_background(slots, at)
-        events = self._next_states(heard, fast[audible], power[audible]) if heard.size else []
+        events = self._next_states(heard, heard_fast, power[awake]) if heard.size else []
         self._follow_noise(slots, at)
         return events
 
@@ -206,11 +206,18 @@ class Detector:
         last = (at[:, None] - np.arange(_FAST_SPAN)) % _RING_FRAMES
         return power_to_dbov(t.fast_power[slots[:, None], last].max(axis=1))
 
+    def _may_be_speech(self, slots: np.ndarray, fast: np.ndarray) -> np.ndarray:
+        """The cheap test [slots]: is there a sound, and does it move or did it resemble speech?"""
+        t, s = self._slots, self.settings
+        moves = fast - self._background.floor_dbov(slots) >= s.network_rest_dynamics_db
+        moves |= (t.p[slots] >= s.maybe_probability) | (t.frames[slots] * FRAME_MS <= s.warm_up_ms)
+        return (fast >= s.network_rest_dbov) & moves | (t.state[slots] >= SPEAKING)
+
     def _put_to_rest(self, slots: np.ndarray) -> None:
-        """Too soft for any verdict but silence: the network is not asked until there is a sound again."""
+        """The network is not asked until there is something to ask. It keeps its state, settled on this
+        silence or noise, so that it is warm when it wakes."""
         if slots.size:
             t = self._slots
-            t.network_state[slots] = self._network.settled_state
             t.p[slots], t.p_recent[slots], t.votes[slots], t.sure[slots], t.state[slots] = 0, 0, 0, 0, QUIET
             self._levels.rest(slots)
 
@@ -277,7 +284,7 @@ class Detector:
         self._background.look(slots, level, tone, hum, missing)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
-        """Move every audible slot through the four states and measure who speaks."""
+        """Move every slot that may be speech through the four states and measure who speaks."""
         t, s = self._slots, self.settings
         now, state, p = t.frames[slots], t.state[slots], t.p[slots]
         talking = state >= SPEAKING

@@ -20,7 +20,7 @@ class SpeechNetwork:
     def __init__(self) -> None:
         self._session = _session()
         self.settled_state = self._listen_to_silence()
-        """State [2, 128] after silence: what a call starts with, and comes back to when nothing is heard."""
+        """State [2, 128] after half a second of silence: what a call starts with."""
 
     def run(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities [calls] and new states [calls, 2, 128].

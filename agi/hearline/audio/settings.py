@@ -46,8 +46,11 @@ class EarSettings:
     warm_up_probability: float = 0.9
     warm_up_windows: int = 4
 
-    # Cheap test before the network: below this nothing can pass the gate, so the network rests.
+    # Cheap tests before the network: where nothing can pass the gate, it rests.
     network_rest_dbov: float = -66.0
+    """Softer than this is silence."""
+    network_rest_dynamics_db: float = 5.0
+    """A level that moves less than this over the floor is steady noise or hum."""
 
     # Tones (DTMF, ringback, busy): nearly all energy in one or two steady lines.
     tone_lowest_hz: float = 330.0

@@ -78,10 +78,9 @@ def logs(lines: Annotated[int, typer.Option("-n", help="How many lines of each l
 
 def _card(stack) -> dict:
     from hearline.flows import FlowStore
-    from hearline.pbx import config
 
     running = stack.running
-    callers, agents = config.accounts(stack.home)
+    callers, agents = stack.accounts()
     flows = FlowStore(stack.settings.flows, stack.settings.sounds).flows
     numbers = {"600": "echo test"}
     for name, flow in flows.items():

@@ -43,6 +43,7 @@ class Session:
         self._clock = clock
         self._player = Player()
         self._play: flow.Play | None = None
+        self._wait_from = 0
         self._started = False
 
     @property
@@ -111,7 +112,7 @@ class Session:
                     self.timeline.add(self._clock(), "timer_extended", step=step, planned_ms=planned)
                 else:
                     self._note_verdict(hearing)
-                    self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned)
+                    self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
         else:
             actions = engine.due(now)
             self.timeline.add(self._clock(), "turn_end" if state in (State.SPEAKING, State.TURN_PAUSE) else "limit",
@@ -134,6 +135,7 @@ class Session:
                 case flow.Measure():
                     self._ears.restart()
                 case flow.TimerSet(step=step, ends_ms=ends):
+                    self._wait_from = now
                     self.timeline.add(at, "timer_set", step=step, ends_ms=ends)
                 case flow.Finish(outcome=outcome, heard=heard, planned_ms=planned):
                     self.heard = heard

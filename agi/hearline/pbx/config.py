@@ -15,7 +15,6 @@ import jinja2
 
 from hearline.sounds.manifest import WhisperSet, load_manifest
 
-CALLER_COUNT = 1
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 
 
@@ -59,14 +58,18 @@ class Layout:
         return self.home / "etc" / "asterisk.conf"
 
 
-def accounts(home: Path) -> tuple[list[Account], list[Account]]:
-    """(callers, agents) with their passwords, made once and kept in ``home/accounts.json`` (mode 0600)."""
+def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[Account], list[Account]]:
+    """(callers, agents) with their passwords, made once and kept in ``home/accounts.json`` (mode 0600).
+
+    ``callers`` names the callers' accounts where they are made now.
+    """
     kept = home / "accounts.json"
     if kept.exists():
         data = json.loads(kept.read_text())
     else:
         data = {
-            "callers": [asdict(Account("caller", "13800000000", secrets.token_urlsafe(12)))],
+            "callers": [asdict(Account(name, f"1380000{index:04}", secrets.token_urlsafe(12)))
+                        for index, name in enumerate(callers)],
             "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
         }
         home.mkdir(parents=True, exist_ok=True)

@@ -54,13 +54,15 @@ class Stack:
     Args:
         settings: where things are. Ports in use by others are replaced by free ones.
         verbose: Asterisk's console verbosity.
+        callers: names of the callers' accounts.
     """
 
-    def __init__(self, settings: Settings, verbose: int = 0) -> None:
+    def __init__(self, settings: Settings, verbose: int = 0, callers: tuple[str, ...] = ("caller",)) -> None:
         self.settings = settings
         self.home = (settings.state / "stack").absolute()
         self._file = self.home / "stack.json"
         self._verbose = verbose
+        self._callers = callers
         self.running: Running | None = self._read()
         self._way: Asterisk | None = None
 
@@ -93,6 +95,16 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.down()
 
+    def accounts(self) -> tuple[list[config.Account], list[config.Account]]:
+        """(callers, agents) of this stack."""
+        return config.accounts(self.home, self._callers)
+
+    @property
+    def sip(self) -> str:
+        """Asterisk's SIP address, host:port, as a phone on this machine reaches it."""
+        host = self.running.listen if self.running.listen != "0.0.0.0" else "127.0.0.1"
+        return f"{host}:{self.running.sip_port}"
+
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
         way = self._choose(kind, say)
@@ -102,7 +114,7 @@ class Stack:
             agi=_free_address(self.settings.agi), media=_free_address(self.settings.media),
             status=_free_address(self.settings.status),
         )
-        callers, agents = config.accounts(self.home)
+        callers, agents = self.accounts()
         rtp_first = _free_rtp(listen)
         layout = config.Layout(
             home=self.home, sounds_dir=self.settings.sounds.absolute(), listen=listen, sip_port=self.running.sip_port,

@@ -10,6 +10,10 @@ import sys
 from hearline.phone import script as scripts
 
 
+def _print(event: dict) -> None:
+    print(json.dumps(event, ensure_ascii=False), flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hearline.phone", description=__doc__)
     parser.add_argument("script", help="JSON file; with --held also '-': the first line of stdin")
@@ -40,7 +44,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        with Phones(script, on_event=lambda event: print(json.dumps(event, ensure_ascii=False), flush=True)) as phones:
+        with Phones(script, on_event=_print) as phones:
             phones.wait()
     except KeyboardInterrupt:
         pass

@@ -1,8 +1,8 @@
 """Where a known signal lies in a recording, and how the recording follows it from there.
 
-Everything works on whitened signals: speech is mostly low frequencies, and two different sentences of one voice are
-alike enough in those to be confused. With the spectrum made flatter, a prompt matches itself and little else.
-All positions are in samples of 8 kHz.
+Everything works on whitened signals: speech is mostly low frequencies, and two different sentences of one
+voice are alike enough in those to be confused. With the spectrum made flatter, a prompt matches itself and
+little else. All positions are in samples of 8 kHz.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def as_float(samples: np.ndarray) -> np.ndarray:
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> float:
-    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine."""
+    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine.
+    """
     return float(np.einsum("i,i->", a, b))
 
 
@@ -100,7 +101,9 @@ def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
 
 @dataclass(frozen=True)
 class Slip:
-    """From `position` of the reference on, the recording is `by` samples later (negative: samples are missing)."""
+    """From `position` of the reference on, the recording is `by` samples later (negative: samples are
+    missing).
+    """
 
     position: int
     by: int
@@ -110,7 +113,8 @@ class Slip:
 class Path:
     """A reference followed through a recording.
 
-    aligned: for every sample of the reference the recording's, as far as it was followed; zeros beyond the recording.
+    aligned: for every sample of the reference the recording's, as far as it was followed; zeros beyond the
+    recording.
     gain: what the reference must be multiplied with. extent: samples of the reference that were heard.
     likeness: of the heard part, whitened. explained: energy of the recording that the reference accounts for.
     alike: number of blocks that were found where they were expected.
@@ -127,7 +131,8 @@ class Path:
 
 
 def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
-    """Follow `reference` through `recording` from `start` (may be negative) until they part, slips included."""
+    """Follow `reference` through `recording` from `start` (may be negative) until they part, slips included.
+    """
     margin = SEARCH + len(reference)
     padded = np.pad(recording, (margin, margin))
     white, white_ref = whiten(padded), whiten(reference)
@@ -166,8 +171,9 @@ def _judge(
 ) -> Path:
     """Gain, extent and likeness of an aligned recording.
 
-    The extent is where the recording stops being explained by the reference: every sample that is explained makes
-    the sum of (r − g·p)² − r² smaller, every other makes it larger, and its minimum is exact to the sample.
+    The extent is where the recording stops being explained by the reference: every sample that is explained
+    makes the sum of (r − g·p)² − r² smaller, every other makes it larger, and its minimum is exact to the
+    sample.
     """
     r, p = whiten(aligned), white_ref[: len(aligned)]
     gain, extent, cost = 0.0, len(p), np.zeros(1)
@@ -192,9 +198,9 @@ def _judge(
 def _trim(r: np.ndarray, meant: np.ndarray, cost: np.ndarray, white_ref: np.ndarray, extent: int) -> int:
     """From the end of a plateau back to where the reference was certainly still heard.
 
-    Where other sound follows a stop, the sum may by chance go on falling a little in the reference's quiet samples:
-    the last 10 ms must mostly be explained. Where only silence is left of the reference, or less than the noise on
-    the line, it was heard to its end.
+    Where other sound follows a stop, the sum may by chance go on falling a little in the reference's quiet
+    samples: the last 10 ms must mostly be explained. Where only silence is left of the reference, or less
+    than the noise on the line, it was heard to its end.
     """
     exact = int(np.argmin(cost))
     while exact > TAIL:

@@ -24,7 +24,9 @@ HEARD = 0.6                 # likeness of everything heard, from which it is thi
 
 @dataclass(frozen=True)
 class HeardPrompt:
-    """One prompt in a recording. complete: the part of it that was heard, 1.0 = all; score: likeness, 1.0 = identical."""
+    """One prompt in a recording. complete: the part of it that was heard, 1.0 = all; score: likeness, 1.0 =
+    identical.
+    """
 
     id: str
     start_ms: float
@@ -38,8 +40,9 @@ class HeardPrompt:
 class Glitch:
     """A fault inside a prompt.
 
-    kind: "missing" (ms of it were left out), "inserted" (it went on ms later than it should: a repeated frame or a
-    gap), "hole" (ms of silence in its place, the time after it is right), "click" (ms of other sound in its place).
+    kind: "missing" (ms of it were left out), "inserted" (it went on ms later than it should: a repeated
+    frame or a gap), "hole" (ms of silence in its place, the time after it is right), "click" (ms of other
+    sound in its place).
     """
 
     at_ms: float
@@ -51,10 +54,10 @@ class Glitch:
 class Contained:
     """How much of a reference is in a recording.
 
-    score: best normalised correlation (0…1). level_db: level of the reference's component there, relative to the
-    reference itself (0 = as loud as the file). floor_db: what a signal of the same spectrum that is certainly not
-    there (the reference backwards) reaches by chance in the same recording; a level not well above it (6 dB) means:
-    not heard.
+    score: best normalised correlation (0…1). level_db: level of the reference's component there, relative to
+    the reference itself (0 = as loud as the file). floor_db: what a signal of the same spectrum that is
+    certainly not there (the reference backwards) reaches by chance in the same recording; a level not well
+    above it (6 dB) means: not heard.
     """
 
     score: float
@@ -105,7 +108,9 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
 
 
 def glitches(recording: np.ndarray, prompt: np.ndarray, start_ms: float) -> list[Glitch]:
-    """Faults in the heard part of `prompt`, which begins at `start_ms` of the recording (see `find_prompts`)."""
+    """Faults in the heard part of `prompt`, which begins at `start_ms` of the recording (see
+    `find_prompts`).
+    """
     reference = align.as_float(prompt)
     path = align.follow(align.as_float(recording), reference, round(start_ms * PER_MS))
     found = []
@@ -116,7 +121,9 @@ def glitches(recording: np.ndarray, prompt: np.ndarray, start_ms: float) -> list
     return sorted(found, key=lambda glitch: glitch.at_ms)
 
 
-def silences(recording: np.ndarray, *, floor_dbov: float = -55.0, min_ms: float = 100.0) -> list[tuple[float, float]]:
+def silences(
+    recording: np.ndarray, *, floor_dbov: float = -55.0, min_ms: float = 100.0
+) -> list[tuple[float, float]]:
     """(start_ms, end_ms) of every stretch of `min_ms` or more in which no sample exceeds `floor_dbov`."""
     samples = align.as_float(recording)
     loud = np.flatnonzero(np.abs(samples) > 10 ** (floor_dbov / 20))
@@ -168,13 +175,16 @@ def _onset(reference: np.ndarray) -> int:
 
 
 def _best_start(
-    samples: np.ndarray, reference: np.ndarray, white: np.ndarray, anchor: np.ndarray, position: int, lead: int
+    samples: np.ndarray, reference: np.ndarray, white: np.ndarray, anchor: np.ndarray, position: int,
+    lead: int,
 ) -> tuple[align.Path, int]:
-    """The path from where the anchor was found, or from where its first part alone is, if more fits from there.
+    """The path from where the anchor was found, or from where its first part alone is, if more fits from
+    there.
 
     A slip costs a block: without a price, one could stand for a beginning that was not heard.
     """
-    positions = {position, *(align.refine(white, anchor[:part], position) for part in (ANCHOR // 4, ANCHOR // 8))}
+    parts = anchor[: ANCHOR // 4], anchor[: ANCHOR // 8]
+    positions = {position, *(align.refine(white, part, position) for part in parts)}
     paths = [(align.follow(samples, reference, at - lead), at - lead) for at in sorted(positions)]
     return max(paths, key=lambda pair: (pair[0].alike - len(pair[0].slips), pair[0].explained))
 

@@ -1,12 +1,13 @@
-"""The picture of a call: both directions as waveforms on one time axis, what the IVR did and when, what it heard.
+"""The picture of a call: both directions as waveforms on one time axis, what the IVR did and when, what it
+heard.
 
-The picture is laid out in pixels (1600 wide), one lane below the other, so that labels can be placed where no other
-label is. Times are ms of the timeline.
+The picture is laid out in pixels (1600 wide), one lane below the other, so that labels can be placed where
+no other label is. Times are ms of the timeline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from hearline.phone import wav
 
-WIDTH, LEFT, RIGHT = 1600, 150, 40      # px
+WIDTH, LEFT, RIGHT = 1600, 164, 40      # px
 DPI = 100
 LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
 
@@ -34,10 +35,16 @@ AMBER, AMBER_FILL = "#b7842b", "#fbf1dc"
 GREEN, RED = "#3f8f5a", "#b5473c"
 
 CJK_FONTS = ("wqy-microhei", "wqy-zenhei", "NotoSansCJK-Regular", "NotoSansSC", "SourceHanSans")
+# The font of Chinese characters has no bold face.
+STRONG = {"weight": "bold", "family": "DejaVu Sans"}
+LEGEND = (
+    "Waveforms on a square-root scale, so that soft callers can be seen.  Blue: a prompt plays.  "
+    "Amber: a timer runs.  Green: heard as speech.  Planned and actual in ms."
+)
 # How late a timed point may be, in ms: a frame on the server's own clock, two as heard.
 ON_TIME, LATE = 20, 40
 
-NAMES = {"route": "to", "hangup": "hang-up", "key": "key", "speech_start": "speech", "speech_end": "speech ends"}
+NAMES = {"route": "route", "hangup": "hang-up", "speech_start": "speech starts", "speech_end": "speech ends"}
 
 
 @dataclass
@@ -65,16 +72,18 @@ def draw_call(
 ) -> None:
     """Write the picture of one call.
 
-    timeline: {"outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and prompt_end
-    ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key, route, hangup. Where an event
-    has "planned_ms" (on the same time axis), planned and actual are printed. A timer's span reaches from its
-    "from_ms", or else from the end of the prompt before it, to its at_ms.
-    name: whose call it was, for the title. texts: prompt id → its words, shown where a font for them is installed.
+    timeline: {"outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and
+    prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key, route,
+    hangup. Where an event has "planned_ms" (on the same time axis), planned and actual are printed. A
+    timer's span reaches from its "from_ms", or else from the end of the prompt before it, to its at_ms.
+    name: whose call it was, for the title. texts: prompt id → its words, shown where a font for them is
+    installed.
     offset_ms, agent_offset_ms: where 0 ms of the caller's and of the agent's recordings lie on the time axis;
     without the latter, the agent's recording is placed so that both end together.
     """
     events = sorted(timeline.get("events", ()), key=lambda event: event["at_ms"])
-    heard, said, agent = (wav.read(p) if p else None for p in (caller_heard_wav, caller_said_wav, agent_heard))
+    files = caller_heard_wav, caller_said_wav, agent_heard
+    heard, said, agent = (wav.read(path) if path else None for path in files)
     end_ms = float(timeline.get("duration_ms") or 0)
     end_ms = max(end_ms, *(event["at_ms"] for event in events), 1.0) if events else max(end_ms, 1.0)
     if heard is not None:
@@ -90,9 +99,9 @@ def draw_call(
         page.add("planned → actual", ROW * _rows(timing), _draw_labels, timing)
         page.add("caller hears", WAVE, _draw_wave, heard, offset_ms, BLUE, "no recording")
         page.add("Hearline notices", ROW * _rows(noticed), _draw_labels, noticed)
-        page.add("caller says", WAVE, _draw_wave, said, offset_ms, TEAL, "nothing")
+        page.add("caller says", WAVE, _draw_wave, said, offset_ms, TEAL, "nothing", _speech(events, end_ms))
         if agent is not None:
-            page.add("agent hears", WAVE, _draw_wave, agent, agent_offset_ms, PLUM, "")
+            page.add("agent hears", WAVE, _draw_wave, agent, agent_offset_ms, PLUM, "nothing")
         page.save(path_png, *_title(name, timeline, events, end_ms), events)
 
 
@@ -135,7 +144,7 @@ class _Page:
         height = TITLE + sum(lane[1] + LANE_GAP for lane in self.lanes) + AXIS + FOOT
         figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
         FigureCanvasAgg(figure)
-        figure.text(28 / WIDTH, 1 - 34 / height, title, size=17, weight="bold", color=INK, va="center")
+        figure.text(28 / WIDTH, 1 - 34 / height, title, size=17, color=INK, va="center", **STRONG)
         figure.text(28 / WIDTH, 1 - 64 / height, subtitle, size=10.5, color=colour, va="center")
         span = (WIDTH - LEFT - RIGHT) / WIDTH
         top = height - TITLE
@@ -150,9 +159,7 @@ class _Page:
                         ha="right", va="center")
             draw(axes, self, lane_height, *arguments)
             top -= LANE_GAP
-        figure.text(28 / WIDTH, 16 / height, "Waveforms on a square-root scale, so that soft callers can be seen.  "
-                    "Blue: a prompt plays.  Amber: a timer runs.  Planned and actual in ms.",
-                    size=8.5, color=MUTED, va="center")
+        figure.text(28 / WIDTH, 16 / height, LEGEND, size=8.5, color=MUTED, va="center")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI)
 
@@ -170,7 +177,9 @@ class _Page:
             axes.axvspan(start, end, color=BLUE_FILL, alpha=0.35, linewidth=0)
 
 
-def _draw_flow(axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None) -> None:
+def _draw_flow(
+    axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None
+) -> None:
     """Prompts and timers as spans, each with its name if that fits."""
     axes.set_ylim(0, height)
     for start, end, prompt in _prompts(events, page.end_ms):
@@ -178,19 +187,22 @@ def _draw_flow(axes: Axes, page: _Page, height: int, events: list[dict], texts: 
         _span(axes, page, start, end, (2, height - 4), BLUE_FILL, BLUE, [prompt, *([words] if words else [])])
     for start, end, name in _timers(events):
         seconds = f"{(end - start) / 1000:.3f} s"
-        _span(axes, page, start, end, (height / 2 - 10, 20), AMBER_FILL, AMBER, [f"{name} {seconds}", seconds])
+        box = height / 2 - 10, 20
+        _span(axes, page, start, end, box, AMBER_FILL, AMBER, [f"{name} {seconds}", seconds])
 
 
 def _span(
     axes: Axes, page: _Page, start: float, end: float, box: tuple[float, float], fill: str, edge: str,
     texts: list[str],
 ) -> None:
-    """A rounded span. A prompt's texts go below one another, a timer's are choices; what does not fit is cut."""
+    """A rounded span. A prompt's texts go below one another, a timer's are choices; what does not fit is
+    cut.
+    """
     bottom, height = box
     inset = 1.5 / page.px_per_ms
     axes.add_patch(FancyBboxPatch(
         (start + inset, bottom), max(end - start - 2 * inset, inset), height,
-        boxstyle="round,pad=0,rounding_size=4", mutation_aspect=page.px_per_ms * 1.0,
+        boxstyle=f"round,pad=0,rounding_size={4 / page.px_per_ms}", mutation_aspect=page.px_per_ms,
         facecolor=fill, edgecolor=edge, linewidth=1, clip_on=False,
     ))
     room = (end - start) * page.px_per_ms - 12
@@ -200,8 +212,9 @@ def _span(
         while text and page.width_px(text) > room:
             text = text[:-2] + "…" if len(text) > 2 else ""
         middle = bottom + height * (1 - (i + 0.5) / len(texts)) - (1 if len(texts) == 1 else 0)
-        axes.text((start + end) / 2, middle, text, ha="center", va="center", color=edge if i == 0 else INK,
-                  weight="bold" if i == 0 and fill == BLUE_FILL else "normal")
+        style = STRONG if i == 0 and fill == BLUE_FILL else {}
+        colour = edge if i == 0 else INK
+        axes.text((start + end) / 2, middle, text, ha="center", va="center", color=colour, **style)
 
 
 def _draw_labels(axes: Axes, page: _Page, height: int, labels: list[_Label]) -> None:
@@ -209,28 +222,36 @@ def _draw_labels(axes: Axes, page: _Page, height: int, labels: list[_Label]) -> 
     for label in labels:
         middle = ROW * (label.row + 0.5)
         axes.plot([label.at_ms] * 2, [middle - 8, middle + 8], color=label.colour, linewidth=2, clip_on=False)
-        axes.text(label.left_px / page.px_per_ms, middle, label.text, color=label.colour, va="center_baseline")
+        left = label.left_px / page.px_per_ms
+        axes.text(left, middle, label.text, color=label.colour, va="center_baseline")
 
 
 def _draw_wave(
-    axes: Axes, page: _Page, height: int, samples: np.ndarray | None, offset_ms: float, colour: str, nothing: str
+    axes: Axes, page: _Page, height: int, samples: np.ndarray | None, offset_ms: float, colour: str,
+    nothing: str, spans: Sequence[tuple[float, float]] = (),
 ) -> None:
-    axes.set_ylim(-1.02, 1.02)
-    axes.axhline(0, color=RULE, linewidth=1)
+    axes.set_ylim(-0.85, 0.85)
+    axes.axhline(0, color=RULE, linewidth=1, zorder=0)
+    for start, end in spans:
+        axes.axvspan(start, end, color=TEAL_FILL, alpha=0.7, linewidth=0, zorder=0)
     if samples is None or not np.any(np.abs(samples) > 1e-3):
         if nothing:
-            axes.text(page.end_ms / 2, 0.3, nothing if samples is None else "silence", color=MUTED, ha="center")
+            axes.text(6 / page.px_per_ms, 0.15, nothing, color=MUTED)
         return
     per_px = max(1, int(8 / page.px_per_ms))
     count = -(-len(samples) // per_px)
     pieces = np.pad(samples, (0, count * per_px - len(samples))).reshape(count, per_px)
     x = offset_ms + (np.arange(count) + 0.5) * per_px / 8
     low, high = (np.sign(v) * np.sqrt(np.abs(v)) for v in (pieces.min(axis=1), pieces.max(axis=1)))
+    if offset_ms * page.px_per_ms > 20:     # an agent comes into the call
+        axes.plot([offset_ms] * 2, [-0.7, 0.7], color=colour, linewidth=1.2)
+        axes.text(offset_ms - 6 / page.px_per_ms, 0.45, "answers", color=colour, ha="right")
     axes.fill_between(x, low, high, color=colour, linewidth=0.4, alpha=0.9)
 
 
 def _prompts(events: list[dict], end_ms: float) -> list[tuple[float, float, str]]:
-    """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call."""
+    """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call.
+    """
     spans, running = [], None
     for event in events:
         if event["event"] in ("prompt_start", "prompt_end") and running:
@@ -254,8 +275,22 @@ def _timers(events: list[dict]) -> list[tuple[float, float, str]]:
     return [(start, end, name.strip()) for start, end, name in spans if end > start]
 
 
+def _speech(events: list[dict], end_ms: float) -> list[tuple[float, float]]:
+    """What Hearline took for speech."""
+    spans, start = [], None
+    for event in events:
+        if event["event"] == "speech_start" and start is None:
+            start = event["at_ms"]
+        elif event["event"] == "speech_end" and start is not None:
+            spans.append((start, event["at_ms"]))
+            start = None
+    return spans if start is None else [*spans, (start, end_ms)]
+
+
 def _timing_labels(events: list[dict]) -> list[_Label]:
-    """Planned and actual at every timed point. A timer and what it sets off are one point: the effect is shown."""
+    """Planned and actual at every timed point. A timer and what it sets off are one point: the effect is
+    shown.
+    """
     labels = []
     planned = [event for event in events if event.get("planned_ms") is not None]
     effects = {round(event["planned_ms"]) for event in planned if event["event"] != "timer"}
@@ -267,7 +302,7 @@ def _timing_labels(events: list[dict]) -> list[_Label]:
         what = event.get("prompt") or NAMES.get(event["event"], event["event"].replace("_", " "))
         if event["event"] == "prompt_end":
             what += " ends"
-        text = f"{what}  {_number(event['planned_ms'])} → {_number(event['at_ms'])}  ({late:+.0f})"
+        text = f"{what}  {_number(event['planned_ms'])} → {_number(event['at_ms'])}  ({_signed(late)})"
         labels.append(_Label(event["at_ms"], text, colour))
     return labels
 
@@ -286,7 +321,7 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
             text, colour = f"key {event.get('key') or event.get('digit') or ''}".strip(), PLUM
         elif kind == "route":
             text, colour = f"to {event.get('to') or event.get('queue') or event.get('route') or 'queue'}", INK
-        elif kind == "hangup":
+        elif kind == "hangup" and event.get("planned_ms") is None:
             text, colour = "hang-up", INK
         else:
             continue
@@ -300,7 +335,8 @@ def _title(name: str, timeline: Mapping[str, Any], events: list[dict], end_ms: f
     """Title, subtitle, and the subtitle's colour."""
     title = f"{name + '  ·  ' if name else ''}{timeline.get('outcome', 'unknown outcome')}"
     parts = [f"{end_ms / 1000:.1f} s", f"{sum(e['event'] == 'prompt_start' for e in events)} prompts"]
-    late = [abs(event["at_ms"] - event["planned_ms"]) for event in events if event.get("planned_ms") is not None]
+    planned = [event for event in events if event.get("planned_ms") is not None]
+    late = [abs(event["at_ms"] - event["planned_ms"]) for event in planned]
     if late:
         parts.append(f"{len(late)} timed points, at most {max(late):.0f} ms off plan")
     return title, "   ·   ".join(parts), RED if late and max(late) > LATE else MUTED
@@ -315,9 +351,16 @@ def _number(ms: float) -> str:
     return f"{ms:,.0f}".replace(",", "\u2009")
 
 
+def _signed(ms: float) -> str:
+    rounded = round(ms)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "±0"
+
+
 @cache
 def _cjk_font() -> str | None:
-    """The name of an installed font with Chinese characters. Looked for anew: matplotlib's own list may be old."""
+    """The name of an installed font with Chinese characters. Looked for anew: matplotlib's own list may be
+    old.
+    """
     for path in font_manager.findSystemFonts():
         if any(known in Path(path).name for known in CJK_FONTS):
             font_manager.fontManager.addfont(path)

@@ -78,8 +78,9 @@ class PhoneResult:
 class Phones:
     """Softphones while the `with` block lasts. May be used from any thread.
 
-    script: a parsed Script, the object of a JSON script, or the path of a JSON file. A script with more phones than
-    one process can hold is spread over several; the callers' common time begins when every agent is registered.
+    script: a parsed Script, the object of a JSON script, or the path of a JSON file. A script with more
+    phones than one process can hold is spread over several; the callers' common time begins when every agent
+    is registered.
     on_event: called with every event from a reader thread, one at a time.
     """
 
@@ -123,7 +124,8 @@ class Phones:
         self.close()
 
     def wait(self, timeout: float | None = None) -> dict[str, PhoneResult]:
-        """Wait until every caller's call is over (agents alone: until each has had `max_answers`), then end the agents.
+        """Wait until every caller's call is over (agents alone: until each has had `max_answers`), then end
+        the agents.
 
         Raises TimeoutError with the state of the calls after `timeout` seconds.
         """
@@ -149,14 +151,16 @@ class Phones:
 
         def match() -> Event | None:
             for found in self.events[since:]:
-                if found["event"] == event and phone in (None, found["phone"]) and call in (None, found["call"]):
+                wanted = phone in (None, found["phone"]) and call in (None, found["call"])
+                if wanted and found["event"] == event:
                     return found
             return None
 
         self._until(lambda: match() is not None, time.monotonic() + timeout)
         found = match()
         if found is None:
-            raise TimeoutError(f"no {event!r} of {phone or 'any phone'} within {timeout} s; last: {self.events[-8:]}")
+            who = phone or "any phone"
+            raise TimeoutError(f"no {event!r} of {who} within {timeout} s; last: {self.events[-8:]}")
         return found
 
     def say(self, phone: str, wav: str | Path, gain_db: float = 0.0) -> None:

@@ -1,6 +1,7 @@
 """The JSON script of softphones: what it may say, with its defaults, and how it is split over processes.
 
-Times are in ms. `at_ms` counts from the moment that the call was answered, `start_ms` from the start of the run.
+Times are in ms. `at_ms` counts from the moment that the call was answered, `start_ms` from the start of the
+run.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Script:
     agents: tuple[Agent, ...] = ()
     bind: str = "127.0.0.1"
     rtp_ports: tuple[int, int] = (20000, 20999)     # first and last UDP port for RTP and RTCP
-    linger_ms: float = 3000             # how long agents may finish their calls after the last caller has gone
+    linger_ms: float = 3000             # how long agents may finish when the last caller has gone
 
     @property
     def phones(self) -> tuple[Phone, ...]:
@@ -136,8 +137,8 @@ def parse(data: Any) -> Script:
 def split(script: Script) -> list[Script]:
     """Scripts that each fit in one process, with RTP ports of their own.
 
-    What fits in one stays in one. Otherwise agents and callers go to separate processes, so that agents can be
-    ended when the last caller has gone.
+    What fits in one stays in one. Otherwise agents and callers go to separate processes, so that agents can
+    be ended when the last caller has gone.
     """
     if len(script.phones) <= CALLS_PER_PROCESS:
         return [script]
@@ -202,7 +203,8 @@ def _make(kind: type, fields: Any, where: str) -> Any:
         raise ScriptError(f"{where}: {fields!r} is not an object")
     known = {f.name for f in dataclasses.fields(kind)}
     if unknown := set(fields) - known:
-        raise ScriptError(f"{where}: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        names = ", ".join(sorted(unknown)), ", ".join(sorted(known))
+        raise ScriptError(f"{where}: unknown {names[0]}; known are {names[1]}")
     try:
         return kind(**fields)
     except TypeError as error:

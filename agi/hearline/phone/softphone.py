@@ -1,13 +1,14 @@
 """Callers and agents as real SIP softphones, up to `CALLS_PER_PROCESS` at once, driven by a script.
 
-Runs in a process of its own: pjsua2 is GPL, wants one main thread for everything, and holds one endpoint a process.
-Events go to stdout, one JSON object a line: {"at", "phone", "call", "event", …}; "at" is `time.monotonic()` in
-seconds, which other processes on the machine can compare with their own. pjsua2 writes to stdout by itself, so
-file descriptor 1 is turned away from it and the events keep a descriptor of their own.
+Runs in a process of its own: pjsua2 is GPL, wants one main thread for everything, and holds one endpoint a
+process. Events go to stdout, one JSON object a line: {"at", "phone", "call", "event", …}; "at" is
+`time.monotonic()` in seconds, which other processes on the machine can compare with their own. pjsua2 writes
+to stdout by itself, so file descriptor 1 is turned away from it and the events keep a descriptor of their
+own.
 
-Timing: the sound device is pjsua2's null device (a clock of 20 ms in a native thread), the bridge runs at 8 kHz so
-that nothing is resampled, and the jitter buffer is fixed and never discards, so a recording keeps the distances
-between the frames as they arrived.
+Timing: the sound device is pjsua2's null device (a clock of 20 ms in a native thread), the bridge runs at 8
+kHz so that nothing is resampled, and the jitter buffer is fixed and never discards, so a recording keeps the
+distances between the frames as they arrived.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ SHORTEST_WAV_S = 0.3
 def run(script: Script, *, held: bool = False, log_level: int = 0) -> int:
     """Run `script` to its end and return the exit status.
 
-    held: report "ready" when all agents are registered, then read commands from stdin, one JSON object a line:
-    {"do": "start", "at": monotonic seconds} lets the callers' time begin; {"do": "say", "phone", "wav", "gain_db"},
-    {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} act on a running call. End of stdin hangs up.
+    held: report "ready" when all agents are registered, then read commands from stdin, one JSON object a
+    line: {"do": "start", "at": monotonic seconds} lets the callers' time begin; {"do": "say", "phone",
+    "wav", "gain_db"}, {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} act on a running call. End
+    of stdin hangs up.
     """
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     if log_level:
@@ -124,7 +126,7 @@ class _Desk:
         media.audioFramePtime = media.ptime = 20
         media.threadCnt = 1
         media.ecTailLen = 0
-        media.noVad = True      # who sends no silence has the stream's tap closed, which is exact and per call
+        media.noVad = True      # who sends no silence has the stream's tap closed: exact, and per call
         media.sndAutoCloseTime = -1     # the clock must not stop between two calls
         media.jbInit = media.jbMinPre = media.jbMaxPre = JITTER_MS
         media.jbMax = 1000
@@ -138,7 +140,8 @@ class _Desk:
         self.endpoint.libStart()
         for name in CODECS:
             parameters = self.endpoint.codecGetParam(f"{name}/8000/1")
-            parameters.setting.plc = False      # would blend the edges of every pause and delay everything by 5 ms
+            # It would blend the edges of every pause and delay everything by 5 ms.
+            parameters.setting.plc = False
             self.endpoint.codecSetParam(f"{name}/8000/1", parameters)
         self.offer(None)
         self.silence = self.player(self.wav_of(np.zeros(wav.RATE), "silence"), loop=True)
@@ -248,7 +251,8 @@ class _Desk:
     def offer(self, codec: str | None) -> None:
         """Let the next offer or answer hold `codec` alone; None: A-law and mu-law.
 
-        Codecs are chosen for the whole endpoint, but an offer is written inside `makeCall`: it is set before and put back after.
+        Codecs are chosen for the whole endpoint, but an offer is written inside `makeCall`: it is set before
+        and put back after.
         """
         wanted = {codec} if codec else set(CODECS)
         for info in self.endpoint.codecEnum2():
@@ -270,8 +274,9 @@ class _Desk:
 class _Tap:
     """Opens and closes the sending side of a stream, so that a phone can send no RTP at all.
 
-    The endpoint's silence suppression is no way to that: it sends everything for 600 ms and a frame now and then
-    afterwards, and a call with nothing connected to it sends silence. pjsua2 does not wrap pausing, but exports it.
+    The endpoint's silence suppression is no way to that: it sends everything for 600 ms and a frame now and
+    then afterwards, and a call with nothing connected to it sends silence. pjsua2 does not wrap pausing, but
+    exports it.
     """
 
     _ENCODING = 1   # PJMEDIA_DIR_ENCODING
@@ -290,7 +295,8 @@ class _Tap:
 
 
 def _never_discard(media: Any) -> Any:
-    """Jitter buffer: PJMEDIA_JB_DISCARD_NONE (0). The binding does not wrap that enum, hence the write by address.
+    """Jitter buffer: PJMEDIA_JB_DISCARD_NONE (0). The binding does not wrap that enum, hence the write by
+    address.
 
     Returns the wrapper, to be kept: the binding complains on stderr when it is dropped.
     """
@@ -320,7 +326,8 @@ class _Account(pj.Account):
         rtp = config.mediaConfig.transportConfig
         rtp.boundAddress = desk.script.bind
         rtp.port, rtp.portRange = first, last - first
-        config.mediaConfig.streamKaEnabled = False      # keep-alive packets would be RTP from a phone that sends none
+        # Keep-alive packets would be RTP from a phone that sends none.
+        config.mediaConfig.streamKaEnabled = False
         self.create(config)
 
     def onRegState(self, prm: Any) -> None:
@@ -386,7 +393,8 @@ class _Call(pj.Call):
     # ---- what follows from it
 
     def begin(self) -> None:
-        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script."""
+        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script.
+        """
         if self.begun or not self.confirmed or self.audio is None:
             return
         self.begun = True
@@ -397,7 +405,8 @@ class _Call(pj.Call):
             self.recorder = pj.AudioMediaRecorder()
             self.recorder.createRecorder(record)
             self.sound.append(self.recorder)
-            # The recorder writes only the ticks in which something plays into it: silence keeps its time going.
+            # The recorder writes only the ticks in which something plays into it: silence keeps its time
+            # going.
             desk.silence.startTransmit(self.recorder)
         if spec.rtp == "always" and self.phone.track:
             self.voice = desk.player(self.phone.track, loop=False)
@@ -581,7 +590,8 @@ class _AgentPhone(_Phone):
 
     def on_register(self, code: int, reason: str) -> None:
         if self.desk.stopping_at is None and not self.answered_register:
-            self.desk.emit(self.spec.name, 0, "registered" if code == 200 else "refused", code=code, cause=reason)
+            event = "registered" if code == 200 else "refused"
+            self.desk.emit(self.spec.name, 0, event, code=code, cause=reason)
         self.answered_register = True
 
     def on_incoming(self, call_id: int) -> None:

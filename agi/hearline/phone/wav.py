@@ -1,4 +1,6 @@
-"""WAV files of the softphones: 16-bit PCM in, 16-bit PCM of 8 kHz mono out, and what a phone says as one track."""
+"""WAV files of the softphones: 16-bit PCM in, 16-bit PCM of 8 kHz mono out, and what a phone says as one
+track.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ RATE = 8000
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The file as float64 samples in −1…1 at 8 kHz, channels averaged. Any 16-bit PCM WAV of 8 kHz or more."""
+    """The file as float64 samples in −1…1 at 8 kHz, channels averaged. Any 16-bit PCM WAV of 8 kHz or more.
+    """
     with wave.open(str(path), "rb") as file:
         if file.getsampwidth() != 2:
             raise ValueError(f"{path}: 16-bit PCM expected, found {8 * file.getsampwidth()} bit")
@@ -37,8 +40,8 @@ def write(path: str | Path, samples: np.ndarray) -> None:
 def track(phone: Phone) -> np.ndarray:
     """Everything that `phone` says in a call, as one signal from the answer on.
 
-    One file instead of one per utterance: the distances between utterances are then exact to the sample, whatever
-    the process that plays it is busy with.
+    One file instead of one per utterance: the distances between utterances are then exact to the sample,
+    whatever the process that plays it is busy with.
     """
     parts = [(round(say.at_ms * RATE / 1000), _amplify(read(say.wav), say.gain_db)) for say in phone.say]
     if phone.background:
@@ -56,7 +59,9 @@ def _amplify(samples: np.ndarray, gain_db: float) -> np.ndarray:
 
 
 def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """To 8 kHz by cutting the spectrum at 4 kHz; good enough for whole utterances, edges included by padding."""
+    """To 8 kHz by cutting the spectrum at 4 kHz; good enough for whole utterances, edges included by
+    padding.
+    """
     if rate < RATE:
         raise ValueError(f"a rate of {rate} Hz is below {RATE} Hz")
     pad = rate // 10

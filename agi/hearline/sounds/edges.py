@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.audio.level import active_speech_level, power_to_dbov, to_float
 
 LEADING_MS = 30
 """Most silence before the first sound: callers hear a late prompt as a pause."""
@@ -22,8 +22,8 @@ def silence_at_edges(samples: np.ndarray, rate: int) -> tuple[int, int]:
     step = rate * _STEP_MS // 1000
     whole = len(samples) // step * step
     limit = max(active_speech_level(samples, rate).active_dbov - _UNDER_ACTIVE_DB, _FLOOR_DBOV)
-    frames = samples[:whole].reshape(-1, step)
-    heard = [i for i, frame in enumerate(frames) if rms_dbov(frame) > limit]
-    if not heard:
+    frames = to_float(samples)[:whole].reshape(-1, step)
+    heard = np.flatnonzero(power_to_dbov(np.mean(frames * frames, axis=1)) > limit)
+    if not heard.size:
         return round(len(samples) * 1000 / rate), 0
-    return heard[0] * _STEP_MS, round((len(samples) - (heard[-1] + 1) * step) * 1000 / rate)
+    return int(heard[0]) * _STEP_MS, round((len(samples) - (int(heard[-1]) + 1) * step) * 1000 / rate)

@@ -13,6 +13,8 @@ from hearline.sounds.located_yaml import line_of, load_located
 from hearline.sounds.numerals import chinese_number
 
 MANIFEST_NAME = "manifest.yaml"
+MARKER = "# ════ Written by `hearline sounds make`. Do not edit below this line. ════"
+"""Line of the manifest under which register.py writes."""
 SUFFIX = {8000: ".wav", 16000: ".wav16"}
 """Asterisk's file name suffix by sample rate, Hz. Both are RIFF files."""
 
@@ -278,7 +280,7 @@ def load_manifest(root: Path | str) -> Manifest:
     """Read `manifest.yaml` in the sounds folder `root`. ManifestError names file, line and remedy."""
     path = Path(root) / MANIFEST_NAME
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8").partition(MARKER)[0]
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
     try:
@@ -289,7 +291,6 @@ def load_manifest(root: Path | str) -> Manifest:
         raise ManifestError(f"{at}: not YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(data, dict):
         raise ManifestError(f"{path}:1: must be a mapping with brand, voices, languages …")
-    data.pop("files", None)  # the machine-written part: see register.py
     try:
         manifest = Manifest.model_validate(data)
         problems = manifest.unknown_voices()

@@ -12,9 +12,7 @@ from typing import Literal
 
 import yaml
 
-from hearline.sounds.manifest import MANIFEST_NAME, ManifestError
-
-MARKER = "# ════ Written by `hearline sounds make`. Do not edit below this line. ════"
+from hearline.sounds.manifest import MANIFEST_NAME, MARKER, ManifestError
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,10 @@ def read_register(root: Path) -> dict[str, Entry]:
     path = root / MANIFEST_NAME
     _, _, machine_part = path.read_text("utf-8").partition(MARKER)
     try:
-        files = (yaml.safe_load(machine_part) or {}).get("files") or {}
+        # The C loader where there is one: some hundred lines, read at each registration.
+        files = (yaml.load(machine_part, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get(
+            "files"
+        ) or {}
         return {name: Entry(e["sha256"], e["source"], e["made_from"]) for name, e in files.items()}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ManifestError(

@@ -1,0 +1,153 @@
+"""Whole recordings through the same ears as live calls, many side by side (the network is quickest in batches)."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .detector import Detector
+from .hearing import Hearing, Reason, SpeechState, Verdict
+from .settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
+from .wav import BadAudio, read_wav
+
+SIDE_BY_SIDE = 32
+_BACKGROUND_EVERY_MS = 3000  # what the detector remembers of the background
+_SHORTEST_MS = 100  # the first look at the background
+_LATEST_ONSET_MS = 400  # of silence after the end: a last word may be known of that late
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a whole recording carries."""
+
+    duration_ms: int
+    verdict: Verdict
+    reason: Reason
+    speech_onset_ms: int | None
+    """Start of the first speech; None if there is none."""
+    speech_ms: int
+    active_level_dbov: float | None
+    """ITU-T P.56 method B over all its speech; None if there is none."""
+    noise_level_dbov: float
+
+
+def listen(samples: np.ndarray, settings: EarSettings = EarSettings()) -> Recording:
+    """Listen to one recording, int16 [n] at 8 kHz."""
+    return next(listen_all([samples], settings))
+
+
+def listen_to_files(
+    paths: Iterable[Path | str], settings: EarSettings = EarSettings()
+) -> Iterator[tuple[Path | str, Recording | BadAudio]]:
+    """Listen to WAV files; each path with what was heard, or with what is wrong with it, in order."""
+    heard_paths: list[Path | str] = []
+
+    def read() -> Iterator[np.ndarray | BadAudio]:
+        for path in paths:
+            heard_paths.append(path)
+            try:
+                yield read_wav(path)
+            except BadAudio as error:
+                yield error
+
+    for index, result in enumerate(listen_all(read(), settings)):
+        yield heard_paths[index], result
+
+
+def listen_all(
+    recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = EarSettings()
+) -> Iterator[Recording | BadAudio]:
+    """Listen to recordings, int16 [n] at 8 kHz, side by side; results in order. A BadAudio passes through."""
+    waiting = enumerate(recordings)
+    detector = Detector(SIDE_BY_SIDE, settings)
+    frames = np.zeros((SIDE_BY_SIDE, FRAME_SAMPLES), np.int16)
+    present = np.ones(SIDE_BY_SIDE, bool)
+    free = list(range(SIDE_BY_SIDE))
+    playing: dict[int, _Playing] = {}  # by slot
+    done: dict[int, Recording | BadAudio] = {}  # by index, until it is its turn
+    next_index, more = 0, True
+    while more or playing:
+        while free and more:
+            index, samples = next(waiting, (None, None))
+            if index is None:
+                more = False
+            elif isinstance(samples, BadAudio):
+                done[index] = samples
+            else:
+                slot = free.pop()
+                detector.open(slot)
+                playing[slot] = _Playing(index, samples)
+        for slot, playback in playing.items():
+            frames[slot] = playback.next_frame()
+        detector.step(frames, present)
+        for slot, playback in list(playing.items()):
+            playback.take_note(detector, slot)
+            if playback.is_over(detector, slot):
+                done[playback.index] = playback.result(detector.hearing(slot), settings)
+                detector.close(slot)
+                free.append(slot)
+                del playing[slot]
+        while next_index in done:
+            yield done.pop(next_index)
+            next_index += 1
+
+
+@dataclass
+class _Playing:
+    """A recording on its way through the detector."""
+
+    index: int
+    samples: np.ndarray
+    position: int = 0
+    backgrounds: list[Hearing] = field(default_factory=list)
+
+    def next_frame(self) -> np.ndarray:
+        frame = self.samples[self.position : self.position + FRAME_SAMPLES]
+        self.position += FRAME_SAMPLES
+        return np.pad(frame, (0, FRAME_SAMPLES - frame.size)) if frame.size < FRAME_SAMPLES else frame
+
+    def take_note(self, detector: Detector, slot: int) -> None:
+        """Keep the verdict on the background, every 3 s and at the end."""
+        now_ms = detector.now_ms(slot)
+        last = self.position >= self.samples.size and not self._silence_ms() >= FRAME_MS
+        if now_ms % _BACKGROUND_EVERY_MS == 0 or last or (now_ms == _SHORTEST_MS and not self.backgrounds):
+            self.backgrounds.append(detector.hearing(slot))
+
+    def is_over(self, detector: Detector, slot: int) -> bool:
+        if self.position < self.samples.size or detector.now_ms(slot) < _SHORTEST_MS:
+            return False
+        undecided = detector.state(slot) == SpeechState.STARTING or detector.maybe_speech(slot)
+        return not undecided or self._silence_ms() >= _LATEST_ONSET_MS
+
+    def _silence_ms(self) -> int:
+        """How much silence was played after the end."""
+        return max(0, self.position - self.samples.size) // FRAME_SAMPLES * FRAME_MS
+
+    def result(self, hearing: Hearing, settings: EarSettings) -> Recording:
+        if hearing.active_level_dbov is not None:
+            soft = hearing.active_level_dbov < settings.too_soft_dbov  # no hysteresis: all of it was heard
+            verdict, reason = ("too_soft", "soft") if soft else ("speech", "normal")
+            noise = hearing.noise_level_dbov
+        else:
+            verdict, reason = self._background()
+            noise = float(np.median([b.noise_level_dbov for b in self.backgrounds]))
+        duration_ms = round(self.samples.size * 1000 / SAMPLE_RATE_HZ)
+        return Recording(
+            duration_ms=duration_ms,
+            verdict=verdict,
+            reason=reason,
+            speech_onset_ms=hearing.speech_onset_ms,
+            speech_ms=min(hearing.speech_ms, duration_ms - (hearing.speech_onset_ms or 0)),
+            active_level_dbov=hearing.active_level_dbov,
+            noise_level_dbov=noise,
+        )
+
+    def _background(self) -> tuple[Verdict, Reason]:
+        """Noise if it was there a third of the time, else no signal; with its most frequent reason."""
+        found = Counter((b.verdict, b.reason) for b in self.backgrounds)
+        noise = {what: times for what, times in found.items() if what[0] == "noise"}
+        counted = noise if sum(noise.values()) * 3 >= sum(found.values()) else found
+        quiet = {what: times for what, times in counted.items() if what[0] == "no_signal"}
+        return max((quiet or noise).items(), key=lambda item: item[1])[0]

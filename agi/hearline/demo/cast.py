@@ -1,0 +1,64 @@
+"""Who calls in the demo: five callers, what each says and when, and what must come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearline.audio.wav import read_wav
+
+NUMBER = "95160"
+SOFT_DB = -23.0  # the callers' recordings are at −23 dBov: this makes −46, well under "too soft"
+TURN_PAUSE_MS = 1_100
+THINKING_MS = 700
+
+
+@dataclass(frozen=True)
+class Said:
+    at_ms: float
+    sentence: str  # id in sounds/zh/callers
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class Role:
+    """A caller. ``prompts``: what they must hear, in order; ``whisper``: what the agent must be told of them."""
+
+    name: str
+    title: str
+    rtp: str
+    says: tuple[Said, ...]
+    outcome: str
+    prompts: tuple[str, ...]
+    whisper: str | None = None
+
+
+def ms(sounds: Path, sentence: str) -> float:
+    return len(read_wav(sounds / "zh" / f"{sentence}.wav")) / 8
+
+
+def cast(sounds: Path) -> list[Role]:
+    """The five callers. The soft ones answer each prompt after a moment's thought, so their times follow from the
+    prompts' lengths."""
+    first = ms(sounds, "lanzhi/opening") + 900
+    asked = first + ms(sounds, "callers/caller-ask") + TURN_PAUSE_MS
+    answer = asked + ms(sounds, "lanzhi/low-1") + THINKING_MS
+    ask = Said(first, "caller-ask")
+
+    soft, at = [], first
+    for prompt in ("low-1", "low-2", "low-move"):
+        soft.append(Said(at, "caller-ask", SOFT_DB))
+        at += ms(sounds, "callers/caller-ask") + TURN_PAUSE_MS + ms(sounds, f"lanzhi/{prompt}") + THINKING_MS
+    soft.append(Said(at, "caller-ask", SOFT_DB))
+
+    silence = ("opening", "noinput-1", "noinput-2", "noinput-goodbye")
+    return [
+        Role("speaks", "speaks at once 正常说话", "always", (ask,), "queue:care", ("opening",), "normal"),
+        Role("silent", "silent, sends RTP 无声", "always", (), "hangup:noinput", silence),
+        Role("no-rtp", "sends no RTP at all 无RTP", "none", (), "hangup:noinput", silence),
+        Role("soft-then-louder", "too soft, then louder 先轻后响", "always",
+             (Said(first, "caller-ask", SOFT_DB), Said(answer, "caller-louder")),
+             "queue:care", ("opening", "low-1"), "low"),
+        Role("too-soft", "too soft throughout 一直太轻", "always", tuple(soft), "hangup:too_soft",
+             ("opening", "low-1", "low-2", "low-move", "low-goodbye")),
+    ]

@@ -1,0 +1,89 @@
+"""What was planned against what a softphone heard: the ms between prompts, and who heard whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from hearline.audio.wav import read_wav
+from hearline.phone.heard import HeardPrompt, contains, find_prompts
+
+WHOLE = 0.97  # so much of a prompt makes it a whole one
+AUDIBLE_DB = 6.0  # a sentence stands out of chance by this much where it was heard at all
+CLEAR_DB = -12.0  # and is so loud, relative to its file, where it was heard well
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One planned moment. All in ms; ``heard_ms`` is the length that the phone heard."""
+
+    what: str
+    planned_ms: float
+    heard_ms: float
+
+    @property
+    def error_ms(self) -> float:
+        return self.heard_ms - self.planned_ms
+
+
+@dataclass(frozen=True)
+class Presence:
+    """How a sentence stands in a recording: dB relative to its file, and above what chance reaches."""
+
+    level_db: float
+    above_chance_db: float
+    at_ms: float
+
+    @property
+    def heard(self) -> bool:
+        return self.above_chance_db > AUDIBLE_DB and self.level_db > CLEAR_DB
+
+    @property
+    def absent(self) -> bool:
+        return self.above_chance_db <= AUDIBLE_DB or self.level_db < -40
+
+
+def prompts_of(folder: Path) -> dict[str, np.ndarray]:
+    """All 8 kHz prompts of a phrase set's folder, int16, by id."""
+    return {path.stem: read_wav(path) for path in sorted(folder.glob("*.wav"))}
+
+
+def presence(recording: np.ndarray, sentence: np.ndarray) -> Presence:
+    found = contains(recording, sentence)
+    return Presence(round(found.level_db, 1), round(found.above_floor_db, 1), round(found.at_ms, 1))
+
+
+def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], call_ms: float) -> list[Timing]:
+    """Every wait between two prompts, and the one before a hang-up.
+
+    Args:
+        timeline: the record of the call.
+        heard: its prompts in order, as the phone heard them.
+        call_ms: length of the call at the phone.
+    """
+    found, left = [], list(heard)
+    ended: tuple[str, float, float] | None = None  # prompt, planned end, heard end
+    for event in timeline["events"]:
+        if event["event"] == "prompt_start":
+            spoken = next((h for h in left if h.id == event["prompt"]), None)
+            if spoken is None:
+                ended = None
+                continue
+            left = left[left.index(spoken) + 1 :]
+            if ended:
+                planned = event["planned_ms"] - ended[1]
+                found.append(Timing(f"{ended[0]} → {spoken.id}", planned, spoken.start_ms - ended[2]))
+            ended = None
+        elif event["event"] == "prompt_end" and spoken is not None:
+            ended = (event["prompt"], event["planned_ms"], spoken.end_ms)
+        elif event["event"] == "hangup" and ended and event["to"] != "hangup:caller":
+            found.append(Timing(f"{ended[0]} → hang-up", event["planned_ms"] - ended[1], call_ms - ended[2]))
+    return found
+
+
+def heard_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> list[HeardPrompt]:
+    """The prompts a phone heard, in order of time."""
+    return sorted(find_prompts(recording, prompts), key=lambda prompt: prompt.start_ms)
