@@ -56,7 +56,7 @@ def make(
     """Speak what is missing or stale; take over recordings that were put in place."""
     from hearline.sounds.kokoro_parts import PartsError
     from hearline.sounds.make import make_sounds
-    from hearline.sounds.synthesise import VoiceExtraMissing
+    from hearline.sounds.voice_extra import VoiceExtraMissing
 
     root, console = _root(sounds), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -129,7 +129,7 @@ def silences(
     loud = np.flatnonzero(np.abs(samples) > 10 ** (floor_dbov / 20))
     edges = np.concatenate([[-1], loud, [len(samples)]])
     gaps = np.flatnonzero(np.diff(edges) - 1 >= min_ms * PER_MS)
-    return [((edges[i] + 1) / PER_MS, edges[i + 1] / PER_MS) for i in gaps]
+    return [(float(edges[i] + 1) / PER_MS, float(edges[i + 1]) / PER_MS) for i in gaps]
 
 
 def tone_level_db(recording: np.ndarray, hz: float, *, window_ms: float = 500.0) -> float:
@@ -217,7 +217,7 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
         silent = (heard[first:last] ** 2).mean() < 0.1 * (meant[first:last] ** 2).mean()
         position = first * piece
         shift = sum(slip.by for slip in path.slips if slip.position <= position)
-        length = (last - first) * piece / PER_MS
-        found.append(Glitch(start_ms + (position + shift) / PER_MS, "hole" if silent else "click", length))
+        length = float((last - first) * piece / PER_MS)
+        found.append(Glitch(float(start_ms + (position + shift) / PER_MS), "hole" if silent else "click", length))
     return found
 

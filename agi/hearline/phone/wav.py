@@ -1,6 +1,4 @@
-"""WAV files of the softphones: 16-bit PCM in, 16-bit PCM of 8 kHz mono out, and what a phone says as one
-track.
-"""
+"""WAV files of the softphones: reading, writing, and what a phone says as one track."""
 
 from __future__ import annotations
 
@@ -9,21 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from hearline.audio.wav import read_wav
 from hearline.phone.script import Phone
 
 RATE = 8000
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The file as float64 samples in −1…1 at 8 kHz, channels averaged. Any 16-bit PCM WAV of 8 kHz or more.
-    """
-    with wave.open(str(path), "rb") as file:
-        if file.getsampwidth() != 2:
-            raise ValueError(f"{path}: 16-bit PCM expected, found {8 * file.getsampwidth()} bit")
-        rate, channels = file.getframerate(), file.getnchannels()
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-    samples = samples.reshape(-1, channels).mean(axis=1) / 32768
-    return samples if rate == RATE else _resample(samples, rate)
+    """The file as float64 samples in −1…1 at 8 kHz, channels averaged. Raises `audio.wav.BadAudio`."""
+    return read_wav(path) / 32768
 
 
 def write(path: str | Path, samples: np.ndarray) -> None:
@@ -57,17 +49,3 @@ def track(phone: Phone) -> np.ndarray:
 def _amplify(samples: np.ndarray, gain_db: float) -> np.ndarray:
     return samples * 10 ** (gain_db / 20)
 
-
-def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """To 8 kHz by cutting the spectrum at 4 kHz; good enough for whole utterances, edges included by
-    padding.
-    """
-    if rate < RATE:
-        raise ValueError(f"a rate of {rate} Hz is below {RATE} Hz")
-    pad = rate // 10
-    padded = np.concatenate([np.zeros(pad), samples, np.zeros(pad + (-(len(samples) + 2 * pad)) % rate)])
-    count = len(padded) * RATE // rate      # whole: the padded length is a multiple of the rate
-    spectrum = np.fft.rfft(padded)[: count // 2 + 1]
-    out = np.fft.irfft(spectrum, count) * (count / len(padded))
-    start = round(pad * RATE / rate)
-    return out[start : start + round(len(samples) * RATE / rate)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hearline.sounds import music, polish, synthesise
 from hearline.sounds.manifest import Sound, load_manifest
 from hearline.sounds.register import Entry, bytes_hash, file_hash, read_register, register, write_register
 
@@ -96,7 +97,7 @@ def make_sounds(
         step(done, len(todo), sound.key)
         try:
             _make_one(root, sound, recording, source)
-        except _refusals() as error:
+        except polish.RecordingError as error:
             report.refused[sound.key] = f"{recording or sound.key}: {error}"
             continue
         (report.recordings if work is Work.TAKE_RECORDING else report.spoken).append(sound.key)
@@ -115,17 +116,13 @@ class _Source:
 
     def __init__(self, speakers: set[str], say: Callable[[str], None]):
         self._speakers, self._say = speakers, say
-        self._synthesiser = None
+        self._synthesiser: synthesise.Synthesiser | None = None
         self._spoken: dict[str, np.ndarray] = {}
 
     def raw(self, sound: Sound) -> tuple[np.ndarray, int]:
         """Float samples [n] and their rate."""
         if sound.voice is None:
-            from hearline.sounds import music
-
             return music.compose(), music.RATE
-        from hearline.sounds import synthesise
-
         if self._synthesiser is None:
             self._synthesiser = synthesise.Synthesiser(self._speakers, self._say)
         if sound.recipe_hash not in self._spoken:
@@ -134,8 +131,6 @@ class _Source:
 
 
 def _make_one(root: Path, sound: Sound, recording: Path | None, source: _Source) -> None:
-    from hearline.sounds import polish
-
     raw = polish.read_recording(recording) if recording else polish.segment_of(*source.raw(sound))
     is_speech = sound.text is not None
     finished = {
@@ -173,9 +168,3 @@ def _write_all(root: Path, files: dict[str, bytes]) -> None:
 def _best(files: list[Path]) -> Path:
     """The recording to keep where several were put in place: the one with the most data."""
     return max(files, key=lambda path: path.stat().st_size)
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    from hearline.sounds.polish import RecordingError
-
-    return (RecordingError,)

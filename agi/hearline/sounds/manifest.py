@@ -28,6 +28,11 @@ def prompt_path(root: Path | str, language: str, set: str, id: str, rate: int = 
     return Path(root) / language / set / f"{id}{SUFFIX[rate]}"
 
 
+def music_path(root: Path | str, name: str, rate: int = 8000) -> Path:
+    """Where a piece of music lies under `root`, for a sample rate in Hz."""
+    return Path(root) / "music" / f"{name}{SUFFIX[rate]}"
+
+
 @dataclass(frozen=True)
 class Sound:
     """One sound to exist under the sounds folder, spoken or composed, in one file for each rate."""
@@ -129,6 +134,10 @@ class WhisperSet(_Strict):
         for wanted in ("seconds", "minutes", "minutes_and_a_half"):
             if wanted not in self.wait_words:
                 raise ValueError(f"wait_words lacks {wanted}")
+        try:
+            list(self.texts())
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"a placeholder that nothing fills: {error}") from error
         return self
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
@@ -253,19 +262,23 @@ class Manifest(_Strict):
             longest_ms=longest_ms,
         )
 
-    def unknown_voices(self) -> list[tuple[tuple, str]]:
-        """(location, message) for each voice that a set or prompt names and `voices` lacks."""
-        unknown = []
+    def contradictions(self) -> list[tuple[tuple, str]]:
+        """(location, message) for each voice that `voices` lacks and each placeholder that nothing fills."""
+        found = []
         for language, sets in self.languages.items():
             for name, phrases in sets.items():
                 at = ("languages", language, name)
                 if phrases.voice not in self.voices:
-                    unknown.append(((*at, "voice"), f"unknown voice {phrases.voice!r}"))
+                    found.append(((*at, "voice"), f"unknown voice {phrases.voice!r}"))
                 for prompt_id, prompt in getattr(phrases, "prompts", {}).items():
-                    if prompt and prompt.voice and prompt.voice not in self.voices:
-                        where = (*at, "prompts", prompt_id, "voice")
-                        unknown.append((where, f"unknown voice {prompt.voice!r}"))
-        return unknown
+                    if prompt is None:
+                        continue
+                    if prompt.voice and prompt.voice not in self.voices:
+                        found.append(((*at, "prompts", prompt_id), f"unknown voice {prompt.voice!r}"))
+                    if "{" in self.fill(prompt.text):
+                        message = "a placeholder that is neither {brand} nor {hotline}"
+                        found.append(((*at, "prompts", prompt_id), message))
+        return found
 
 
 class _Problems(Exception):
@@ -293,7 +306,7 @@ def load_manifest(root: Path | str) -> Manifest:
         raise ManifestError(f"{path}:1: must be a mapping with brand, voices, languages …")
     try:
         manifest = Manifest.model_validate(data)
-        problems = manifest.unknown_voices()
+        problems = manifest.contradictions()
     except _Problems as error:
         problems = error.problems
     except ValidationError as error:

@@ -5,7 +5,6 @@ full scale, 16 bit. pydub holds, cuts, fades and writes; resampling is soxr's (p
 """
 
 import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 from hearline.audio.level import SILENCE_DBOV, active_speech_level
 from hearline.sounds.clipping import CLIPPED_RUN, longest_clipped_run
 from hearline.sounds.edges import silence_at_edges
+from hearline.sounds.voice_extra import voice_extra
 
 if TYPE_CHECKING:
     from pydub import AudioSegment
@@ -34,8 +34,7 @@ class RecordingError(Exception):
 
 def read_recording(path: Path) -> "AudioSegment":
     """Any WAV a studio may deliver (8–192 kHz, 8–32 bit or float, mono or stereo) as 32-bit mono."""
-    import soundfile
-
+    soundfile = voice_extra("soundfile")
     try:
         samples, rate = soundfile.read(io.BytesIO(path.read_bytes()), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
@@ -62,8 +61,7 @@ def polish(raw: "AudioSegment", rate: int, level_dbov: float, *, loops: bool = F
 
     The level is the active one of speech. A sound that `loops` (music) keeps its edges, which meet.
     """
-    import soxr
-
+    soxr = voice_extra("soxr")
     samples = samples_of(raw)
     if loops:
         # Filters see the neighbours that the loop gives the edges: a second more on either side.
@@ -146,8 +144,4 @@ def _segment(samples: np.ndarray, rate: int, channels: int) -> "AudioSegment":
 
 
 def _audio_segment_class() -> "type[AudioSegment]":
-    """pydub's segment, without its warning that ffmpeg is missing: WAV needs none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        from pydub import AudioSegment
-    return AudioSegment
+    return voice_extra("pydub").AudioSegment

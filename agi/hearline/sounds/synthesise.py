@@ -1,13 +1,14 @@
 """Text to speech with Kokoro-82M, one thread, same bytes on the same machine."""
 
 import json
-import os
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 
 from hearline.sounds.kokoro_parts import kokoro_parts
 from hearline.sounds.manifest import Voice
+from hearline.sounds.voice_extra import voice_extra
 
 RATE = 24_000
 """Sample rate of what comes out, Hz."""
@@ -16,28 +17,17 @@ _STYLES = 510  # a speaker file holds one style of 256 numbers for each length i
 _QUIET = 0.01  # of full scale; what lies before and after is the network's own padding
 
 
-class VoiceExtraMissing(Exception):
-    """The packages that speak are not installed."""
-
-
 class Synthesiser:
     """A loaded voice. Costly to make (2–5 s, 1 GB), so made once and only when something must be spoken."""
 
     def __init__(self, speakers: set[str], say: Callable[[str], None] = lambda _: None):
-        try:
-            import jieba
-            import onnxruntime
-            from misaki import zh
-        except ImportError as error:
-            raise VoiceExtraMissing(
-                f"speaking needs the voice extra ({error.name} is missing): pip install 'hearline[voice]'"
-            ) from error
+        zh, jieba = voice_extra("misaki.zh"), voice_extra("jieba")
         jieba.setLogLevel("ERROR")
         parts = kokoro_parts(speakers, say)
         say("loading the voice")
         onnxruntime.set_seed(0)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("HEARLINE_VOICE_THREADS", "1"))
+        options.intra_op_num_threads = 1  # the same bytes each time
         self._session = onnxruntime.InferenceSession(str(parts.model), options, ["CPUExecutionProvider"])
         self._tokens: dict[str, int] = json.loads(parts.vocabulary.read_text("utf-8"))["vocab"]
         self._styles = {

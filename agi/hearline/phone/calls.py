@@ -1,0 +1,237 @@
+"""A SIP account and a call, as pjsua2 reports on them and as the script wants them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hearline.phone import wav
+from hearline.phone.endpoint import pj
+from hearline.phone.script import Account, Say
+
+if TYPE_CHECKING:
+    from hearline.phone.softphone import AgentPhone, Desk, SoftPhone
+
+# pjsip sends a key as 200 ms of RFC 4733 events; the last packet goes out three times.
+KEY_MS = 240
+
+
+def with_code(code: int) -> Any:
+    """Parameters of an answer with a SIP status code."""
+    parameters = pj.CallOpParam()
+    parameters.statusCode = code
+    return parameters
+
+
+def guarded(report: Callable) -> Callable:
+    """A callback of pjsua2, which swallows exceptions: print them and stop the run as failed instead."""
+
+    @functools.wraps(report)
+    def wrapper(self: Any, prm: Any) -> None:
+        try:
+            report(self, prm)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self.desk.fail(repr(error))
+
+    return wrapper
+
+
+class SipAccount(pj.Account):
+    """A SIP account; an agent's one registers and hands its calls to the agent."""
+
+    def __init__(self, desk: Desk, who: Account, server: str, agent: AgentPhone | None = None) -> None:
+        super().__init__()
+        self.desk = desk
+        self.agent = agent
+        config = pj.AccountConfig()
+        config.idUri = f"sip:{who.user}@{server}"
+        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", who.realm, who.user, 0, who.password))
+        if agent:
+            config.regConfig.registrarUri = f"sip:{server}"
+            config.regConfig.timeoutSec = 600
+        config.natConfig.contactRewriteUse = 0
+        config.natConfig.viaRewriteUse = 0
+        config.natConfig.sdpNatRewriteUse = 0
+        config.natConfig.sipOutboundUse = 0
+        first, last = desk.script.rtp_ports
+        rtp = config.mediaConfig.transportConfig
+        rtp.boundAddress = desk.script.bind
+        rtp.port, rtp.portRange = first, last - first
+        # Keep-alive packets would be RTP from a phone that sends none.
+        config.mediaConfig.streamKaEnabled = False
+        self.create(config)
+
+    @guarded
+    def onRegState(self, prm: Any) -> None:
+        if self.agent:
+            self.agent.on_register(prm.code, prm.reason)
+
+    @guarded
+    def onIncomingCall(self, prm: Any) -> None:
+        if self.agent:
+            self.agent.on_incoming(prm.callId)
+
+
+class SipCall(pj.Call):
+    """One call of one phone."""
+
+    def __init__(self, phone: SoftPhone, number: int, call_id: int | None = None) -> None:
+        super().__init__(phone.account, *(() if call_id is None else (call_id,)))
+        self.phone = phone
+        self.desk = phone.desk
+        self.number = number
+        self.audio: Any = None
+        self.confirmed = self.begun = self.gone = self.ended_here = False
+        self.sound: list[Any] = []          # players and the recorder live as long as they are held here
+        self.record: str | None = None
+        self.packets = (0, 0)
+        self.stream: int | None = None
+        self.talking = 0                    # reasons to send, where the phone sends only then
+
+    def emit(self, event: str, **more: Any) -> None:
+        self.desk.emit(self.phone.spec.name, self.number, event, **more)
+
+    # ---- what pjsua2 reports
+
+    @guarded
+    def onCallState(self, prm: Any) -> None:
+        info = self.getInfo()
+        if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
+            self.emit("ringing", code=info.lastStatusCode)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.confirmed = True
+            self.begin()
+        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self.end(info)
+
+    @guarded
+    def onCallMediaState(self, prm: Any) -> None:
+        info = self.getInfo()       # held: its list of media dies with it
+        for index, media in enumerate(info.media):
+            if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
+                self.audio = self.getAudioMedia(index)
+                if self.begun:
+                    self.connect()      # a re-INVITE makes a new stream
+        self.begin()
+
+    @guarded
+    def onStreamCreated(self, prm: Any) -> None:
+        self.stream = int(prm.stream)
+        if self.phone.spec.rtp != "always":
+            self.desk.endpoint.tap.close(self.stream)      # before the first frame
+
+    @guarded
+    def onStreamDestroyed(self, prm: Any) -> None:
+        self.count_packets()
+        self.stream = None
+
+    @guarded
+    def onDtmfDigit(self, prm: Any) -> None:
+        self.emit("heard_key", digit=prm.digit)
+
+    # ---- what follows from it
+
+    def begin(self) -> None:
+        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script.
+        """
+        if self.begun or not self.confirmed or self.audio is None:
+            return
+        self.begun = True
+        spec, endpoint = self.phone.spec, self.desk.endpoint
+        if record := self.phone.record_path(self.number):
+            self.record = record
+            os.makedirs(os.path.dirname(os.path.abspath(record)), exist_ok=True)
+            self.recorder = pj.AudioMediaRecorder()
+            self.recorder.createRecorder(record)
+            self.sound.append(self.recorder)
+            # The recorder writes only the ticks in which something plays into it: silence keeps its time
+            # going.
+            endpoint.silence.startTransmit(self.recorder)
+        if spec.rtp == "always" and self.phone.track:
+            self.voice = endpoint.player(self.phone.track, loop=False)
+            self.sound.append(self.voice)
+        self.connect()
+        self.emit("answered", codec=self.getStreamInfo(0).codecName, record=self.record)
+        for say in spec.say:
+            self.later(say.at_ms, lambda say=say: self.say(say, from_track=spec.rtp == "always"))
+        for key in spec.keys:
+            self.later(key.at_ms, lambda key=key: self.key(key.digit, planned_ms=key.at_ms))
+        for limit in (spec.max_ms, self.phone.hangup_ms):
+            if limit is not None:
+                self.later(limit, self.hang_up)
+
+    def later(self, delay_ms: float, act: Callable[[], None]) -> None:
+        self.desk.later(delay_ms, lambda: None if self.gone else act())
+
+    def connect(self) -> None:
+        if self.record:
+            self.audio.startTransmit(self.recorder)
+        if self.phone.spec.rtp == "always":
+            self.desk.endpoint.silence.startTransmit(self.audio)
+            if self.phone.track:
+                self.voice.startTransmit(self.audio)
+
+    def say(self, say: Say, *, from_track: bool) -> None:
+        """One utterance now. Where it is part of the track it plays already, and this only reports it."""
+        if not from_track:
+            samples = wav.read(say.wav) * 10 ** (say.gain_db / 20)
+            player = self.desk.endpoint.player(self.desk.endpoint.wav_of(samples, "say"), loop=False)
+            self.sound.append(player)
+            player.startTransmit(self.audio)
+            self.send(True)
+            # Disconnected at once, and so silent on the line, when the utterance is over.
+            self.later(1000 * len(samples) / wav.RATE + 20, lambda: self.drop(player))
+        self.emit("said", wav=say.wav, gain_db=say.gain_db, planned_ms=say.at_ms)
+
+    def drop(self, player: Any) -> None:
+        player.stopTransmit(self.audio)
+        self.sound.remove(player)
+        self.send(False)
+
+    def send(self, on: bool) -> None:
+        """Open the tap while there is something to send. Nothing to do for a phone that always sends."""
+        if self.phone.spec.rtp == "always" or self.stream is None:
+            return
+        self.talking += 1 if on else -1
+        if self.talking == int(on):     # the first reason, or the last one gone
+            (self.desk.endpoint.tap.open if on else self.desk.endpoint.tap.close)(self.stream)
+
+    def key(self, digit: str, planned_ms: float | None = None) -> None:
+        self.dialDtmf(digit)    # while its events are in the queue, the stream sends them and no sound
+        self.send(True)
+        self.later(KEY_MS, lambda: self.send(False))
+        self.emit("key", digit=digit, planned_ms=planned_ms)
+
+    def hang_up(self) -> None:
+        if self.gone:
+            return
+        self.ended_here = True
+        try:
+            self.hangup(pj.CallOpParam())
+        except pj.Error as error:
+            self.emit("error", cause=error.info())
+
+    def count_packets(self) -> None:
+        try:
+            rtcp = self.getStreamStat(0).rtcp
+            self.packets = (rtcp.txStat.pkt, rtcp.rxStat.pkt)
+        except pj.Error:
+            pass    # no stream (any more): the last count stands
+
+    def end(self, info: Any) -> None:
+        self.count_packets()
+        self.gone = True
+        self.sound.clear()      # closes the recording: the file is complete when the event below is out
+        self.recorder = self.voice = None
+        duration = info.connectDuration.sec * 1000 + info.connectDuration.msec
+        self.emit(
+            "disconnected", code=info.lastStatusCode, cause=info.lastReason,
+            by="phone" if self.ended_here else "far", answered=self.begun, duration_ms=duration,
+            tx_packets=self.packets[0], rx_packets=self.packets[1], record=self.record,
+        )
+        self.phone.on_end(self)
