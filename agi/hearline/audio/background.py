@@ -36,7 +36,12 @@ class Background:
         self._table.clear(slot)
 
     def look(
-        self, slots: np.ndarray, level_dbov: np.ndarray, tone: np.ndarray, hum: np.ndarray, missing: np.ndarray
+        self,
+        slots: np.ndarray,
+        level_dbov: np.ndarray,
+        tone: np.ndarray,
+        hum: np.ndarray,
+        missing: np.ndarray,
     ) -> None:
         """One look at `slots`: level of the last 200 ms, tone?, hum?, share of missing frames; each [slots]."""
         t = self._table

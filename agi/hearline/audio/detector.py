@@ -18,7 +18,7 @@ from .background import LOOK_FRAMES, Background, repeats
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
-from .settings import FRAME_MS, FRAME_SAMPLES, EarSettings
+from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, EarSettings
 from .slots import Column, SlotTable
 from .speech_level import PAST_FRAMES, SpeechLevels
 
@@ -41,13 +41,13 @@ _FAST_FRAMES = 5  # 100 ms levels…
 _FAST_SPAN = 11  # …of which 11, a frame apart, span 300 ms
 _LOOK_LEVEL_FRAMES = 10  # 200 ms
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
-_ONES = np.array([bin(votes).count("1") for votes in range(1 << 8)], np.int8)
+_ONES = np.array([votes.bit_count() for votes in range(1 << 8)], np.int8)
 
 
 class Detector:
     """Listens to up to `capacity` calls. A slot is one call's line from `open` to `close`."""
 
-    def __init__(self, capacity: int, settings: EarSettings = EarSettings()):
+    def __init__(self, capacity: int, settings: EarSettings = DEFAULT):
         self.capacity = capacity
         self.settings = settings
         self._network = SpeechNetwork()
@@ -169,7 +169,7 @@ class Detector:
         slots = self._open
         if not slots.size:
             return []
-        t, s = self._slots, self.settings
+        t = self._slots
         came = present[slots]
         pcm = np.where(came[:, None], frames[slots], np.int16(0))
         at = t.frames[slots] % _RING_FRAMES
@@ -207,10 +207,10 @@ class Detector:
         return power_to_dbov(t.fast_power[slots[:, None], last].max(axis=1))
 
     def _may_be_speech(self, slots: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        """The cheap test [slots]: is there a sound, and does it move or did it resemble speech?"""
+        """The cheap test [slots]: is there a sound, and does it move (or is it too early to tell)?"""
         t, s = self._slots, self.settings
         moves = fast - self._background.floor_dbov(slots) >= s.network_rest_dynamics_db
-        moves |= (t.p[slots] >= s.maybe_probability) | (t.frames[slots] * FRAME_MS <= s.warm_up_ms)
+        moves |= t.frames[slots] * FRAME_MS <= s.warm_up_ms
         return (fast >= s.network_rest_dbov) & moves | (t.state[slots] >= SPEAKING)
 
     def _put_to_rest(self, slots: np.ndarray) -> None:
@@ -234,11 +234,17 @@ class Detector:
         samples *= self._gain
         p, t.network_state[slots] = self._network.run(samples, t.network_state[slots])
 
-        waiting = (t.state[slots] < SPEAKING) & (p >= s.maybe_probability)
-        if waiting.any():
+        # Is it a tone? Asked of every sound that may start speech, also before the network has noticed it.
+        rising = fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db
+        rising |= (t.frames[slots] * FRAME_MS <= s.warm_up_ms) | (p >= s.maybe_probability)
+        doubtful = (t.state[slots] < SPEAKING) & rising
+        if doubtful.any():
             tone = np.zeros(len(slots), bool)
-            tone[waiting] = self._are_tones(slots[waiting])
+            tone[doubtful] = self._are_tones(slots[doubtful])
             t.tone_until[slots[tone]] = t.frames[slots[tone]] + s.tone_hold_ms // FRAME_MS
+            # A tone rings on in the network for up to half a second: let it forget.
+            t.network_state[slots[tone]] = self._network.settled_state
+            p = np.where(tone, np.float32(0), p)
         quiet_or_tone = (fast < s.gate_fast_dbov) | (t.frames[slots] < t.tone_until[slots])
         t.p[slots] = p
         t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
@@ -327,7 +333,8 @@ class Detector:
         spoken_ms = t.speech_frames[slots] * FRAME_MS
         told = t.verdicts_told[slots]
         newly_known = speech & (
-            (told < 1) & (spoken_ms >= s.provisional_speech_ms) | (told < 2) & (spoken_ms >= s.final_speech_ms)
+            (told < 1) & (spoken_ms >= s.provisional_speech_ms)
+            | (told < 2) & (spoken_ms >= s.final_speech_ms)
         )
         unmeasured = speech & (t.onset_ms[slots] < 0)
         events: list[tuple[int, Event]] = []

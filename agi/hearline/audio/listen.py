@@ -9,10 +9,10 @@ import numpy as np
 
 from .detector import Detector
 from .hearing import Hearing, Reason, SpeechState, Verdict
-from .settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
+from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
 from .wav import BadAudio, read_wav
 
-SIDE_BY_SIDE = 32
+SIDE_BY_SIDE = 64
 _BACKGROUND_EVERY_MS = 3000  # what the detector remembers of the background
 _SHORTEST_MS = 100  # the first look at the background
 _LATEST_ONSET_MS = 400  # of silence after the end: a last word may be known of that late
@@ -33,13 +33,13 @@ class Recording:
     noise_level_dbov: float
 
 
-def listen(samples: np.ndarray, settings: EarSettings = EarSettings()) -> Recording:
+def listen(samples: np.ndarray, settings: EarSettings = DEFAULT) -> Recording:
     """Listen to one recording, int16 [n] at 8 kHz."""
     return next(listen_all([samples], settings))
 
 
 def listen_to_files(
-    paths: Iterable[Path | str], settings: EarSettings = EarSettings()
+    paths: Iterable[Path | str], settings: EarSettings = DEFAULT
 ) -> Iterator[tuple[Path | str, Recording | BadAudio]]:
     """Listen to WAV files; each path with what was heard, or with what is wrong with it, in order."""
     heard_paths: list[Path | str] = []
@@ -57,7 +57,7 @@ def listen_to_files(
 
 
 def listen_all(
-    recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = EarSettings()
+    recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = DEFAULT
 ) -> Iterator[Recording | BadAudio]:
     """Listen to recordings, int16 [n] at 8 kHz, side by side; results in order. A BadAudio passes through."""
     waiting = enumerate(recordings)
@@ -111,19 +111,16 @@ class _Playing:
     def take_note(self, detector: Detector, slot: int) -> None:
         """Keep the verdict on the background, every 3 s and at the end."""
         now_ms = detector.now_ms(slot)
-        last = self.position >= self.samples.size and not self._silence_ms() >= FRAME_MS
-        if now_ms % _BACKGROUND_EVERY_MS == 0 or last or (now_ms == _SHORTEST_MS and not self.backgrounds):
+        end_ms = max(-(-self.samples.size // FRAME_SAMPLES) * FRAME_MS, _SHORTEST_MS)
+        if now_ms == end_ms or (now_ms < end_ms and now_ms % _BACKGROUND_EVERY_MS == 0):
             self.backgrounds.append(detector.hearing(slot))
 
     def is_over(self, detector: Detector, slot: int) -> bool:
         if self.position < self.samples.size or detector.now_ms(slot) < _SHORTEST_MS:
             return False
         undecided = detector.state(slot) == SpeechState.STARTING or detector.maybe_speech(slot)
-        return not undecided or self._silence_ms() >= _LATEST_ONSET_MS
-
-    def _silence_ms(self) -> int:
-        """How much silence was played after the end."""
-        return max(0, self.position - self.samples.size) // FRAME_SAMPLES * FRAME_MS
+        silence_ms = (self.position - self.samples.size) // FRAME_SAMPLES * FRAME_MS
+        return not undecided or silence_ms >= _LATEST_ONSET_MS
 
     def result(self, hearing: Hearing, settings: EarSettings) -> Recording:
         if hearing.active_level_dbov is not None:

@@ -57,7 +57,7 @@ class EarSettings:
     """Lines below this are a voice's pitch or hum, not a telephone tone."""
     tone_share: float = 0.9
     tone_hold_ms: int = 160
-    """After a tone no speech starts for so long: the network lags behind the sound."""
+    """After a tone no speech starts for so long: the next frames may look unlike a tone."""
 
     # How loud is the speech? Active level, ITU-T P.56 method B.
     too_soft_dbov: float = -38.0
@@ -83,3 +83,6 @@ class EarSettings:
     """Comfort noise is soft and steady: 10–90 % spread of the 200 ms levels."""
     background_settled_ms: int = 2000
     """A verdict on a line without speech is final after so long."""
+
+
+DEFAULT = EarSettings()

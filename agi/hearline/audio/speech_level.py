@@ -29,7 +29,9 @@ class SpeechLevels:
             capacity,
             stage1=Column(np.float32),
             stage2=Column(np.float32),
-            envelope=Column(np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)),  # peak of each frame, newest last
+            envelope=Column(
+                np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)
+            ),  # peak of each frame, newest last
             energy=Column(np.float64),
             active=Column(np.int32, shape=thresholds),
         )
@@ -78,7 +80,7 @@ class SpeechLevels:
         harm: under the threshold it is not counted."""
         t = self._table
         count = power.shape[1]
-        held = sliding_window_view(t.envelope[slots, : -1], _HELD_FRAMES + 1, axis=1).max(axis=2)[:, -count:]
+        held = sliding_window_view(t.envelope[slots, :-1], _HELD_FRAMES + 1, axis=1).max(axis=2)[:, -count:]
         t.energy[slots] += power.sum(axis=1)
         t.active[slots] += (held[:, :, None] >= THRESHOLDS).sum(axis=1)
 

@@ -13,7 +13,9 @@ _COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_sig
 def listen(
     wavs: Annotated[
         list[Path],
-        typer.Argument(metavar="WAV…", help="WAV files: 8, 16, 44.1 or 48 kHz, mono or stereo, PCM, A-law or mu-law."),
+        typer.Argument(
+            metavar="WAV…", help="WAV files: 8, 16, 44.1 or 48 kHz, mono or stereo, PCM, A-law or mu-law."
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per file and line, in order; errors go to stderr.")
@@ -83,7 +85,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for name in ("length", "from", "speech", "level", "noise"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        said = row["verdict"] if row["reason"] in ("normal", "soft", row["verdict"]) else f"{row['verdict']} ({row['reason']})"
+        said = (
+            row["verdict"]
+            if row["reason"] in ("normal", "soft", row["verdict"])
+            else f"{row['verdict']} ({row['reason']})"
+        )
         table.add_row(
             row["file"],
             f"[{_COLOURS[row['verdict']]}]{said}[/]",

@@ -16,6 +16,7 @@ SEARCH = 480            # 60 ms: how far the recording may slip at a missing or 
 WINDOW = 1200           # 150 ms: what a slip is recognised by
 GIVE_UP = 2400          # 300 ms without a likeness: it is over
 LIKE = 0.6
+DRIFT = 4000            # 500 ms: how far all slips together may lead
 TAIL = 80               # 10 ms
 QUIET = 1e-5            # energy of a block relative to the loudest one, below which it says nothing
 
@@ -44,6 +45,7 @@ class Searchable:
         self._signal = signal
         self._sums = np.concatenate([[0.0], np.cumsum(signal**2)])
         self._spectra: dict[tuple[int, int], np.ndarray] = {}
+        self._inverse_norms: dict[int, np.ndarray] = {}
 
     def correlate(self, template: np.ndarray) -> np.ndarray:
         """Correlation with `template` at every lag 0…len(signal) − len(template), by blocks of FFTs."""
@@ -69,10 +71,15 @@ class Searchable:
         product = self.correlate(template)
         if not len(product):
             return product
-        energy = self._sums[len(template) :] - self._sums[: len(self._sums) - len(template)]
-        floor = len(template) * 1e-9     # less than the smallest step of A-law: rounding, not sound
-        norm = np.sqrt(np.maximum(energy, floor) * inner(template, template))
-        return np.where(energy > floor, product / np.maximum(norm, 1e-12), 0.0)
+        return product * (self._inverse_norm(len(template)) / max(np.sqrt(inner(template, template)), 1e-12))
+
+    def _inverse_norm(self, length: int) -> np.ndarray:
+        if length not in self._inverse_norms:
+            energy = self._sums[length:] - self._sums[: len(self._sums) - length]
+            floor = length * 1e-9     # less than the smallest step of A-law: rounding, not sound
+            inverse = np.where(energy > floor, 1 / np.sqrt(np.maximum(energy, floor)), 0.0)
+            self._inverse_norms[length] = inverse.astype(np.float32)
+        return self._inverse_norms[length]
 
 
 def peaks(values: np.ndarray, threshold: float, apart: int) -> list[int]:
@@ -101,9 +108,7 @@ def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
 
 @dataclass(frozen=True)
 class Slip:
-    """From `position` of the reference on, the recording is `by` samples later (negative: samples are
-    missing).
-    """
+    """From `position` of the reference on, the recording is `by` samples later (negative: earlier)."""
 
     position: int
     by: int
@@ -131,13 +136,15 @@ class Path:
 
 
 def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
-    """Follow `reference` through `recording` from `start` (may be negative) until they part, slips included.
-    """
-    margin = SEARCH + len(reference)
-    padded = np.pad(recording, (margin, margin))
+    """Follow `reference` through `recording` from `start` (may be negative) to where they part."""
+    margin = DRIFT + SEARCH
+    first, last = start - margin, start + len(reference) + margin
+    inside = recording[max(first, 0) : max(last, 0)]
+    before = min(max(-first, 0), last - first)
+    padded = np.pad(inside, (before, last - first - before - len(inside)))
     white, white_ref = whiten(padded), whiten(reference)
     loudest = max((inner(b, b) for b in _blocks(white_ref)), default=0.0)
-    lag, slips = start + margin, []
+    lag, slips = margin, []
     lags = np.full(len(reference), lag)
     reach = len(reference)
     lost = alike = last = 0

@@ -24,8 +24,9 @@ HEARD = 0.6                 # likeness of everything heard, from which it is thi
 
 @dataclass(frozen=True)
 class HeardPrompt:
-    """One prompt in a recording. complete: the part of it that was heard, 1.0 = all; score: likeness, 1.0 =
-    identical.
+    """One prompt in a recording.
+
+    complete: the part of it that was heard, 1.0 = all. score: likeness of that part, 1.0 = identical.
     """
 
     id: str
@@ -108,9 +109,7 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
 
 
 def glitches(recording: np.ndarray, prompt: np.ndarray, start_ms: float) -> list[Glitch]:
-    """Faults in the heard part of `prompt`, which begins at `start_ms` of the recording (see
-    `find_prompts`).
-    """
+    """Faults in the heard part of `prompt`, which begins at `start_ms` (see `find_prompts`)."""
     reference = align.as_float(prompt)
     path = align.follow(align.as_float(recording), reference, round(start_ms * PER_MS))
     found = []
@@ -218,6 +217,7 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
         position = first * piece
         shift = sum(slip.by for slip in path.slips if slip.position <= position)
         length = float((last - first) * piece / PER_MS)
-        found.append(Glitch(float(start_ms + (position + shift) / PER_MS), "hole" if silent else "click", length))
+        at = float(start_ms + (position + shift) / PER_MS)
+        found.append(Glitch(at, "hole" if silent else "click", length))
     return found
 

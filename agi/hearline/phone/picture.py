@@ -28,6 +28,7 @@ DPI = 100
 LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
 
 INK, MUTED, RULE, PAPER = "#22303c", "#74808c", "#d5dbe1", "#ffffff"
+GREY_FILL = "#f0f2f4"
 BLUE, BLUE_FILL = "#3b6ea5", "#dce8f4"
 TEAL, TEAL_FILL = "#2b8c82", "#d8efec"
 PLUM = "#7a5c9e"
@@ -185,6 +186,10 @@ def _draw_flow(
     for start, end, prompt in _prompts(events, page.end_ms):
         words = (texts or {}).get(prompt, "")
         _span(axes, page, start, end, (2, height - 4), BLUE_FILL, BLUE, [prompt, *([words] if words else [])])
+    for event in events:
+        if event["event"] == "route" and event["at_ms"] < page.end_ms:
+            box = height / 2 - 10, 20
+            _span(axes, page, event["at_ms"], page.end_ms, box, GREY_FILL, MUTED, [_target(event)])
     for start, end, name in _timers(events):
         seconds = f"{(end - start) / 1000:.3f} s"
         box = height / 2 - 10, 20
@@ -195,9 +200,7 @@ def _span(
     axes: Axes, page: _Page, start: float, end: float, box: tuple[float, float], fill: str, edge: str,
     texts: list[str],
 ) -> None:
-    """A rounded span. A prompt's texts go below one another, a timer's are choices; what does not fit is
-    cut.
-    """
+    """A rounded span. A prompt's texts go below one another, a timer's are choices; too long ones are cut."""
     bottom, height = box
     inset = 1.5 / page.px_per_ms
     axes.add_patch(FancyBboxPatch(
@@ -249,6 +252,10 @@ def _draw_wave(
     axes.fill_between(x, low, high, color=colour, linewidth=0.4, alpha=0.9)
 
 
+def _target(event: dict) -> str:
+    return str(event.get("to") or event.get("queue") or event.get("route") or "queue")
+
+
 def _prompts(events: list[dict], end_ms: float) -> list[tuple[float, float, str]]:
     """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call.
     """
@@ -276,21 +283,19 @@ def _timers(events: list[dict]) -> list[tuple[float, float, str]]:
 
 
 def _speech(events: list[dict], end_ms: float) -> list[tuple[float, float]]:
-    """What Hearline took for speech."""
+    """What Hearline took for speech; it no longer listens once the call is routed."""
     spans, start = [], None
     for event in events:
         if event["event"] == "speech_start" and start is None:
             start = event["at_ms"]
-        elif event["event"] == "speech_end" and start is not None:
+        elif event["event"] in ("speech_end", "route", "hangup") and start is not None:
             spans.append((start, event["at_ms"]))
             start = None
     return spans if start is None else [*spans, (start, end_ms)]
 
 
 def _timing_labels(events: list[dict]) -> list[_Label]:
-    """Planned and actual at every timed point. A timer and what it sets off are one point: the effect is
-    shown.
-    """
+    """Planned and actual at every timed point; of a timer and what it sets off, the effect alone."""
     labels = []
     planned = [event for event in events if event.get("planned_ms") is not None]
     effects = {round(event["planned_ms"]) for event in planned if event["event"] != "timer"}
@@ -320,7 +325,7 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
         elif kind == "key":
             text, colour = f"key {event.get('key') or event.get('digit') or ''}".strip(), PLUM
         elif kind == "route":
-            text, colour = f"to {event.get('to') or event.get('queue') or event.get('route') or 'queue'}", INK
+            text, colour = f"to {_target(event)}", INK
         elif kind == "hangup" and event.get("planned_ms") is None:
             text, colour = "hang-up", INK
         else:
@@ -358,9 +363,7 @@ def _signed(ms: float) -> str:
 
 @cache
 def _cjk_font() -> str | None:
-    """The name of an installed font with Chinese characters. Looked for anew: matplotlib's own list may be
-    old.
-    """
+    """The name of an installed font with Chinese characters. matplotlib's own list may be old."""
     for path in font_manager.findSystemFonts():
         if any(known in Path(path).name for known in CJK_FONTS):
             font_manager.fontManager.addfont(path)

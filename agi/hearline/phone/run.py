@@ -132,7 +132,8 @@ class Phones:
         deadline = None if timeout is None else time.monotonic() + timeout
         callers = [p for p in self._processes if p.script.callers] or self._processes
         if not self._until(lambda: all(p.exited for p in callers), deadline):
-            raise TimeoutError(f"softphones still busy after {timeout} s; last events: {self.events[-8:]}")
+            busy = [phone.name for p in callers if not p.exited for phone in p.script.phones]
+            raise TimeoutError(f"softphones still busy after {timeout} s: {busy}; last: {self.events[-4:]}")
         linger = time.monotonic() + self.script.linger_ms / 1000
         self._until(lambda: not self._agents_busy(), linger)
         self.close()

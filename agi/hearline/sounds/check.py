@@ -121,7 +121,7 @@ def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bo
         fault(
             "long",
             f"lasts {length_ms:.0f} ms, its text allows {sound.longest_ms:.0f}",
-            f"make its text shorter or its voice faster, or {again}",
+            "shorten its text, quicken its voice, or record it anew",
         )
     elif length_ms < sound.shortest_ms:
         fault("short", f"lasts {length_ms:.0f} ms, its text needs {sound.shortest_ms:.0f}: cut off?", again)

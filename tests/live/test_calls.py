@@ -1,0 +1,237 @@
+"""Callers of every kind, side by side, over twenty at once: judged by what each phone heard and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from hearline.audio.level import rms_dbov
+from hearline.phone.heard import glitches
+from hearline.phone.judge import WHOLE, prompts_of, timings
+
+from conftest import SOUNDS, Scenario, World
+
+# Two cores carry Asterisk, the server and every phone here: a timer may come late by a few frames, never early by
+# more than the phone's own play-out buffer hides at a hang-up.
+EARLY_MS, LATE_MS = -45, 90
+
+SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]
+TOO_SOFT = -23.0  # dB on recordings of −23 dBov
+
+PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
+MS = {name: 20 * -(-len(samples) // 160) for name, samples in PROMPTS.items()}
+# When each prompt of a silent call starts, ms after the answer.
+STARTS, _at = {}, 0
+for _name in SILENCE:
+    STARTS[_name] = _at
+    _at += MS[_name] + 3_000
+PAUSE = _at - 3_000  # the 2 s before the hang-up begin
+_SHUT_TONE = MS["closed"] + 500
+
+
+def scenarios(line_noise) -> dict[str, Scenario]:
+    inside = lambda prompt: STARTS[prompt] + 1_500
+    asked = 3_640 + 700
+    found = {
+        "silent-alaw": Scenario(),
+        "silent-ulaw": Scenario(codec="PCMU"),
+        "no-rtp": Scenario(rtp="none"),
+        "silent-training": Scenario("8002"),
+        "silent-travel": Scenario("8003"),
+        "silent-national": Scenario("8004"),
+        "silent-elder": Scenario("8005", hangup_at_ms=45_000),
+        "comfort-noise": Scenario(background=line_noise["comfort"]),
+        "hum": Scenario(background=line_noise["hum"], codec="PCMU"),
+        "street": Scenario(background=line_noise["street"], hangup_at_ms=30_000),
+        "shut": Scenario("8101", say=((_SHUT_TONE + 1_500, "caller-ask", 0.0),), hangup_at_ms=_SHUT_TONE + 28_000),
+        "too-soft": Scenario(say=tuple((t, "caller-ask", TOO_SOFT) for t in _soft_answers())),
+        "soft-then-louder": Scenario(
+            say=((asked, "caller-ask", TOO_SOFT), (_soft_answers()[1], "caller-louder", 0.0)), hangup_at_ms=30_000),
+        "speech-in-opening": Scenario(say=((1_200, "caller-wei", 0.0),), hangup_at_ms=9_000),
+        "speech-in-prompt-2": Scenario(say=((inside("noinput-2"), "caller-here", 0.0),), hangup_at_ms=24_000),
+        "speech-in-goodbye": Scenario(say=((inside("noinput-goodbye"), "caller-here", 0.0),), hangup_at_ms=31_000),
+        "speech-in-pause": Scenario(say=((PAUSE + 700, "caller-here", 0.0),), hangup_at_ms=34_000),
+        "speech-late-in-wait": Scenario(say=((STARTS["noinput-1"] - 400, "caller-wei", 0.0),), hangup_at_ms=12_000),
+        "key-in-wait": Scenario(keys=((STARTS["noinput-1"] - 1_000, "5"),), hangup_at_ms=10_000),
+        "key-in-prompt-1": Scenario(keys=((inside("noinput-1"), "#"),), hangup_at_ms=12_000),
+        "key-in-pause": Scenario(keys=((PAUSE + 800, "1"),), rtp="none", hangup_at_ms=31_000),
+    }
+    for step in SILENCE:
+        found[f"hang-up-in-{step}"] = Scenario(hangup_at_ms=inside(step))
+    found["hang-up-in-wait"] = Scenario(hangup_at_ms=STARTS["noinput-1"] - 1_500)
+    found["hang-up-in-pause"] = Scenario(hangup_at_ms=PAUSE + 900)
+    found["hang-up-in-low-1"] = Scenario(say=((asked, "caller-ask", TOO_SOFT),), hangup_at_ms=10_500)
+    return found
+
+
+def _soft_answers() -> list[float]:
+    """When a soft caller speaks: after the opening, then 700 ms after each low-volume prompt."""
+    from hearline.demo.cast import cast
+
+    return [said.at_ms for said in next(role for role in cast(SOUNDS) if role.name == "too-soft").says]
+
+
+@pytest.fixture(scope="module")
+def calls(world: World, line_noise):
+    """All scenarios at once; no agent answers, so whoever is routed stays in the queue."""
+    peak = []
+    stop = threading.Event()
+
+    def watch():
+        while not stop.wait(0.5):
+            peak.append(world.metric("hearline_calls"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        placed = world.place(scenarios(line_noise), timeout=120)
+    finally:
+        stop.set()
+        watcher.join()
+    placed["peak"] = max(peak)
+    return placed
+
+
+def assert_timers(call):
+    for timing in timings(call.timeline, call.heard, call.result.end("duration_ms")):
+        assert EARLY_MS < timing.error_ms < LATE_MS, f"{call.name}: {timing}"
+    for event in call.timeline["events"]:
+        if "planned_ms" in event:
+            assert -1 <= event["at_ms"] - event["planned_ms"] < 60, f"{call.name}: by the server's own clock: {event}"
+
+
+def assert_whole(call):
+    """No missing frame, no click: each prompt as it is in its file."""
+    prompts = prompts_of(SOUNDS / "zh" / call.phrases)
+    for prompt in call.heard:
+        assert prompt.complete >= WHOLE, f"{call.name}: {prompt}"
+        found = glitches(call.recording, prompts[prompt.id], prompt.start_ms)
+        assert not found, f"{call.name}: {prompt.id}: {found}"
+
+
+def test_over_twenty_calls_at_once(calls):
+    assert calls["peak"] >= 20
+
+
+def test_frames_went_out_in_time(calls, world):
+    late, sent = world.metric("hearline_frames_late_40ms_total"), world.metric("hearline_frames_sent_total")
+    assert late / sent < 0.001
+
+
+# ---- §1.2 ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["silent-alaw", "silent-ulaw", "no-rtp", "silent-training", "silent-travel",
+                                  "silent-national", "comfort-noise", "hum"])
+def test_a_silent_caller_hears_every_prompt_on_time(calls, name):
+    call = calls[name]
+    assert call.outcome == "hangup:noinput"
+    assert call.prompts == SILENCE
+    assert call.result.end("by") == "far"
+    waits = [5_000] * 4 if name == "silent-national" else [3_000, 3_000, 3_000, 2_000]
+    assert [t.planned_ms for t in timings(call.timeline, call.heard, 0)] == waits
+    assert_timers(call)
+    assert_whole(call)
+
+
+def test_a_phone_without_rtp_sends_none(calls):
+    assert calls["no-rtp"].result.end("tx_packets") == 0
+    assert {e["reason"] for e in calls["no-rtp"].events("verdict")} == {"no_rtp"}
+
+
+@pytest.mark.parametrize(("name", "reason"), [("silent-alaw", "digital_silence"), ("comfort-noise", "comfort_noise"),
+                                              ("hum", "hum")])
+def test_the_record_tells_the_silences_apart(calls, name, reason):
+    assert calls[name].events("verdict")[-1]["reason"] == reason
+
+
+def test_an_elder_is_never_sent_away(calls):
+    call = calls["silent-elder"]
+    assert call.outcome == "queue:care"
+    assert call.prompts == SILENCE[:3]
+    assert_timers(call)
+
+
+def test_a_noisy_line_reaches_a_person(calls):
+    call = calls["street"]
+    assert call.outcome == "queue:care"
+    assert call.prompts == SILENCE[:3]
+    assert {e["verdict"] for e in call.events("verdict")} == {"noise"}
+
+
+# ---- §1.3 ------------------------------------------------------------------------------------------------------------
+def test_too_soft_throughout(calls):
+    call = calls["too-soft"]
+    assert call.outcome == "hangup:too_soft"
+    assert call.prompts == ["opening", "low-1", "low-2", "low-move", "low-goodbye"]
+    assert_timers(call)
+    assert_whole(call)
+
+
+def test_too_soft_then_louder(calls):
+    call = calls["soft-then-louder"]
+    assert call.outcome == "queue:care"
+    assert call.prompts == ["opening", "low-1"]
+    assert [e["verdict"] for e in call.events("verdict")][0] == "too_soft"
+    assert [e["verdict"] for e in call.events("verdict")][-1] == "speech"
+
+
+# ---- the caller is there ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("name", "prompts", "cut"), [
+    ("speech-in-opening", SILENCE[:1], True),
+    ("speech-late-in-wait", SILENCE[:1], False),
+    ("speech-in-prompt-2", SILENCE[:3], True),
+    ("speech-in-goodbye", SILENCE, True),
+    ("speech-in-pause", SILENCE, False),
+])
+def test_speech_at_any_moment_stops_the_countdown(calls, name, prompts, cut):
+    call = calls[name]
+    assert call.outcome == "queue:care"
+    assert call.prompts == prompts
+    assert (call.heard[-1].complete < 0.9) == cut, "speech stops the prompt"
+    assert_queued(call)
+
+
+@pytest.mark.parametrize(("name", "prompts"), [("key-in-wait", SILENCE[:1]), ("key-in-prompt-1", SILENCE[:2]),
+                                               ("key-in-pause", SILENCE)])
+def test_any_key_says_i_am_here(calls, name, prompts):
+    call = calls[name]
+    assert call.outcome == "queue:care"
+    assert call.timeline["heard"] == "key"
+    assert call.prompts == prompts
+    assert_queued(call)
+
+
+def assert_queued(call):
+    """From the route on the caller hears music, within a moment and without a dead stretch."""
+    routed = call.events("route")[0]["at_ms"] + call.heard[0].start_ms
+    music = call.recording[round((routed + 500) * 8) :]
+    assert len(music) > 8_000, "the caller stayed long enough to hear"
+    levels = [rms_dbov(part) for part in np.array_split(music, max(1, len(music) // 8_000))]
+    assert min(levels) > -55, f"{call.name}: dead silence in the queue: {levels}"
+
+
+@pytest.mark.parametrize("step", [*SILENCE, "wait", "pause", "low-1"])
+def test_hanging_up_in_any_step_is_clean(calls, step):
+    call = calls[f"hang-up-in-{step}"]
+    assert call.outcome == "hangup:caller"
+    assert call.result.end("by") == "phone"
+    assert call.timeline["duration_ms"] <= call.result.end("duration_ms") + 150
+
+
+# ---- §1.5 ------------------------------------------------------------------------------------------------------------
+def test_outside_the_hours_a_message_is_taken(calls, world):
+    call = calls["shut"]
+    assert call.outcome == "message"
+    assert call.prompts[0] == "closed"
+    assert call.heard[0].complete >= WHOLE
+    from hearline.audio.wav import read_wav
+    from hearline.phone.judge import presence
+
+    messages = list((world.stack.home / "spool" / "messages").glob("*.wav"))
+    assert len(messages) == 1
+    said = read_wav(SOUNDS / "zh/callers/caller-ask.wav")
+    assert presence(read_wav(messages[0]), said).heard, "the message is what the caller said"
+    assert "message-thanks" in call.prompts
+    assert messages[0].stat().st_mode & 0o077 == 0 or messages[0].parent.stat().st_mode & 0o077 == 0, "speech is private"

@@ -1,0 +1,281 @@
+"""The ears on live frames: who speaks, how loud, and what else is on the line."""
+
+import numpy as np
+import pytest
+from audio_corpus import (
+    CLIPS,
+    DTMF,
+    LONG_CLIPS,
+    RATE,
+    call,
+    chords,
+    clicks,
+    coloured,
+    hear,
+    hum,
+    over_a_line,
+    speech,
+    street,
+    tone,
+    white,
+)
+
+from hearline.audio.detector import Detector
+from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
+from hearline.audio.settings import FRAME_SAMPLES
+
+LAWS = ("alaw", "mulaw")
+
+
+def starts(events):
+    return [event for event in events if isinstance(event, SpeechStarted)]
+
+
+# ── nobody speaks ──
+
+NO_SIGNAL = {
+    "digital silence": (np.zeros(3 * RATE), "digital_silence"),
+    "comfort noise -60": (white(3, -60), "comfort_noise"),
+    "comfort noise -50": (white(3, -50), "comfort_noise"),
+    "soft pink noise": (coloured(3, -55, 0.5), "comfort_noise"),
+    "hum 50 Hz": (hum(3, 50, -45) + white(3, -66), "hum"),
+    "hum 60 Hz": (hum(3, 60, -40) + white(3, -66), "hum"),
+}
+NOISE = {
+    "white": white(3, -35),
+    "pink": coloured(3, -30, 0.5),
+    "street": street(3, -32),
+    "soft street": street(3, -44, seed=3),
+    "chords": chords(3, -28),
+    "ringback 450 Hz": tone(3, (450,), -20, on_s=1, off_s=4) + white(3, -64),
+    "busy 450 Hz": tone(3, (450,), -18, on_s=0.35, off_s=0.35) + white(3, -64),
+    "dial tone": tone(3, (350, 440), -18),
+    "dial tone 425 Hz": tone(3, (425,), -25),
+} | {f"key {key}": tone(3, pair, -14, on_s=0.12, off_s=0.4) + white(3, -62) for key, pair in DTMF.items()}
+
+
+@pytest.fixture(scope="module", params=LAWS)
+def silent_lines(request):
+    sounds = [x for x, _ in NO_SIGNAL.values()] + list(NOISE.values()) + [clicks(3)]
+    events, hearings = hear([over_a_line(x, request.param) for x in sounds])
+    return dict(zip([*NO_SIGNAL, *NOISE, "clicks"], zip(events, hearings, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("name", NO_SIGNAL)
+def test_no_signal_and_why(silent_lines, name):
+    events, hearing = silent_lines[name]
+    assert not events
+    assert (hearing.verdict, hearing.reason, hearing.final) == ("no_signal", NO_SIGNAL[name][1], True)
+    assert hearing.active_level_dbov is None and hearing.speech_onset_ms is None and hearing.speech_ms == 0
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_noise_is_not_speech(silent_lines, name):
+    events, hearing = silent_lines[name]
+    assert not starts(events)
+    assert hearing.verdict == "noise"
+
+
+@pytest.mark.parametrize("name", ["busy 450 Hz", "dial tone", "dial tone 425 Hz", "ringback 450 Hz"])
+def test_tones_are_called_tones(silent_lines, name):
+    assert silent_lines[name][1].reason == "tone"
+
+
+def test_clicks_are_nobody(silent_lines):
+    assert not silent_lines["clicks"][0]
+
+
+def test_no_frames_are_told_apart_from_silent_frames():
+    detector = Detector(2)
+    for slot in (0, 1):
+        detector.open(slot)
+    for _ in range(150):
+        assert detector.step(np.zeros((2, FRAME_SAMPLES), np.int16), np.array([True, False])) == []
+    assert detector.hearing(0).reason == "digital_silence"
+    assert detector.hearing(1).reason == "no_rtp"
+    assert detector.hearing(1).verdict == "no_signal"
+
+
+# ── somebody speaks ──
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    """Every clip at every level, over both laws: {dbov: [(events, hearing)]}."""
+    cases = [(dbov, over_a_line(call(speech(path, dbov)), LAWS[i % 2]))
+             for dbov in (-20, -26, -32, -44, -50) for i, path in enumerate(CLIPS)]  # fmt: skip
+    events, hearings = hear([line for _, line in cases])
+    by_level: dict[int, list] = {}
+    for (dbov, _), *heard in zip(cases, events, hearings, strict=True):
+        by_level.setdefault(dbov, []).append(heard)
+    return by_level
+
+
+def final_verdict(events):
+    return next(event.hearing for event in events if isinstance(event, Heard) and event.hearing.final)
+
+
+@pytest.mark.parametrize("dbov", [-20, -26, -32])
+def test_speech_is_heard(spoken, dbov):
+    assert [final_verdict(events).verdict for events, _ in spoken[dbov]] == ["speech"] * len(CLIPS)
+
+
+@pytest.mark.parametrize("dbov", [-44, -50])
+def test_soft_speech_is_too_soft(spoken, dbov):
+    assert [final_verdict(events).verdict for events, _ in spoken[dbov]] == ["too_soft"] * len(CLIPS)
+
+
+def test_onset_is_known_within_200_ms_and_dated_back(spoken):
+    first = [starts(events)[0] for cases in spoken.values() for events, _ in cases]
+    assert min(event.at_ms for event in first) >= 1500
+    assert np.median([event.at_ms - 1500 for event in first]) <= 250  # the clips have a lead of 0 to 200 ms
+    assert all(event.onset_ms < event.at_ms for event in first)
+
+
+def test_active_level_is_right(spoken):
+    for dbov, cases in spoken.items():
+        errors = [abs(hearing.active_level_dbov - dbov) for _, hearing in cases]
+        assert np.mean(errors) < 1.0 and max(errors) < 2.5
+
+
+def test_end_comes_once_after_the_hangover(spoken):
+    for events, _ in (case for cases in spoken.values() for case in cases):
+        ends = [event for event in events if isinstance(event, SpeechEnded)]
+        assert len(ends) == len(starts(events)) >= 1
+        assert all(event.at_ms - event.end_ms == 700 for event in ends)
+
+
+def test_a_short_word_has_a_verdict_at_its_end():
+    word = speech(CLIPS[0], -24)[2000:4800]  # 350 ms
+    (events,), _ = hear([over_a_line(call(word))])
+    assert [type(event) for event in events] == [SpeechStarted, SpeechEnded, Heard]
+    assert events[2].hearing.verdict == "speech" and events[2].hearing.final
+
+
+def test_speech_from_the_first_moment_is_heard():
+    lines = [over_a_line(call(speech(path, -26), before_s=0)) for path in LONG_CLIPS]
+    events, _ = hear(lines)
+    assert all(starts(each)[0].at_ms <= 700 for each in events)
+
+
+def test_verdict_is_provisional_after_1_s_and_final_after_2_s():
+    long = np.concatenate([speech(path, -26) for path in LONG_CLIPS[1:4]])
+    (events,), _ = hear([over_a_line(call(long))])
+    heard = [event for event in events if isinstance(event, Heard)]
+    assert [(event.hearing.final, event.hearing.speech_ms) for event in heard] == [
+        (False, 1000),
+        (True, 2000),
+    ]
+
+
+def test_speech_in_street_noise():
+    lines = []
+    for seed, path in enumerate(LONG_CLIPS):
+        line = call(speech(path, -26))
+        lines.append(over_a_line(line + street(line.size / RATE, -38, seed)[: line.size]))
+    events, _ = hear(lines)
+    assert [final_verdict(each).verdict for each in events] == ["speech"] * len(lines)
+
+
+# ── questions ──
+
+
+def test_restart_forgets_the_measure_but_not_the_line():
+    talk = over_a_line(call(speech(LONG_CLIPS[1], -46), after_s=1.0))
+    detector = Detector(1)
+    _, (hearing,) = hear([talk], detector)
+    assert hearing.verdict == "too_soft"
+    detector.restart_measure(0)
+    assert detector.hearing(0).speech_ms == 0 and detector.hearing(0).active_level_dbov is None
+    louder = over_a_line(call(speech(LONG_CLIPS[2], -24), before_s=1.0))
+    verdicts = []
+    for frame in louder[: louder.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, 1, FRAME_SAMPLES):
+        verdicts += [event for _, event in detector.step(frame, np.array([True])) if isinstance(event, Heard)]
+    assert verdicts[-1].hearing.verdict == "speech"
+    assert verdicts[-1].hearing.speech_onset_ms > talk.size / 8
+
+
+def test_maybe_speech_and_states_on_the_way():
+    line = over_a_line(call(speech(CLIPS[1], -26)))
+    detector, seen, maybe_at, started_at = Detector(1), [], None, None
+    detector.open(0)
+    for tick in range(line.size // FRAME_SAMPLES):
+        frame = line[None, tick * FRAME_SAMPLES : (tick + 1) * FRAME_SAMPLES]
+        for _, event in detector.step(frame, np.array([True])):
+            started_at = started_at or event.at_ms
+        if detector.maybe_speech(0):
+            maybe_at = maybe_at or detector.now_ms(0)
+        if not seen or seen[-1] != detector.state(0):
+            seen.append(detector.state(0))
+    assert maybe_at <= started_at
+    assert seen[0] == seen[-1] == SpeechState.QUIET
+    assert {SpeechState.STARTING, SpeechState.SPEAKING, SpeechState.STOPPING} <= set(seen)
+    assert not detector.maybe_speech(0)
+
+
+def test_clipping_is_counted():
+    loud = np.clip(speech(CLIPS[1], -20) * 20, -1, 1)
+    _, (clean, clipped) = hear([over_a_line(call(speech(CLIPS[1], -26))), over_a_line(call(loud))])
+    assert clean.clipping == 0
+    assert clipped.clipping > 0.05
+
+
+# ── many calls ──
+
+
+def test_a_batch_hears_what_a_single_detector_hears():
+    lines = [
+        over_a_line(call(speech(path, dbov)), law)
+        for path in CLIPS[:3]
+        for dbov in (-26, -46)
+        for law in LAWS
+    ]
+    together = Detector(24)
+    frames, present = np.zeros((24, FRAME_SAMPLES), np.int16), np.ones(24, bool)
+    batch = [[] for _ in lines]
+    opened = [3 * i for i in range(len(lines))]  # not all in the same tick
+    for tick in range(
+        max(start + line.size // FRAME_SAMPLES for start, line in zip(opened, lines, strict=True))
+    ):
+        for i, line in enumerate(lines):
+            if tick == opened[i]:
+                together.open(i + 4)
+            at = (tick - opened[i]) * FRAME_SAMPLES
+            if at + FRAME_SAMPLES <= line.size:
+                frames[i + 4] = line[max(at, 0) : max(at, 0) + FRAME_SAMPLES]
+            elif together.now_ms(i + 4) * 8 == line.size // FRAME_SAMPLES * FRAME_SAMPLES:
+                together.close(i + 4)
+        for slot, event in together.step(frames, present):
+            batch[slot - 4].append(event)
+    for line, events in zip(lines, batch, strict=True):
+        (alone,), _ = hear([line])
+        assert [type(event) for event in events] == [type(event) for event in alone]
+        for one, other in zip(events, alone, strict=True):
+            assert one.at_ms == other.at_ms
+            if isinstance(one, Heard):
+                assert one.hearing.verdict == other.hearing.verdict
+                assert one.hearing.active_level_dbov == pytest.approx(
+                    other.hearing.active_level_dbov, abs=0.01
+                )
+            else:
+                assert one == other
+
+
+def test_slots_are_reused_clean_and_grow_keeps_calls():
+    line = over_a_line(call(speech(CLIPS[1], -26)))
+    detector = Detector(1)
+    (first,), _ = hear([line], detector)
+    detector.close(0)
+    detector.grow(3)
+    (again, other), _ = hear([line, line], detector)
+    assert first == again == other
+    with pytest.raises(ValueError, match="open already"):
+        detector.open(0)
+    with pytest.raises(ValueError, match="shrink"):
+        detector.grow(2)
+
+
+def test_closed_slots_hear_nothing():
+    detector = Detector(2)
+    assert detector.step(np.full((2, FRAME_SAMPLES), 9000, np.int16), np.ones(2, bool)) == []
+    assert detector.now_ms(0) == 0
