@@ -54,13 +54,15 @@ class FlowStore:
         self.rejected: dict[str, str] = {}  # file name: why
         self.refresh()
 
-    def refresh(self) -> None:
-        """Read what has changed. Never raises for a bad file."""
+    def refresh(self) -> bool:
+        """Read what has changed and tell whether anything had. Never raises for a bad file."""
         with self._lock:
             stamp = self._look()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._read_all()
+            if stamp == self._stamp:
+                return False
+            self._stamp = stamp
+            self._read_all()
+            return True
 
     def _look(self) -> tuple:
         files = sorted(self._folder.glob("*.yaml")) + [self._sounds / "manifest.yaml"]

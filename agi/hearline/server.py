@@ -48,6 +48,7 @@ class Server:
         """Raises LineDown or OSError (an address in use)."""
         self._records.mkdir(parents=True, exist_ok=True)
         self.line.start()
+        self._prepare()
         try:
             self._agi = FastAgiServer(self._agi_address, self._scripts, self._networks)
             self._status = serve_status(self._status_address, self.line, self.flows)
@@ -68,7 +69,11 @@ class Server:
     def _look_after_flows(self) -> None:
         """A broken edit is told at once, not only when the next call comes."""
         while not self._stopping.wait(LOOK_S):
-            self.flows.refresh()
+            if self.flows.refresh():
+                self._prepare()
+
+    def _prepare(self) -> None:
+        self.line.prepare([flow.plan for flow in self.flows.flows.values()])
 
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""

@@ -120,7 +120,7 @@ class World:
                 "say": [{"at_ms": at, "wav": sentence if "/" in sentence else str(SPEECH / f"{sentence}.wav"),
                          "gain_db": gain} for at, sentence, gain in s.say],
                 "keys": [{"at_ms": at, "digit": digit} for at, digit in s.keys],
-                "record": str(take / f"{name}.wav"),
+                "record": str(take / f"{name}.wav"), "max_ms": 60_000,
             })
         agents = [{**agent, "record": str(take / f"{agent['name']}.wav")} for agent in agents or []]
         return {"callers": callers, "agents": agents, "rtp_ports": [first, first + 1_999]}, used

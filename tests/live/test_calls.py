@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +14,8 @@ from hearline.phone.judge import WHOLE, prompts_of, timings
 
 from conftest import SOUNDS, Scenario, World
 
-# Two cores carry Asterisk, the server and every phone here: a timer may come late by a few frames, never early by
-# more than the phone's own play-out buffer hides at a hang-up.
-EARLY_MS, LATE_MS = -45, 90
+TOLERANCE_MS = 40  # as heard; two cores carry Asterisk, the server and every phone here
+OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 35 phones
 
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]
 TOO_SOFT = -23.0  # dB on recordings of −23 dBov
@@ -64,7 +63,7 @@ def scenarios(line_noise) -> dict[str, Scenario]:
     found["hang-up-in-wait"] = Scenario(hangup_at_ms=STARTS["noinput-1"] - 1_500)
     found["hang-up-in-pause"] = Scenario(hangup_at_ms=PAUSE + 900)
     found["hang-up-in-low-1"] = Scenario(say=((asked, "caller-ask", TOO_SOFT),), hangup_at_ms=10_500)
-    return found
+    return {name: replace(s, start_ms=25 * index) for index, (name, s) in enumerate(found.items())}
 
 
 def _soft_answers() -> list[float]:
@@ -96,11 +95,11 @@ def calls(world: World, line_noise):
 
 
 def assert_timers(call):
-    for timing in timings(call.timeline, call.heard, call.result.end("duration_ms")):
-        assert EARLY_MS < timing.error_ms < LATE_MS, f"{call.name}: {timing}"
+    for timing in timings(call.timeline, call.heard, call.result.end("rx_packets")):
+        assert abs(timing.error_ms) <= TOLERANCE_MS, f"{call.name}: {timing}"
     for event in call.timeline["events"]:
         if "planned_ms" in event:
-            assert -1 <= event["at_ms"] - event["planned_ms"] < 60, f"{call.name}: by the server's own clock: {event}"
+            assert -1 <= event["at_ms"] - event["planned_ms"] < OWN_CLOCK_MS, f"{call.name}: by the server's own clock: {event}"
 
 
 def assert_whole(call):

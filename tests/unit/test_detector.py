@@ -195,6 +195,33 @@ def test_restart_forgets_the_measure_but_not_the_line():
     assert verdicts[-1].hearing.speech_onset_ms > talk.size / 8
 
 
+def test_restart_while_somebody_speaks_measures_the_rest():
+    line = over_a_line(call(speech(LONG_CLIPS[1], -26)))
+    detector, events = Detector(1), []
+    detector.open(0)
+    for tick, frame in enumerate(
+        line[: line.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, 1, FRAME_SAMPLES)
+    ):
+        events += [event for _, event in detector.step(frame, np.array([True]))]
+        if tick == 124:  # 2.5 s: a second into the speech
+            detector.restart_measure(0)
+            before = len(events)
+    assert not starts(events[before:])
+    assert isinstance(events[-1], Heard) and events[-1].hearing.verdict == "speech"
+    assert events[-1].hearing.speech_onset_ms >= 2500
+    assert events[-1].hearing.active_level_dbov == pytest.approx(-26, abs=2)
+
+
+def test_frames_that_begin_late_are_not_speech():
+    noise = over_a_line(white(4, -55)).reshape(-1, 1, FRAME_SAMPLES)
+    detector, events = Detector(1), []
+    detector.open(0)
+    for tick, frame in enumerate(noise):
+        events += detector.step(frame, np.array([tick >= 50]))
+    assert not events
+    assert (detector.hearing(0).verdict, detector.hearing(0).reason) == ("no_signal", "comfort_noise")
+
+
 def test_maybe_speech_and_states_on_the_way():
     line = over_a_line(call(speech(CLIPS[1], -26)))
     detector, seen, maybe_at, started_at = Detector(1), [], None, None

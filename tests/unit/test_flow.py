@@ -97,6 +97,13 @@ def test_a_circle_of_steps_without_prompts_is_found():
     assert any("circle" in fault for fault in faults(text))
 
 
+def test_a_plan_names_only_prompts_that_exist(flows):
+    for flow in flows.flows.values():
+        for prompt in flow.plan.prompts:
+            assert (REPO / "sounds" / flow.plan.language / flow.plan.phrases / f"{prompt}.wav").exists()
+    assert "move" not in flows.flows["travel"].plan.steps
+
+
 def test_hours(flows):
     flow = flows.flows["hotline"]
     at = lambda clock: flow.begin_at(datetime.fromisoformat(f"2026-10-01T{clock}").replace(tzinfo=ZoneInfo("Asia/Shanghai")))

@@ -70,7 +70,7 @@ class Detector:
             p=Column(np.float32),  # speech probability of the last window
             p_recent=Column(np.float32, shape=(self._p_kept,)),
             votes=Column(np.uint8),  # last windows, one bit each: speech?
-            sure=Column(np.int16),  # so many windows in a row were surely speech
+            sure=Column(np.int32),  # so many windows in a row were surely speech
             awake=Column(np.bool_),  # the network is asked
             tone_until=Column(np.int32),  # no speech starts before this frame
             state=Column(np.int8),

@@ -375,6 +375,7 @@ class _Settler:
             self._fault(("steps", step), f"step {step!r} is never reached", "Lead to it from another step or remove it")
         if self.faults:
             raise FlowError(sorted(self.faults, key=lambda fault: fault.line))
+        steps = _reachable(steps, [begin, *([self.words.hours.closed] if self.words.hours else [])])
         return Plan(
             flow=name, language=self.words.language, phrases=self.words.phrases, begin=begin, steps=steps,
             fallback=End(f"queue:{self.words.queue}"), turn_pause_ms=self.timers["turn_pause"],
@@ -454,3 +455,14 @@ class _Settler:
         if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
             return self._target(("steps", text), onward, (*passed, text))
         return Goto(text)
+
+
+def _reachable(steps: Mapping[str, Step], begins: list[str]) -> dict[str, Step]:
+    """The steps a call can come to; those that are passed over (their prompt does not exist) fall out."""
+    todo, found = list(begins), {}
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = steps[name]
+            todo += [target.step for target in steps[name].on.values() if isinstance(target, Goto)]
+    return found

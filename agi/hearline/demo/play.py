@@ -160,7 +160,7 @@ def _judge_one(role: Role, result: PhoneResult, timeline: dict | None, agent_cal
         return judged
     recording = read_wav(call.recording)
     judged.heard = [p for p in heard_prompts(recording, prompts) if p.complete > 0.2]
-    judged.timings = timings(timeline, judged.heard, call.end("duration_ms"))
+    judged.timings = timings(timeline, judged.heard, call.end("rx_packets"))
     if timeline["outcome"] != role.outcome:
         judged.faults.append(f"ended with {timeline['outcome']}, planned {role.outcome}")
     if tuple(p.id for p in judged.heard) != role.prompts:

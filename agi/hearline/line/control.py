@@ -26,6 +26,13 @@ class Announce:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """This plan may be announced soon: read its prompts now, not when a call comes."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class Withdraw:
     """The announced connection is not expected any more; a live call with this UUID is let go."""
 

@@ -24,8 +24,9 @@ import numpy as np
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Hearing
 from hearline.audio.wav import read_wav
+from hearline.call.plan import Plan
 from hearline.line.audiosocket import Door
-from hearline.line.control import Announce, Beat, Channel, Finished, Row, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Withdraw
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
 from hearline.line.session import Session
@@ -99,6 +100,16 @@ class Worker:
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
         self._worst_s = 0.0
         self.stopping = False
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first run of the network is slow; it must not fall into a caller's first second."""
+        self._detector.open(0)
+        noise = np.zeros_like(self._frames)
+        noise[0] = np.random.default_rng(0).normal(0, 3_000, FRAME_SAMPLES)
+        for _ in range(50):
+            self._detector.step(noise, np.ones_like(self._present))
+        self._detector.close(0)
 
     # ---- the clock --------------------------------------------------------------------------------------------------
     def run(self) -> None:
@@ -138,16 +149,16 @@ class Worker:
         self._channel.flush()
         for message in self._channel.received():
             match message:
+                case Prepare(plan):
+                    self._load(plan)
                 case Announce():
-                    self._load(message)
                     self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
                 case Withdraw(uuid):
                     self._expected.pop(uuid, None)
                     for call in [c for c in self._calls.values() if c.uuid == uuid]:
                         self._end(call, None)
 
-    def _load(self, announcement: Announce) -> None:
-        plan = announcement.plan
+    def _load(self, plan: Plan) -> None:
         for prompt in plan.prompts:
             try:
                 self._prompts.frames(plan.language, plan.phrases, prompt)
@@ -168,7 +179,8 @@ class Worker:
             return
         try:
             prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
             self._free.append(slot)
             self._refuse(announcement, leg)
             return

@@ -14,10 +14,10 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Collection
 
 from hearline.call.plan import Plan
-from hearline.line.control import Announce, Beat, Channel, Finished, Row, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Withdraw
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Line:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
+        self._plans: list[Plan] = []
         self._process: subprocess.Popen | None = None
         self._channel: Channel | None = None
         self._address: tuple[str, int] | None = None
@@ -88,6 +89,17 @@ class Line:
             self._visits[visit.uuid] = visit
             self._channel.send(Announce(visit.uuid, plan, begin, channel))
         return visit
+
+    def prepare(self, plans: Collection[Plan]) -> None:
+        """Have the prompts of these plans read before a call needs them; also by a worker that is started later."""
+        with self._lock:
+            self._plans = list(plans)
+            if self._address is not None:
+                self._send_plans()
+
+    def _send_plans(self) -> None:
+        for plan in self._plans:
+            self._channel.send(Prepare(plan))
 
     def withdraw(self, visit: Visit) -> None:
         """Asterisk is done with this visit; whatever is left of it is let go."""
@@ -179,6 +191,8 @@ class Line:
                     self._address = address
                     self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
                     self._last_beat = time.monotonic()
+                    with self._lock:
+                        self._send_plans()
 
     def _finished(self, message: Finished) -> None:
         with self._lock:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -56,15 +57,18 @@ def presence(recording: np.ndarray, sentence: np.ndarray) -> Presence:
     return Presence(round(found.level_db, 1), round(found.above_floor_db, 1), round(found.at_ms, 1))
 
 
-def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], call_ms: float) -> list[Timing]:
+def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], packets: int) -> list[Timing]:
     """Every wait between two prompts, and the one before a hang-up.
 
     Args:
         timeline: the record of the call.
         heard: its prompts in order, as the phone heard them.
-        call_ms: length of the call at the phone.
+        packets: RTP packets of 20 ms that the phone received. They begin with the first prompt and end with the call,
+            so they tell how long the last pause was; the phone's clock would not, since what it plays lies behind
+            what it receives by its jitter buffer, and the hang-up does not.
     """
     found, left = [], list(heard)
+    stream_ms = packets * 20 + (heard[0].start_ms if heard else 0)
     ended: tuple[str, float, float] | None = None  # prompt, planned end, heard end
     for event in timeline["events"]:
         if event["event"] == "prompt_start":
@@ -80,7 +84,7 @@ def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], call_ms: floa
         elif event["event"] == "prompt_end" and spoken is not None:
             ended = (event["prompt"], event["planned_ms"], spoken.end_ms)
         elif event["event"] == "hangup" and ended and event["to"] != "hangup:caller":
-            found.append(Timing(f"{ended[0]} → hang-up", event["planned_ms"] - ended[1], call_ms - ended[2]))
+            found.append(Timing(f"{ended[0]} → hang-up", event["planned_ms"] - ended[1], stream_ms - ended[2]))
     return found
 
 

@@ -47,8 +47,8 @@ class CheckResult:
 
 def check_sounds(root: Path) -> CheckResult:
     """Check every file that the manifest in `root` asks for."""
-    entries = read_register(root)
     sounds = load_manifest(root).sounds()
+    entries = read_register(root)
     findings = [
         finding
         for sound in sounds
