@@ -1,36 +1,80 @@
 #!/bin/sh
-# Sets up what demo and tests need on a fresh Debian: a virtual environment with Hearline in it, and the tools that
-# the private Asterisk is made with. Usage: setup.sh PYTHON VENV
+# Sets up what demo and tests need on a fresh Debian: Debian's packages that are missing, a virtual environment with
+# Hearline in it, and the private Asterisk. Run it as often as you like. Usage: setup.sh PYTHON VENV
 set -eu
 python=$1 venv=$2
 
-say() { printf '\033[1m· %s\033[0m\n' "$*"; }
+say() { printf '· %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# Debian packages, only those that are missing, only where we may install them.
+# Runs a command, shows the lines of its output that tell of progress, and all of them where it fails.
+shown() { # sed-script command...
+	picked=$1; shift
+	log=$(mktemp)
+	{ "$@" 2>&1 || echo "failed: $?"; } | tee "$log" | sed -un "$picked"
+	if tail -n 1 "$log" | grep -q '^failed: '; then
+		tail -n 30 "$log" >&2; rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}
+
+# ---- what is missing ------------------------------------------------------------------------------------------------
 need() { # command package
 	command -v "$1" >/dev/null 2>&1 || packages="$packages $2"
 }
+container_answers() {
+	for engine in docker podman; do
+		"$engine" info >/dev/null 2>&1 && "$engine" compose version >/dev/null 2>&1 && return 0
+	done
+	return 1
+}
+asterisk_is_new() {
+	PATH=/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin asterisk -V 2>/dev/null |
+		grep -Eq 'Asterisk (22\.[1-9][0-9]|2[3-9]|[3-9][0-9])'
+}
 packages=""
-need unshare util-linux
-need nsenter util-linux
-need sipp sip-tester
-"$python" -c 'import ensurepip, venv' 2>/dev/null || packages="$packages $(basename "$(readlink -f "$python")")-venv"
-asterisk_is_new() { asterisk -V 2>/dev/null | grep -Eq 'Asterisk (22\.[1-9][0-9]|2[3-9]|[3-9][0-9])'; }
-docker info >/dev/null 2>&1 || podman info >/dev/null 2>&1 || asterisk_is_new || need mmdebstrap mmdebstrap
-[ -e /usr/share/fonts/truetype/wqy ] || [ -e /usr/share/fonts/opentype/noto ] || packages="$packages fonts-wqy-microhei"
+# Python, then what runs Asterisk, then a font for the Chinese in the pictures of calls.
+if [ -z "$python" ]; then
+	packages="python3 python3-venv"
+	python=python3
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+	packages="$(basename "$(readlink -f "$(command -v "$python")")")-venv"
+fi
+if ! container_answers && ! asterisk_is_new; then
+	need mmdebstrap mmdebstrap
+	need mount mount
+	need unshare util-linux
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
+fi
+[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
+	packages="$packages fonts-wqy-microhei"
+
 if [ -n "$packages" ]; then
-	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-		echo "Missing:$packages. Install these, or run this once as root on Debian." >&2
-		exit 1
-	fi
-	say "installing$packages"
+	command -v apt-get >/dev/null || fail "this is not Debian; please install what these packages hold: $packages"
+	[ "$(id -u)" = 0 ] || fail "please run this as root once, or have root run:
+  apt-get update && apt-get install --no-install-recommends $packages"
+	say "installing from Debian: $packages"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get -qq update
+	shown 's/^Fetched /  &/p' apt-get update || fail "Debian's package lists cannot be read: is there a network?"
 	# shellcheck disable=SC2086
-	apt-get -qq install --yes --no-install-recommends $packages >/dev/null
+	shown 's/^Need to get /  &/p; s/^Setting up \([^ ]*\) .*/  \1/p' \
+		apt-get install --yes --no-install-recommends $packages || fail "apt-get could not install $packages"
 fi
 
-say "making a virtual environment in $venv"
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# ---- Hearline -------------------------------------------------------------------------------------------------------
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+	fail "$("$python" -V) is too old: install Python 3.11 or newer, or say which with make PYTHON=/path/to/python"
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+	say "making a virtual environment in $venv"
+	"$python" -m venv --clear "$venv"
+fi
 say "installing Hearline and its libraries (about a minute)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[softphone,test]"
+shown 's/^ *Downloading \([^ ]*\)\.whl\(.*\)/  \1\2/p; s/^ *Installing build dependencies.*/  build tools/p
+	s/^ *Installing collected packages.*/  unpacking/p' \
+	"$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --editable ".[softphone,test]" ||
+	fail "pip could not install the libraries (see above); run this again"
+
+# ---- the private Asterisk -------------------------------------------------------------------------------------------
+"$venv/bin/hearline" stack prepare || say "all but the private Asterisk is set up: make unit works, make demo will not"
+say "set up"

@@ -6,6 +6,7 @@ command, and where its modules are. (Containers are run by compose: see ``pbx/st
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from typing import Callable, Protocol
 OLDEST = (22, 10)
 DEBIAN_SUITE = "forky"
 PACKAGES = "asterisk,asterisk-core-sounds-en-wav"
+PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
 class AsteriskUnavailable(RuntimeError):
@@ -29,6 +31,7 @@ class Asterisk(Protocol):
     def start_command(self, conf: Path, visible: list[Path]) -> list[str]: ...
     def console_command(self, conf: Path, pid: int, command: str) -> list[str]: ...
     def modules_dir(self) -> str: ...
+    def data_dir(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Installed:
 
     def modules_dir(self) -> str:
         return _modules_under(Path("/"))
+
+    def data_dir(self) -> str:
+        return _data_under(Path("/"))
 
 
 @dataclass(frozen=True)
@@ -71,25 +77,37 @@ class RootFolder:
     def modules_dir(self) -> str:
         return _modules_under(self.root)
 
+    def data_dir(self) -> str:
+        return _data_under(self.root)
+
 
 def _modules_under(root: Path) -> str:
     for found in sorted(root.glob("usr/lib/*/asterisk/modules")) + sorted(root.glob("usr/lib*/asterisk/modules")):
         return "/" + str(found.relative_to(root))
-    raise AsteriskUnavailable(f"no Asterisk modules under {root}usr/lib")
+    raise AsteriskUnavailable(f"no Asterisk modules under {root / 'usr/lib'}")
+
+
+def _data_under(root: Path) -> str:
+    """Where its sounds and documentation are: Debian's place, else the one of an Asterisk built from source."""
+    places = ("/usr/share/asterisk", "/var/lib/asterisk")
+    return next((place for place in places if (root / place[1:] / "documentation").is_dir()), places[0])
 
 
 def version_of(text: str) -> tuple[int, int]:
     """``"Asterisk 22.10.1~dfsg…"`` as ``(22, 10)``; (0, 0) where there is no number."""
-    found = re.search(r"(\d+)\.(\d+)", text)
+    found = re.search(r"Asterisk \D*(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def installed() -> Installed | None:
     """The host's Asterisk if it is new enough."""
-    binary = shutil.which("asterisk", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    binary = shutil.which("asterisk", path=PLACES)
     if not binary:
         return None
-    answer = subprocess.run([binary, "-V"], capture_output=True, text=True)
+    try:
+        answer = subprocess.run([binary, "-V"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     return Installed(binary) if version_of(answer.stdout) >= OLDEST else None
 
 
@@ -100,28 +118,35 @@ def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) ->
         AsteriskUnavailable: not root, or mmdebstrap failed.
     """
     root = cache / f"asterisk-{DEBIAN_SUITE}"
-    if not (root / "usr/sbin/asterisk").exists():
-        _bootstrap(root, say)
+    if os.geteuid() != 0:
+        raise AsteriskUnavailable("no container engine answers and no Asterisk 22.10 or newer is installed: start Docker "
+                                  "or Podman (with compose), install Asterisk, or run this as root")
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(root.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time; the others find it made
+        if not (root / "usr/sbin/asterisk").exists():
+            _bootstrap(root, say)
     return RootFolder(root)
 
 
 def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
     if not shutil.which("mmdebstrap"):
         raise AsteriskUnavailable("mmdebstrap is missing: run `make setup`, or `apt-get install mmdebstrap`")
-    root.parent.mkdir(parents=True, exist_ok=True)
     half_made = root.with_name(root.name + ".part")
     shutil.rmtree(half_made, ignore_errors=True)
     mirror = os.environ.get("HEARLINE_MIRROR", "").split()  # none: mmdebstrap's own default
     command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}",
                '--aptopt=Acquire::Check-Valid-Until "false"', DEBIAN_SUITE, str(half_made), *mirror]
     say(f"bootstrapping Asterisk from Debian {DEBIAN_SUITE} (once, about 40 s)")
-    last = ""
+    last = error = ""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             last = line.strip() or last
+            error = last if last.startswith("E: ") else error
             if line.startswith("I: "):
                 say(line[3:].strip())
     if process.returncode:
         shutil.rmtree(half_made, ignore_errors=True)
-        raise AsteriskUnavailable(f"mmdebstrap failed: {last}")
+        raise AsteriskUnavailable(f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; signatures "
+                                  "not known: apt-get install debian-archive-keyring)")
     half_made.rename(root)

@@ -25,7 +25,7 @@ except ImportError as missing:
     raise SystemExit(f"softphones need pjsua2 ({missing}): pip install 'hearline[softphone]'") from missing
 
 # What waits before play-out: enough for the scheduling jitter of a busy 2-core machine.
-JITTER_MS = 60
+JITTER_MS = 100
 # A talkspurt shorter than this is padded: the WAV player refuses files that do not fill its first buffer.
 SHORTEST_WAV_S = 0.3
 

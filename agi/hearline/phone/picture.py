@@ -7,6 +7,7 @@ no other label is. Times are ms of the timeline.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -36,8 +37,9 @@ AMBER, AMBER_FILL = "#b7842b", "#fbf1dc"
 GREEN, RED = "#3f8f5a", "#b5473c"
 
 CJK_FONTS = ("wqy-microhei", "wqy-zenhei", "NotoSansCJK-Regular", "NotoSansSC", "SourceHanSans")
-# The font of Chinese characters has no bold face.
 STRONG = {"weight": "bold", "family": "DejaVu Sans"}
+# The font of Chinese characters may have no bold face: not worth a warning.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 LEGEND = (
     "Waveforms on a square-root scale, so that soft callers can be seen.  Blue: a prompt plays.  "
     "Amber: a timer runs.  Green: heard as speech.  Planned and actual in ms."
@@ -92,6 +94,8 @@ def draw_call(
     if agent is not None and agent_offset_ms is None:
         agent_offset_ms = end_ms - len(agent) / 8
     font = _cjk_font() if texts else None
+    if font is None:
+        name = name.encode("ascii", "ignore").decode().strip()
     with matplotlib.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])], "font.size": 9.5}):
         page = _Page(end_ms)
         timing = page.place(_timing_labels(events))
@@ -145,7 +149,7 @@ class _Page:
         height = TITLE + sum(lane[1] + LANE_GAP for lane in self.lanes) + AXIS + FOOT
         figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
         FigureCanvasAgg(figure)
-        figure.text(28 / WIDTH, 1 - 34 / height, title, size=17, color=INK, va="center", **STRONG)
+        figure.text(28 / WIDTH, 1 - 34 / height, title, size=17, color=INK, va="center", weight="bold")
         figure.text(28 / WIDTH, 1 - 64 / height, subtitle, size=10.5, color=colour, va="center")
         span = (WIDTH - LEFT - RIGHT) / WIDTH
         top = height - TITLE

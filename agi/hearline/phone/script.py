@@ -64,7 +64,7 @@ class Phone:
     background: Say | None = None       # looped under the whole call (rtp "always" only); at_ms is not used
     keys: tuple[Key, ...] = ()
     record: str | None = None           # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
-    said: str | None = None             # what the phone was to say, same form and same zero
+    said: str | None = None             # what the phone was to say, likewise; none if nothing
     max_ms: float = 120_000             # the phone hangs up at the latest this long after the answer
 
 

@@ -221,9 +221,9 @@ class SoftPhone:
         if not (self.spec.say or self.spec.background or self.spec.said):
             return
         samples = wav.track(self.spec)
-        if self.spec.said:
-            wav.write(self.spec.said, samples)
         if len(samples):
+            if self.spec.said:
+                wav.write(self.spec.said, samples)
             self.track = self.desk.endpoint.wav_of(samples, "track")
 
     def record_path(self, number: int) -> str | None:

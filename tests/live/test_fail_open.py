@@ -1,0 +1,147 @@
+"""Whatever happens to Hearline, the caller reaches the queue: within 2 s of a death, within 3 s of a hang, in any step.
+
+The moment is judged by the caller's ear (music instead of prompts or silence) and by where Asterisk has the channel.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from hearline.audio.level import rms_dbov
+from hearline.audio.wav import read_wav
+from hearline.phone.judge import prompts_of
+from hearline.phone.run import Phones
+
+from conftest import RATE, SOUNDS, Scenario, World
+
+DEATH_S, HANG_S = 2.0, 3.0
+PROMPTS = {name: len(samples) / 8 for name, samples in prompts_of(SOUNDS / "zh" / "lanzhi").items()}
+QUICK_MS = 600  # the waits of the flow `quick`
+
+# How long a call has run when it is in the middle of each step.
+AGES, _at = {}, 0.0
+for _prompt in ("opening", "noinput-1", "noinput-2", "noinput-goodbye"):
+    AGES[_prompt] = _at + PROMPTS[_prompt] / 2
+    AGES[f"wait after {_prompt}"] = _at + PROMPTS[_prompt] + QUICK_MS / 2
+    _at += PROMPTS[_prompt] + QUICK_MS
+OLDEST = max(AGES.values())
+
+
+def kill(pids: list[int], number: int) -> None:
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def door_and_worker(world: World) -> list[int]:
+    return world.server_pids()
+
+
+def door(world: World) -> list[int]:
+    return world.server_pids()[:1]
+
+
+def worker(world: World) -> list[int]:
+    return world.server_pids()[1:]
+
+
+def restart(world: World) -> None:
+    """Whatever is left of the server goes, a new one comes."""
+    for pid in world.server_pids() if os.path.exists(f"/proc/{world.stack.running.server_pid}/task") else []:
+        kill([pid], signal.SIGCONT)
+    world.stack.stop_server()
+    world.stack.start_server()
+
+
+@pytest.fixture
+def server(world: World):
+    yield world
+    restart(world)
+
+
+CASES = [
+    ("killed", door_and_worker, signal.SIGKILL, DEATH_S),
+    ("door killed", door, signal.SIGKILL, DEATH_S),
+    ("worker killed", worker, signal.SIGKILL, DEATH_S),
+    ("stopped", door_and_worker, signal.SIGSTOP, HANG_S),
+    ("door stopped", door, signal.SIGSTOP, HANG_S),
+    ("worker stopped", worker, signal.SIGSTOP, HANG_S),
+]
+
+
+@pytest.mark.parametrize(("what", "victims", "number", "seconds"), CASES, ids=[case[0].replace(" ", "-") for case in CASES])
+def test_callers_in_every_step_reach_the_queue(server: World, what, victims, number, seconds):
+    scenarios = {step: Scenario("8102", start_ms=OLDEST - age) for step, age in AGES.items()}
+    scenarios["without rtp"] = Scenario("8102", rtp="none", start_ms=OLDEST - 2_000)
+    scenarios["at the door"] = Scenario("8102", start_ms=OLDEST + 300)  # rings when nobody is there any more
+    script, used = server.script(scenarios)
+    with Phones(script) as phones:
+        answered = phones.wait_for("answered", next(iter(max(AGES.items(), key=lambda item: item[1]))), timeout=20)
+        time.sleep(max(0, answered["at"] + OLDEST / 1_000 - time.monotonic()))
+        pids = victims(server)
+        moment = time.monotonic()
+        kill(pids, number)
+        time.sleep(seconds)
+        places = {c[0].removeprefix("PJSIP/").rpartition("-")[0]: c[5] for c in server.channels()}
+        time.sleep(4.0 + 0.4)  # the one at the door has its time as well; and music enough to hear
+        late = {c[0].removeprefix("PJSIP/").rpartition("-")[0]: c[5] for c in server.channels()}
+        for name in scenarios:
+            phones.hang_up(name)
+        results = phones.wait(20)
+
+    for name, account in used.items():
+        where = late if name == "at the door" else places
+        assert where.get(account) == "Queue", f"{name}: in {where.get(account)} {seconds} s after Hearline was {what}"
+        recording = read_wav(results[name].call.recording)
+        since = moment + seconds if name != "at the door" else results[name].call.answered_at + seconds
+        after = recording[max(0, round((since - results[name].call.answered_at + 0.3) * RATE)) :]
+        assert len(after) > 2 * RATE, f"{name}: too short to judge"
+        levels = [rms_dbov(part) for part in np.array_split(after, len(after) // RATE)]
+        assert min(levels) > -55, f"{name}: silence instead of music: {levels}"
+
+
+def test_a_stopped_server_that_goes_on_serves_again(server: World):
+    kill(server.server_pids(), signal.SIGSTOP)
+    time.sleep(2.5)
+    kill(server.server_pids(), signal.SIGCONT)
+    deadline = time.monotonic() + 10
+    while not server.stack.ready():
+        assert time.monotonic() < deadline, "not ready again"
+        time.sleep(0.2)
+    call = server.place({"after": Scenario("8102", hangup_at_ms=3_000)}, timeout=20)["after"]
+    assert call.prompts == ["opening"]
+    assert call.outcome == "hangup:caller"
+
+
+def test_a_dead_worker_is_replaced(server: World):
+    [before] = worker(server)
+    kill([before], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not server.stack.ready() or worker(server) == [before]:
+        assert time.monotonic() < deadline, "no new worker"
+        time.sleep(0.2)
+    assert server.metric("hearline_worker_restarts_total") == 1
+    call = server.place({"after": Scenario("8102", hangup_at_ms=3_000)}, timeout=20)["after"]
+    assert call.prompts == ["opening"]
+
+
+def test_after_a_restart_calls_are_served(server: World):
+    server.stack.stop_server()
+    server.stack.start_server()
+    call = server.place({"after": Scenario("8102", hangup_at_ms=3_000)}, timeout=20)["after"]
+    assert call.prompts == ["opening"]
+
+
+def test_without_any_server_a_caller_goes_straight_to_the_queue(server: World):
+    server.stack.stop_server()
+    try:
+        call = server.place({"alone": Scenario("8102", hangup_at_ms=4_000)}, timeout=20)["alone"]
+    finally:
+        server.stack.start_server()
+    assert call.timeline is None
+    music = call.recording[RATE // 2 :]
+    assert min(rms_dbov(part) for part in np.array_split(music, 3)) > -55
