@@ -4,8 +4,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
-# Downloads that may be used again; never needed.
-export HEARLINE_CACHE ?= $(HOME)/.cache/hearline
 
 .PHONY: help setup demo test unit live sounds check clean
 
@@ -35,7 +33,7 @@ live: $(STAMP)
 	$(BIN)/python -m pytest tests/live
 
 sounds: $(STAMP)
-	$(BIN)/python -m pip install --quiet ".[voice]" && $(BIN)/python -m pip install --quiet --editable . --no-deps
+	$(BIN)/python -m pip install --quiet --editable ".[voice]"
 	$(BIN)/hearline sounds make
 
 clean:

@@ -70,8 +70,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 	"$python" -m venv --clear "$venv"
 fi
 say "installing Hearline and its libraries (about a minute)"
-shown 's/^ *Downloading \([^ ]*\)\.whl\(.*\)/  \1\2/p; s/^ *Installing build dependencies.*/  build tools/p
-	s/^ *Installing collected packages.*/  unpacking/p' \
+shown 's/^ *Downloading \([^-]*-[^-]*\)-.*\( (.* MB)\).*/  \1\2/p; s/^ *Installing collected.*/  unpacking/p' \
 	"$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --editable ".[softphone,test]" ||
 	fail "pip could not install the libraries (see above); run this again"
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from hearline.flows import FlowStore
+from hearline.line.control import NO_BEAT
 from hearline.line.workers import Line
 
 
@@ -26,13 +27,11 @@ class _Figures:
         self._line, self._flows = line, flows
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
-        beat = self._line.beat
+        beat = self._line.beat or NO_BEAT
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._line.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
         yield counter("hearline_worker_restarts", "media workers replaced", value=self._line.restarts)
-        if beat is None:
-            return
         yield gauge("hearline_calls", "calls in the IVR now", value=beat.calls)
         yield counter("hearline_frames_sent", "frames of 20 ms sent to callers", value=beat.frames)
         yield counter("hearline_frames_late_20ms", "frames sent over 20 ms after their deadline", value=beat.late_20)
@@ -42,6 +41,8 @@ class _Figures:
         yield counter("hearline_connections_refused", "AudioSocket connections refused", value=beat.refused)
         yield gauge("hearline_worst_lateness_seconds", "worst lateness of a tick in the last two minutes",
                     value=max(self._line.worst_ms, default=0.0) / 1_000)
+        yield gauge("hearline_most_work_seconds", "most CPU time of a tick in the last two minutes",
+                    value=max(self._line.work_ms, default=0.0) / 1_000)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -42,6 +42,22 @@ def up(
 
 
 @app.command()
+def prepare(
+    kind: Annotated[str, typer.Option(help="container, installed or root. Default: the first that works.")] = "",
+) -> None:
+    """Fetch or build the private Asterisk without starting it. `make setup` does this."""
+    from hearline.pbx.asterisk import AsteriskUnavailable
+    from hearline.pbx.stack import StackError
+
+    try:
+        kind = _stack().prepare(lambda line: typer.echo(f"  {line}"), kind or None)
+    except (StackError, AsteriskUnavailable, OSError) as error:
+        typer.secho(f"hearline stack prepare: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"  Asterisk is there ({kind})")
+
+
+@app.command()
 def down() -> None:
     """Stop what `stack up` started."""
     _stack().down()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pickle
 import socket
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Iterator
 
 from hearline.call.plan import Plan
@@ -30,6 +30,11 @@ class Prepare:
     """This plan may be announced soon: read its prompts now, not when a call comes."""
 
     plan: Plan
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Somebody looks at the live calls: tell their rows with the next beats."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +73,22 @@ class Row:
 @dataclass(frozen=True)
 class Beat:
     """The worker is alive. Counters since its start; ``late_*``: frames sent so many ms after their deadline.
-    ``worst_ms`` is the worst lateness since the last beat."""
+    Since the last beat: ``worst_ms``, the worst lateness; ``work_ms``, the most CPU time that one tick took. Late
+    without much work means that the machine did not let us run."""
 
     calls: int
     frames: int
     late_20: int
     late_40: int
     worst_ms: float
+    work_ms: float
     skipped_ms: int
     refused: int
     lost_out: int
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] | None = None  # None: nobody looks
+
+
+NO_BEAT = Beat(calls=0, frames=0, late_20=0, late_40=0, worst_ms=0.0, work_ms=0.0, skipped_ms=0, refused=0, lost_out=0)
 
 
 class Channel:

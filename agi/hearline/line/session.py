@@ -38,6 +38,7 @@ class Session:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()
         self.heard = "unknown"
+        self.last_hearing: Hearing | None = None  # as of the last verdict that was told or asked for
         self._prompts = prompts
         self._ears = ears
         self._clock = clock
@@ -96,6 +97,7 @@ class Session:
                 self._do(self.engine.handle(ended, now), now)
 
     def _note_verdict(self, hearing: Hearing) -> None:
+        self.last_hearing = hearing
         level, noise = hearing.active_level_dbov, hearing.noise_level_dbov
         self.timeline.add(self._clock(), "verdict", verdict=hearing.verdict, reason=hearing.reason,
                           level_dbov=None if level is None else round(level, 1), noise_dbov=round(noise, 1))

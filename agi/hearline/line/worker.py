@@ -27,7 +27,7 @@ from hearline.audio.hearing import Hearing
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.line.audiosocket import Door
-from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
 from hearline.line.session import Session
@@ -42,7 +42,7 @@ ANNOUNCED_S = 5.0  # an announced connection that has not come by then never wil
 LINGER_S = 1.0
 SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
 BEAT_TICKS = 10
-GROW = 64
+WATCH_TICKS = 100  # rows are told for so long after somebody asked
 
 
 @dataclass(slots=True)
@@ -98,8 +98,9 @@ class Worker:
         self._calls: dict[int, LiveCall] = {}
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
+        self._watched_until = 0
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
-        self._worst_s = 0.0
+        self._worst_s = self._work_s = 0.0
         self.stopping = False
         self._warm_up()
 
@@ -128,6 +129,7 @@ class Worker:
 
     def tick(self, deadline: float) -> None:
         """All that is due at ``deadline`` (monotonic seconds)."""
+        cpu_before = time.thread_time()
         self._hear_door()
         for announcement, leg in self._door.arrivals():
             self._begin(announcement, leg, deadline)
@@ -141,6 +143,7 @@ class Worker:
                 self._end(call, None)
         self._note_lateness(time.monotonic() - deadline, self._sent - sent_before)
         self._see_off()
+        self._work_s = max(self._work_s, time.thread_time() - cpu_before)
         self._ticks += 1
         if self._ticks % BEAT_TICKS == 0:
             self._beat()
@@ -150,6 +153,8 @@ class Worker:
         self._channel.flush()
         for message in self._channel.received():
             match message:
+                case Watch():
+                    self._watched_until = self._ticks + WATCH_TICKS
                 case Prepare(plan):
                     self._load(plan)
                 case Announce():
@@ -259,18 +264,24 @@ class Worker:
     def _beat(self) -> None:
         self._channel.offer(Beat(
             calls=len(self._calls), frames=self._sent, late_20=self._late_20, late_40=self._late_40,
-            worst_ms=round(self._worst_s * 1_000, 2), skipped_ms=self._skipped_ms, refused=self._door.refused,
-            lost_out=self._lost_out, rows=[self._row(call) for call in self._calls.values()],
+            worst_ms=round(self._worst_s * 1_000, 2), work_ms=round(self._work_s * 1_000, 2), skipped_ms=self._skipped_ms, refused=self._door.refused,
+            lost_out=self._lost_out, rows=self._rows(),
         ))
-        self._worst_s = 0.0
+        self._worst_s = self._work_s = 0.0
+
+    def _rows(self) -> list[Row] | None:
+        """The live calls, while somebody looks at them."""
+        if self._ticks > self._watched_until:
+            return None
+        return [self._row(call) for call in self._calls.values()]
 
     def _row(self, call: LiveCall) -> Row:
         engine = call.session.engine
-        hearing = self._detector.hearing(call.slot)
+        hearing = call.session.last_hearing  # asking the detector anew costs as much as ten ticks of a call
         now = call.ticks * FRAME_MS
         left = None if engine.timer is None else max(0, engine.timer - now)
         return Row(call.uuid, call.channel, engine.plan.flow, engine.step.name, str(engine.state), now, left,
-                   hearing.active_level_dbov, hearing.verdict)
+                   hearing and hearing.active_level_dbov, hearing and hearing.verdict)
 
     def close(self) -> None:
         """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Callable, Collection
 
 from hearline.call.plan import Plan
-from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
 
 log = logging.getLogger(__name__)
 
 START_S = 20.0
 BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: it is killed and replaced
 RESTART_S = 0.5
+ROWS_S = 0.6
+TWO_MINUTES = 600  # beats
 CAPACITY = 1_024
 
 
@@ -68,7 +70,8 @@ class Line:
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
-        self.worst_ms: deque[float] = deque(maxlen=600)
+        self.worst_ms: deque[float] = deque(maxlen=TWO_MINUTES)
+        self.work_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="line", daemon=True)
 
@@ -108,8 +111,16 @@ class Line:
                 self._channel.send(Withdraw(visit.uuid))
 
     def rows(self) -> list[Row]:
-        beat = self.beat
-        return beat.rows if beat and self.well else []
+        """The live calls, at most a beat old; waits for the next beat where nobody has looked for a while."""
+        with self._lock:
+            if self._channel and not self._channel.closed:
+                self._channel.send(Watch())
+        deadline = time.monotonic() + ROWS_S
+        while self.well and time.monotonic() < deadline:
+            if self.beat and self.beat.rows is not None:
+                return self.beat.rows
+            time.sleep(0.02)
+        return []
 
     # ---- keeping the worker alive -----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -184,6 +195,7 @@ class Line:
                 case Beat():
                     self.beat = message
                     self.worst_ms.append(message.worst_ms)
+                    self.work_ms.append(message.work_ms)
                     self._last_beat = time.monotonic()
                 case Finished():
                     self._finished(message)

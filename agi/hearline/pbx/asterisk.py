@@ -64,7 +64,11 @@ class RootFolder:
 
     def start_command(self, conf: Path, visible: list[Path]) -> list[str]:
         binds = [p for p in visible if p.exists()]
-        script = ['root=$1; conf=$2; shift 2', 'mount -t proc proc "$root/proc"', 'mount --rbind /dev "$root/dev"']
+        script = ['root=$1; conf=$2; shift 2', 'mount -t proc proc "$root/proc"', 'mount --rbind /dev "$root/dev"',
+                  'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"']
+        # The host's names: without them Asterisk waits for a DNS answer about itself when it listens everywhere.
+        script.append('for f in /etc/hosts /etc/resolv.conf; do [ ! -e $f ] || '
+                      '{ touch "$root$f"; mount --bind $f "$root$f"; }; done')
         script.append('for p; do mkdir -p "$root$p"; mount --bind "$p" "$root$p"; done')
         script.append('exec chroot "$root" /usr/sbin/asterisk -f -C "$conf"')
         return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "asterisk",
@@ -119,8 +123,8 @@ def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) ->
     """
     root = cache / f"asterisk-{DEBIAN_SUITE}"
     if os.geteuid() != 0:
-        raise AsteriskUnavailable("no container engine answers and no Asterisk 22.10 or newer is installed: start Docker "
-                                  "or Podman (with compose), install Asterisk, or run this as root")
+        raise AsteriskUnavailable("no container engine answers and no Asterisk 22.10 or newer is installed: start "
+                                  "Docker or Podman (with compose), install Asterisk, or run this as root")
     cache.mkdir(parents=True, exist_ok=True)
     with open(root.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time; the others find it made
@@ -147,6 +151,6 @@ def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
                 say(line[3:].strip())
     if process.returncode:
         shutil.rmtree(half_made, ignore_errors=True)
-        raise AsteriskUnavailable(f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; signatures "
-                                  "not known: apt-get install debian-archive-keyring)")
+        raise AsteriskUnavailable(f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; "
+                                  "unknown signatures: apt-get install debian-archive-keyring)")
     half_made.rename(root)

@@ -5,6 +5,7 @@ What runs is written to ``<state>/stack/stack.json``; only processes that this f
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Callable
 
@@ -28,6 +30,7 @@ BOOT_S = 30.0
 STOP_S = 8.0
 SIP_PORT = 5070
 RTP_SPAN = 1_000
+KINDS = ("container", "installed", "root")
 
 
 class StackError(RuntimeError):
@@ -70,11 +73,19 @@ class Stack:
     def up(self, listen: str = "127.0.0.1", say: Say = lambda _line: None, server: bool = True,
            always_open: bool = False, kind: str | None = None) -> Running:
         """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
-        if self.running is None or not self._alive(self.running.asterisk_pid):
+        if not self.asterisk_alive():
+            self.down()  # a server that has lost its Asterisk has ports that the next one may not get
             self._start_asterisk(listen, say, kind)
         if server and not self._alive(self.running.server_pid):
             self.start_server(say, always_open)
         return self.running
+
+    def prepare(self, say: Say = lambda _line: None, kind: str | None = None) -> str:
+        """Fetch or build the Asterisk that `up` would start; returns its kind. Raises as `up`."""
+        way = choose(kind, self.settings.cache, say)
+        if way is None:
+            self._compose_build(say)
+        return way.kind if way else "container"
 
     def down(self) -> None:
         """End what we started. Calls in progress are cut."""
@@ -107,7 +118,7 @@ class Stack:
 
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
-        way = self._choose(kind, say)
+        way = choose(kind, self.settings.cache, say)
         host = "127.0.0.1"
         self.running = Running(
             kind=way.kind if way else "container", listen=listen, sip_port=_free(SIP_PORT, socket.SOCK_DGRAM, listen),
@@ -122,6 +133,7 @@ class Stack:
             agi_port=int(self.running.agi.rpartition(":")[2]), callers=callers, agents=agents, verbose=self._verbose,
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
+            data_dir=way.data_dir() if way else "/usr/share/asterisk",
         )
         conf = config.render(self.settings.asterisk_templates / "etc", layout)
         say(f"starting Asterisk ({self.running.kind})")
@@ -137,18 +149,6 @@ class Stack:
         self._write()
         self._wait_booted()
 
-    def _choose(self, kind: str | None, say: Say) -> Asterisk | None:
-        """None stands for a container."""
-        if kind in (None, "container") and (kind or _compose_command()):
-            if not _compose_command():
-                raise StackError("no container engine answers: start Docker or Podman, or leave the choice to us")
-            return None
-        if kind in (None, "installed") and (found := ways.installed()):
-            return found
-        if kind == "installed":
-            raise StackError("no Asterisk 22.10 or newer is installed here")
-        return ways.root_folder(self.settings.cache, say)
-
     def _wait_booted(self) -> None:
         deadline = time.monotonic() + BOOT_S
         while time.monotonic() < deadline:
@@ -157,6 +157,7 @@ class Stack:
             if "fully booted" in self.console("core waitfullybooted"):
                 return
             time.sleep(0.1)
+        self.down()
         raise StackError(f"Asterisk did not come up; see {self.home}/log/console.log and `hearline stack logs`")
 
     def console(self, command: str) -> str:
@@ -182,19 +183,28 @@ class Stack:
 
     # ---- containers -------------------------------------------------------------------------------------------------
     def _compose(self) -> list[str]:
-        return [*(_compose_command() or ["docker", "compose"]), "-f",
+        project = "hearline-" + hashlib.sha256(str(self.home).encode()).hexdigest()[:8]  # a stack a folder
+        return [*(_compose_command() or ["docker", "compose"]), "--project-name", project, "--file",
                 str(self.settings.asterisk_templates / "compose.yaml")]
 
     def _compose_environment(self) -> dict[str, str]:
         return os.environ | {"HEARLINE_STACK_HOME": str(self.home),
                              "HEARLINE_SOUNDS_DIR": str(self.settings.sounds.absolute())}
 
-    def _compose_up(self, say: Say) -> None:
+    def _compose_build(self, say: Say) -> None:
         say("building the container image (first time: a minute or two)")
-        done = subprocess.run([*self._compose(), "up", "--build", "--detach"], env=self._compose_environment(),
-                              capture_output=True, text=True)
+        self._compose_run("build")
+
+    def _compose_up(self, say: Say) -> None:
+        self._compose_build(say)
+        self._compose_run("up", "--detach")
+
+    def _compose_run(self, *what: str) -> None:
+        done = subprocess.run([*self._compose(), *what], env=self._compose_environment(), capture_output=True,
+                              text=True)
         if done.returncode:
-            raise StackError(f"compose failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}")
+            said = done.stderr.strip().splitlines() or ["no message"]
+            raise StackError(f"compose {what[0]} failed: {said[-1]}")
 
     # ---- the Hearline server ----------------------------------------------------------------------------------------
     def server_command(self, always_open: bool = False) -> list[str]:
@@ -268,9 +278,34 @@ class Stack:
         except OSError:
             return False
         # In the moment of an exec the command line is empty.
-        return state != "Z" and (not command or str(self.home) in command or "hearline" in command)
+        ours = str(self.home) in command or f"--agi\0{self.running.agi}\0" in command
+        return state != "Z" and (not command or ours)
 
 
+def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Asterisk | None:
+    """How Asterisk is to be run: as `kind` says, else the first that this machine has. None stands for a container.
+
+    Raises:
+        StackError: `kind` is not to be had here.
+        AsteriskUnavailable: nothing is.
+    """
+    if kind not in (None, *KINDS):
+        raise StackError(f"{kind!r} is no kind of Asterisk: say {', '.join(KINDS)}, or leave the choice to us")
+    if kind in (None, "container"):
+        if _compose_command():
+            return None
+        if kind:
+            raise StackError("no container engine answers: start Docker or Podman (with compose), or leave the choice "
+                             "to us")
+    if kind in (None, "installed"):
+        if found := ways.installed():
+            return found
+        if kind:
+            raise StackError("no Asterisk 22.10 or newer is installed here")
+    return ways.root_folder(cache, say)
+
+
+@cache
 def _compose_command() -> list[str] | None:
     """The compose command of a container engine that answers, None where there is none."""
     for engine in ("docker", "podman"):
