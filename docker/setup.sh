@@ -34,37 +34,40 @@ asterisk_is_new() {
 		grep -Eq 'Asterisk (22\.[1-9][0-9]|2[3-9]|[3-9][0-9])'
 }
 packages=""
-# Python, then what runs Asterisk, then a font for the Chinese in the pictures of calls.
 if [ -z "$python" ]; then
-	packages="python3 python3-venv"
+	packages=" python3 python3-venv"
 	python=python3
-elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-	packages="$(basename "$(readlink -f "$(command -v "$python")")")-venv"
+else
+	"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+		fail "$("$python" -V) is too old: install Python 3.11 or newer, or say which with make PYTHON=/path/to/python"
+	"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+		packages=" $(basename "$(readlink -f "$(command -v "$python")")")-venv"
 fi
-if ! container_answers && ! asterisk_is_new; then
-	need mmdebstrap mmdebstrap
-	need mount mount
-	need unshare util-linux
-	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
+if [ "$(id -u)" = 0 ]; then
+	# What makes a root folder with Asterisk in it, and a font for the Chinese in the pictures of calls.
+	if ! container_answers && ! asterisk_is_new; then
+		need mmdebstrap mmdebstrap
+		need mount mount
+		need unshare util-linux
+		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
+	fi
+	[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
+		packages="$packages fonts-wqy-microhei"
 fi
-[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
-	packages="$packages fonts-wqy-microhei"
 
 if [ -n "$packages" ]; then
-	command -v apt-get >/dev/null || fail "this is not Debian; please install what these packages hold: $packages"
-	[ "$(id -u)" = 0 ] || fail "please run this as root once, or have root run:
-  apt-get update && apt-get install --no-install-recommends $packages"
-	say "installing from Debian: $packages"
+	command -v apt-get >/dev/null || fail "this is not Debian; please install what these packages hold:$packages"
+	[ "$(id -u)" = 0 ] || fail "please have root run this, then try again:
+  apt-get update && apt-get install --no-install-recommends$packages"
+	say "installing from Debian:$packages"
 	export DEBIAN_FRONTEND=noninteractive
 	shown 's/^Fetched /  &/p' apt-get update || fail "Debian's package lists cannot be read: is there a network?"
 	# shellcheck disable=SC2086
 	shown 's/^Need to get /  &/p; s/^Setting up \([^ ]*\) .*/  \1/p' \
-		apt-get install --yes --no-install-recommends $packages || fail "apt-get could not install $packages"
+		apt-get install --yes --no-install-recommends $packages || fail "apt-get could not install$packages"
 fi
 
 # ---- Hearline -------------------------------------------------------------------------------------------------------
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-	fail "$("$python" -V) is too old: install Python 3.11 or newer, or say which with make PYTHON=/path/to/python"
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 	say "making a virtual environment in $venv"
 	"$python" -m venv --clear "$venv"

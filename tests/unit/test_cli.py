@@ -1,0 +1,137 @@
+"""The command line as a machine and a person meet it."""
+
+from __future__ import annotations
+
+import json
+import wave
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hearline.audio.wav import read_wav
+from hearline.cli.app import app
+
+from conftest import REPO
+
+FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
+SPEECH = REPO / "sounds" / "zh" / "callers" / "caller-ask.wav"
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def wav(tmp_path):
+    def write(name: str, samples: np.ndarray, rate: int = 8_000) -> str:
+        with wave.open(str(tmp_path / name), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(rate)
+            out.writeframes(samples.astype("<i2").tobytes())
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.fixture
+def caller(wav):
+    """Somebody who speaks 5 s into the call, at −23 dBov plus ``gain_db``."""
+    return lambda gain_db=0.0: wav("caller.wav", np.concatenate(
+        [np.zeros(5 * 8_000), read_wav(SPEECH) * 10 ** (gain_db / 20)]))
+
+
+@pytest.fixture
+def silence(wav):
+    return wav("silence.wav", np.zeros(800))
+
+
+@pytest.mark.parametrize("verb", [[], ["serve"], ["stack"], ["stack", "up"], ["stack", "down"], ["stack", "status"],
+                                  ["stack", "logs"], ["demo"], ["flow"], ["flow", "check"], ["flow", "run"], ["listen"],
+                                  ["sounds"], ["sounds", "check"]])
+def test_every_verb_explains_itself(verb):
+    answer = run(*verb, "--help")
+    assert answer.exit_code == 0
+    assert "Usage" in answer.output and len(answer.output) > 200
+
+
+# ---- flow check ------------------------------------------------------------------------------------------------------
+def test_the_shipped_flows_are_sound():
+    files = sorted(map(str, (REPO / "ivr_flows").glob("*.yaml")))
+    answer = run("flow", "check", *files)
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.count(": ok") == len(files)
+
+
+def test_a_bad_flow_names_file_line_and_remedy(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((REPO / "ivr_flows/hotline.yaml").read_text().replace("play: opening", "play: openning"))
+    answer = run("flow", "check", FLOW, bad)
+    assert answer.exit_code == 1
+    line = next(i for i, text in enumerate(bad.read_text().splitlines(), 1) if "openning" in text)
+    assert f"{bad}:{line}: " in answer.output and "Did you mean 'opening'?" in answer.output
+    machine = run("flow", "check", FLOW, bad, "--json")
+    good, broken = map(json.loads, machine.stdout.splitlines())
+    assert good["ok"] and not broken["ok"] and broken["faults"][0]["line"] == line
+
+
+def test_a_flow_that_is_not_there():
+    answer = run("flow", "check", "/nowhere/x.yaml")
+    assert answer.exit_code == 1 and "/nowhere/x.yaml" in answer.output
+
+
+# ---- flow run --------------------------------------------------------------------------------------------------------
+def flow_run(*arguments) -> dict:
+    answer = run("flow", "run", FLOW, "--caller", *arguments, "--json")
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.count("\n") == 1, "one object"
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize("no_rtp", [[], ["--no-rtp"]])
+def test_a_silent_caller(silence, no_rtp):
+    result = flow_run(silence, *no_rtp)
+    assert result["outcome"] == "hangup:noinput"
+    starts = [(e["prompt"], e["at_ms"]) for e in result["events"] if e["event"] == "prompt_start"]
+    ends = [e["at_ms"] for e in result["events"] if e["event"] == "prompt_end"]
+    assert [prompt for prompt, _ in starts] == ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]
+    assert [start - end for (_, start), end in zip(starts[1:], ends)] == [3_000] * 3
+    assert result["duration_ms"] - ends[-1] == 2_000
+    reasons = {e["reason"] for e in result["events"] if e["event"] == "verdict"}
+    assert reasons == ({"no_rtp"} if no_rtp else {"digital_silence"})
+    assert all(e["at_ms"] == e["planned_ms"] for e in result["events"] if "planned_ms" in e), "a virtual clock is exact"
+
+
+def test_a_caller_who_speaks(caller):
+    result = flow_run(caller())
+    assert result["outcome"] == "queue:care"
+    [route] = [e for e in result["events"] if e["event"] == "route"]
+    assert route["heard"] == "normal"
+
+
+def test_a_caller_who_is_too_soft_once(caller):
+    result = flow_run(caller(-23.0))
+    assert result["outcome"] == "hangup:too_soft", "after the asking, silence: it still cannot be heard"
+    prompts = [e["prompt"] for e in result["events"] if e["event"] == "prompt_start"]
+    assert prompts == ["opening", "low-1", "low-2", "low-move", "low-goodbye"]
+
+
+def test_a_key_and_a_hang_up_and_closed_hours(silence):
+    assert flow_run(silence, "--key", "9000")["outcome"] == "queue:care"
+    result = flow_run(silence, "--hangup-at", "9000")
+    assert (result["outcome"], result["duration_ms"]) == ("hangup:caller", 9_000)
+    assert flow_run(silence, "--closed")["outcome"] == "message"
+
+
+def test_people_get_a_table(silence):
+    answer = run("flow", "run", FLOW, "--caller", silence)
+    assert answer.exit_code == 0
+    assert "hangup:noinput" in answer.output and "noinput-goodbye" in answer.output
+
+
+@pytest.mark.parametrize("bad", ["nothing.wav", FLOW])
+def test_a_caller_that_is_no_recording(bad):
+    answer = run("flow", "run", FLOW, "--caller", bad)
+    assert answer.exit_code == 2
+    assert bad.rpartition("/")[2] in answer.output
