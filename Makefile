@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help setup demo test unit live sounds check clean
+.PHONY: help setup demo test lint unit live sounds clean
 
 help:
 	@echo "make demo    five real calls on a private Asterisk, to hear and see in demo-out/"
@@ -23,8 +23,11 @@ $(STAMP): pyproject.toml docker/setup.sh
 demo: $(STAMP)
 	$(BIN)/hearline demo
 
-test: $(STAMP)
+test: lint
 	$(BIN)/python -m pytest tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check agi tests
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit

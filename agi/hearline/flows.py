@@ -18,13 +18,19 @@ DEFAULT = "hotline"
 def prompts_of(sounds: Path) -> Prompts:
     """The prompts that the manifest lists, by (language, phrase set). Raises ManifestError."""
     languages = load_manifest(sounds).languages
-    return {(language, name): phrases.prompts
-            for language, sets in languages.items() for name, phrases in sets.items()
-            if isinstance(phrases, PhraseSet)}
+    return {
+        (language, name): phrases.prompts
+        for language, sets in languages.items()
+        for name, phrases in sets.items()
+        if isinstance(phrases, PhraseSet)
+    }
 
 
 def load_flow(file: Path, flows: Path, sounds: Path) -> Flow:
-    """Read one flow file; profiles and prompts come from the given folders. Raises FlowError, OSError, ManifestError."""
+    """Read one flow file; profiles and prompts come from the given folders.
+
+    Raises FlowError, OSError, ManifestError.
+    """
     beside = file.parent / PROFILES
     profiles_file = beside if beside.exists() else flows / PROFILES
     profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))

@@ -1,6 +1,6 @@
 """The Hearline server: the FastAGI door, its media worker, the flows and the status page, in one place.
 
-    Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result─▶ scripts ─variables─▶ dialplan
+Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result─▶ scripts ─variables─▶ dialplan
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 from hearline.flows import FlowStore
 from hearline.line.control import Finished

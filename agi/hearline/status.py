@@ -1,15 +1,15 @@
 """What the running server tells over HTTP, on loopback: is it there, is it ready, its figures, its live calls.
 
-    /live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
+/live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
-from typing import Callable, Iterable
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -39,10 +39,16 @@ class _Figures:
         yield counter("hearline_frames_not_taken", "frames that Asterisk did not read in time", value=beat.lost_out)
         yield counter("hearline_skipped_seconds", "time given up by a starved tick", value=beat.skipped_ms / 1_000)
         yield counter("hearline_connections_refused", "AudioSocket connections refused", value=beat.refused)
-        yield gauge("hearline_worst_lateness_seconds", "worst lateness of a tick in the last two minutes",
-                    value=max(self._line.worst_ms, default=0.0) / 1_000)
-        yield gauge("hearline_most_work_seconds", "most CPU time of a tick in the last two minutes",
-                    value=max(self._line.work_ms, default=0.0) / 1_000)
+        yield gauge(
+            "hearline_worst_lateness_seconds",
+            "worst lateness of a tick in the last two minutes",
+            value=max(self._line.worst_ms, default=0.0) / 1_000,
+        )
+        yield gauge(
+            "hearline_most_work_seconds",
+            "most CPU time of a tick in the last two minutes",
+            value=max(self._line.work_ms, default=0.0) / 1_000,
+        )
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -37,7 +37,7 @@ EXTRA_FLOWS = {
     "shut.yaml": 'like: hotline\nnumber: "8101"\nhours: {open: "00:00-00:01", closed: closed}\n',
     "quick.yaml": 'like: hotline\ntest_number: "8102"\ntimers: {noinput_timeout: 600ms, hangup_pause: 600ms}\n',
     "edit.yaml": 'test_number: "8103"\nbegin: hello\nalways: {speech: queue, key: queue}\n'
-                 'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
+    'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
 }
 
 
@@ -105,6 +105,11 @@ class World:
         self._ports = itertools.count(0)
         self._takes = itertools.count(1)
 
+    def account(self) -> tuple[str, str]:
+        """(name, password) of an account that nobody has used yet."""
+        name = next(self._unused)
+        return name, self._passwords[name]
+
     def script(self, scenarios: dict[str, Scenario], agents: list[dict] | None = None) -> tuple[dict, dict[str, str]]:
         """The softphones' script, and which account each scenario uses (each is used for one call only)."""
         take = self.folder / f"take{next(self._takes):02}"
@@ -113,26 +118,49 @@ class World:
         first = 40_000 + 2_000 * (next(self._ports) % 10)
         callers = []
         for name, s in scenarios.items():
-            callers.append({
-                "name": name, "dial": f"sip:{s.number}@{self.stack.sip}", "codec": s.codec, "rtp": s.rtp,
-                "account": {"user": used[name], "password": self._passwords[used[name]]},
-                "start_ms": s.start_ms, "hangup_at_ms": s.hangup_at_ms, "background": s.background,
-                "say": [{"at_ms": at, "wav": sentence if "/" in sentence else str(SPEECH / f"{sentence}.wav"),
-                         "gain_db": gain} for at, sentence, gain in s.say],
-                "keys": [{"at_ms": at, "digit": digit} for at, digit in s.keys],
-                "record": str(take / f"{name}.wav"), "max_ms": 60_000,
-            })
+            callers.append(
+                {
+                    "name": name,
+                    "dial": f"sip:{s.number}@{self.stack.sip}",
+                    "codec": s.codec,
+                    "rtp": s.rtp,
+                    "account": {"user": used[name], "password": self._passwords[used[name]]},
+                    "start_ms": s.start_ms,
+                    "hangup_at_ms": s.hangup_at_ms,
+                    "background": s.background,
+                    "say": [
+                        {
+                            "at_ms": at,
+                            "wav": sentence if "/" in sentence else str(SPEECH / f"{sentence}.wav"),
+                            "gain_db": gain,
+                        }
+                        for at, sentence, gain in s.say
+                    ],
+                    "keys": [{"at_ms": at, "digit": digit} for at, digit in s.keys],
+                    "record": str(take / f"{name}.wav"),
+                    "max_ms": 60_000,
+                }
+            )
         agents = [{**agent, "record": str(take / f"{agent['name']}.wav")} for agent in agents or []]
         return {"callers": callers, "agents": agents, "rtp_ports": [first, first + 1_999]}, used
 
     def agent(self, index: int, **more: Any) -> dict:
         """An agent's phone that answers after a second and talks for a while."""
         account = self.agents[index]
-        return {"name": account.name, "answer_after_ms": 1_000, "hangup_after_ms": 6_000,
-                "account": {"user": account.name, "password": account.password, "server": self.stack.sip}, **more}
+        return {
+            "name": account.name,
+            "answer_after_ms": 1_000,
+            "hangup_after_ms": 6_000,
+            "account": {"user": account.name, "password": account.password, "server": self.stack.sip},
+            **more,
+        }
 
-    def place(self, scenarios: dict[str, Scenario], agents: list[dict] | None = None, timeout: float = 90.0,
-              ) -> dict[str, Call]:
+    def place(
+        self,
+        scenarios: dict[str, Scenario],
+        agents: list[dict] | None = None,
+        timeout: float = 90.0,
+    ) -> dict[str, Call]:
         """Place all calls side by side and wait until they are over."""
         script, used = self.script(scenarios, agents)
         with Phones(script) as phones:
@@ -143,11 +171,23 @@ class World:
         timelines = self.timelines()
         sets = {"8002": "training", "8003": "travel"}
         agent_calls = [call for name, result in results.items() if name not in used for call in result.calls]
-        return {name: Call(name, account, results[name].call, timelines.get(account),
-                           sets.get(scenarios[name].number, "lanzhi"),
-                           [a for a in agent_calls if a.answered_at and results[name].call.disconnected_at
-                            and abs(a.disconnected_at - results[name].call.disconnected_at) < 0.5])
-                for name, account in used.items()}
+        return {
+            name: Call(
+                name,
+                account,
+                results[name].call,
+                timelines.get(account),
+                sets.get(scenarios[name].number, "lanzhi"),
+                [
+                    a
+                    for a in agent_calls
+                    if a.answered_at
+                    and results[name].call.disconnected_at
+                    and abs(a.disconnected_at - results[name].call.disconnected_at) < 0.5
+                ],
+            )
+            for name, account in used.items()
+        }
 
     def timelines_by_call(self) -> dict[str, dict]:
         """The server's records by UUID; waits a moment for the last ones to be written."""
@@ -157,12 +197,16 @@ class World:
 
     def timelines(self) -> dict[str, dict]:
         """The server's records by account."""
-        return {record["channel"].removeprefix("PJSIP/").rpartition("-")[0]: record
-                for record in self.timelines_by_call().values()}
+        return {
+            record["channel"].removeprefix("PJSIP/").rpartition("-")[0]: record
+            for record in self.timelines_by_call().values()
+        }
 
     # ---- what must not leak -----------------------------------------------------------------------------------------
     def channels(self) -> list[list[str]]:
-        return [line.split("!") for line in self.stack.console("core show channels concise").splitlines() if "!" in line]
+        return [
+            line.split("!") for line in self.stack.console("core show channels concise").splitlines() if "!" in line
+        ]
 
     def wait_idle(self, seconds: float = 15.0) -> None:
         deadline = time.monotonic() + seconds
@@ -179,8 +223,10 @@ class World:
     def holdings(self) -> dict[str, tuple[int, int]]:
         """(threads, file descriptors) of each server process."""
         names = ("door", "worker")
-        return {name: (len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir())))
-                for name, pid in zip(names, self.server_pids())}
+        return {
+            name: (len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir())))
+            for name, pid in zip(names, self.server_pids())
+        }
 
     def metric(self, name: str) -> float:
         with urllib.request.urlopen(f"http://{self.stack.running.status}/metrics", timeout=3) as answer:
@@ -197,8 +243,9 @@ def world(tmp_path_factory) -> World:
     shutil.copytree(REPO / "ivr_flows", flows)
     for name, text in EXTRA_FLOWS.items():
         (flows / name).write_text(text, "utf-8")
-    settings = Settings(state=folder / "state", flows=flows, agi="127.0.0.1:14573", media="127.0.0.1:19092",
-                        status="127.0.0.1:19573")
+    settings = Settings(
+        state=folder / "state", flows=flows, agi="127.0.0.1:14573", media="127.0.0.1:19092", status="127.0.0.1:19573"
+    )
     stack = Stack(settings, callers=tuple(ACCOUNTS))
     with stack:
         stack.up(say=print)
@@ -213,8 +260,13 @@ def nothing_leaks(world):
     yield
     world.wait_idle()
     deadline = time.monotonic() + 6
-    while world.server_pids() == pids and (more := {name: (now, before[name]) for name, now in world.holdings().items()
-                                                    if any(n > b for n, b in zip(now, before[name]))}):
+    while world.server_pids() == pids and (
+        more := {
+            name: (now, before[name])
+            for name, now in world.holdings().items()
+            if any(n > b for n, b in zip(now, before[name]))
+        }
+    ):
         assert time.monotonic() < deadline, f"(threads, file descriptors) now and before: {more}"
         time.sleep(0.2)
 
@@ -243,5 +295,8 @@ def line_noise(tmp_path_factory):
             out.writeframes(np.clip(signal, -32768, 32767).astype("<i2").tobytes())
         return str(folder / f"{name}.wav")
 
-    return {"comfort": write("comfort", random.normal(size=n), -58), "hum": write("hum", hum, -46),
-            "street": write("street", pink * passing, -30)}
+    return {
+        "comfort": write("comfort", random.normal(size=n), -58),
+        "hum": write("hum", hum, -46),
+        "street": write("street", pink * passing, -30),
+    }

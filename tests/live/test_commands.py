@@ -10,18 +10,23 @@ import time
 
 import pytest
 
+from conftest import REPO, SPEECH
 from hearline.audio.wav import read_wav
 from hearline.phone.run import Phones
-
-from conftest import REPO, SPEECH
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def hearline(*arguments: str, state, timeout: float = 150) -> subprocess.CompletedProcess:
     environment = os.environ | {"HEARLINE_STATE": str(state), "COLUMNS": "140"}
-    return subprocess.run([sys.executable, "-m", "hearline", *map(str, arguments)], cwd=REPO, env=environment, timeout=timeout,
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "hearline", *map(str, arguments)],
+        cwd=REPO,
+        env=environment,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+    )
 
 
 # ---- demo ------------------------------------------------------------------------------------------------------------
@@ -70,15 +75,43 @@ def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
 
     caller, agent = card["callers"][0], card["agents"][0]
     credentials = {"user": caller["name"], "password": caller["password"]}
-    with Phones({"callers": [
-        {"name": "echo", "dial": f"sip:600@{card['server']}", "account": credentials, "hangup_at_ms": 4_500,
-         "say": [{"at_ms": 500, "wav": str(SPEECH / "caller-ask.wav")}], "record": str(tmp_path / "echo.wav")},
-        {"name": "calls", "dial": f"sip:8001@{card['server']}", "account": credentials, "keys": [{"at_ms": 1_000, "digit": "1"}],
-         "hangup_at_ms": 16_000, "say": [{"at_ms": 10_000, "wav": str(SPEECH / "caller-here.wav")}]},
-        {"name": "listens", "dial": f"sip:7{agent['number']}@{card['server']}", "account": credentials, "start_ms": 4_000,
-         "hangup_at_ms": 12_000, "record": str(tmp_path / "listens.wav")},
-    ], "agents": [{"name": agent["name"], "answer_after_ms": 1_000,
-                   "account": {"user": agent["name"], "password": agent["password"], "server": card["server"]}}]}) as phones:
+    with Phones(
+        {
+            "callers": [
+                {
+                    "name": "echo",
+                    "dial": f"sip:600@{card['server']}",
+                    "account": credentials,
+                    "hangup_at_ms": 4_500,
+                    "say": [{"at_ms": 500, "wav": str(SPEECH / "caller-ask.wav")}],
+                    "record": str(tmp_path / "echo.wav"),
+                },
+                {
+                    "name": "calls",
+                    "dial": f"sip:8001@{card['server']}",
+                    "account": credentials,
+                    "keys": [{"at_ms": 1_000, "digit": "1"}],
+                    "hangup_at_ms": 16_000,
+                    "say": [{"at_ms": 10_000, "wav": str(SPEECH / "caller-here.wav")}],
+                },
+                {
+                    "name": "listens",
+                    "dial": f"sip:7{agent['number']}@{card['server']}",
+                    "account": credentials,
+                    "start_ms": 4_000,
+                    "hangup_at_ms": 12_000,
+                    "record": str(tmp_path / "listens.wav"),
+                },
+            ],
+            "agents": [
+                {
+                    "name": agent["name"],
+                    "answer_after_ms": 1_000,
+                    "account": {"user": agent["name"], "password": agent["password"], "server": card["server"]},
+                }
+            ],
+        }
+    ) as phones:
         results = phones.wait(40)
     from hearline.phone.judge import presence
 

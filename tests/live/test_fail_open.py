@@ -12,12 +12,11 @@ import time
 import numpy as np
 import pytest
 
+from conftest import RATE, SOUNDS, Scenario, World
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import prompts_of
 from hearline.phone.run import Phones
-
-from conftest import RATE, SOUNDS, Scenario, World
 
 DEATH_S, HANG_S = 2.0, 3.0
 PROMPTS = {name: len(samples) / 8 for name, samples in prompts_of(SOUNDS / "zh" / "lanzhi").items()}
@@ -73,7 +72,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("what", "victims", "number", "seconds"), CASES, ids=[case[0].replace(" ", "-") for case in CASES])
+@pytest.mark.parametrize(
+    ("what", "victims", "number", "seconds"), CASES, ids=[case[0].replace(" ", "-") for case in CASES]
+)
 def test_callers_in_every_step_reach_the_queue(server: World, what, victims, number, seconds):
     scenarios = {step: Scenario("8102", start_ms=OLDEST - age) for step, age in AGES.items()}
     scenarios["without rtp"] = Scenario("8102", rtp="none", start_ms=OLDEST - 2_000)

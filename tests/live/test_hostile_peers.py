@@ -11,10 +11,9 @@ import uuid
 
 import pytest
 
+from conftest import SOUNDS, Scenario, World
 from hearline.phone.heard import glitches
 from hearline.phone.judge import WHOLE, prompts_of, timings
-
-from conftest import SOUNDS, Scenario, World
 from test_calls import SILENCE, TOLERANCE_MS
 
 RANDOM_STRINGS = 10_000
@@ -54,8 +53,14 @@ class Peers:
                 self.throw(where, b"")
 
     def wrong_greetings(self) -> None:
-        for greeting in (b"\x01\x00\x10" + uuid.uuid4().bytes, b"\x01\x00\x10" + b"half", b"\x01", b"\x10\x01\x40" + bytes(320),
-                         b"\x01\xff\xff", b"GET / HTTP/1.1\r\n\r\n"):
+        for greeting in (
+            b"\x01\x00\x10" + uuid.uuid4().bytes,
+            b"\x01\x00\x10" + b"half",
+            b"\x01",
+            b"\x10\x01\x40" + bytes(320),
+            b"\x01\xff\xff",
+            b"GET / HTTP/1.1\r\n\r\n",
+        ):
             self.throw(self.media, greeting)
 
     def announced_but(self, after: bytes, *, twice: bool = False) -> bytes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from conftest import SOUNDS, SPEECH, Scenario
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import WHOLE, heard_prompts, presence, prompts_of
-
-from conftest import SOUNDS, SPEECH, Scenario
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 GREETING_MS, ANSWER_MS = 3_500, 24_000
@@ -19,13 +18,24 @@ GREETING_MS, ANSWER_MS = 3_500, 24_000
 def joined(world):
     """Three callers for two agents: one speaks, one presses a key on a phone that sends no RTP, one is too soft first
     and has to wait until an agent is free."""
-    agents = [world.agent(i, hangup_after_ms=14_000, answer_after_ms=4_000,
-                          say=[{"at_ms": GREETING_MS, "wav": str(SPEECH / "agent-greeting.wav")}]) for i in (0, 1)]
-    return world.place({
-        "speaks": Scenario(say=((4_300, "caller-ask", 0.0), (20_500, "caller-here", 0.0))),
-        "key": Scenario(keys=((4_500, "1"),), rtp="none", start_ms=300),
-        "soft": Scenario(say=((4_300, "caller-ask", -23.0), (14_000, "caller-louder", 0.0)), start_ms=600),
-    }, agents, timeout=80)
+    agents = [
+        world.agent(
+            i,
+            hangup_after_ms=14_000,
+            answer_after_ms=4_000,
+            say=[{"at_ms": GREETING_MS, "wav": str(SPEECH / "agent-greeting.wav")}],
+        )
+        for i in (0, 1)
+    ]
+    return world.place(
+        {
+            "speaks": Scenario(say=((4_300, "caller-ask", 0.0), (20_500, "caller-here", 0.0))),
+            "key": Scenario(keys=((4_500, "1"),), rtp="none", start_ms=300),
+            "soft": Scenario(say=((4_300, "caller-ask", -23.0), (14_000, "caller-louder", 0.0)), start_ms=600),
+        },
+        agents,
+        timeout=80,
+    )
 
 
 def agent_of(call) -> np.ndarray:

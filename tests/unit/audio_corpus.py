@@ -46,9 +46,7 @@ def street(seconds: float, dbov: float, seed: int = 0) -> np.ndarray:
     return at_level(x * 10 ** (db / 20), dbov)
 
 
-def tone(
-    seconds: float, frequencies: tuple[float, ...], dbov: float, on_s: float = 0, off_s: float = 0
-) -> np.ndarray:
+def tone(seconds: float, frequencies: tuple[float, ...], dbov: float, on_s: float = 0, off_s: float = 0) -> np.ndarray:
     """Sines together, with a cadence of `on_s` and `off_s` if given; `dbov` while on."""
     t = np.arange(round(seconds * RATE)) / RATE
     x = at_level(sum(np.sin(2 * np.pi * f * t) for f in frequencies), dbov)
@@ -89,9 +87,7 @@ def over_a_line(x: np.ndarray, law: str = "alaw") -> np.ndarray:
     return g711.decode_mulaw(g711.encode_mulaw(pcm))
 
 
-def call(
-    clip: np.ndarray, before_s: float = 1.5, after_s: float = 1.2, noise_dbov: float = -63
-) -> np.ndarray:
+def call(clip: np.ndarray, before_s: float = 1.5, after_s: float = 1.2, noise_dbov: float = -63) -> np.ndarray:
     """A caller who says `clip` after `before_s` of comfort noise."""
     quiet = white(before_s + clip.size / RATE + after_s, noise_dbov)
     start = int(before_s * RATE)
@@ -99,9 +95,7 @@ def call(
     return quiet
 
 
-def hear(
-    lines: list[np.ndarray], detector: Detector | None = None
-) -> tuple[list[list[Event]], list[Hearing]]:
+def hear(lines: list[np.ndarray], detector: Detector | None = None) -> tuple[list[list[Event]], list[Hearing]]:
     """Run int16 lines side by side. → events per line, Hearing per line at its end."""
     detector = detector or Detector(len(lines))
     events, hearings = [[] for _ in lines], [None] * len(lines)

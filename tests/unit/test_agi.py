@@ -10,7 +10,7 @@ import pytest
 from asterisk.agi import AGIAppError, AGIHangup, AGIInvalidCommand, AGIUnknownError, AGIUsageError
 
 from hearline.line.peers import is_allowed, parse_networks
-from hearline.pbx.agi import AGITimeout, AgiSession
+from hearline.pbx.agi import AgiSession, AGITimeout
 from hearline.pbx.fastagi import FastAgiServer
 
 HEAD = b"agi_network: yes\nagi_extension: 95160\nagi_calleridname: x\n\n"
@@ -43,35 +43,41 @@ def test_a_name_in_an_old_encoding_does_not_cost_the_call(pair):
     assert session(pair, b"agi_calleridname: J\xfcrgen\n\n").env["agi_calleridname"] == "Jürgen"
 
 
-@pytest.mark.parametrize(("reply", "value"), [
-    (b"200 result=1 (care)\n", "care"),
-    (b"200 result=0\n", ""),
-    (b"200 result=1 (a (b) c)\n", "a (b) c"),
-    (b"200 result=1 (two\nlines)\n", "two\nlines"),
-    (b"200 result=1 (\xe8\x80\x81\xe4\xba\xba)\n", "老人"),
-    (b"200 result=1 (x=1 result=-1)\n", "x=1 result=-1"),
-    (b"200 result=1 ()\r\n", ""),
-])
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        (b"200 result=1 (care)\n", "care"),
+        (b"200 result=0\n", ""),
+        (b"200 result=1 (a (b) c)\n", "a (b) c"),
+        (b"200 result=1 (two\nlines)\n", "two\nlines"),
+        (b"200 result=1 (\xe8\x80\x81\xe4\xba\xba)\n", "老人"),
+        (b"200 result=1 (x=1 result=-1)\n", "x=1 result=-1"),
+        (b"200 result=1 ()\r\n", ""),
+    ],
+)
 def test_values(pair, reply, value):
     assert ask(pair, reply) == value
 
 
-@pytest.mark.parametrize(("reply", "error"), [
-    (b"200 result=-1\n", AGIAppError),
-    (b"200 result=1 (hangup)\n", AGIHangup),
-    (b"510 Invalid or unknown command\n", AGIInvalidCommand),
-    (b"511 Command Not Permitted on a dead channel or intercept routine\n", AGIHangup),
-    (b"520-Invalid command syntax.  Proper usage follows:\nUsage: X\n520 End of proper usage.\n", AGIUsageError),
-    (b"520 Invalid command syntax.  Proper usage not available.\n", AGIUsageError),
-    (b"HANGUP\n", AGIHangup),
-    (b"\n", AGIUnknownError),
-    (b"gibberish\n", AGIUnknownError),
-    (b"999 what\n", AGIUnknownError),
-    (b"200 nothing\n", AGIUnknownError),
-    (b"200 result=1 (no end", AGITimeout),
-    (b"520-no end\n", AGITimeout),
-    (b"", AGITimeout),
-])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"200 result=-1\n", AGIAppError),
+        (b"200 result=1 (hangup)\n", AGIHangup),
+        (b"510 Invalid or unknown command\n", AGIInvalidCommand),
+        (b"511 Command Not Permitted on a dead channel or intercept routine\n", AGIHangup),
+        (b"520-Invalid command syntax.  Proper usage follows:\nUsage: X\n520 End of proper usage.\n", AGIUsageError),
+        (b"520 Invalid command syntax.  Proper usage not available.\n", AGIUsageError),
+        (b"HANGUP\n", AGIHangup),
+        (b"\n", AGIUnknownError),
+        (b"gibberish\n", AGIUnknownError),
+        (b"999 what\n", AGIUnknownError),
+        (b"200 nothing\n", AGIUnknownError),
+        (b"200 result=1 (no end", AGITimeout),
+        (b"520-no end\n", AGITimeout),
+        (b"", AGITimeout),
+    ],
+)
 def test_odd_replies(pair, reply, error):
     started = time.monotonic()
     with pytest.raises(error):
@@ -174,5 +180,6 @@ def test_many_bad_peers_at_once_leave_the_server_well(server):
 
 def test_who_may_connect():
     networks = parse_networks("127.0.0.0/8, 10.1.2.3, ::1")
-    assert [is_allowed(a, networks) for a in ("127.9.9.9", "10.1.2.3", "10.1.2.4", "::1", "::ffff:127.0.0.1", "fe80::1%lo")] \
-        == [True, True, False, True, True, False]
+    assert [
+        is_allowed(a, networks) for a in ("127.9.9.9", "10.1.2.3", "10.1.2.4", "::1", "::ffff:127.0.0.1", "fe80::1%lo")
+    ] == [True, True, False, True, True, False]

@@ -42,8 +42,10 @@ def test_a_frame_in_and_out(wire):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sizes=st.lists(st.sampled_from([2, 80, 160, 320, 480, 640]), min_size=1, max_size=12),
-       cuts=st.lists(st.integers(1, 700), max_size=30))
+@given(
+    sizes=st.lists(st.sampled_from([2, 80, 160, 320, 480, 640]), min_size=1, max_size=12),
+    cuts=st.lists(st.integers(1, 700), max_size=30),
+)
 def test_any_packet_time_in_any_pieces(sizes, cuts):
     ours, peer = socket.socketpair()
     ours.setblocking(False)
@@ -73,7 +75,9 @@ def test_keys(wire):
     assert leg.keys() == ""
 
 
-@pytest.mark.parametrize("junk", [b"\xff\x00\x00", b"\x10\xff\xff", b"\x01\x00\x10" + bytes(16), b"\x00\x00\x00", b"GET / HTTP"])
+@pytest.mark.parametrize(
+    "junk", [b"\xff\x00\x00", b"\x10\xff\xff", b"\x01\x00\x10" + bytes(16), b"\x00\x00\x00", b"GET / HTTP"]
+)
 def test_anything_else_ends_the_leg(wire, junk):
     leg, peer = wire
     peer.sendall(junk)
@@ -193,8 +197,10 @@ def test_an_announced_call_is_let_in_once(door):
     assert second.recv(1) == b""
 
 
-@pytest.mark.parametrize("greeting", [hello(str(uuid.uuid4())), b"GET / HTTP/1.0\r\n\r\n", audio(FRAME), b"\x01\x00\x11" + bytes(17),
-                                      b"\x01", b""])
+@pytest.mark.parametrize(
+    "greeting",
+    [hello(str(uuid.uuid4())), b"GET / HTTP/1.0\r\n\r\n", audio(FRAME), b"\x01\x00\x11" + bytes(17), b"\x01", b""],
+)
 def test_strangers_are_not(door, greeting):
     door, _, knock = door
     peer = knock(greeting)

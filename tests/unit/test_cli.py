@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from conftest import REPO
 from hearline.audio.wav import read_wav
 from hearline.cli.app import app
-
-from conftest import REPO
 
 FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
 SPEECH = REPO / "sounds" / "zh" / "callers" / "caller-ask.wav"
@@ -38,8 +37,9 @@ def wav(tmp_path):
 @pytest.fixture
 def caller(wav):
     """Somebody who speaks 5 s into the call, at −23 dBov plus ``gain_db``."""
-    return lambda gain_db=0.0: wav("caller.wav", np.concatenate(
-        [np.zeros(5 * 8_000), read_wav(SPEECH) * 10 ** (gain_db / 20)]))
+    return lambda gain_db=0.0: wav(
+        "caller.wav", np.concatenate([np.zeros(5 * 8_000), read_wav(SPEECH) * 10 ** (gain_db / 20)])
+    )
 
 
 @pytest.fixture
@@ -47,9 +47,25 @@ def silence(wav):
     return wav("silence.wav", np.zeros(800))
 
 
-@pytest.mark.parametrize("verb", [[], ["serve"], ["stack"], ["stack", "up"], ["stack", "down"], ["stack", "status"],
-                                  ["stack", "logs"], ["demo"], ["flow"], ["flow", "check"], ["flow", "run"], ["listen"],
-                                  ["sounds"], ["sounds", "check"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        [],
+        ["serve"],
+        ["stack"],
+        ["stack", "up"],
+        ["stack", "down"],
+        ["stack", "status"],
+        ["stack", "logs"],
+        ["demo"],
+        ["flow"],
+        ["flow", "check"],
+        ["flow", "run"],
+        ["listen"],
+        ["sounds"],
+        ["sounds", "check"],
+    ],
+)
 def test_every_verb_explains_itself(verb):
     answer = run(*verb, "--help")
     assert answer.exit_code == 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from audio_corpus import (
     CLIPS,
     DTMF,
@@ -19,7 +20,6 @@ from audio_corpus import (
     tone,
     white,
 )
-
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
 from hearline.audio.settings import FRAME_SAMPLES
@@ -199,9 +199,7 @@ def test_restart_while_somebody_speaks_measures_the_rest():
     line = over_a_line(call(speech(LONG_CLIPS[1], -26)))
     detector, events = Detector(1), []
     detector.open(0)
-    for tick, frame in enumerate(
-        line[: line.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, 1, FRAME_SAMPLES)
-    ):
+    for tick, frame in enumerate(line[: line.size // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, 1, FRAME_SAMPLES)):
         events += [event for _, event in detector.step(frame, np.array([True]))]
         if tick == 124:  # 2.5 s: a second into the speech
             detector.restart_measure(0)
@@ -251,19 +249,12 @@ def test_clipping_is_counted():
 
 
 def test_a_batch_hears_what_a_single_detector_hears():
-    lines = [
-        over_a_line(call(speech(path, dbov)), law)
-        for path in CLIPS[:3]
-        for dbov in (-26, -46)
-        for law in LAWS
-    ]
+    lines = [over_a_line(call(speech(path, dbov)), law) for path in CLIPS[:3] for dbov in (-26, -46) for law in LAWS]
     together = Detector(24)
     frames, present = np.zeros((24, FRAME_SAMPLES), np.int16), np.ones(24, bool)
     batch = [[] for _ in lines]
     opened = [3 * i for i in range(len(lines))]  # not all in the same tick
-    for tick in range(
-        max(start + line.size // FRAME_SAMPLES for start, line in zip(opened, lines, strict=True))
-    ):
+    for tick in range(max(start + line.size // FRAME_SAMPLES for start, line in zip(opened, lines, strict=True))):
         for i, line in enumerate(lines):
             if tick == opened[i]:
                 together.open(i + 4)
@@ -281,9 +272,7 @@ def test_a_batch_hears_what_a_single_detector_hears():
             assert one.at_ms == other.at_ms
             if isinstance(one, Heard):
                 assert one.hearing.verdict == other.hearing.verdict
-                assert one.hearing.active_level_dbov == pytest.approx(
-                    other.hearing.active_level_dbov, abs=0.01
-                )
+                assert one.hearing.active_level_dbov == pytest.approx(other.hearing.active_level_dbov, abs=0.01)
             else:
                 assert one == other
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import PROMPT_MS, VirtualCall
 from hearline.call import engine as e
 from hearline.call.plan import Verdict
-
-from conftest import PROMPT_MS, VirtualCall
 
 P = PROMPT_MS
 SOFT, LOUD = Verdict.TOO_SOFT, Verdict.SPEECH
@@ -116,7 +115,9 @@ def test_soft_talk_does_not_cut_off_the_request_to_speak_up(call):
     virtual = call().speak(P + 500, 2_000, SOFT)
     virtual.run_to(P + 3_700)
     asked = virtual.log[-1][0]
-    virtual.at(asked + 500, e.SpeechStarted()).at(asked + 1_500, e.Heard(SOFT)).at(asked + 2_500, e.SpeechEnded(SOFT, 700))
+    virtual.at(asked + 500, e.SpeechStarted()).at(asked + 1_500, e.Heard(SOFT)).at(
+        asked + 2_500, e.SpeechEnded(SOFT, 700)
+    )
     virtual.run_to(asked + P + 2_900)
     assert "stop" not in [what for _, what in virtual.log]
     virtual.run_to(asked + P + 3_000)
@@ -157,7 +158,10 @@ def test_closed_hours_offer_a_message_and_hear_nothing_else(call):
 
 # ---- any events at all -----------------------------------------------------------------------------------------------
 _events = st.one_of(
-    st.just(e.SpeechStarted()), st.sampled_from([e.Heard(SOFT), e.Heard(LOUD)]), st.just(e.Key()), st.just(e.HungUp()),
+    st.just(e.SpeechStarted()),
+    st.sampled_from([e.Heard(SOFT), e.Heard(LOUD)]),
+    st.just(e.Key()),
+    st.just(e.HungUp()),
     st.builds(e.SpeechEnded, st.sampled_from([SOFT, LOUD]), st.integers(0, 2_000)),
     st.builds(e.PromptEnded, st.integers(0, 9)),
 )
@@ -165,8 +169,12 @@ _stories = st.lists(st.tuples(st.integers(0, 6_000), _events), max_size=60)
 
 
 @settings(max_examples=400, deadline=None)
-@given(story=_stories, name=st.sampled_from(["hotline", "training", "travel", "national", "elder"]),
-       line=st.sampled_from([Verdict.NO_SIGNAL, Verdict.NOISE]), maybe=st.booleans())
+@given(
+    story=_stories,
+    name=st.sampled_from(["hotline", "training", "travel", "national", "elder"]),
+    line=st.sampled_from([Verdict.NO_SIGNAL, Verdict.NOISE]),
+    maybe=st.booleans(),
+)
 def test_every_call_ends_and_no_timer_fires_early(flows, story, name, line, maybe):
     plan = flows.flows[name].plan
     virtual = VirtualCall(plan)

@@ -49,9 +49,7 @@ def sentence() -> np.ndarray:
     return read(SOUNDS / "callers" / "caller-ask.wav")
 
 
-def recording(
-    length_ms: float, *parts: tuple[float, np.ndarray], noise_dbov: float | None = None
-) -> np.ndarray:
+def recording(length_ms: float, *parts: tuple[float, np.ndarray], noise_dbov: float | None = None) -> np.ndarray:
     """Silence of `length_ms` with each part at its ms; `noise_dbov` is the level of white noise under it."""
     out = np.zeros(round(length_ms * MS))
     for at_ms, part in parts:

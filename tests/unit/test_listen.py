@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import typer
-from audio_corpus import CLIPS, RATE, call, hum, over_a_line, speech, street, tone, white
-from test_wav import wav
 from typer.testing import CliRunner
 
+from audio_corpus import CLIPS, RATE, call, hum, over_a_line, speech, street, tone, white
 from hearline.audio.listen import SIDE_BY_SIDE, listen, listen_all, listen_to_files
 from hearline.audio.wav import BadAudio
 from hearline.cli.listen import listen as command
+from test_wav import wav
 
 KEYS = [
     "file",

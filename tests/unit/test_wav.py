@@ -4,8 +4,8 @@ import struct
 
 import numpy as np
 import pytest
-from audio_corpus import CLIPS, RATE
 
+from audio_corpus import CLIPS, RATE
 from hearline.audio import g711
 from hearline.audio.level import rms_dbov
 from hearline.audio.resample import resample
@@ -13,9 +13,7 @@ from hearline.audio.wav import BadAudio, read_wav
 
 
 def wav(sound: bytes, codec=1, channels=1, rate=8000, bits=16, extra=b"") -> bytes:
-    header = struct.pack(
-        "<HHIIHH", codec, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits
-    )
+    header = struct.pack("<HHIIHH", codec, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
     chunks = b"fmt " + struct.pack("<I", len(header)) + header + extra
     chunks += b"data" + struct.pack("<I", len(sound)) + sound
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
@@ -115,10 +113,7 @@ def test_g711_tables():
     # ITU-T G.711: silence, smallest and largest values
     assert g711.decode_alaw(np.array([0xD5, 0x55, 0xAA, 0x2A], np.uint8)).tolist() == [8, -8, 32256, -32256]
     assert g711.decode_mulaw(np.array([0xFF, 0x80, 0x00], np.uint8)).tolist() == [0, 32124, -32124]
-    assert (
-        g711.encode_mulaw(np.zeros(1, np.int16))[0] == 0xFF
-        and g711.encode_alaw(np.zeros(1, np.int16))[0] == 0xD5
-    )
+    assert g711.encode_mulaw(np.zeros(1, np.int16))[0] == 0xFF and g711.encode_alaw(np.zeros(1, np.int16))[0] == 0xD5
     speech = read_wav(CLIPS[1])
     for encode, decode in ((g711.encode_alaw, g711.decode_alaw), (g711.encode_mulaw, g711.decode_mulaw)):
         error = decode(encode(speech)) - speech.astype(float)

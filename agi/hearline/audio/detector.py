@@ -33,8 +33,7 @@ for _window in range(_RING_SAMPLES // WINDOW_SAMPLES):
     _WINDOW_AFTER[((_window + 1) * WINDOW_SAMPLES - 1) // FRAME_SAMPLES] = _window
 # _WINDOW_AT[w]: ring positions of window w, its context first
 _WINDOW_AT = (
-    np.arange(_RING_SAMPLES // WINDOW_SAMPLES)[:, None] * WINDOW_SAMPLES
-    + np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
+    np.arange(_RING_SAMPLES // WINDOW_SAMPLES)[:, None] * WINDOW_SAMPLES + np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
 ) % _RING_SAMPLES
 
 _FAST_FRAMES = 5  # 100 ms levels…
@@ -333,8 +332,7 @@ class Detector:
         spoken_ms = t.speech_frames[slots] * FRAME_MS
         told = t.verdicts_told[slots]
         newly_known = speech & (
-            (told < 1) & (spoken_ms >= s.provisional_speech_ms)
-            | (told < 2) & (spoken_ms >= s.final_speech_ms)
+            (told < 1) & (spoken_ms >= s.provisional_speech_ms) | (told < 2) & (spoken_ms >= s.final_speech_ms)
         )
         unmeasured = speech & (t.onset_ms[slots] < 0)
         events: list[tuple[int, Event]] = []

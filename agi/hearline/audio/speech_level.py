@@ -29,9 +29,7 @@ class SpeechLevels:
             capacity,
             stage1=Column(np.float32),
             stage2=Column(np.float32),
-            envelope=Column(
-                np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)
-            ),  # peak of each frame, newest last
+            envelope=Column(np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)),  # peak of each frame, newest last
             energy=Column(np.float64),
             active=Column(np.int32, shape=thresholds),
         )

@@ -22,7 +22,7 @@ def are_tones(samples: np.ndarray, lowest_hz: float, share: float) -> np.ndarray
     total = power.sum(axis=1)
     held = np.zeros_like(total)
     tonal = total > 0
-    for line in range(2):
+    for _line in range(2):
         peak = power.argmax(axis=1)
         strength = _take_line(power, peak)
         # a weak second line may lie anywhere: a single tone with a little noise is a tone

@@ -51,9 +51,7 @@ def load_wav(path: Path | str) -> Wav:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        wrong = (
-            "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        )
+        wrong = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise BadAudio(path, wrong, "check the path and its permissions") from None
     if not data:
         raise BadAudio(path, "the file is empty", "record or copy it again")

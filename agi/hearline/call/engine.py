@@ -286,5 +286,3 @@ class Engine:
         if self._last_cause is Cause.NOISE:
             return "noise"
         return ("normal", "silent1", "silent2")[min(self._silences, 2)]
-
-

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Annotated, Any, Callable, Collection, Literal, Mapping
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -90,7 +91,7 @@ class HoursWords(_Words):
     @classmethod
     def _span(cls, value: str) -> str:
         if not _HOURS.fullmatch(value):
-            raise ValueError(f"{value!r} is no span of hours|Write it as \"08:00-21:00\"")
+            raise ValueError(f'{value!r} is no span of hours|Write it as "08:00-21:00"')
         return value
 
     @field_validator("timezone")
@@ -188,8 +189,16 @@ class _Lines:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = " ".join(str(getattr(error, "problem", None) or error).split())
-            raise FlowError([Fault(file, mark.line + 1 if mark else 1, f"not valid YAML: {problem}",
-                                   "Check indentation, colons and quotes there")]) from None
+            raise FlowError(
+                [
+                    Fault(
+                        file,
+                        mark.line + 1 if mark else 1,
+                        f"not valid YAML: {problem}",
+                        "Check indentation, colons and quotes there",
+                    )
+                ]
+            ) from None
         if node is not None:
             self._walk(node, (), ())
         if self.doubles:
@@ -206,8 +215,14 @@ class _Lines:
                 line = key.start_mark.line + 1
                 name = key.value if isinstance(key.value, str) else str(key.value)
                 if name in seen:
-                    self.doubles.append(Fault(self.file, line, f"{name!r} stands here a second time (first in line "
-                                              f"{seen[name]})", "Keep one of the two"))
+                    self.doubles.append(
+                        Fault(
+                            self.file,
+                            line,
+                            f"{name!r} stands here a second time (first in line {seen[name]})",
+                            "Keep one of the two",
+                        )
+                    )
                 seen[name] = line
                 self.at[(*path, name)] = line
                 self._walk(value, (*path, name), above)
@@ -246,8 +261,11 @@ def _from_pydantic(error: ValidationError, lines: _Lines, words: type[BaseModel]
                 faults.append(lines.fault(path, f"{name!r} is missing", f"Add a line `{name}: …`"))
             case "enum" | "literal_error":
                 choices = re.findall(r"'([^']+)'", str(item["ctx"].get("expected", "")))
-                faults.append(lines.fault(path, f"{where}: {item['input']!r} is not one of the choices",
-                                          _like(item["input"], choices)))
+                faults.append(
+                    lines.fault(
+                        path, f"{where}: {item['input']!r} is not one of the choices", _like(item["input"], choices)
+                    )
+                )
             case "value_error":
                 problem, _, remedy = str(item["ctx"]["error"]).partition("|")
                 faults.append(lines.fault(path, f"{where}: {problem}", remedy))
@@ -297,11 +315,19 @@ def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
     try:
         base = _Lines(text_of(str(base_name)), f"{base_name}.yaml").data
     except (OSError, FlowError):
-        raise FlowError([lines.fault(("like",), f"flow {base_name!r} cannot be read",
-                                     "Name a sound flow in the same folder, without .yaml")]) from None
+        raise FlowError(
+            [
+                lines.fault(
+                    ("like",),
+                    f"flow {base_name!r} cannot be read",
+                    "Name a sound flow in the same folder, without .yaml",
+                )
+            ]
+        ) from None
     if not isinstance(base, dict) or "like" in base:
-        raise FlowError([lines.fault(("like",), f"flow {base_name!r} is itself like another",
-                                     "Name the flow that both are like")])
+        raise FlowError(
+            [lines.fault(("like",), f"flow {base_name!r} is itself like another", "Name the flow that both are like")]
+        )
     shared = {k: v for k, v in base.items() if k not in ("number", "test_number", "title")}
     merged = shared | own
     for part in ("steps", "always"):
@@ -310,8 +336,14 @@ def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
     return merged
 
 
-def read_flow(text: str, file: str, name: str, profiles: Mapping[str, TimerWords], prompts: Prompts,
-              text_of: Callable[[str], str] = _no_other) -> Flow:
+def read_flow(
+    text: str,
+    file: str,
+    name: str,
+    profiles: Mapping[str, TimerWords],
+    prompts: Prompts,
+    text_of: Callable[[str], str] = _no_other,
+) -> Flow:
     """Check a flow file and settle it.
 
     Args:
@@ -348,8 +380,9 @@ class _Settler:
 
     def _timers(self, profiles: Mapping[str, TimerWords]) -> dict[str, Any]:
         if self.words.profile not in profiles:
-            self._fault(("profile",), f"unknown timer profile {self.words.profile!r}",
-                        _like(self.words.profile, profiles))
+            self._fault(
+                ("profile",), f"unknown timer profile {self.words.profile!r}", _like(self.words.profile, profiles)
+            )
             return {}
         chosen = profiles[self.words.profile].model_dump()
         return chosen | {k: v for k, v in self.words.timers.model_dump().items() if v is not None}
@@ -377,9 +410,15 @@ class _Settler:
             raise FlowError(sorted(self.faults, key=lambda fault: fault.line))
         steps = _reachable(steps, [begin, *([self.words.hours.closed] if self.words.hours else [])])
         return Plan(
-            flow=name, language=self.words.language, phrases=self.words.phrases, begin=begin, steps=steps,
-            fallback=End(f"queue:{self.words.queue}"), turn_pause_ms=self.timers["turn_pause"],
-            max_speech_ms=self.timers["max_speech"], limit_ms=self.timers["limit"],
+            flow=name,
+            language=self.words.language,
+            phrases=self.words.phrases,
+            begin=begin,
+            steps=steps,
+            fallback=End(f"queue:{self.words.queue}"),
+            turn_pause_ms=self.timers["turn_pause"],
+            max_speech_ms=self.timers["max_speech"],
+            limit_ms=self.timers["limit"],
             prompts=frozenset(step.prompt for step in steps.values() if step.prompt),
         )
 
@@ -405,8 +444,11 @@ class _Settler:
     def _step(self, name: str, words: StepWords) -> Step:
         path = ("steps", name)
         if words.play is not None and self.known is not None and words.play not in self.known:
-            self._fault((*path, "play"), f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
-                        _like(words.play, self.known))
+            self._fault(
+                (*path, "play"),
+                f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
+                _like(words.play, self.known),
+            )
         on = {}
         for cause, target in self._on(words).items():
             if target == STAY:
@@ -416,8 +458,11 @@ class _Settler:
             if settled is not None:
                 on[cause] = settled
         if self._on(words).get(Cause.NOINPUT, STAY) == STAY:
-            self._fault((*path, "on") if words.on else path, f"step {name!r} does not say what follows a silence",
-                        "Add `noinput: …` under its `on:`")
+            self._fault(
+                (*path, "on") if words.on else path,
+                f"step {name!r} does not say what follows a silence",
+                "Add `noinput: …` under its `on:`",
+            )
         return Step(name, words.play, self._wait(path, words), words.bargein, on)
 
     def _wait(self, path: tuple, words: StepWords) -> int:
@@ -430,8 +475,11 @@ class _Settler:
         try:
             return _duration(named)
         except ValueError:
-            self._fault((*path, "wait"), f"{named!r} is neither a duration nor a timer",
-                        f"Write 3s, or one of {', '.join(sorted(waits))}")
+            self._fault(
+                (*path, "wait"),
+                f"{named!r} is neither a duration nor a timer",
+                f"Write 3s, or one of {', '.join(sorted(waits))}",
+            )
             return 0
 
     def _target(self, where: tuple, text: str, passed: tuple[str, ...] = ()) -> Target | None:

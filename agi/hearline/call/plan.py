@@ -5,9 +5,9 @@ A plan is plain, frozen data: it can be sent to another process and compared. ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Mapping
 
 
 class Bargein(StrEnum):

@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 
-def demo(out: Annotated[Path, typer.Option(help="Where recordings, timelines and pictures go; emptied first.")] =
-         Path("demo-out")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Where recordings, timelines and pictures go; emptied first.")] = Path(
+        "demo-out"
+    ),
+) -> None:
     """Five callers ring a private Asterisk side by side: one speaks, one is silent, one sends no RTP at all, one is too
     soft and then louder, one is too soft throughout. Two agents answer. Takes about a minute and a half.
 
@@ -47,10 +50,18 @@ def _tell(judged: list, out: Path, console) -> None:
     for call in judged:
         waits = " · ".join(f"{t.heard_ms:.0f}" for t in call.timings)
         worst = max((abs(t.error_ms) for t in call.timings), default=None)
-        table.add_row(call.role.title, str(call.timeline["outcome"]), waits, "" if worst is None else f"{worst:.0f} ms",
-                      call.whisper or "", "[green]as planned[/green]" if not call.faults else "[red]not as planned[/red]")
+        table.add_row(
+            call.role.title,
+            str(call.timeline["outcome"]),
+            waits,
+            "" if worst is None else f"{worst:.0f} ms",
+            call.whisper or "",
+            "[green]as planned[/green]" if not call.faults else "[red]not as planned[/red]",
+        )
     console.print(table)
     for call in judged:
         for fault in call.faults:
             console.print(f"[red]{call.role.name}: {fault}[/red]")
-    console.print(f"Hear and see them in [bold]{out}/[/bold]: caller-heard.wav, agent-heard.wav, timeline.json, call.png")
+    console.print(
+        f"Hear and see them in [bold]{out}/[/bold]: caller-heard.wav, agent-heard.wav, timeline.json, call.png"
+    )

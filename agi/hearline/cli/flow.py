@@ -18,7 +18,6 @@ def check(
 ) -> None:
     """Tell what is wrong with flow files: file, line, remedy. Exit 1 if anything is."""
     from hearline.call.flow import FlowError
-    from hearline.flows import load_flow
     from hearline.settings import Settings
 
     settings = Settings()
@@ -30,10 +29,18 @@ def check(
         except FlowError as error:
             faults = [vars(fault) for fault in error.faults]
         except OSError as error:
-            faults = [{"file": str(file), "line": 0, "problem": error.strerror or str(error),
-                       "remedy": "Give the path of a flow file"}]
+            faults = [
+                {
+                    "file": str(file),
+                    "line": 0,
+                    "problem": error.strerror or str(error),
+                    "remedy": "Give the path of a flow file",
+                }
+            ]
         except ValueError as error:
-            faults = [{"file": str(file), "line": 0, "problem": str(error), "remedy": "Mend the sounds' manifest first"}]
+            faults = [
+                {"file": str(file), "line": 0, "problem": str(error), "remedy": "Mend the sounds' manifest first"}
+            ]
         bad = bad or bool(faults)
         if json_:
             typer.echo(json.dumps({"file": str(file), "ok": not faults, "faults": faults}, ensure_ascii=False))
@@ -58,11 +65,14 @@ def _check_one(file: Path, settings: object) -> None:
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="A flow file.")],
-    caller: Annotated[Path, typer.Option(help="WAV of what the caller says; starts with the call, plays once, then "
-                                              "silence.")],
+    caller: Annotated[
+        Path, typer.Option(help="WAV of what the caller says; starts with the call, plays once, then silence.")
+    ],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object: outcome, duration_ms, events.")] = False,
-    no_rtp: Annotated[bool, typer.Option("--no-rtp", help="Drop all frames of digital silence, as phones with silence "
-                                                          "suppression do.")] = False,
+    no_rtp: Annotated[
+        bool,
+        typer.Option("--no-rtp", help="Drop all frames of digital silence, as phones with silence suppression do."),
+    ] = False,
     key: Annotated[list[int], typer.Option(help="Press a key at this ms (may be repeated).")] = [],
     hangup_at: Annotated[int, typer.Option(help="The caller hangs up at this ms; -1: stays.")] = -1,
     closed: Annotated[bool, typer.Option(help="Call outside the opening hours.")] = False,
@@ -83,8 +93,15 @@ def run(
         raise typer.Exit(2) from None
     begin = flow.words.hours.closed if closed and flow.words.hours else None
     try:
-        timeline, _ = simulate(flow.plan, begin, samples, settings.sounds, drop_silence=no_rtp, keys_ms=key,
-                               hangup_ms=hangup_at if hangup_at >= 0 else None)
+        timeline, _ = simulate(
+            flow.plan,
+            begin,
+            samples,
+            settings.sounds,
+            drop_silence=no_rtp,
+            keys_ms=key,
+            hangup_ms=hangup_at if hangup_at >= 0 else None,
+        )
     except (OSError, ValueError) as error:
         typer.secho(f"{error}. Run `make sounds`, or `hearline sounds check`", fg="red", err=True)
         raise typer.Exit(2) from None
@@ -104,8 +121,9 @@ def _tell(timeline: dict) -> None:
         if event.get("level_dbov") is not None:
             what += f" ({event['level_dbov']} dBov)"
         planned = event.get("planned_ms")
-        table.add_row(f"{event['at_ms'] / 1000:.2f} s", "" if planned is None else f"{planned / 1000:.2f} s",
-                      event["event"], what)
+        table.add_row(
+            f"{event['at_ms'] / 1000:.2f} s", "" if planned is None else f"{planned / 1000:.2f} s", event["event"], what
+        )
     console = Console()
     console.print(table)
     console.print(f"[bold]{timeline['outcome']}[/bold] after {timeline['duration_ms'] / 1000:.2f} s")

@@ -13,9 +13,7 @@ _COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_sig
 def listen(
     wavs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="WAV…", help="WAV files: 8, 16, 44.1 or 48 kHz, mono or stereo, PCM, A-law or mu-law."
-        ),
+        typer.Argument(metavar="WAV…", help="WAV files: 8, 16, 44.1 or 48 kHz, mono or stereo, PCM, A-law or mu-law."),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per file and line, in order; errors go to stderr.")

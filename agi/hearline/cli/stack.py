@@ -19,10 +19,15 @@ def _stack(verbose: int = 0):
 
 @app.command()
 def up(
-    listen: Annotated[str, typer.Option(help="Address for SIP and RTP. Another than 127.0.0.1 opens the stack to the "
-                                             "network: do so on purpose.")] = "127.0.0.1",
-    kind: Annotated[str, typer.Option(help="container, installed or root: how to run Asterisk. Default: the first "
-                                           "that works.")] = "",
+    listen: Annotated[
+        str,
+        typer.Option(
+            help="Address for SIP and RTP. Another than 127.0.0.1 opens the stack to the network: do so on purpose."
+        ),
+    ] = "127.0.0.1",
+    kind: Annotated[
+        str, typer.Option(help="container, installed or root: how to run Asterisk. Default: the first that works.")
+    ] = "",
     always_open: Annotated[bool, typer.Option(help="Pay no heed to opening hours.")] = False,
     verbose: Annotated[int, typer.Option(help="Asterisk's verbosity in `stack logs`.")] = 0,
     json_: Annotated[bool, typer.Option("--json")] = False,
@@ -106,10 +111,15 @@ def _card(stack) -> dict:
         if flow.words.test_number:
             numbers[flow.words.test_number] = f"{name} {title}, open at any hour"
     return {
-        "server": f"{running.listen}:{running.sip_port}", "transport": "UDP", "codecs": ["PCMA", "PCMU"],
-        "callers": [vars(a) for a in callers], "agents": [vars(a) for a in agents], "numbers": numbers,
+        "server": f"{running.listen}:{running.sip_port}",
+        "transport": "UDP",
+        "codecs": ["PCMA", "PCMU"],
+        "callers": [vars(a) for a in callers],
+        "agents": [vars(a) for a in agents],
+        "numbers": numbers,
         "listen_in": {a.number: f"7{a.number}" for a in agents},
-        "status": f"http://{running.status}/calls", "kind": running.kind,
+        "status": f"http://{running.status}/calls",
+        "kind": running.kind,
     }
 
 

@@ -54,8 +54,9 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
         stack = Stack(own, callers=tuple(role.name for role in roles))
         with stack:
             with console.status("setting up") as status:
-                stack.up(say=lambda line: (console.print(f"[dim]· {line}[/dim]"), status.update(line)),
-                         always_open=True)
+                stack.up(
+                    say=lambda line: (console.print(f"[dim]· {line}[/dim]"), status.update(line)), always_open=True
+                )
             results, rows = _call(stack, settings.sounds, roles, Path(state), console)
             timelines = _timelines(own.state / "calls")
         console.print("[dim]· comparing what was planned with what the phones heard[/dim]")
@@ -65,25 +66,44 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
 
 
 # ---- the calls -------------------------------------------------------------------------------------------------------
-def _call(stack: Stack, sounds: Path, roles: list[Role], folder: Path, console: Console,
-          ) -> tuple[dict[str, PhoneResult], dict[str, dict]]:
+def _call(
+    stack: Stack,
+    sounds: Path,
+    roles: list[Role],
+    folder: Path,
+    console: Console,
+) -> tuple[dict[str, PhoneResult], dict[str, dict]]:
     callers, agents = stack.accounts()
     passwords = {account.name: account.password for account in callers}
     speech = sounds / "zh" / "callers"
     script = {
-        "callers": [{
-            "name": role.name, "dial": f"sip:{NUMBER}@{stack.sip}", "start_ms": 150 * index,
-            "account": {"user": role.name, "password": passwords[role.name]}, "rtp": role.rtp,
-            "say": [{"at_ms": s.at_ms, "wav": str(speech / f"{s.sentence}.wav"), "gain_db": s.gain_db}
-                    for s in role.says],
-            "record": str(folder / f"{role.name}.wav"), "said": str(folder / f"{role.name}-said.wav"),
-        } for index, role in enumerate(roles)],
-        "agents": [{
-            "name": agent.name, "account": {"user": agent.name, "password": agent.password, "server": stack.sip},
-            "answer_after_ms": 1_500, "hangup_after_ms": AGENT_TALK_MS,
-            "say": [{"at_ms": GREETING_MS, "wav": str(speech / "agent-greeting.wav")}],
-            "record": str(folder / f"{agent.name}.wav"),
-        } for agent in agents[:AGENTS]],
+        "callers": [
+            {
+                "name": role.name,
+                "dial": f"sip:{NUMBER}@{stack.sip}",
+                "start_ms": 150 * index,
+                "account": {"user": role.name, "password": passwords[role.name]},
+                "rtp": role.rtp,
+                "say": [
+                    {"at_ms": s.at_ms, "wav": str(speech / f"{s.sentence}.wav"), "gain_db": s.gain_db}
+                    for s in role.says
+                ],
+                "record": str(folder / f"{role.name}.wav"),
+                "said": str(folder / f"{role.name}-said.wav"),
+            }
+            for index, role in enumerate(roles)
+        ],
+        "agents": [
+            {
+                "name": agent.name,
+                "account": {"user": agent.name, "password": agent.password, "server": stack.sip},
+                "answer_after_ms": 1_500,
+                "hangup_after_ms": AGENT_TALK_MS,
+                "say": [{"at_ms": GREETING_MS, "wav": str(speech / "agent-greeting.wav")}],
+                "record": str(folder / f"{agent.name}.wav"),
+            }
+            for agent in agents[:AGENTS]
+        ],
         "rtp_ports": [40_000, 40_999],
     }
     rows: dict[str, dict] = {}
@@ -123,14 +143,20 @@ def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
             table.add_row(role.title, "[dim]dialling[/dim]", "", "", "")
             continue
         in_ivr = not row.get("over") and time.monotonic() - row.get("seen", 0) < 0.6
-        step = f"{row.get('step', '')} · {row.get('state', '')}" if in_ivr else \
-            "[dim]over[/dim]" if row.get("over") else "[green]with the agents[/green]"
+        step = (
+            f"{row.get('step', '')} · {row.get('state', '')}"
+            if in_ivr
+            else "[dim]over[/dim]"
+            if row.get("over")
+            else "[green]with the agents[/green]"
+        )
         timer = f"{row['timer_ms'] / 1000:.1f} s" if in_ivr and row.get("timer_ms") is not None else ""
         level = row.get("level_dbov")
         verdict = row.get("verdict") or ""
         colour = {"speech": "green", "too_soft": "yellow", "noise": "magenta"}.get(verdict, "white")
-        table.add_row(role.title, step, timer, "" if level is None else f"{level:.0f} dBov",
-                      f"[{colour}]{verdict}[/{colour}]")
+        table.add_row(
+            role.title, step, timer, "" if level is None else f"{level:.0f} dBov", f"[{colour}]{verdict}[/{colour}]"
+        )
     return table
 
 
@@ -144,15 +170,19 @@ def _timelines(folder: Path) -> dict[str, dict]:
 
 
 # ---- the judgement ---------------------------------------------------------------------------------------------------
-def _judge(roles: list[Role], results: dict[str, PhoneResult], timelines: dict[str, dict], sounds: Path) -> list[Judged]:
+def _judge(
+    roles: list[Role], results: dict[str, PhoneResult], timelines: dict[str, dict], sounds: Path
+) -> list[Judged]:
     prompts = prompts_of(sounds / "zh" / "lanzhi")
     agent_calls = [call for result in results.values() for call in result.calls if result.name.startswith("agent")]
-    return [_judge_one(role, results[role.name], timelines.get(role.name), agent_calls, prompts, sounds)
-            for role in roles]
+    return [
+        _judge_one(role, results[role.name], timelines.get(role.name), agent_calls, prompts, sounds) for role in roles
+    ]
 
 
-def _judge_one(role: Role, result: PhoneResult, timeline: dict | None, agent_calls: list[CallResult],
-               prompts: dict, sounds: Path) -> Judged:
+def _judge_one(
+    role: Role, result: PhoneResult, timeline: dict | None, agent_calls: list[CallResult], prompts: dict, sounds: Path
+) -> Judged:
     call = result.call
     judged = Judged(role, timeline or {"outcome": None, "duration_ms": 0, "events": []}, call)
     if timeline is None or call.recording is None:
@@ -166,8 +196,11 @@ def _judge_one(role: Role, result: PhoneResult, timeline: dict | None, agent_cal
     if tuple(p.id for p in judged.heard) != role.prompts:
         judged.faults.append(f"heard {[p.id for p in judged.heard]}, planned {list(role.prompts)}")
     judged.faults += [f"{p.id} was heard in part" for p in judged.heard if p.complete < WHOLE]
-    judged.faults += [f"{t.what}: {t.heard_ms:.0f} ms, planned {t.planned_ms:.0f}"
-                      for t in judged.timings if abs(t.error_ms) > TOLERANCE_MS]
+    judged.faults += [
+        f"{t.what}: {t.heard_ms:.0f} ms, planned {t.planned_ms:.0f}"
+        for t in judged.timings
+        if abs(t.error_ms) > TOLERANCE_MS
+    ]
     if role.whisper:
         _judge_agent(judged, recording, agent_calls, sounds)
     return judged
@@ -216,7 +249,10 @@ def _leave(out: Path, judged: list[Judged], sounds: Path) -> None:
             agent = folder / "agent-heard.wav"
             shutil.copy(call.agent.recording, agent)
         record = {
-            "caller": call.role.name, "as_planned": not call.faults, "faults": call.faults, "whisper": call.whisper,
+            "caller": call.role.name,
+            "as_planned": not call.faults,
+            "faults": call.faults,
+            "whisper": call.whisper,
             **call.timeline,
             "heard": [asdict(p) for p in call.heard],
             "timings": [{**asdict(t), "error_ms": round(t.error_ms, 1)} for t in call.timings],
@@ -227,5 +263,14 @@ def _leave(out: Path, judged: list[Judged], sounds: Path) -> None:
         agent_offset = None
         if call.agent:
             agent_offset = offset + (call.agent.answered_at - call.caller.answered_at) * 1_000
-        draw_call(folder / "call.png", heard, said, call.timeline, agent, name=call.role.title, texts=texts,
-                  offset_ms=offset, agent_offset_ms=agent_offset)
+        draw_call(
+            folder / "call.png",
+            heard,
+            said,
+            call.timeline,
+            agent,
+            name=call.role.title,
+            texts=texts,
+            offset_ms=offset,
+            agent_offset_ms=agent_offset,
+        )

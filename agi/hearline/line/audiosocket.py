@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections import deque
-from typing import Callable
+from collections.abc import Callable
 
 from hearline.line.transport import FRAME_BYTES
 
@@ -33,7 +33,19 @@ class AudioSocketLeg:
     second (the two clocks differ, or a burst came), one is let go.
     """
 
-    __slots__ = ("gone", "lost_out", "_socket", "_fd", "_raw", "_pcm", "_frames", "_keys", "_unsent", "_least", "_ticks")
+    __slots__ = (
+        "gone",
+        "lost_out",
+        "_socket",
+        "_fd",
+        "_raw",
+        "_pcm",
+        "_frames",
+        "_keys",
+        "_unsent",
+        "_least",
+        "_ticks",
+    )
 
     def __init__(self, connection: socket.socket, early: bytes = b"") -> None:
         self.gone = False
@@ -161,8 +173,12 @@ class Door:
             it up.
     """
 
-    def __init__(self, address: tuple[str, int], allowed: Callable[[str], bool], claim: Callable[[str], object | None],
-                 ) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        allowed: Callable[[str], bool],
+        claim: Callable[[str], object | None],
+    ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=1024)
         self._listener.setblocking(False)

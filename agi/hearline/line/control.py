@@ -6,8 +6,9 @@ from __future__ import annotations
 import pickle
 import socket
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Iterator
+from typing import Any
 
 from hearline.call.plan import Plan
 

@@ -3,7 +3,8 @@ move it on; it knows neither sockets nor clocks."""
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Protocol, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from hearline.audio.hearing import Heard as EarHeard
 from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
@@ -33,8 +34,9 @@ class Session:
         clock: actual ms since the call's first frame, for the record.
     """
 
-    def __init__(self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: Ears,
-                 clock: Callable[[], float]) -> None:
+    def __init__(
+        self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: Ears, clock: Callable[[], float]
+    ) -> None:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()
         self.heard = "unknown"
@@ -99,8 +101,14 @@ class Session:
     def _note_verdict(self, hearing: Hearing) -> None:
         self.last_hearing = hearing
         level, noise = hearing.active_level_dbov, hearing.noise_level_dbov
-        self.timeline.add(self._clock(), "verdict", verdict=hearing.verdict, reason=hearing.reason,
-                          level_dbov=None if level is None else round(level, 1), noise_dbov=round(noise, 1))
+        self.timeline.add(
+            self._clock(),
+            "verdict",
+            verdict=hearing.verdict,
+            reason=hearing.reason,
+            level_dbov=None if level is None else round(level, 1),
+            noise_dbov=round(noise, 1),
+        )
 
     def _due(self, now: int) -> None:
         engine = self.engine
@@ -117,8 +125,12 @@ class Session:
                     self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
         else:
             actions = engine.due(now)
-            self.timeline.add(self._clock(), "turn_end" if state in (State.SPEAKING, State.TURN_PAUSE) else "limit",
-                              step=step, planned_ms=planned)
+            self.timeline.add(
+                self._clock(),
+                "turn_end" if state in (State.SPEAKING, State.TURN_PAUSE) else "limit",
+                step=step,
+                planned_ms=planned,
+            )
         self._do(actions, now)
 
     def _do(self, actions: Sequence[flow.Action], now: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Collection
 
 import numpy as np
 
@@ -18,8 +18,16 @@ from hearline.line.worker import SlotEars
 from hearline.sounds.manifest import prompt_path
 
 
-def simulate(plan: Plan, begin: str | None, caller: np.ndarray, sounds: Path, *, drop_silence: bool = False,
-             keys_ms: Collection[int] = (), hangup_ms: int | None = None) -> tuple[Timeline, np.ndarray]:
+def simulate(
+    plan: Plan,
+    begin: str | None,
+    caller: np.ndarray,
+    sounds: Path,
+    *,
+    drop_silence: bool = False,
+    keys_ms: Collection[int] = (),
+    hangup_ms: int | None = None,
+) -> tuple[Timeline, np.ndarray]:
     """Run a call to its end.
 
     Args:

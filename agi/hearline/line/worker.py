@@ -1,6 +1,7 @@
 """The media process: one tick of 20 ms for all calls.
 
-    every tick:  announcements → arrivals → a frame from every leg → ears (all at once) → sessions → a frame to every leg
+    every tick:  announcements → arrivals → a frame from every leg → ears (all at once) → sessions
+                 → a frame to every leg
 
 Deadlines are absolute, prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking,
 and there is one ``read`` and one ``write`` a call and tick. When the door process is gone the worker ends at once, so
@@ -16,9 +17,9 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 
@@ -84,8 +85,14 @@ class Worker:
         capacity: the most calls at once; further ones are refused and go to the queue.
     """
 
-    def __init__(self, address: tuple[str, int], allowed: Callable[[str], bool], channel: Channel,
-                 prompts: PromptStore, capacity: int) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        allowed: Callable[[str], bool],
+        channel: Channel,
+        prompts: PromptStore,
+        capacity: int,
+    ) -> None:
         self._door = Door(address, allowed, self._claim)
         self.address = self._door.address
         self._channel = channel
@@ -191,8 +198,13 @@ class Worker:
             self._refuse(announcement, leg)
             return
         self._detector.open(slot)
-        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot),
-                          lambda: (time.monotonic() - deadline) * 1_000)
+        session = Session(
+            plan,
+            announcement.begin,
+            prompts,
+            SlotEars(self._detector, slot),
+            lambda: (time.monotonic() - deadline) * 1_000,
+        )
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
@@ -262,11 +274,20 @@ class Worker:
                 self._late_40 += frames
 
     def _beat(self) -> None:
-        self._channel.offer(Beat(
-            calls=len(self._calls), frames=self._sent, late_20=self._late_20, late_40=self._late_40,
-            worst_ms=round(self._worst_s * 1_000, 2), work_ms=round(self._work_s * 1_000, 2), skipped_ms=self._skipped_ms, refused=self._door.refused,
-            lost_out=self._lost_out, rows=self._rows(),
-        ))
+        self._channel.offer(
+            Beat(
+                calls=len(self._calls),
+                frames=self._sent,
+                late_20=self._late_20,
+                late_40=self._late_40,
+                worst_ms=round(self._worst_s * 1_000, 2),
+                work_ms=round(self._work_s * 1_000, 2),
+                skipped_ms=self._skipped_ms,
+                refused=self._door.refused,
+                lost_out=self._lost_out,
+                rows=self._rows(),
+            )
+        )
         self._worst_s = self._work_s = 0.0
 
     def _rows(self) -> list[Row] | None:
@@ -280,8 +301,17 @@ class Worker:
         hearing = call.session.last_hearing  # asking the detector anew costs as much as ten ticks of a call
         now = call.ticks * FRAME_MS
         left = None if engine.timer is None else max(0, engine.timer - now)
-        return Row(call.uuid, call.channel, engine.plan.flow, engine.step.name, str(engine.state), now, left,
-                   hearing and hearing.active_level_dbov, hearing and hearing.verdict)
+        return Row(
+            call.uuid,
+            call.channel,
+            engine.plan.flow,
+            engine.step.name,
+            str(engine.state),
+            now,
+            left,
+            hearing and hearing.active_level_dbov,
+            hearing and hearing.verdict,
+        )
 
     def close(self) -> None:
         """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""

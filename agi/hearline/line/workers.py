@@ -12,9 +12,9 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Collection
 
 from hearline.call.plan import Plan
 from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
@@ -55,8 +55,14 @@ class Line:
         on_finished: told of every call that ended, in the watching thread.
     """
 
-    def __init__(self, listen: str, allow: str, sounds: Path, on_finished: Callable[[Finished], None] = lambda f: None,
-                 capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        listen: str,
+        allow: str,
+        sounds: Path,
+        on_finished: Callable[[Finished], None] = lambda f: None,
+        capacity: int = CAPACITY,
+    ) -> None:
         self._listen = listen
         self._arguments = ["--allow", allow, "--sounds", str(sounds), "--capacity", str(capacity)]
         self._on_finished = on_finished
@@ -148,8 +154,16 @@ class Line:
 
     def _spawn(self) -> None:
         ours, theirs = Channel.pair()
-        command = [sys.executable, "-m", "hearline.line.worker", "--channel-fd", str(theirs.fileno()),
-                   "--listen", self._listen, *self._arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "hearline.line.worker",
+            "--channel-fd",
+            str(theirs.fileno()),
+            "--listen",
+            self._listen,
+            *self._arguments,
+        ]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         theirs.close()
@@ -161,8 +175,9 @@ class Line:
             self._read(0.05)
             hung = time.monotonic() - self._last_beat > BEAT_S
             if hung or self._channel.closed or self._process.poll() is not None:
-                log.error("the media worker %s; it is replaced, its callers go to the queue",
-                          "hangs" if hung else "is gone")
+                log.error(
+                    "the media worker %s; it is replaced, its callers go to the queue", "hangs" if hung else "is gone"
+                )
                 self._replace()
 
     def _replace(self) -> None:

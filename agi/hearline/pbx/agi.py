@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 from asterisk.agi import (
     AGI,

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Protocol
 
 OLDEST = (22, 10)
 DEBIAN_SUITE = "forky"
@@ -64,19 +65,46 @@ class RootFolder:
 
     def start_command(self, conf: Path, visible: list[Path]) -> list[str]:
         binds = [p for p in visible if p.exists()]
-        script = ['root=$1; conf=$2; shift 2', 'mount -t proc proc "$root/proc"', 'mount --rbind /dev "$root/dev"',
-                  'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"']
+        script = [
+            "root=$1; conf=$2; shift 2",
+            'mount -t proc proc "$root/proc"',
+            'mount --rbind /dev "$root/dev"',
+            'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"',
+        ]
         # The host's names: without them Asterisk waits for a DNS answer about itself when it listens everywhere.
-        script.append('for f in /etc/hosts /etc/resolv.conf; do [ ! -e $f ] || '
-                      '{ touch "$root$f"; mount --bind $f "$root$f"; }; done')
+        script.append(
+            "for f in /etc/hosts /etc/resolv.conf; do [ ! -e $f ] || "
+            '{ touch "$root$f"; mount --bind $f "$root$f"; }; done'
+        )
         script.append('for p; do mkdir -p "$root$p"; mount --bind "$p" "$root$p"; done')
         script.append('exec chroot "$root" /usr/sbin/asterisk -f -C "$conf"')
-        return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script), "asterisk",
-                str(self.root), str(conf), *map(str, binds)]
+        return [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            "\n".join(script),
+            "asterisk",
+            str(self.root),
+            str(conf),
+            *map(str, binds),
+        ]
 
     def console_command(self, conf: Path, pid: int, command: str) -> list[str]:
-        return ["nsenter", f"--target={pid}", "--mount", "--root", "--wd=/",
-                "/usr/sbin/asterisk", "-C", str(conf), "-rx", command]
+        return [
+            "nsenter",
+            f"--target={pid}",
+            "--mount",
+            "--root",
+            "--wd=/",
+            "/usr/sbin/asterisk",
+            "-C",
+            str(conf),
+            "-rx",
+            command,
+        ]
 
     def modules_dir(self) -> str:
         return _modules_under(self.root)
@@ -123,8 +151,10 @@ def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) ->
     """
     root = cache / f"asterisk-{DEBIAN_SUITE}"
     if os.geteuid() != 0:
-        raise AsteriskUnavailable("no container engine answers and no Asterisk 22.10 or newer is installed: start "
-                                  "Docker or Podman (with compose), install Asterisk, or run this as root")
+        raise AsteriskUnavailable(
+            "no container engine answers and no Asterisk 22.10 or newer is installed: start "
+            "Docker or Podman (with compose), install Asterisk, or run this as root"
+        )
     cache.mkdir(parents=True, exist_ok=True)
     with open(root.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time; the others find it made
@@ -139,8 +169,15 @@ def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
     half_made = root.with_name(root.name + ".part")
     shutil.rmtree(half_made, ignore_errors=True)
     mirror = os.environ.get("HEARLINE_MIRROR", "").split()  # none: mmdebstrap's own default
-    command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}",
-               '--aptopt=Acquire::Check-Valid-Until "false"', DEBIAN_SUITE, str(half_made), *mirror]
+    command = [
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--include={PACKAGES}",
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        DEBIAN_SUITE,
+        str(half_made),
+        *mirror,
+    ]
     say(f"bootstrapping Asterisk from Debian {DEBIAN_SUITE} (once, about 40 s)")
     last = error = ""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
@@ -151,6 +188,8 @@ def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
                 say(line[3:].strip())
     if process.returncode:
         shutil.rmtree(half_made, ignore_errors=True)
-        raise AsteriskUnavailable(f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; "
-                                  "unknown signatures: apt-get install debian-archive-keyring)")
+        raise AsteriskUnavailable(
+            f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; "
+            "unknown signatures: apt-get install debian-archive-keyring)"
+        )
     half_made.rename(root)

@@ -68,8 +68,10 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
         data = json.loads(kept.read_text())
     else:
         data = {
-            "callers": [asdict(Account(name, f"1380000{index:04}", secrets.token_urlsafe(12)))
-                        for index, name in enumerate(callers)],
+            "callers": [
+                asdict(Account(name, f"1380000{index:04}", secrets.token_urlsafe(12)))
+                for index, name in enumerate(callers)
+            ],
             "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
         }
         home.mkdir(parents=True, exist_ok=True)

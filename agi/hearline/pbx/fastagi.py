@@ -9,7 +9,7 @@ import logging
 import socket
 import socketserver
 import threading
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from asterisk.agi import AGIException, AGIHangup
 

@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
@@ -70,8 +70,14 @@ class Stack:
         self._way: Asterisk | None = None
 
     # ---- up and down ------------------------------------------------------------------------------------------------
-    def up(self, listen: str = "127.0.0.1", say: Say = lambda _line: None, server: bool = True,
-           always_open: bool = False, kind: str | None = None) -> Running:
+    def up(
+        self,
+        listen: str = "127.0.0.1",
+        say: Say = lambda _line: None,
+        server: bool = True,
+        always_open: bool = False,
+        kind: str | None = None,
+    ) -> Running:
         """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
         if not self.asterisk_alive():
             self.down()  # a server that has lost its Asterisk has ports that the next one may not get
@@ -121,16 +127,27 @@ class Stack:
         way = choose(kind, self.settings.cache, say)
         host = "127.0.0.1"
         self.running = Running(
-            kind=way.kind if way else "container", listen=listen, sip_port=_free(SIP_PORT, socket.SOCK_DGRAM, listen),
-            agi=_free_address(self.settings.agi), media=_free_address(self.settings.media),
+            kind=way.kind if way else "container",
+            listen=listen,
+            sip_port=_free(SIP_PORT, socket.SOCK_DGRAM, listen),
+            agi=_free_address(self.settings.agi),
+            media=_free_address(self.settings.media),
             status=_free_address(self.settings.status),
         )
         callers, agents = self.accounts()
         rtp_first = _free_rtp(listen)
         layout = config.Layout(
-            home=self.home, sounds_dir=self.settings.sounds.absolute(), listen=listen, sip_port=self.running.sip_port,
-            rtp_first=rtp_first, rtp_last=rtp_first + RTP_SPAN - 1, agi_host=host,
-            agi_port=int(self.running.agi.rpartition(":")[2]), callers=callers, agents=agents, verbose=self._verbose,
+            home=self.home,
+            sounds_dir=self.settings.sounds.absolute(),
+            listen=listen,
+            sip_port=self.running.sip_port,
+            rtp_first=rtp_first,
+            rtp_last=rtp_first + RTP_SPAN - 1,
+            agi_host=host,
+            agi_port=int(self.running.agi.rpartition(":")[2]),
+            callers=callers,
+            agents=agents,
+            verbose=self._verbose,
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",
@@ -140,11 +157,8 @@ class Stack:
         if way is None:
             self._compose_up(say)
         else:
-            log = open(self.home / "log" / "console.log", "ab")
-            process = subprocess.Popen(way.start_command(conf, [self.home, layout.sounds_dir]), cwd="/", stdout=log,
-                                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
-            log.close()
-            self.running.asterisk_pid = process.pid
+            command = way.start_command(conf, [self.home, layout.sounds_dir])
+            self.running.asterisk_pid = self._launch(command, "console.log", cwd="/").pid
         self._way = way
         self._write()
         self._wait_booted()
@@ -169,8 +183,9 @@ class Stack:
             way = self._way or self._choose_again()
             full = way.console_command(conf, self.running.asterisk_pid, command)
         try:
-            answer = subprocess.run(full, capture_output=True, text=True, timeout=15, cwd="/",
-                                    env=self._compose_environment())
+            answer = subprocess.run(
+                full, capture_output=True, text=True, timeout=15, cwd="/", env=self._compose_environment()
+            )
         except subprocess.TimeoutExpired:
             return ""
         return answer.stdout
@@ -184,12 +199,19 @@ class Stack:
     # ---- containers -------------------------------------------------------------------------------------------------
     def _compose(self) -> list[str]:
         project = "hearline-" + hashlib.sha256(str(self.home).encode()).hexdigest()[:8]  # a stack a folder
-        return [*(_compose_command() or ["docker", "compose"]), "--project-name", project, "--file",
-                str(self.settings.asterisk_templates / "compose.yaml")]
+        return [
+            *(_compose_command() or ["docker", "compose"]),
+            "--project-name",
+            project,
+            "--file",
+            str(self.settings.asterisk_templates / "compose.yaml"),
+        ]
 
     def _compose_environment(self) -> dict[str, str]:
-        return os.environ | {"HEARLINE_STACK_HOME": str(self.home),
-                             "HEARLINE_SOUNDS_DIR": str(self.settings.sounds.absolute())}
+        return os.environ | {
+            "HEARLINE_STACK_HOME": str(self.home),
+            "HEARLINE_SOUNDS_DIR": str(self.settings.sounds.absolute()),
+        }
 
     def _compose_build(self, say: Say) -> None:
         say("building the container image (first time: a minute or two)")
@@ -200,8 +222,9 @@ class Stack:
         self._compose_run("up", "--detach")
 
     def _compose_run(self, *what: str) -> None:
-        done = subprocess.run([*self._compose(), *what], env=self._compose_environment(), capture_output=True,
-                              text=True)
+        done = subprocess.run(
+            [*self._compose(), *what], env=self._compose_environment(), capture_output=True, text=True
+        )
         if done.returncode:
             said = done.stderr.strip().splitlines() or ["no message"]
             raise StackError(f"compose {what[0]} failed: {said[-1]}")
@@ -214,16 +237,18 @@ class Stack:
 
     def server_environment(self) -> dict[str, str]:
         s = self.settings
-        return os.environ | {"HEARLINE_STATE": str(s.state), "HEARLINE_FLOWS": str(s.flows),
-                             "HEARLINE_SOUNDS": str(s.sounds), "HEARLINE_CACHE": str(s.cache)}
+        return os.environ | {
+            "HEARLINE_STATE": str(s.state),
+            "HEARLINE_FLOWS": str(s.flows),
+            "HEARLINE_SOUNDS": str(s.sounds),
+            "HEARLINE_CACHE": str(s.cache),
+        }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
         """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
         say("starting the Hearline server")
-        log = open(self.home / "log" / "hearline.log", "ab")
-        process = subprocess.Popen(self.server_command(always_open), env=self.server_environment(), stdout=log,
-                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
-        log.close()
+        command = self.server_command(always_open)
+        process = self._launch(command, "hearline.log", env=self.server_environment())
         self.running.server_pid = process.pid
         self._write()
         deadline = time.monotonic() + BOOT_S
@@ -250,6 +275,13 @@ class Stack:
             return bool(self.get("/ready").get("ready"))
         except OSError:
             return False
+
+    def _launch(self, command: list[str], log: str, **how: object) -> subprocess.Popen:
+        """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
+        with open(self.home / "log" / log, "ab") as out:
+            return subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, **how
+            )
 
     # ---- what runs --------------------------------------------------------------------------------------------------
     def _read(self) -> Running | None:
@@ -295,8 +327,9 @@ def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Aste
         if _compose_command():
             return None
         if kind:
-            raise StackError("no container engine answers: start Docker or Podman (with compose), or leave the choice "
-                             "to us")
+            raise StackError(
+                "no container engine answers: start Docker or Podman (with compose), or leave the choice to us"
+            )
     if kind in (None, "installed"):
         if found := ways.installed():
             return found

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 320             # 40 ms: what is compared at once while following
-SEARCH = 480            # 60 ms: how far the recording may slip at a missing or an additional frame
-WINDOW = 1200           # 150 ms: what a slip is recognised by
-GIVE_UP = 2400          # 300 ms without a likeness: it is over
+BLOCK = 320  # 40 ms: what is compared at once while following
+SEARCH = 480  # 60 ms: how far the recording may slip at a missing or an additional frame
+WINDOW = 1200  # 150 ms: what a slip is recognised by
+GIVE_UP = 2400  # 300 ms without a likeness: it is over
 LIKE = 0.6
-DRIFT = 4000            # 500 ms: how far all slips together may lead
-TAIL = 80               # 10 ms
-QUIET = 1e-5            # energy of a block relative to the loudest one, below which it says nothing
+DRIFT = 4000  # 500 ms: how far all slips together may lead
+TAIL = 80  # 10 ms
+QUIET = 1e-5  # energy of a block relative to the loudest one, below which it says nothing
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:
@@ -28,8 +28,7 @@ def as_float(samples: np.ndarray) -> np.ndarray:
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> float:
-    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine.
-    """
+    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine."""
     return float(np.einsum("i,i->", a, b))
 
 
@@ -76,7 +75,7 @@ class Searchable:
     def _inverse_norm(self, length: int) -> np.ndarray:
         if length not in self._inverse_norms:
             energy = self._sums[length:] - self._sums[: len(self._sums) - length]
-            floor = length * 1e-9     # less than the smallest step of A-law: rounding, not sound
+            floor = length * 1e-9  # less than the smallest step of A-law: rounding, not sound
             inverse = np.where(energy > floor, 1 / np.sqrt(np.maximum(energy, floor)), 0.0)
             self._inverse_norms[length] = inverse.astype(np.float32)
         return self._inverse_norms[length]
@@ -184,7 +183,7 @@ def _judge(
     """
     r, p = whiten(aligned), white_ref[: len(aligned)]
     gain, extent, cost = 0.0, len(p), np.zeros(1)
-    for _ in range(4):      # gain and extent need one another; both settle at once
+    for _ in range(4):  # gain and extent need one another; both settle at once
         energy = inner(p[:extent], p[:extent])
         if energy == 0:
             break
@@ -249,12 +248,10 @@ def _slip(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int
     return found if values[best] >= 0.75 and found != lag else None
 
 
-def _boundary(
-    padded: np.ndarray, reference: np.ndarray, first: int, last: int, old: int, new: int
-) -> int:
+def _boundary(padded: np.ndarray, reference: np.ndarray, first: int, last: int, old: int, new: int) -> int:
     """The sample of the reference from which the new lag fits better than the old one."""
     limit = len(padded) - 1
-    certain = np.arange(last, min(last + WINDOW, len(reference)))    # here the new lag holds: gives the gain
+    certain = np.arange(last, min(last + WINDOW, len(reference)))  # here the new lag holds: gives the gain
     if not len(certain):
         certain = np.arange(first, last)
     sample = reference[certain]

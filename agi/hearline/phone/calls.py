@@ -87,11 +87,11 @@ class SipCall(pj.Call):
         self.number = number
         self.audio: Any = None
         self.confirmed = self.begun = self.gone = self.ended_here = False
-        self.sound: list[Any] = []          # players and the recorder live as long as they are held here
+        self.sound: list[Any] = []  # players and the recorder live as long as they are held here
         self.record: str | None = None
         self.packets = (0, 0)
         self.stream: int | None = None
-        self.talking = 0                    # reasons to send, where the phone sends only then
+        self.talking = 0  # reasons to send, where the phone sends only then
 
     def emit(self, event: str, **more: Any) -> None:
         self.desk.emit(self.phone.spec.name, self.number, event, **more)
@@ -111,19 +111,19 @@ class SipCall(pj.Call):
 
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
-        info = self.getInfo()       # held: its list of media dies with it
+        info = self.getInfo()  # held: its list of media dies with it
         for index, media in enumerate(info.media):
             if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
                 self.audio = self.getAudioMedia(index)
                 if self.begun:
-                    self.connect()      # a re-INVITE makes a new stream
+                    self.connect()  # a re-INVITE makes a new stream
         self.begin()
 
     @guarded
     def onStreamCreated(self, prm: Any) -> None:
         self.stream = int(prm.stream)
         if self.phone.spec.rtp != "always":
-            self.desk.endpoint.tap.close(self.stream)      # before the first frame
+            self.desk.endpoint.tap.close(self.stream)  # before the first frame
 
     @guarded
     def onStreamDestroyed(self, prm: Any) -> None:
@@ -137,8 +137,7 @@ class SipCall(pj.Call):
     # ---- what follows from it
 
     def begin(self) -> None:
-        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script.
-        """
+        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script."""
         if self.begun or not self.confirmed or self.audio is None:
             return
         self.begun = True
@@ -198,11 +197,11 @@ class SipCall(pj.Call):
         if self.phone.spec.rtp == "always" or self.stream is None:
             return
         self.talking += 1 if on else -1
-        if self.talking == int(on):     # the first reason, or the last one gone
+        if self.talking == int(on):  # the first reason, or the last one gone
             (self.desk.endpoint.tap.open if on else self.desk.endpoint.tap.close)(self.stream)
 
     def key(self, digit: str, planned_ms: float | None = None) -> None:
-        self.dialDtmf(digit)    # while its events are in the queue, the stream sends them and no sound
+        self.dialDtmf(digit)  # while its events are in the queue, the stream sends them and no sound
         self.send(True)
         self.later(KEY_MS, lambda: self.send(False))
         self.emit("key", digit=digit, planned_ms=planned_ms)
@@ -221,17 +220,23 @@ class SipCall(pj.Call):
             rtcp = self.getStreamStat(0).rtcp
             self.packets = (rtcp.txStat.pkt, rtcp.rxStat.pkt)
         except pj.Error:
-            pass    # no stream (any more): the last count stands
+            pass  # no stream (any more): the last count stands
 
     def end(self, info: Any) -> None:
         self.count_packets()
         self.gone = True
-        self.sound.clear()      # closes the recording: the file is complete when the event below is out
+        self.sound.clear()  # closes the recording: the file is complete when the event below is out
         self.recorder = self.voice = None
         duration = info.connectDuration.sec * 1000 + info.connectDuration.msec
         self.emit(
-            "disconnected", code=info.lastStatusCode, cause=info.lastReason,
-            by="phone" if self.ended_here else "far", answered=self.begun, duration_ms=duration,
-            tx_packets=self.packets[0], rx_packets=self.packets[1], record=self.record,
+            "disconnected",
+            code=info.lastStatusCode,
+            cause=info.lastReason,
+            by="phone" if self.ended_here else "far",
+            answered=self.begun,
+            duration_ms=duration,
+            tx_packets=self.packets[0],
+            rx_packets=self.packets[1],
+            record=self.record,
         )
         self.phone.on_end(self)

@@ -53,8 +53,8 @@ class Endpoint:
         media.audioFramePtime = media.ptime = 20
         media.threadCnt = 1
         media.ecTailLen = 0
-        media.noVad = True      # who sends no silence has the stream's tap closed: exact, and per call
-        media.sndAutoCloseTime = -1     # the clock must not stop between two calls
+        media.noVad = True  # who sends no silence has the stream's tap closed: exact, and per call
+        media.sndAutoCloseTime = -1  # the clock must not stop between two calls
         media.jbInit = media.jbMinPre = media.jbMaxPre = JITTER_MS
         media.jbMax = 1000
         self._kept = never_discard(media)
@@ -79,7 +79,7 @@ class Endpoint:
         try:
             self.library.libDestroy()
         except pj.Error:
-            pass    # nothing is left to save
+            pass  # nothing is left to save
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def offer(self, codec: str | None) -> None:
@@ -113,7 +113,7 @@ class Tap:
     exports it.
     """
 
-    _ENCODING = 1   # PJMEDIA_DIR_ENCODING
+    _ENCODING = 1  # PJMEDIA_DIR_ENCODING
 
     def __init__(self) -> None:
         library = ctypes.CDLL(pj._pjsua2.__file__)

@@ -15,11 +15,11 @@ from hearline.phone import align
 RATE = 8000
 PER_MS = RATE // 1000
 
-ANCHOR = 400 * PER_MS       # a prompt is looked for by this much of its beginning
-LEAD = 400 * PER_MS         # how much of a prompt's beginning may lie before the recording
-SHORTEST_MS = 250           # less of a prompt than this is not a prompt
-CANDIDATE = 0.35            # likeness of the anchor worth a closer look (half of it may have slipped)
-HEARD = 0.6                 # likeness of everything heard, from which it is this prompt
+ANCHOR = 400 * PER_MS  # a prompt is looked for by this much of its beginning
+LEAD = 400 * PER_MS  # how much of a prompt's beginning may lie before the recording
+SHORTEST_MS = 250  # less of a prompt than this is not a prompt
+CANDIDATE = 0.35  # likeness of the anchor worth a closer look (half of it may have slipped)
+HEARD = 0.6  # likeness of everything heard, from which it is this prompt
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class HeardPrompt:
     end_ms: float
     complete: float
     score: float
-    level_db: float         # relative to the prompt's own level
+    level_db: float  # relative to the prompt's own level
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,11 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
                 continue
             end = start + path.extent + sum(slip.by for slip in path.slips)
             heard = HeardPrompt(
-                name, start / PER_MS, end / PER_MS, path.extent / len(reference), path.likeness,
+                name,
+                start / PER_MS,
+                end / PER_MS,
+                path.extent / len(reference),
+                path.likeness,
                 _db(path.gain),
             )
             candidates.append((path.explained, heard))
@@ -120,9 +124,7 @@ def glitches(recording: np.ndarray, prompt: np.ndarray, start_ms: float) -> list
     return sorted(found, key=lambda glitch: glitch.at_ms)
 
 
-def silences(
-    recording: np.ndarray, *, floor_dbov: float = -55.0, min_ms: float = 100.0
-) -> list[tuple[float, float]]:
+def silences(recording: np.ndarray, *, floor_dbov: float = -55.0, min_ms: float = 100.0) -> list[tuple[float, float]]:
     """(start_ms, end_ms) of every stretch of `min_ms` or more in which no sample exceeds `floor_dbov`."""
     samples = align.as_float(recording)
     loud = np.flatnonzero(np.abs(samples) > 10 ** (floor_dbov / 20))
@@ -174,7 +176,11 @@ def _onset(reference: np.ndarray) -> int:
 
 
 def _best_start(
-    samples: np.ndarray, reference: np.ndarray, white: np.ndarray, anchor: np.ndarray, position: int,
+    samples: np.ndarray,
+    reference: np.ndarray,
+    white: np.ndarray,
+    anchor: np.ndarray,
+    position: int,
     lead: int,
 ) -> tuple[align.Path, int]:
     """The path from where the anchor was found, or from where its first part alone is, if more fits from
@@ -207,7 +213,7 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
     around = np.convolve(np.pad(power, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     # G.711's own error is 35 dB below the sound; line noise shows in every piece and so in the median.
     bad = error > np.maximum(np.maximum(0.1 * around, 10 * np.median(error)), 1e-7)
-    for slip in path.slips:     # reported already; what is missing fits nowhere
+    for slip in path.slips:  # reported already; what is missing fits nowhere
         reach = piece + max(0, -slip.by)
         bad[max(0, (slip.position - reach) // piece) : (slip.position + reach) // piece + 1] = False
     edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
@@ -220,4 +226,3 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
         at = float(start_ms + (position + shift) / PER_MS)
         found.append(Glitch(at, "hole" if silent else "click", length))
     return found
-

@@ -24,7 +24,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from hearline.phone import wav
 
-WIDTH, LEFT, RIGHT = 1600, 164, 40      # px
+WIDTH, LEFT, RIGHT = 1600, 164, 40  # px
 DPI = 100
 LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
 
@@ -160,8 +160,15 @@ class _Page:
             axes = figure.add_axes((LEFT / WIDTH, top / height, span, lane_height / height))
             axes.set(xlim=(0, self.end_ms), facecolor="none", xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            figure.text((LEFT - 16) / WIDTH, (top + lane_height / 2) / height, name, size=10, color=MUTED,
-                        ha="right", va="center")
+            figure.text(
+                (LEFT - 16) / WIDTH,
+                (top + lane_height / 2) / height,
+                name,
+                size=10,
+                color=MUTED,
+                ha="right",
+                va="center",
+            )
             draw(axes, self, lane_height, *arguments)
             top -= LANE_GAP
         figure.text(28 / WIDTH, 16 / height, LEGEND, size=8.5, color=MUTED, va="center")
@@ -182,9 +189,7 @@ class _Page:
             axes.axvspan(start, end, color=BLUE_FILL, alpha=0.35, linewidth=0)
 
 
-def _draw_flow(
-    axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None
-) -> None:
+def _draw_flow(axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None) -> None:
     """Prompts and timers as spans, each with its name if that fits."""
     axes.set_ylim(0, height)
     for start, end, prompt in _prompts(events, page.end_ms):
@@ -201,17 +206,31 @@ def _draw_flow(
 
 
 def _span(
-    axes: Axes, page: _Page, start: float, end: float, box: tuple[float, float], fill: str, edge: str,
+    axes: Axes,
+    page: _Page,
+    start: float,
+    end: float,
+    box: tuple[float, float],
+    fill: str,
+    edge: str,
     texts: list[str],
 ) -> None:
     """A rounded span. A prompt's texts go below one another, a timer's are choices; too long ones are cut."""
     bottom, height = box
     inset = 1.5 / page.px_per_ms
-    axes.add_patch(FancyBboxPatch(
-        (start + inset, bottom), max(end - start - 2 * inset, inset), height,
-        boxstyle=f"round,pad=0,rounding_size={4 / page.px_per_ms}", mutation_aspect=page.px_per_ms,
-        facecolor=fill, edgecolor=edge, linewidth=1, clip_on=False,
-    ))
+    axes.add_patch(
+        FancyBboxPatch(
+            (start + inset, bottom),
+            max(end - start - 2 * inset, inset),
+            height,
+            boxstyle=f"round,pad=0,rounding_size={4 / page.px_per_ms}",
+            mutation_aspect=page.px_per_ms,
+            facecolor=fill,
+            edgecolor=edge,
+            linewidth=1,
+            clip_on=False,
+        )
+    )
     room = (end - start) * page.px_per_ms - 12
     if fill == AMBER_FILL:
         texts = next(([text] for text in texts if page.width_px(text) <= room), [])
@@ -234,8 +253,14 @@ def _draw_labels(axes: Axes, page: _Page, height: int, labels: list[_Label]) -> 
 
 
 def _draw_wave(
-    axes: Axes, page: _Page, height: int, samples: np.ndarray | None, offset_ms: float, colour: str,
-    nothing: str, spans: Sequence[tuple[float, float]] = (),
+    axes: Axes,
+    page: _Page,
+    height: int,
+    samples: np.ndarray | None,
+    offset_ms: float,
+    colour: str,
+    nothing: str,
+    spans: Sequence[tuple[float, float]] = (),
 ) -> None:
     axes.set_ylim(-0.85, 0.85)
     axes.axhline(0, color=RULE, linewidth=1, zorder=0)
@@ -250,7 +275,7 @@ def _draw_wave(
     pieces = np.pad(samples, (0, count * per_px - len(samples))).reshape(count, per_px)
     x = offset_ms + (np.arange(count) + 0.5) * per_px / 8
     low, high = (np.sign(v) * np.sqrt(np.abs(v)) for v in (pieces.min(axis=1), pieces.max(axis=1)))
-    if offset_ms * page.px_per_ms > 20:     # an agent comes into the call
+    if offset_ms * page.px_per_ms > 20:  # an agent comes into the call
         axes.plot([offset_ms] * 2, [-0.7, 0.7], color=colour, linewidth=1.2)
         axes.text(offset_ms - 6 / page.px_per_ms, 0.45, "answers", color=colour, ha="right")
     axes.fill_between(x, low, high, color=colour, linewidth=0.4, alpha=0.9)
@@ -261,8 +286,7 @@ def _target(event: dict) -> str:
 
 
 def _prompts(events: list[dict], end_ms: float) -> list[tuple[float, float, str]]:
-    """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call.
-    """
+    """(start, end, id) of every prompt; one without an end plays until the next one or the end of the call."""
     spans, running = [], None
     for event in events:
         if event["event"] in ("prompt_start", "prompt_end") and running:

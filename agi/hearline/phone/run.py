@@ -142,7 +142,12 @@ class Phones:
         return self.results()
 
     def wait_for(
-        self, event: str, phone: str | None = None, *, call: int | None = None, timeout: float = 30.0,
+        self,
+        event: str,
+        phone: str | None = None,
+        *,
+        call: int | None = None,
+        timeout: float = 30.0,
         since: int = 0,
     ) -> Event:
         """The first `event` (of `phone`, of its call number `call`), waiting for it if need be.
@@ -243,10 +248,12 @@ class _Process:
         self.script = script
         self.ready = self.exited = False
         self._take = take
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (read after the process has ended)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hearline.phone", "--held", "-"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
         )
         self._write(scripts.to_json(script))
         self._reader = threading.Thread(target=self._read, name="phones", daemon=True)
@@ -275,21 +282,21 @@ class _Process:
             try:
                 pipe.close()
             except OSError:
-                pass    # a last command that nobody read any more
+                pass  # a last command that nobody read any more
 
     def _write(self, line: str) -> None:
         try:
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            pass    # it has ended; the reader reports that
+            pass  # it has ended; the reader reports that
 
     def _read(self) -> None:
         for line in self.process.stdout:
             try:
                 event = json.loads(line)
             except json.JSONDecodeError:
-                continue    # not ours
+                continue  # not ours
             if event["event"] == "ready":
                 self.ready = True
             self._take(event)

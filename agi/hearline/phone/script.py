@@ -58,14 +58,14 @@ class Phone:
 
     name: str
     account: Account
-    codec: str | None = None            # None: A-law and mu-law are both offered
-    rtp: str = "always"                 # "always", "none" or "speech_only"
+    codec: str | None = None  # None: A-law and mu-law are both offered
+    rtp: str = "always"  # "always", "none" or "speech_only"
     say: tuple[Say, ...] = ()
-    background: Say | None = None       # looped under the whole call (rtp "always" only); at_ms is not used
+    background: Say | None = None  # looped under the whole call (rtp "always" only); at_ms is not used
     keys: tuple[Key, ...] = ()
-    record: str | None = None           # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
-    said: str | None = None             # what the phone was to say, likewise; none if nothing
-    max_ms: float = 120_000             # the phone hangs up at the latest this long after the answer
+    record: str | None = None  # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
+    said: str | None = None  # what the phone was to say, likewise; none if nothing
+    max_ms: float = 120_000  # the phone hangs up at the latest this long after the answer
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,17 @@ class Caller(Phone):
 
     dial: str = ""
     start_ms: float = 0
-    hangup_at_ms: float | None = None   # after the answer; None: the far side hangs up
-    give_up_ms: float = 30_000          # no answer for this long after dialling: cancel
+    hangup_at_ms: float | None = None  # after the answer; None: the far side hangs up
+    give_up_ms: float = 30_000  # no answer for this long after dialling: cancel
 
 
 @dataclass(frozen=True)
 class Agent(Phone):
     """A phone that registers and answers."""
 
-    answer_after_ms: float | None = 0   # how long it rings; None: it rings and is never answered
+    answer_after_ms: float | None = 0  # how long it rings; None: it rings and is never answered
     hangup_after_ms: float | None = None
-    max_answers: int | None = None      # then it is busy (486); None: no limit
+    max_answers: int | None = None  # then it is busy (486); None: no limit
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Script:
     callers: tuple[Caller, ...] = ()
     agents: tuple[Agent, ...] = ()
     bind: str = "127.0.0.1"
-    rtp_ports: tuple[int, int] = (20000, 20999)     # first and last UDP port for RTP and RTCP
-    linger_ms: float = 3000             # how long agents may finish when the last caller has gone
+    rtp_ports: tuple[int, int] = (20000, 20999)  # first and last UDP port for RTP and RTCP
+    linger_ms: float = 3000  # how long agents may finish when the last caller has gone
 
     @property
     def phones(self) -> tuple[Phone, ...]:

@@ -75,7 +75,7 @@ class Desk:
         self.agents = [AgentPhone(self, agent) for agent in script.agents]
         self.by_name = {phone.spec.name: phone for phone in (*self.callers, *self.agents)}
         self.accounts: dict[Account, SipAccount] = {}
-        self.finished: list[SipCall] = []     # dropped outside the callback that ended them
+        self.finished: list[SipCall] = []  # dropped outside the callback that ended them
         self.started = False
         self.stopping_at: float | None = None
         self.callers_over_at: float | None = None
@@ -271,8 +271,17 @@ class CallerPhone(SoftPhone):
             call.makeCall(self.spec.dial, parameters)
         except pj.Error as error:
             call.gone = True
-            call.emit("disconnected", code=0, cause=error.info(), by="phone", answered=False, record=None,
-                      duration_ms=0, tx_packets=0, rx_packets=0)
+            call.emit(
+                "disconnected",
+                code=0,
+                cause=error.info(),
+                by="phone",
+                answered=False,
+                record=None,
+                duration_ms=0,
+                tx_packets=0,
+                rx_packets=0,
+            )
             self.on_end(call)
         finally:
             self.desk.endpoint.offer(None)

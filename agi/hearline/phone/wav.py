@@ -48,4 +48,3 @@ def track(phone: Phone) -> np.ndarray:
 
 def _amplify(samples: np.ndarray, gain_db: float) -> np.ndarray:
     return samples * 10 ** (gain_db / 20)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from asterisk.agi import AGIAppError
 
@@ -20,7 +20,7 @@ def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = Fal
     """Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, and last HEARLINE_RESULT (queue, hangup or message).
     Without HEARLINE_RESULT the dialplan sends the caller to the queue."""
     flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
-    begin = None if testing or always_open else flow.begin_at(datetime.now(timezone.utc))
+    begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
     try:
         visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
     except LineDown as error:

@@ -82,17 +82,13 @@ def read_pcm(path: Path, rate: int) -> np.ndarray:
         raise ValueError(f"not a PCM WAV ({error})") from error
     if kind != (rate, 16, 1):
         channels = {1: "mono", 2: "stereo"}.get(kind[2], f"{kind[2]} channels")
-        raise ValueError(
-            f"wrong format: {kind[0]} Hz {kind[1]} bit {channels}, must be {rate} Hz 16 bit mono"
-        )
+        raise ValueError(f"wrong format: {kind[0]} Hz {kind[1]} bit {channels}, must be {rate} Hz 16 bit mono")
     return np.frombuffer(data, "<i2")
 
 
 def _against_register(path: Path, sound: Sound, name: str, entry: Entry | None) -> list[Finding]:
     if entry is None or entry.sha256 != file_hash(path):
-        return [
-            Finding(name, "changed", "not the file that was made, a new recording?", f"{_MAKE} to take it")
-        ]
+        return [Finding(name, "changed", "not the file that was made, a new recording?", f"{_MAKE} to take it")]
     if entry.source == "synthetic" and entry.made_from != sound.recipe_hash:
         return [Finding(name, "stale", "its text or voice has changed since it was spoken", _MAKE)]
     if entry.source == "recording" and entry.made_from != sound.text_hash:
@@ -128,8 +124,6 @@ def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bo
     if sound.text is not None:  # music loops: its edges meet
         before, after = silence_at_edges(samples, rate)
         if before > LEADING_MS or after > TRAILING_MS:
-            what = (
-                f"{before} ms of silence before and {after} ms after, at most {LEADING_MS} and {TRAILING_MS}"
-            )
+            what = f"{before} ms of silence before and {after} ms after, at most {LEADING_MS} and {TRAILING_MS}"
             fault("untrimmed", what, mend)
     return faults

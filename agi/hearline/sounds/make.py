@@ -138,16 +138,12 @@ def _make_one(root: Path, sound: Sound, recording: Path | None, source: _Source)
         for rate, name in sound.files.items()
     }
     if recording:
-        entries = {
-            name: Entry(bytes_hash(data), "recording", sound.text_hash) for name, data in finished.items()
-        }
+        entries = {name: Entry(bytes_hash(data), "recording", sound.text_hash) for name, data in finished.items()}
         # Files first: if this is killed half-way, they are recordings still.
         _write_all(root, finished)
         register(root, entries)
     else:
-        entries = {
-            name: Entry(bytes_hash(data), "synthetic", sound.recipe_hash) for name, data in finished.items()
-        }
+        entries = {name: Entry(bytes_hash(data), "synthetic", sound.recipe_hash) for name, data in finished.items()}
         # Files last: if this is killed half-way, they are missing, not taken for somebody's recording.
         for name in finished:
             (root / name).unlink(missing_ok=True)

@@ -145,9 +145,7 @@ class WhisperSet(_Strict):
         for queue, queue_words in self.queues.items():
             for wait in self.waits:
                 for heard, heard_words in self.heard.items():
-                    text = self.sentence.format(
-                        queue=queue_words, wait=self.words_for_wait(wait), heard=heard_words
-                    )
+                    text = self.sentence.format(queue=queue_words, wait=self.words_for_wait(wait), heard=heard_words)
                     yield f"{queue}-{wait}-{heard}", text, self.voice
 
     def words_for_wait(self, seconds: int) -> str:

@@ -53,9 +53,7 @@ def _pluck(semitone: int, length_s: float = 2.8) -> np.ndarray:
     """A soft string: harmonics that fade the faster the higher they are."""
     t = np.arange(round(length_s * RATE)) / RATE
     hz = _BASE_HZ * 2 ** (semitone / 12)
-    note = sum(
-        0.55**k * np.exp(-t * (1.4 + 0.9 * k)) * np.sin(2 * np.pi * hz * (k + 1) * t) for k in range(5)
-    )
+    note = sum(0.55**k * np.exp(-t * (1.4 + 0.9 * k)) * np.sin(2 * np.pi * hz * (k + 1) * t) for k in range(5))
     return note * np.minimum(1, t / 0.008) * np.minimum(1, (length_s - t) / 0.3)
 
 

@@ -45,9 +45,7 @@ def read_recording(path: Path) -> "AudioSegment":
         run = longest_clipped_run(channel)
         if run >= CLIPPED_RUN:
             # Levelling would only hide it.
-            raise RecordingError(
-                f"it is clipped ({run} samples in a row at full scale): record it with less gain"
-            )
+            raise RecordingError(f"it is clipped ({run} samples in a row at full scale): record it with less gain")
     return _segment(samples, rate, samples.shape[1]).set_channels(1)
 
 
@@ -124,11 +122,7 @@ def round_off_peaks(samples: np.ndarray) -> np.ndarray:
 
 def _trimmed(sound: "AudioSegment") -> "AudioSegment":
     before, after = silence_at_edges(samples_of(sound), sound.frame_rate)
-    quiet = (
-        _audio_segment_class()
-        .silent(FRAME_MS + KEPT_AFTER_MS, frame_rate=sound.frame_rate)
-        .set_sample_width(4)
-    )
+    quiet = _audio_segment_class().silent(FRAME_MS + KEPT_AFTER_MS, frame_rate=sound.frame_rate).set_sample_width(4)
     # A recording may begin on its first syllable: give it the silence that the fades need.
     sound = quiet[: max(0, KEPT_BEFORE_MS - before)] + sound + quiet[: max(0, KEPT_AFTER_MS - after)]
     start = max(0, before - KEPT_BEFORE_MS)

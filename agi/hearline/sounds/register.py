@@ -31,9 +31,7 @@ def read_register(root: Path) -> dict[str, Entry]:
     _, _, machine_part = path.read_text("utf-8").partition(MARKER)
     try:
         # The C loader where there is one: some hundred lines, read at each registration.
-        files = (yaml.load(machine_part, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get(
-            "files"
-        ) or {}
+        files = (yaml.load(machine_part, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("files") or {}
         return {name: Entry(e["sha256"], e["source"], e["made_from"]) for name, e in files.items()}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ManifestError(

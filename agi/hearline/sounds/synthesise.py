@@ -30,9 +30,7 @@ class Synthesiser:
         options.intra_op_num_threads = 1  # the same bytes each time
         self._session = onnxruntime.InferenceSession(str(parts.model), options, ["CPUExecutionProvider"])
         self._tokens: dict[str, int] = json.loads(parts.vocabulary.read_text("utf-8"))["vocab"]
-        self._styles = {
-            name: np.fromfile(path, "<f4").reshape(_STYLES, 256) for name, path in parts.speakers.items()
-        }
+        self._styles = {name: np.fromfile(path, "<f4").reshape(_STYLES, 256) for name, path in parts.speakers.items()}
         self._phonemes = zh.ZHG2P()
 
     def speak(self, text: str, voice: Voice) -> np.ndarray:
