@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/hearline demo
 
 test: lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check agi tests

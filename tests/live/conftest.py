@@ -1,4 +1,4 @@
-"""What live tests share: one private Asterisk, the server, softphones, and calls judged by what the phones heard.
+"""What live tests share: one private Asterisk and the server on it.
 
 Nothing here looks away: after every module there must be no channel left on Asterisk, and no thread or file
 descriptor more in the server than before.
@@ -6,234 +6,16 @@ descriptor more in the server than before.
 
 from __future__ import annotations
 
-import itertools
-import json
 import shutil
 import time
-import urllib.request
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+import wave
 
 import numpy as np
 import pytest
 
-from hearline.audio.wav import read_wav
 from hearline.pbx.stack import Stack
-from hearline.phone.heard import HeardPrompt
-from hearline.phone.judge import heard_prompts, prompts_of
-from hearline.phone.run import CallResult, Phones
 from hearline.settings import Settings
-
-REPO = Path(__file__).resolve().parents[2]
-SOUNDS = REPO / "sounds"
-SPEECH = SOUNDS / "zh" / "callers"
-ACCOUNTS = [f"phone{n:03}" for n in range(150)]
-RATE = 8_000
-
-# Flows that only tests dial.
-EXTRA_FLOWS = {
-    "shut.yaml": 'like: hotline\nnumber: "8101"\nhours: {open: "00:00-00:01", closed: closed}\n',
-    "quick.yaml": 'like: hotline\ntest_number: "8102"\ntimers: {noinput_timeout: 600ms, hangup_pause: 600ms}\n',
-    "edit.yaml": 'test_number: "8103"\nbegin: hello\nalways: {speech: queue, key: queue}\n'
-    'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
-}
-
-
-@dataclass
-class Scenario:
-    """One caller: ``say`` holds (ms after the answer, sentence or WAV path, gain dB)."""
-
-    number: str = "8001"
-    say: tuple[tuple[float, str, float], ...] = ()
-    keys: tuple[tuple[float, str], ...] = ()
-    rtp: str = "always"
-    codec: str = "PCMA"
-    background: str | None = None
-    hangup_at_ms: float | None = None
-    start_ms: float = 0
-
-
-@dataclass
-class Call:
-    """What became of a scenario."""
-
-    name: str
-    account: str
-    result: CallResult
-    timeline: dict[str, Any] | None
-    phrases: str = "lanzhi"
-    agents: list[CallResult] = field(default_factory=list)
-
-    @cached_property
-    def recording(self) -> np.ndarray:
-        return read_wav(self.result.recording)
-
-    @cached_property
-    def heard(self) -> list[HeardPrompt]:
-        found = heard_prompts(self.recording, prompts_of(SOUNDS / "zh" / self.phrases))
-        return [prompt for prompt in found if prompt.complete > 0.1]
-
-    @property
-    def prompts(self) -> list[str]:
-        return [prompt.id for prompt in self.heard]
-
-    @property
-    def outcome(self) -> str | None:
-        return self.timeline and self.timeline["outcome"]
-
-    def events(self, kind: str) -> list[dict]:
-        return [event for event in self.timeline["events"] if event["event"] == kind]
-
-    def since(self, moment: float, ms: float = 0) -> np.ndarray:
-        """The recording from ``moment`` (monotonic s) plus ``ms`` on."""
-        at = (moment - self.result.answered_at) * RATE + ms * RATE / 1_000
-        return self.recording[max(0, round(at)) :]
-
-
-class World:
-    """The stack, and calls on it."""
-
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.stack = stack
-        self.folder = folder
-        self.flows = stack.settings.flows
-        callers, self.agents = stack.accounts()
-        self._passwords = {account.name: account.password for account in callers}
-        self._unused = iter(ACCOUNTS)
-        self._ports = itertools.count(0)
-        self._takes = itertools.count(1)
-
-    def account(self) -> tuple[str, str]:
-        """(name, password) of an account that nobody has used yet."""
-        name = next(self._unused)
-        return name, self._passwords[name]
-
-    def script(self, scenarios: dict[str, Scenario], agents: list[dict] | None = None) -> tuple[dict, dict[str, str]]:
-        """The softphones' script, and which account each scenario uses (each is used for one call only)."""
-        take = self.folder / f"take{next(self._takes):02}"
-        take.mkdir()
-        used = {name: next(self._unused) for name in scenarios}
-        first = 40_000 + 2_000 * (next(self._ports) % 10)
-        callers = []
-        for name, s in scenarios.items():
-            callers.append(
-                {
-                    "name": name,
-                    "dial": f"sip:{s.number}@{self.stack.sip}",
-                    "codec": s.codec,
-                    "rtp": s.rtp,
-                    "account": {"user": used[name], "password": self._passwords[used[name]]},
-                    "start_ms": s.start_ms,
-                    "hangup_at_ms": s.hangup_at_ms,
-                    "background": s.background,
-                    "say": [
-                        {
-                            "at_ms": at,
-                            "wav": sentence if "/" in sentence else str(SPEECH / f"{sentence}.wav"),
-                            "gain_db": gain,
-                        }
-                        for at, sentence, gain in s.say
-                    ],
-                    "keys": [{"at_ms": at, "digit": digit} for at, digit in s.keys],
-                    "record": str(take / f"{name}.wav"),
-                    "max_ms": 60_000,
-                }
-            )
-        agents = [{**agent, "record": str(take / f"{agent['name']}.wav")} for agent in agents or []]
-        return {"callers": callers, "agents": agents, "rtp_ports": [first, first + 1_999]}, used
-
-    def agent(self, index: int, **more: Any) -> dict:
-        """An agent's phone that answers after a second and talks for a while."""
-        account = self.agents[index]
-        return {
-            "name": account.name,
-            "answer_after_ms": 1_000,
-            "hangup_after_ms": 6_000,
-            "account": {"user": account.name, "password": account.password, "server": self.stack.sip},
-            **more,
-        }
-
-    def place(
-        self,
-        scenarios: dict[str, Scenario],
-        agents: list[dict] | None = None,
-        timeout: float = 90.0,
-    ) -> dict[str, Call]:
-        """Place all calls side by side and wait until they are over."""
-        script, used = self.script(scenarios, agents)
-        with Phones(script) as phones:
-            results = phones.wait(timeout)
-        return self.calls(results, used, scenarios)
-
-    def calls(self, results: dict, used: dict[str, str], scenarios: dict[str, Scenario]) -> dict[str, Call]:
-        timelines = self.timelines()
-        sets = {"8002": "training", "8003": "travel"}
-        agent_calls = [call for name, result in results.items() if name not in used for call in result.calls]
-        return {
-            name: Call(
-                name,
-                account,
-                results[name].call,
-                timelines.get(account),
-                sets.get(scenarios[name].number, "lanzhi"),
-                [
-                    a
-                    for a in agent_calls
-                    if a.answered_at
-                    and results[name].call.disconnected_at
-                    and abs(a.disconnected_at - results[name].call.disconnected_at) < 0.5
-                ],
-            )
-            for name, account in used.items()
-        }
-
-    def timelines_by_call(self) -> dict[str, dict]:
-        """The server's records by UUID; waits a moment for the last ones to be written."""
-        time.sleep(0.3)
-        files = (self.stack.settings.state / "calls").rglob("*.json")
-        return {record["call"]: record for record in (json.loads(file.read_text("utf-8")) for file in files)}
-
-    def timelines(self) -> dict[str, dict]:
-        """The server's records by account."""
-        return {
-            record["channel"].removeprefix("PJSIP/").rpartition("-")[0]: record
-            for record in self.timelines_by_call().values()
-        }
-
-    # ---- what must not leak -----------------------------------------------------------------------------------------
-    def channels(self) -> list[list[str]]:
-        return [
-            line.split("!") for line in self.stack.console("core show channels concise").splitlines() if "!" in line
-        ]
-
-    def wait_idle(self, seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while channels := self.channels():
-            assert time.monotonic() < deadline, f"channels left on Asterisk: {[c[0] for c in channels]}"
-            time.sleep(0.2)
-
-    def server_pids(self) -> list[int]:
-        """The door and its media worker."""
-        door = self.stack.running.server_pid
-        children = Path(f"/proc/{door}/task/{door}/children").read_text().split()
-        return [door, *map(int, children)]
-
-    def holdings(self) -> dict[str, tuple[int, int]]:
-        """(threads, file descriptors) of each server process."""
-        names = ("door", "worker")
-        return {
-            name: (len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir())))
-            for name, pid in zip(names, self.server_pids())
-        }
-
-    def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"http://{self.stack.running.status}/metrics", timeout=3) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith(name + " "):
-                    return float(line.split()[1])
-        raise KeyError(name)
+from world import ACCOUNTS, EXTRA_FLOWS, RATE, REPO, World
 
 
 @pytest.fixture(scope="session")
@@ -275,8 +57,6 @@ def nothing_leaks(world):
 @pytest.fixture(scope="session")
 def line_noise(tmp_path_factory):
     """WAV files of 10 s by name: comfort noise, hum, street."""
-    import wave
-
     folder = tmp_path_factory.mktemp("noise")
     random = np.random.default_rng(7)
     n = 10 * RATE

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from conftest import REPO, SPEECH
 from hearline.audio.wav import read_wav
 from hearline.phone.run import Phones
+from world import REPO, SPEECH
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

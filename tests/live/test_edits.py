@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Scenario
+from world import Scenario
 
 
 def call_once(world, name: str):

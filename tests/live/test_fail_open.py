@@ -12,11 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from conftest import RATE, SOUNDS, Scenario, World
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import prompts_of
 from hearline.phone.run import Phones
+from world import RATE, SOUNDS, Scenario, World
 
 DEATH_S, HANG_S = 2.0, 3.0
 PROMPTS = {name: len(samples) / 8 for name, samples in prompts_of(SOUNDS / "zh" / "lanzhi").items()}

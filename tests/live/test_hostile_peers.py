@@ -11,10 +11,9 @@ import uuid
 
 import pytest
 
-from conftest import SOUNDS, Scenario, World
 from hearline.phone.heard import glitches
 from hearline.phone.judge import WHOLE, prompts_of, timings
-from test_calls import SILENCE, TOLERANCE_MS
+from world import SILENCE, SOUNDS, TOLERANCE_MS, Scenario, World
 
 RANDOM_STRINGS = 10_000
 ANNOUNCED = b"agi_network: yes\nagi_network_script: hotline\nagi_channel: Test/1\nagi_extension: 8001\n\n"

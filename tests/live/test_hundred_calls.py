@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SPEECH, World
 from hearline.audio.g711 import encode_alaw
 from hearline.audio.wav import read_wav
+from world import SPEECH, World
 
 CALLS = 100
 A_SECOND = 10  # calls begun

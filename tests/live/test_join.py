@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import SOUNDS, SPEECH, Scenario
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import WHOLE, heard_prompts, presence, prompts_of
+from world import SOUNDS, SPEECH, Scenario
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 GREETING_MS, ANSWER_MS = 3_500, 24_000

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from conftest import REPO
 from hearline.audio.wav import read_wav
 from hearline.cli.app import app
 
+REPO = Path(__file__).resolve().parents[2]
 FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
 SPEECH = REPO / "sounds" / "zh" / "callers" / "caller-ask.wav"
 

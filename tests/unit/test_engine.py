@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import PROMPT_MS, VirtualCall
 from hearline.call import engine as e
 from hearline.call.plan import Verdict
+from virtual_call import PROMPT_MS, VirtualCall
 
 P = PROMPT_MS
 SOFT, LOUD = Verdict.TOO_SOFT, Verdict.SPEECH

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from conftest import REPO
 from hearline.call.flow import FlowError, read_flow, read_profiles
 from hearline.call.plan import End, Goto
 from hearline.flows import FlowStore, load_flow, prompts_of
 
+REPO = Path(__file__).resolve().parents[2]
 PROFILES = read_profiles((REPO / "ivr_flows/profiles.yaml").read_text(), "profiles.yaml")
 PROMPTS = prompts_of(REPO / "sounds")
 GOOD = """\

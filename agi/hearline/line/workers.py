@@ -171,8 +171,13 @@ class Line:
         self._last_beat = time.monotonic() + START_S  # time to start
 
     def _watch(self) -> None:
+        looked = time.monotonic()
         while not self._stopping.is_set():
             self._read(0.05)
+            away = time.monotonic() - looked
+            looked += away
+            if away > BEAT_S / 2:  # we were not running ourselves: the worker's beats may be waiting to be read
+                self._last_beat = max(self._last_beat, looked)
             hung = time.monotonic() - self._last_beat > BEAT_S
             if hung or self._channel.closed or self._process.poll() is not None:
                 log.error(

@@ -4,10 +4,10 @@ import numpy as np
 
 from hearline.audio.level import active_speech_level, power_to_dbov, to_float
 
-LEADING_MS = 30
+LEADING_MS = 15
 """Most silence before the first sound: callers hear a late prompt as a pause."""
-TRAILING_MS = 60
-"""Most silence after the last sound: timers count from the end of the file."""
+TRAILING_MS = 35
+"""Most silence after the last sound: timers count from the end of the file, the caller from the last sound."""
 
 _STEP_MS = 5
 _UNDER_ACTIVE_DB = 30.0  # a frame this far under the active level is silence

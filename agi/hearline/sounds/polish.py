@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pydub import AudioSegment
 
 HIGH_PASS_HZ = 80
-KEPT_BEFORE_MS, KEPT_AFTER_MS = 15, 35  # silence left at the edges, inside of which the fades lie
+KEPT_BEFORE_MS, KEPT_AFTER_MS = 5, 10  # silence left at the edges, inside of which the fades lie
 FRAME_MS = 20  # a sound fills whole frames of the telephone, so that its end is where its file ends
-FADE_IN_MS, FADE_OUT_MS = 8, 25
+FADE_IN_MS, FADE_OUT_MS = 4, 8
 PEAK_DBFS = -1.0
 """Highest sample allowed: A-law and other people's resamplers need room."""
 
