@@ -74,8 +74,10 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 say "installing Hearline and its libraries (about a minute)"
 shown 's/^ *Downloading \([^-]*-[^-]*\)-.*\( (.* MB)\).*/  \1\2/p; s/^ *Installing collected.*/  unpacking/p' \
-	"$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --editable ".[softphone,test]" ||
-	fail "pip could not install the libraries (see above); run this again"
+	"$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+	--only-binary pjsua2-python --editable ".[softphone,test]" ||
+	fail "pip could not install the libraries (see above). The softphones, pjsua2-python, come for Python 3.11 and 3.12:
+  make PYTHON=/path/to/python3.12"
 
 # ---- the private Asterisk -------------------------------------------------------------------------------------------
 "$venv/bin/hearline" stack prepare || say "all but the private Asterisk is set up: make unit works, make demo will not"

@@ -323,11 +323,21 @@ class Worker:
 
 
 def _ask_for_precedence() -> None:
-    """Ahead of ordinary processes, where we may: a late frame is heard, a late web page is not."""
+    """Ahead of ordinary processes, where we may: a late frame is heard, a late web page is not.
+
+    Real-time round robin at its lowest priority, as Asterisk's own ``-p``; else a negative nice value; else nothing.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        return
+    except OSError:
+        pass
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
-    except PermissionError:
-        log.info("running at ordinary priority; a supervisor that grants nice -10 keeps frames on time under load")
+    except OSError:
+        log.info(
+            "running at ordinary priority; allow real-time scheduling or nice -10 to keep frames on time under load"
+        )
 
 
 def main() -> None:

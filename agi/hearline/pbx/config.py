@@ -75,8 +75,7 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
             "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
         }
         home.mkdir(parents=True, exist_ok=True)
-        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            json.dump(data, out, indent=1)
+        _write_private(kept, json.dumps(data, indent=1))
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]
 
 
@@ -104,6 +103,12 @@ def render(templates: Path, layout: Layout) -> Path:
     for name in environment.list_templates(extensions=["j2"]):
         target = layout.home / "etc" / name.removesuffix(".j2")
         text = environment.get_template(name).render(vars(layout))
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(text)
+        _write_private(target, text)
     return layout.conf
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, whatever it was before."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)

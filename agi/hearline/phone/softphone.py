@@ -270,19 +270,20 @@ class CallerPhone(SoftPhone):
         try:
             call.makeCall(self.spec.dial, parameters)
         except pj.Error as error:
-            call.gone = True
-            call.emit(
-                "disconnected",
-                code=0,
-                cause=error.info(),
-                by="phone",
-                answered=False,
-                record=None,
-                duration_ms=0,
-                tx_packets=0,
-                rx_packets=0,
-            )
-            self.on_end(call)
+            if call in self.live:  # else pjsip has told of the end already
+                call.gone = True
+                call.emit(
+                    "disconnected",
+                    code=0,
+                    cause=error.info(),
+                    by="phone",
+                    answered=False,
+                    record=None,
+                    duration_ms=0,
+                    tx_packets=0,
+                    rx_packets=0,
+                )
+                self.on_end(call)
         finally:
             self.desk.endpoint.offer(None)
         self.desk.later(self.spec.give_up_ms, lambda: None if call.begun else call.hang_up())

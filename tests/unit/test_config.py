@@ -1,0 +1,144 @@
+"""The rendered configuration: complete, private, and on no other address than it was told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from hearline.pbx import config
+from hearline.pbx.config import Layout, accounts, render, whisper_waits
+
+REPO = Path(__file__).resolve().parents[2]
+TEMPLATES = REPO / "docker" / "asterisk" / "etc"
+SOUNDS = REPO / "sounds"
+ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b")
+
+
+@pytest.fixture
+def layout(tmp_path) -> Layout:
+    callers, agents = accounts(tmp_path / "stack")
+    return Layout(
+        home=tmp_path / "stack", sounds_dir=SOUNDS, callers=callers, agents=agents, whisper_waits=whisper_waits(SOUNDS)
+    )
+
+
+def rendered(layout: Layout) -> dict[str, str]:
+    folder = render(TEMPLATES, layout).parent
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+
+
+def settings(text: str) -> str:
+    """A configuration without its comments."""
+    return re.sub(r"(^|\s);.*", "", text)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_every_template_is_rendered_whole(layout):
+    files = rendered(layout)
+    assert set(files) == {file.name.removesuffix(".j2") for file in TEMPLATES.iterdir()}
+    for name, text in files.items():
+        assert "{{" not in text and "{%" not in text, f"{name} holds a template's marks"
+
+
+def test_what_a_template_wants_and_nobody_gives_is_an_error(tmp_path, layout):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "x.conf.j2").write_text("port = {{ sip_prot }}\n")
+    with pytest.raises(jinja2.UndefinedError, match="sip_prot"):
+        render(tmp_path / "templates", layout)
+
+
+def test_asterisk_is_told_of_no_folder_but_ours(layout):
+    places = re.findall(r"^ast\w+ => (.+)$", rendered(layout)["asterisk.conf"], re.M)
+    assert len(places) == 11
+    assert {place for place in places if not place.startswith(str(layout.home))} == {
+        layout.modules_dir, layout.data_dir,
+    }  # fmt: skip
+
+
+# ---- addresses -------------------------------------------------------------------------------------------------------
+def test_by_default_nothing_leaves_the_loopback(layout):
+    for name, text in rendered(layout).items():
+        assert set(ADDRESS.findall(settings(text))) <= {"127.0.0.1"}, name
+
+
+def test_every_service_of_asterisk_that_nobody_needs_is_off(layout):
+    files = rendered(layout)
+    assert "enabled = no" in files["manager.conf"]
+    assert "enabled = no" in files["http.conf"]
+    loaded = re.findall(r"^load = (\S+)", files["modules.conf"], re.M)
+    assert "autoload = no" in files["modules.conf"]
+    assert not {m for m in loaded if re.match(r"res_(http|ari|prometheus|pjsip_transport_websocket)|chan_websocket", m)}
+    assert "app_system.so" not in loaded
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0", "192.0.2.20"])
+def test_listen_opens_sip_and_rtp_and_nothing_else(layout, listen):
+    closed, opened = rendered(layout), rendered(replace(layout, listen=listen))
+    changed = {name for name in closed if closed[name] != opened[name]}
+    assert changed == {"pjsip.conf"}
+    lines = set(opened["pjsip.conf"].splitlines()) ^ set(closed["pjsip.conf"].splitlines())
+    assert {line.partition(" =")[0] for line in lines} <= {"bind", "media_address", "bind_rtp_to_media_address"}
+    assert f"bind = {listen}:{layout.sip_port}" in lines
+
+
+def test_rtp_is_bound_to_the_address_that_sip_listens_on(layout):
+    assert "media_address = 127.0.0.1\nbind_rtp_to_media_address = yes" in rendered(layout)["pjsip.conf"]
+    everywhere = rendered(replace(layout, listen="0.0.0.0"))["pjsip.conf"]
+    assert "media_address" not in everywhere, "0.0.0.0 as a phone's RTP address would put the call on hold"
+
+
+def test_rtp_keeps_to_its_ports(layout):
+    text = rendered(replace(layout, rtp_first=31_000, rtp_last=31_099))["rtp.conf"]
+    assert "rtpstart = 31000" in text and "rtpend = 31099" in text
+
+
+# ---- passwords -------------------------------------------------------------------------------------------------------
+def test_passwords_are_made_here_and_now(tmp_path):
+    one, other = accounts(tmp_path / "one"), accounts(tmp_path / "other")
+    passwords = [account.password for kind in (*one, *other) for account in kind]
+    assert len(set(passwords)) == len(passwords) == 2 * (1 + len(config.AGENT_NUMBERS))
+    assert min(map(len, passwords)) >= 16
+    assert accounts(tmp_path / "one") == one, "they stay the same as long as the folder is there"
+
+
+def test_no_password_is_in_the_repository():
+    for file in [*TEMPLATES.iterdir(), TEMPLATES.parent / "compose.yaml", TEMPLATES.parent / "Dockerfile"]:
+        for value in re.findall(r"(?i)(?:password|secret)\s*[=:]+>?\s*(\S.*)", file.read_text("utf-8")):
+            assert value.startswith("{{"), f"{file.name}: {value}"
+
+
+def test_passwords_go_into_one_file_only(layout):
+    passwords = [account.password for account in (*layout.callers, *layout.agents)]
+    for name, text in rendered(layout).items():
+        assert all((password in text) == (name == "pjsip.conf") for password in passwords), name
+
+
+def test_what_holds_passwords_or_voices_is_its_owners_alone(layout):
+    (layout.home / "etc").mkdir()
+    (layout.home / "etc" / "pjsip.conf").write_text("left by an earlier version, readable by all")
+    folder = render(TEMPLATES, layout).parent
+    assert mode(layout.home / "accounts.json") == 0o600
+    assert {mode(file) for file in folder.iterdir()} == {0o600}
+    assert mode(layout.home / "spool" / "messages") == 0o700
+
+
+# ---- what a call goes through ----------------------------------------------------------------------------------------
+def test_the_dialplan_knows_every_wait_that_there_is_a_whisper_for(layout):
+    said = re.findall(r"Set\(SAID=(\d+)\)", rendered(layout)["extensions.conf"])
+    assert list(map(int, said)) == [0, *whisper_waits(SOUNDS)]
+    assert whisper_waits(SOUNDS) == sorted(set(whisper_waits(SOUNDS)))
+
+
+def test_every_account_has_endpoint_auth_and_aor(layout):
+    text = rendered(layout)["pjsip.conf"]
+    for account in (*layout.callers, *layout.agents):
+        assert text.count(f"\n[{account.name}]") == 3
+    for agent in layout.agents:
+        assert f"member => Local/{agent.name}@hearline-ring/n" in rendered(layout)["queues.conf"]

@@ -1,0 +1,315 @@
+"""Which Asterisk a machine gets, and that the stack ends only what it started.
+
+The machine is made up: programs of a few lines stand on its PATH for docker, podman, asterisk and mmdebstrap.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hearline.pbx import asterisk as ways
+from hearline.pbx import stack as stacks
+from hearline.pbx.asterisk import AsteriskUnavailable, Installed, RootFolder
+from hearline.pbx.stack import Stack, StackError, choose
+from hearline.settings import Settings
+
+ENGINE = """
+echo "$@" >> "$0.log"
+case "$*" in
+    info*|"compose version") exit 0;;
+    *" exec "*) echo "Asterisk has fully booted.";;
+esac
+"""
+ENGINE_DOWN = 'echo "Cannot connect to the daemon" >&2; exit 1'
+ENGINE_WITHOUT_COMPOSE = '[ "$1" = info ]'
+
+
+class Machine:
+    """A machine with only the programs that a test gives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bin = folder / "bin"
+        self.cache = folder / "cache"
+        self.bin.mkdir()
+
+    def has(self, program: str, script: str) -> Path:
+        path = self.bin / program
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    def has_asterisk(self, version: str) -> Path:
+        return self.has("asterisk", f"echo 'Asterisk {version}'")
+
+    def log(self, program: str) -> list[str]:
+        file = self.bin / f"{program}.log"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def has_root_folder(self) -> Path:
+        root = self.cache / "asterisk-forky"
+        (root / "usr/lib/x86_64-linux-gnu/asterisk/modules").mkdir(parents=True, exist_ok=True)
+        (root / "usr/sbin").mkdir(exist_ok=True)
+        (root / "usr/sbin/asterisk").touch()
+        return root
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Machine:
+    machine = Machine(tmp_path)
+    monkeypatch.setenv("PATH", f"{machine.bin}:/usr/bin:/bin")
+    monkeypatch.setattr(ways, "PLACES", str(machine.bin))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for program in ("docker", "podman", "mmdebstrap"):  # this machine may have real ones
+        machine.has(program, ENGINE_DOWN)
+    stacks._compose_command.cache_clear()
+    yield machine
+    stacks._compose_command.cache_clear()
+
+
+# ---- versions --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("Asterisk 22.10.1~dfsg+~cs6.15.60671435-1", (22, 10)),
+        ("Asterisk 23.1.0", (23, 1)),
+        ("Asterisk certified/22.8-cert1", (22, 8)),
+        ("Asterisk GIT-master-8a1f2c4", (0, 0)),
+        ("sh: 12.4 is not a command", (0, 0)),
+        ("", (0, 0)),
+    ],
+)
+def test_the_version_is_read_from_what_asterisk_says(text, version):
+    assert ways.version_of(text) == version
+
+
+@pytest.mark.parametrize("version", ["22.10.0", "22.10.1~dfsg-1", "22.11.0-rc1", "23.1.0"])
+def test_an_installed_asterisk_is_taken_from_22_10_on(machine, version):
+    binary = machine.has_asterisk(version)
+    assert ways.installed() == Installed(str(binary))
+
+
+@pytest.mark.parametrize("version", ["22.9.0", "22.1.10", "20.19.0", "certified/22.8-cert1"])
+def test_an_older_one_is_left_alone(machine, version):
+    machine.has_asterisk(version)
+    assert ways.installed() is None
+
+
+@pytest.mark.parametrize("script", ["exit 127", "echo nonsense", "kill -9 $$"])
+def test_a_broken_one_is_left_alone(machine, script):
+    machine.has("asterisk", script)
+    assert ways.installed() is None
+
+
+def test_a_file_that_cannot_be_run_is_left_alone(machine):
+    (machine.bin / "asterisk").write_text("no program")
+    (machine.bin / "asterisk").chmod(0o755)
+    assert ways.installed() is None
+
+
+def test_without_asterisk_there_is_none(machine):
+    assert ways.installed() is None
+
+
+# ---- the choice ------------------------------------------------------------------------------------------------------
+def test_a_container_comes_first(machine):
+    machine.has("docker", ENGINE)
+    machine.has_asterisk("23.1.0")
+    assert choose(None, machine.cache) is None
+    assert stacks._compose_command() == ["docker", "compose"]
+
+
+def test_podman_will_do(machine):
+    machine.has("podman", ENGINE)
+    assert choose(None, machine.cache) is None
+    assert stacks._compose_command() == ["podman", "compose"]
+
+
+@pytest.mark.parametrize("engine", [ENGINE_DOWN, ENGINE_WITHOUT_COMPOSE])
+def test_without_a_container_engine_the_installed_one_is_used(machine, engine):
+    machine.has("docker", engine)
+    binary = machine.has_asterisk("22.10.1")
+    assert choose(None, machine.cache) == Installed(str(binary))
+
+
+def test_where_the_installed_one_is_too_old_a_root_folder_is(machine):
+    machine.has_asterisk("22.9.0")
+    root = machine.has_root_folder()
+    assert choose(None, machine.cache) == RootFolder(root)
+
+
+def test_what_is_asked_for_wins(machine):
+    machine.has("docker", ENGINE)
+    binary = machine.has_asterisk("22.10.1")
+    root = machine.has_root_folder()
+    assert choose("container", machine.cache) is None
+    assert choose("installed", machine.cache) == Installed(str(binary))
+    assert choose("root", machine.cache) == RootFolder(root)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("container", "no container engine answers"),
+        ("installed", "no Asterisk 22.10 or newer"),
+        ("vm", "'vm' is no kind of Asterisk: say container, installed, root"),
+    ],
+)
+def test_what_is_asked_for_and_not_there_is_an_error(machine, kind, message):
+    machine.has_asterisk("22.9.0")
+    machine.has_root_folder()  # there would be another way
+    with pytest.raises(StackError, match=message):
+        choose(kind, machine.cache)
+
+
+# ---- the root folder -------------------------------------------------------------------------------------------------
+def test_the_root_folder_is_bootstrapped_once_and_tells_of_it(machine):
+    machine.has(
+        "mmdebstrap",
+        'echo "$@" >> "$0.log"; echo "I: installing" >&2\n'
+        'for last; do :; done; mkdir -p "$last/usr/sbin"; touch "$last/usr/sbin/asterisk"',
+    )
+    said = []
+    for _ in range(2):
+        assert ways.root_folder(machine.cache, said.append).root == machine.cache / "asterisk-forky"
+    assert len(machine.log("mmdebstrap")) == 1
+    assert "--include=asterisk," in machine.log("mmdebstrap")[0]
+    assert said[-1] == "installing"
+
+
+def test_another_mirror_can_be_named(machine, monkeypatch):
+    monkeypatch.setenv("HEARLINE_MIRROR", "http://mirror.example/debian")
+    machine.has("mmdebstrap", 'echo "$@" >> "$0.log"; exit 1')
+    with pytest.raises(AsteriskUnavailable):
+        ways.root_folder(machine.cache)
+    assert machine.log("mmdebstrap")[0].endswith("http://mirror.example/debian")
+
+
+def test_a_bootstrap_that_fails_says_why_and_leaves_nothing(machine):
+    machine.has(
+        "mmdebstrap",
+        'for last; do :; done; mkdir -p "$last/usr"\n'
+        'echo "E: the mirror is gone" >&2; echo "I: removing tempdir" >&2; exit 25',
+    )
+    with pytest.raises(AsteriskUnavailable, match="E: the mirror is gone"):
+        ways.root_folder(machine.cache)
+    assert [path.name for path in machine.cache.iterdir() if path.is_dir()] == []
+
+
+def test_without_mmdebstrap_there_is_a_remedy(machine, monkeypatch):
+    monkeypatch.setenv("PATH", str(machine.bin))
+    (machine.bin / "mmdebstrap").unlink()
+    with pytest.raises(AsteriskUnavailable, match="make setup"):
+        ways.root_folder(machine.cache)
+
+
+def test_who_is_not_root_is_told_the_other_ways(machine, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(AsteriskUnavailable, match="Docker or Podman.*or run this as root"):
+        choose(None, machine.cache)
+
+
+def test_the_root_folder_has_modules_and_is_entered_in_a_mount_namespace_of_its_own(machine, tmp_path):
+    way = RootFolder(machine.has_root_folder())
+    assert way.modules_dir() == "/usr/lib/x86_64-linux-gnu/asterisk/modules"
+    command = way.start_command(tmp_path / "etc/asterisk.conf", [tmp_path, tmp_path / "absent"])
+    assert command[:4] == ["unshare", "--mount", "--propagation", "private"]
+    assert str(tmp_path) in command and str(tmp_path / "absent") not in command
+    assert subprocess.run(["sh", "-n", "-c", command[command.index("-ec") + 1]]).returncode == 0
+
+
+def test_an_asterisk_without_modules_is_an_error(tmp_path):
+    with pytest.raises(AsteriskUnavailable, match="no Asterisk modules"):
+        RootFolder(tmp_path).modules_dir()
+
+
+# ---- containers ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def stack(machine, tmp_path) -> Stack:
+    return Stack(Settings(state=tmp_path / "state", cache=machine.cache))
+
+
+def verbs(machine: Machine) -> list[str]:
+    """What compose was told, without its options."""
+    told = [line.split() for line in machine.log("docker") if "--project-name" in line]
+    return [words[words.index("--file") + 2] for words in told]
+
+
+def test_a_container_is_built_started_asked_and_ended(machine, stack):
+    machine.has("docker", ENGINE)
+    running = stack.up(server=False)
+    assert running.kind == "container"
+    assert verbs(machine) == ["build", "up", "exec"]
+    assert "astmoddir => /opt/asterisk-modules" in (stack.home / "etc/asterisk.conf").read_text()
+    stack.down()
+    assert verbs(machine)[-1] == "down" and stack.running is None
+
+
+def test_up_again_leaves_a_running_container_alone(machine, stack):
+    machine.has("docker", ENGINE)
+    first = stack.up(server=False)
+    again = Stack(stack.settings)
+    assert again.up(server=False) == first
+    assert verbs(machine).count("up") == 1
+
+
+def test_each_stack_has_containers_of_its_own(machine, stack, tmp_path):
+    machine.has("docker", ENGINE)
+    other = Stack(Settings(state=tmp_path / "other"))
+    stack.up(server=False)
+    other.up(server=False)
+    projects = {line.split()[2] for line in machine.log("docker") if "--project-name" in line}
+    assert len(projects) == 2 and all(name.startswith("hearline-") for name in projects)
+
+
+def test_a_container_that_cannot_be_built_says_why(machine, stack):
+    machine.has("docker", ENGINE + 'case "$*" in *" build") echo "no space left" >&2; exit 1;; esac')
+    with pytest.raises(StackError, match="build failed: no space left"):
+        stack.up(server=False)
+
+
+def test_preparing_starts_nothing(machine, stack):
+    machine.has("docker", ENGINE)
+    assert stack.prepare() == "container"
+    assert verbs(machine) == ["build"]
+
+
+# ---- what is ours ----------------------------------------------------------------------------------------------------
+def test_a_process_that_is_not_ours_is_never_ended(stack):
+    """The file names a pid that has since been given to another program."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)  # hearline"]) as other:
+        stack.home.mkdir(parents=True)
+        state = {"kind": "root folder", "listen": "127.0.0.1", "sip_port": 5070, "agi": "127.0.0.1:1"}
+        state |= {"media": "127.0.0.1:2", "status": "127.0.0.1:3", "asterisk_pid": other.pid, "server_pid": other.pid}
+        (stack.home / "stack.json").write_text(json.dumps(state))
+        found = Stack(stack.settings)
+        assert not found.asterisk_alive()
+        found.down()
+        assert other.poll() is None, "somebody else's process was ended"
+        other.kill()
+    assert not (stack.home / "stack.json").exists()
+
+
+def test_a_broken_state_file_counts_as_nothing_running(stack):
+    stack.home.mkdir(parents=True)
+    (stack.home / "stack.json").write_text('{"kind": "container"')
+    assert Stack(stack.settings).running is None
+
+
+def test_a_port_that_is_taken_is_left_to_its_owner():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert stacks._free(port, socket.SOCK_DGRAM) != port
+    assert stacks._free(port, socket.SOCK_DGRAM) == port
+
+
+def test_an_address_that_is_not_this_machines_is_an_error():
+    with pytest.raises(StackError, match="no free port on 203.0.113.7"):
+        stacks._free(5070, socket.SOCK_DGRAM, "203.0.113.7")
