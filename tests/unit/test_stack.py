@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,8 @@ def test_preparing_starts_nothing(machine, stack):
 def test_a_process_that_is_not_ours_is_never_ended(stack):
     """The file names a pid that has since been given to another program."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)  # hearline"]) as other:
+        while not Path(f"/proc/{other.pid}/cmdline").read_bytes():
+            time.sleep(0.01)  # in the middle of its exec
         stack.home.mkdir(parents=True)
         state = {"kind": "root folder", "listen": "127.0.0.1", "sip_port": 5070, "agi": "127.0.0.1:1"}
         state |= {"media": "127.0.0.1:2", "status": "127.0.0.1:3", "asterisk_pid": other.pid, "server_pid": other.pid}

@@ -90,6 +90,14 @@ class TimerSet:
 
 
 @dataclass(frozen=True)
+class TimerExtended:
+    """The wait has run out, but something like speech was just heard: it goes on to ``ends_ms``; for the record."""
+
+    step: str
+    ends_ms: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """The IVR's part is over. ``heard``: what the agent is told (normal, silent1, silent2, low, noise, key)."""
 
@@ -98,7 +106,7 @@ class Finish:
     planned_ms: int
 
 
-Action = Play | Stop | Measure | TimerSet | Finish
+Action = Play | Stop | Measure | TimerSet | TimerExtended | Finish
 
 
 class State(StrEnum):
@@ -158,7 +166,7 @@ class Engine:
             if maybe_speech and not self._extended:
                 self._extended = True
                 self._timer = planned + self.plan.maybe_ms
-                return []
+                return [TimerExtended(self.step.name, self._timer)]
             noisy = line is Verdict.NOISE and Cause.NOISE in self.step.on
             return self._leave(Cause.NOISE if noisy else Cause.NOINPUT, planned)
         return self._act_on_speech(planned)  # the turn is over, or has lasted long enough

@@ -111,26 +111,18 @@ class Session:
         )
 
     def _due(self, now: int) -> None:
+        """The engine's deadline has come: a wait has run out, or a turn is over."""
         engine = self.engine
-        step, state, planned = engine.step.name, engine.state, engine.deadline
-        if state is State.WAITING:
+        step, planned = engine.step.name, engine.deadline
+        if engine.state is State.WAITING:
             hearing = self._ears.hearing()
-            line = Verdict(hearing.verdict)
-            actions = engine.due(now, line, self._ears.maybe_speech())
-            if engine.deadline is None or engine.deadline != planned or engine.step.name != step:
-                if engine.deadline is not None and engine.state is State.WAITING and engine.step.name == step:
-                    self.timeline.add(self._clock(), "timer_extended", step=step, planned_ms=planned)
-                else:
-                    self._note_verdict(hearing)
-                    self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
+            actions = engine.due(now, Verdict(hearing.verdict), self._ears.maybe_speech())
+            if not any(isinstance(action, flow.TimerExtended) for action in actions):
+                self._note_verdict(hearing)
+                self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
         else:
             actions = engine.due(now)
-            self.timeline.add(
-                self._clock(),
-                "turn_end" if state in (State.SPEAKING, State.TURN_PAUSE) else "limit",
-                step=step,
-                planned_ms=planned,
-            )
+            self.timeline.add(self._clock(), "turn_end", step=step, planned_ms=planned)
         self._do(actions, now)
 
     def _do(self, actions: Sequence[flow.Action], now: int) -> None:
@@ -148,6 +140,8 @@ class Session:
                         self._play = None
                 case flow.Measure():
                     self._ears.restart()
+                case flow.TimerExtended(step=step, ends_ms=ends):
+                    self.timeline.add(at, "timer_extended", step=step, ends_ms=ends)
                 case flow.TimerSet(step=step, ends_ms=ends):
                     self._wait_from = now
                     self.timeline.add(at, "timer_set", step=step, ends_ms=ends)
