@@ -8,9 +8,13 @@ from pathlib import Path
 from hearline.audio.wav import read_wav
 
 NUMBER = "95160"
+REPLY = "caller-here"  # what a caller says to the agent
 SOFT_DB = -23.0  # the callers' recordings are at −23 dBov: this makes −46, well under "too soft"
 TURN_PAUSE_MS = 1_100
 THINKING_MS = 700
+RING_MS = 1_500  # how long an agent's phone rings
+GREETING_MS = 3_400  # from the agent's answer to the greeting: the whisper has ended by then
+AGENT_TALK_MS = 11_000  # from the agent's answer to the agent's hang-up
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ def cast(sounds: Path) -> list[Role]:
     answer = asked + ms(sounds, "lanzhi/low-1") + THINKING_MS
     ask = Said(first, "caller-ask")
 
+    def reply(last: str, at: float) -> Said:
+        """The answer to the agent's greeting, of a caller whose last words to the IVR began at ``at``."""
+        joined = at + ms(sounds, f"callers/{last}") + TURN_PAUSE_MS + RING_MS + GREETING_MS
+        return Said(joined + ms(sounds, "callers/agent-greeting") + THINKING_MS, REPLY)
+
     soft, at = [], first
     for prompt in ("low-1", "low-2", "low-move"):
         soft.append(Said(at, "caller-ask", SOFT_DB))
@@ -53,14 +62,22 @@ def cast(sounds: Path) -> list[Role]:
 
     silence = ("opening", "noinput-1", "noinput-2", "noinput-goodbye")
     return [
-        Role("speaks", "speaks at once 正常说话", "always", (ask,), "queue:care", ("opening",), "normal"),
+        Role(
+            "speaks",
+            "speaks at once 正常说话",
+            "always",
+            (ask, reply("caller-ask", first)),
+            "queue:care",
+            ("opening",),
+            "normal",
+        ),
         Role("silent", "silent, sends RTP 无声", "always", (), "hangup:noinput", silence),
         Role("no-rtp", "sends no RTP at all 无RTP", "none", (), "hangup:noinput", silence),
         Role(
             "soft-then-louder",
             "too soft, then louder 先轻后响",
             "always",
-            (Said(first, "caller-ask", SOFT_DB), Said(answer, "caller-louder")),
+            (Said(first, "caller-ask", SOFT_DB), Said(answer, "caller-louder"), reply("caller-louder", answer)),
             "queue:care",
             ("opening", "low-1"),
             "low",

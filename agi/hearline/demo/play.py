@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hearline.audio.wav import read_wav
-from hearline.demo.cast import NUMBER, Role, cast
+from hearline.demo.cast import AGENT_TALK_MS, GREETING_MS, NUMBER, REPLY, RING_MS, Role, cast
 from hearline.pbx.stack import Stack
 from hearline.phone.heard import HeardPrompt
 from hearline.phone.judge import WHOLE, Timing, heard_prompts, presence, prompts_of, timings
@@ -25,8 +25,6 @@ from hearline.sounds.manifest import load_manifest
 
 TOLERANCE_MS = 40  # planned against heard
 AGENTS = 2
-AGENT_TALK_MS = 11_000
-GREETING_MS = 3_400  # after the agent's answer: the whisper has ended by then
 CALL_S = 100
 
 
@@ -57,7 +55,7 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
                 stack.up(
                     say=lambda line: (console.print(f"[dim]· {line}[/dim]"), status.update(line)), always_open=True
                 )
-            results, rows = _call(stack, settings.sounds, roles, Path(state), console)
+            results = _call(stack, settings.sounds, roles, Path(state), console)
             timelines = _timelines(own.state / "calls")
         console.print("[dim]· comparing what was planned with what the phones heard[/dim]")
         judged = _judge(roles, results, timelines, settings.sounds)
@@ -72,7 +70,7 @@ def _call(
     roles: list[Role],
     folder: Path,
     console: Console,
-) -> tuple[dict[str, PhoneResult], dict[str, dict]]:
+) -> dict[str, PhoneResult]:
     callers, agents = stack.accounts()
     passwords = {account.name: account.password for account in callers}
     speech = sounds / "zh" / "callers"
@@ -97,7 +95,7 @@ def _call(
             {
                 "name": agent.name,
                 "account": {"user": agent.name, "password": agent.password, "server": stack.sip},
-                "answer_after_ms": 1_500,
+                "answer_after_ms": RING_MS,
                 "hangup_after_ms": AGENT_TALK_MS,
                 "say": [{"at_ms": GREETING_MS, "wav": str(speech / "agent-greeting.wav")}],
                 "record": str(folder / f"{agent.name}.wav"),
@@ -107,14 +105,11 @@ def _call(
         "rtp_ports": [40_000, 40_999],
     }
     rows: dict[str, dict] = {}
-    agent_of: dict[str, str] = {}
 
     def note(event: dict) -> None:
         name = event["phone"]
         if event["event"] == "disconnected" and name in passwords:
             rows.setdefault(name, {})["over"] = True
-        elif event["event"] == "answered" and name not in passwords:
-            agent_of[name] = "talking"
 
     started = time.monotonic()
     with Phones(script, on_event=note) as phones, Live(console=console, refresh_per_second=8) as live:
@@ -130,7 +125,7 @@ def _call(
             live.update(_table(roles, rows, time.monotonic() - started))
             time.sleep(0.12)
         live.update(_table(roles, rows, time.monotonic() - started))
-        return phones.wait(15), rows
+        return phones.wait(15)
 
 
 def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
@@ -226,6 +221,8 @@ def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sound
             judged.faults.append("the caller heard the whisper")
     if not presence(recording, read_wav(sounds / "zh/callers/agent-greeting.wav")).heard:
         judged.faults.append("the caller did not hear the agent")
+    if not presence(agent_heard, read_wav(sounds / f"zh/callers/{REPLY}.wav")).heard:
+        judged.faults.append("the agent did not hear the caller")
 
 
 # ---- what is left ----------------------------------------------------------------------------------------------------
@@ -260,9 +257,9 @@ def _leave(out: Path, judged: list[Judged], sounds: Path) -> None:
         (folder / "timeline.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), "utf-8")
         first = next((e["at_ms"] for e in call.timeline["events"] if e["event"] == "prompt_start"), 0)
         offset = first - call.heard[0].start_ms if call.heard else 0.0
-        agent_offset = None
+        agent_at = None
         if call.agent:
-            agent_offset = offset + (call.agent.answered_at - call.caller.answered_at) * 1_000
+            agent_at = offset + (call.agent.answered_at - call.caller.answered_at) * 1_000
         draw_call(
             folder / "call.png",
             heard,
@@ -272,5 +269,5 @@ def _leave(out: Path, judged: list[Judged], sounds: Path) -> None:
             name=call.role.title,
             texts=texts,
             offset_ms=offset,
-            agent_offset_ms=agent_offset,
+            agent_offset_ms=agent_at,
         )

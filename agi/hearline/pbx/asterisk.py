@@ -57,8 +57,9 @@ class Installed:
 
 @dataclass(frozen=True)
 class RootFolder:
-    """A Debian root with Asterisk in it, entered by chroot. Folders it must see are bound into it inside a mount
-    namespace of its own, so nothing is left mounted when it ends."""
+    """A Debian root with Asterisk in it, entered by chroot. What it must see is bound into it inside a mount namespace
+    of its own, so nothing is left mounted when it ends. The folder of its configuration it may write to, the others it
+    may read. Of root's powers it keeps one: to read what belongs to another user."""
 
     root: Path
     kind: str = "root folder"
@@ -68,16 +69,21 @@ class RootFolder:
         script = [
             "root=$1; conf=$2; shift 2",
             'mount -t proc proc "$root/proc"',
-            'mount --rbind /dev "$root/dev"',
+            'mount -o remount,bind,ro "$root/proc"',
             'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"',
+            'mount -t tmpfs -o mode=755 tmpfs "$root/dev"',
+            'mkdir -m 1777 "$root/dev/shm"',
+            'for d in null zero random urandom; do touch "$root/dev/$d"; mount --bind /dev/$d "$root/dev/$d"; done',
         ]
         # The host's names: without them Asterisk waits for a DNS answer about itself when it listens everywhere.
         script.append(
             "for f in /etc/hosts /etc/resolv.conf; do [ ! -e $f ] || "
-            '{ touch "$root$f"; mount --bind $f "$root$f"; }; done'
+            '{ touch "$root$f"; mount --bind $f "$root$f"; mount -o remount,bind,ro "$root$f"; }; done'
         )
-        script.append('for p; do mkdir -p "$root$p"; mount --bind "$p" "$root$p"; done')
-        script.append('exec chroot "$root" /usr/sbin/asterisk -f -C "$conf"')
+        script.append('for p; do mkdir -p "$root$p"; mount --bind "$p" "$root$p"')
+        script.append('case $conf in "$p"/*) ;; *) mount -o remount,bind,ro "$root$p";; esac; done')
+        powers = "--bounding-set=-all,+dac_override --inh-caps=-all --no-new-privs"
+        script.append(f'exec chroot "$root" setpriv {powers} /usr/sbin/asterisk -f -C "$conf"')
         return [
             "unshare",
             "--mount",
