@@ -44,13 +44,14 @@ else
 		packages=" $(basename "$(readlink -f "$(command -v "$python")")")-venv"
 fi
 if [ "$(id -u)" = 0 ]; then
-	# What makes a root folder with Asterisk in it, and a font for the Chinese in the pictures of calls.
+	# What makes a root folder with Asterisk in it, callers by the hundred, a font for the Chinese in the pictures.
 	if ! container_answers && ! asterisk_is_new; then
 		need mmdebstrap mmdebstrap
 		need mount mount
 		need unshare util-linux
 		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
 	fi
+	need sipp sip-tester # places the hundred calls of the load test
 	[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
 		packages="$packages fonts-wqy-microhei"
 fi
