@@ -4,8 +4,8 @@ move it on; it knows neither sockets nor clocks."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
+from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard as EarHeard
 from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
 from hearline.call import engine as flow
@@ -16,12 +16,22 @@ from hearline.line.player import Frames, Player
 from hearline.line.transport import FRAME_MS
 
 
-class Ears(Protocol):
-    """What a session asks of the detector about its own line."""
+class SlotEars:
+    """One slot of the detector, as its session sees it."""
 
-    def restart(self) -> None: ...
-    def hearing(self) -> Hearing: ...
-    def maybe_speech(self) -> bool: ...
+    __slots__ = ("_detector", "_slot")
+
+    def __init__(self, detector: Detector, slot: int) -> None:
+        self._detector, self._slot = detector, slot
+
+    def restart(self) -> None:
+        self._detector.restart_measure(self._slot)
+
+    def hearing(self) -> Hearing:
+        return self._detector.hearing(self._slot)
+
+    def maybe_speech(self) -> bool:
+        return self._detector.maybe_speech(self._slot)
 
 
 class Session:
@@ -35,7 +45,7 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: Ears, clock: Callable[[], float]
+        self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: SlotEars, clock: Callable[[], float]
     ) -> None:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()

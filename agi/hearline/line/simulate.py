@@ -12,9 +12,8 @@ from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.call.timeline import Timeline
 from hearline.line.player import PromptStore
-from hearline.line.session import Session
+from hearline.line.session import Session, SlotEars
 from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE
-from hearline.line.worker import SlotEars
 from hearline.sounds.manifest import prompt_path
 
 

@@ -24,14 +24,13 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.detector import Detector
-from hearline.audio.hearing import Hearing
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.line.audiosocket import Door
 from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
-from hearline.line.session import Session
+from hearline.line.session import Session, SlotEars
 from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE, Leg
 from hearline.settings import address
 from hearline.sounds.manifest import prompt_path
@@ -54,24 +53,6 @@ class LiveCall:
     leg: Leg
     slot: int
     ticks: int = 0
-
-
-class SlotEars:
-    """One slot of the detector, as its session sees it."""
-
-    __slots__ = ("_detector", "_slot")
-
-    def __init__(self, detector: Detector, slot: int) -> None:
-        self._detector, self._slot = detector, slot
-
-    def restart(self) -> None:
-        self._detector.restart_measure(self._slot)
-
-    def hearing(self) -> Hearing:
-        return self._detector.hearing(self._slot)
-
-    def maybe_speech(self) -> bool:
-        return self._detector.maybe_speech(self._slot)
 
 
 class Worker:
