@@ -54,6 +54,7 @@ def scenarios(line_noise) -> dict[str, Scenario]:
         "speech-in-goodbye": Scenario(say=((inside("noinput-goodbye"), "caller-here", 0.0),), hangup_at_ms=31_000),
         "speech-in-pause": Scenario(say=((PAUSE + 700, "caller-here", 0.0),), hangup_at_ms=34_000),
         "speech-late-in-wait": Scenario(say=((STARTS["noinput-1"] - 400, "caller-wei", 0.0),), hangup_at_ms=12_000),
+        "plus-number": Scenario("+8001", keys=((1_500, "1"),), hangup_at_ms=4_000),
         "key-in-wait": Scenario(keys=((STARTS["noinput-1"] - 1_000, "5"),), hangup_at_ms=10_000),
         "key-in-prompt-1": Scenario(keys=((inside("noinput-1"), "#"),), hangup_at_ms=12_000),
         "key-in-pause": Scenario(keys=((PAUSE + 800, "1"),), rtp="none", hangup_at_ms=31_000),
@@ -220,6 +221,11 @@ def test_any_key_says_i_am_here(calls, name, prompts):
     assert call.timeline["heard"] == "key"
     assert call.prompts == prompts
     assert_queued(call)
+
+
+def test_a_plus_before_the_number_costs_nobody_the_call(calls):
+    assert calls["plus-number"].outcome == "queue:care"
+    assert calls["plus-number"].prompts == SILENCE[:1]
 
 
 def assert_queued(call):

@@ -61,6 +61,11 @@ class AgiSession(AGI):
     def close(self) -> None:
         self._connection.close()
 
+    @property
+    def local_host(self) -> str:
+        """The address by which Asterisk reached us."""
+        return self._connection.getsockname()[0]
+
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
         """Within this block a reply may take ``seconds``: for applications that last."""

@@ -13,6 +13,7 @@ from hearline.pbx.agi import AgiSession
 
 log = logging.getLogger(__name__)
 
+ANY_HOST = ("0.0.0.0", "::")
 RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
 
@@ -28,9 +29,12 @@ def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = Fal
         return
     try:
         host, port = visit.address
+        if host in ANY_HOST:
+            host = agi.local_host  # what Asterisk has just reached us by
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         with agi.patience(flow.plan.limit_ms / 1_000 + 10):
             try:
-                agi.appexec("AudioSocket", f"{visit.uuid},{host}:{port}")
+                agi.appexec("AudioSocket", f"{visit.uuid},{where}")
             except AGIAppError:
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
