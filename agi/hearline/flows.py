@@ -90,17 +90,24 @@ class FlowStore:
         except (FlowError, ManifestError, OSError, UnicodeDecodeError) as error:
             self._reject(PROFILES, error)
             return
-        kept = {}
+        kept: dict[str, Flow] = {}
+        numbers: dict[str, str] = {}  # who has it
         for file in sorted(self._folder.glob("*.yaml")):
             if file.name == PROFILES:
                 continue
             try:
-                kept[file.stem] = _read(file, profiles, prompts, [self._folder])
+                flow = _read(file, profiles, prompts, [self._folder])
+                for number in _numbers(flow):
+                    if numbers.setdefault(number, file.name) != file.name:
+                        problem = f"number {number} is that of {numbers[number]} already"
+                        raise FlowError([Fault(str(file), 1, problem, "Give each flow a number of its own")])
+                kept[file.stem] = flow
             except (FlowError, OSError) as error:
                 self._reject(file.name, error)
                 if file.stem in self.flows:
                     kept[file.stem] = self.flows[file.stem]
         self.flows = kept
+        log.info("flows read: %s", ", ".join(kept))
 
     def _reject(self, name: str, error: Exception) -> None:
         self.rejected[name] = str(error)
@@ -113,12 +120,16 @@ class FlowStore:
         there is no flow at all.
         """
         self.refresh()
+        dialled = dialled.lstrip("+")
         for flow in self.flows.values():
-            if dialled == flow.words.test_number:
-                return flow, True
-            if dialled == flow.words.number:
-                return flow, False
+            if dialled in _numbers(flow):
+                return flow, dialled == (flow.words.test_number or "").lstrip("+")
         for name in (DEFAULT, *self.flows):
             if name in self.flows:
                 return self.flows[name], False
         raise LookupError("no flow is loaded")
+
+
+def _numbers(flow: Flow) -> list[str]:
+    """What can be dialled for it; a leading plus does not count."""
+    return [number.lstrip("+") for number in (flow.words.number, flow.words.test_number) if number]

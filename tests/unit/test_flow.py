@@ -70,6 +70,8 @@ def test_a_good_flow_is_settled():
         ("queue: care", "phrases: lanzi", 2, "Did you mean 'lanzhi'"),
         ("queue: care", "profile: elders", 2, "Did you mean 'elder'"),
         ("queue: care", "timers: {noinput_timeout: 3}", 2, "number with its unit"),
+        ("queue: care", "timers: {noinput_timeout: 0s}", 2, "needs time to speak"),
+        ("queue: care", "timers: {limit: 30m}", 2, "from 10s to 14m"),
         ("queue: care", "queue: care\nqueue: two", 3, "second time"),
         ("queue: care", 'hours: {open: "8-21", closed: bye}', 2, "08:00-21:00"),
         ("queue: care", 'hours: {open: "08:00-21:00", closed: by}', 2, "Did you mean 'bye'"),
@@ -165,6 +167,35 @@ def test_an_edit_counts_from_the_next_call_and_a_broken_one_does_not(folder, cap
     _edit(file, "noinput-9", "opening")
     assert store.for_number("95160")[0].plan.steps["opening"].prompt == "opening"
     assert store.rejected == {}
+
+
+def test_a_fault_in_the_flow_that_others_are_like_is_told_where_it_stands(folder):
+    store = FlowStore(folder, REPO / "sounds")
+    _edit(folder / "hotline.yaml", "play: noinput-1", "play: noinput-9")
+    assert store.for_number("8003")[0].plan.steps["connected"].prompt == "noinput-1", "the old one stays"
+    lines = (folder / "hotline.yaml").read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if "noinput-9" in text)
+    for name in ("hotline.yaml", "travel.yaml"):
+        assert f"hotline.yaml:{line}: " in store.rejected[name]
+
+
+def test_a_number_belongs_to_one_flow(folder):
+    (folder / "other.yaml").write_text('like: hotline\nnumber: "+95160"\n')
+    store = FlowStore(folder, REPO / "sounds")
+    assert "95160 is that of hotline.yaml" in store.rejected["other.yaml"]
+    assert store.for_number("+95160")[0].name == "hotline"
+
+
+def test_a_profile_of_ones_own_comes_with_its_timers(folder):
+    _edit(folder / "hotline.yaml", "queue: care", "queue: care\ntimers: {noinput_timeout: 4s}")
+    flows = FlowStore(folder, REPO / "sounds").flows
+    waits = {name: flow.plan.steps["opening"].wait_ms for name, flow in flows.items()}
+    assert waits == {"hotline": 4_000, "travel": 4_000, "training": 4_000, "national": 5_000, "elder": 7_000}
+
+
+def test_a_fault_that_holds_for_every_step_is_told_once():
+    found = faults(GOOD.replace("key: queue}", "key: quue}"))
+    assert len(found) == 1 and "Did you mean 'queue'" in found[0]
 
 
 def test_broken_profiles_keep_everything(folder):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
 
@@ -63,6 +63,15 @@ def _with_unit(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else _duration(value)
 
 
+def _between(low: str, high: str, why: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if not _duration(low) <= value <= _duration(high):
+            raise ValueError(f"it must be from {low} to {high}|{why}")
+        return value
+
+    return AfterValidator(check)
+
+
 Duration = Annotated[int, BeforeValidator(_duration)]
 
 
@@ -73,12 +82,12 @@ class _Words(BaseModel):
 class TimerWords(_Words):
     """The waits of a call, by name. A profile sets them all; a flow may set single ones."""
 
-    noinput_timeout: Duration | None = None
+    noinput_timeout: Annotated[Duration, _between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
     move_time: Duration | None = None
     turn_pause: Duration | None = None
     max_speech: Duration | None = None
-    limit: Duration | None = None
+    limit: Annotated[Duration, _between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
     on_silence: Literal["hangup", "person"] | None = None
 
 
@@ -181,6 +190,7 @@ class _Lines:
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
+        self.base: _Lines | None = None  # of the flow that this one is like
         self.at: dict[tuple, int] = {(): 1}
         self.doubles: list[Fault] = []
         try:
@@ -231,14 +241,18 @@ class _Lines:
                 self.at[(*path, index)] = item.start_mark.line + 1
                 self._walk(item, (*path, index), above)
 
-    def line(self, path: tuple) -> int:
-        """The line of ``path`` or of the nearest thing around it."""
+    def nearest(self, path: tuple) -> tuple:
+        """``path``, or the nearest thing around it that stands in the file."""
         while path not in self.at:
             path = path[:-1]
-        return self.at[path]
+        return path
 
     def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
-        return Fault(self.file, self.line(path), problem, remedy)
+        """A fault where ``path`` stands: in this file, or in the one that it is like."""
+        here = self.nearest(path)
+        if self.base and len(there := self.base.nearest(path)) > len(here):
+            return Fault(self.base.file, self.base.at[there], problem, remedy)
+        return Fault(self.file, self.at[here], problem, remedy)
 
 
 def _like(word: str, known: Collection[str]) -> str:
@@ -313,22 +327,20 @@ def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
     if base_name is None:
         return own
     try:
-        base = _Lines(text_of(str(base_name)), f"{base_name}.yaml").data
-    except (OSError, FlowError):
-        raise FlowError(
-            [
-                lines.fault(
-                    ("like",),
-                    f"flow {base_name!r} cannot be read",
-                    "Name a sound flow in the same folder, without .yaml",
-                )
-            ]
-        ) from None
+        text = text_of(str(base_name))
+    except OSError:
+        remedy = "Name a flow in the same folder, without .yaml"
+        raise FlowError([lines.fault(("like",), f"there is no flow {base_name!r}", remedy)]) from None
+    folder, slash, _ = lines.file.rpartition("/")
+    lines.base = _Lines(text, f"{folder}{slash}{base_name}.yaml")
+    base = lines.base.data
     if not isinstance(base, dict) or "like" in base:
         raise FlowError(
             [lines.fault(("like",), f"flow {base_name!r} is itself like another", "Name the flow that both are like")]
         )
     shared = {k: v for k, v in base.items() if k not in ("number", "test_number", "title")}
+    if "profile" in own:
+        shared.pop("timers", None)  # they were set beside another profile
     merged = shared | own
     for part in ("steps", "always"):
         if isinstance(shared.get(part), dict) and isinstance(own.get(part), dict):
@@ -404,10 +416,13 @@ class _Settler:
         begin = self._begin(("begin",), self.words.begin)
         if self.words.hours:
             self._begin(("hours", "closed"), self.words.hours.closed)
-        for step in sorted(set(self.words.steps) - self._reached()):
-            self._fault(("steps", step), f"step {step!r} is never reached", "Lead to it from another step or remove it")
+        if not self.faults:  # a misspelt target leaves steps unreached: one fault is enough
+            for step in sorted(set(self.words.steps) - self._reached()):
+                if ("steps", step) in self.lines.at:
+                    remedy = "Lead to it from another step or remove it"
+                    self._fault(("steps", step), f"step {step!r} is never reached", remedy)
         if self.faults:
-            raise FlowError(sorted(self.faults, key=lambda fault: fault.line))
+            raise FlowError(sorted(dict.fromkeys(self.faults), key=lambda fault: fault.line))
         steps = _reachable(steps, [begin, *([self.words.hours.closed] if self.words.hours else [])])
         return Plan(
             flow=name,

@@ -14,12 +14,13 @@ def demo(
     ),
 ) -> None:
     """Five callers ring a private Asterisk side by side: one speaks, one is silent, one sends no RTP at all, one is too
-    soft and then louder, one is too soft throughout. Two agents answer. Takes about a minute and a half.
+    soft and then louder, one is too soft throughout. Two agents answer. Takes about a minute.
 
     Leaves for each call what the caller heard, what the agent heard (where one answered), `timeline.json` and
     `call.png`. Exit 0 only if every call went as planned, to 40 ms as heard by the phones.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from hearline.pbx.asterisk import AsteriskUnavailable
     from hearline.pbx.stack import StackError
@@ -35,7 +36,7 @@ def demo(
     try:
         judged = play(Settings(), out, console)
     except (StackError, AsteriskUnavailable, PhonesError, TimeoutError, OSError) as error:
-        console.print(f"[red]the demo could not be played: {error}[/red]")
+        console.print(f"[red]the demo could not be played: {escape(str(error))}[/red]")
         raise typer.Exit(1) from None
     _tell(judged, out, console)
     raise typer.Exit(1 if any(call.faults for call in judged) else 0)

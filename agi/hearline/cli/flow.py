@@ -66,8 +66,11 @@ def _check_one(file: Path, settings: object) -> None:
 def run(
     file: Annotated[Path, typer.Argument(help="A flow file.")],
     caller: Annotated[
-        Path, typer.Option(help="WAV of what the caller says; starts with the call, plays once, then silence.")
-    ],
+        Path | None,
+        typer.Option(
+            help="WAV of what the caller says; starts with the call, plays once, then silence. Without it: silence."
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object: outcome, duration_ms, events.")] = False,
     no_rtp: Annotated[
         bool,
@@ -78,6 +81,8 @@ def run(
     closed: Annotated[bool, typer.Option(help="Call outside the opening hours.")] = False,
 ) -> None:
     """Run a flow against a recorded caller: the engine and the ears of the live server, with a clock that jumps."""
+    import numpy as np
+
     from hearline.audio.wav import BadAudio, read_wav
     from hearline.call.flow import FlowError
     from hearline.flows import load_flow
@@ -87,7 +92,7 @@ def run(
     settings = Settings()
     try:
         flow = load_flow(file, settings.flows, settings.sounds)
-        samples = read_wav(caller)
+        samples = read_wav(caller) if caller else np.zeros(0, np.int16)
     except (FlowError, BadAudio, ValueError, OSError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None

@@ -30,7 +30,7 @@ def up(
     ] = "",
     always_open: Annotated[bool, typer.Option(help="Pay no heed to opening hours.")] = False,
     verbose: Annotated[int, typer.Option(help="Asterisk's verbosity in `stack logs`.")] = 0,
-    json_: Annotated[bool, typer.Option("--json")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Start everything and print what a softphone needs: accounts, server, numbers to dial."""
     from hearline.pbx.asterisk import AsteriskUnavailable
@@ -42,6 +42,9 @@ def up(
     except (StackError, AsteriskUnavailable, OSError) as error:
         typer.secho(f"hearline stack up: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
+    if stack.running.listen != listen:
+        told = f"it was up already, on {stack.running.listen}: `stack down` first to have it on {listen}"
+        typer.secho(f"  {told}", fg="yellow", err=True)
     card = _card(stack)
     typer.echo(json.dumps(card, ensure_ascii=False, indent=1) if json_ else _as_text(card))
 
@@ -70,7 +73,7 @@ def down() -> None:
 
 
 @app.command()
-def status(json_: Annotated[bool, typer.Option("--json")] = False) -> None:
+def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Tell what runs. Exit 1 if anything is missing."""
     stack = _stack()
     up_ = stack.asterisk_alive()

@@ -212,11 +212,13 @@ def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sound
     agent_heard = read_wav(mine[0].recording)
     whispers = prompts_of(sounds / "zh" / "whisper")
     named = {name: sound for name, sound in whispers.items() if name.endswith(f"-{judged.role.whisper}")}
-    found = [p for p in heard_prompts(agent_heard, named) if p.complete > WHOLE]
+    found = [p for p in heard_prompts(agent_heard, named) if p.complete > 0.5]
     if not found:
         judged.faults.append("the agent heard no whisper")
     else:
         judged.whisper = found[0].id
+        if found[0].complete < WHOLE:
+            judged.faults.append(f"the agent heard {found[0].id} in part ({found[0].complete:.0%})")
         if not presence(recording, whispers[found[0].id]).absent:
             judged.faults.append("the caller heard the whisper")
     if not presence(recording, read_wav(sounds / "zh/callers/agent-greeting.wav")).heard:

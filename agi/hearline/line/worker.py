@@ -160,6 +160,8 @@ class Worker:
                 log.error("prompt %s/%s/%s cannot be played: %s", plan.language, plan.phrases, prompt, error)
 
     def _claim(self, uuid: str) -> Announce | None:
+        if uuid not in self._expected:  # announced in this very tick, after we listened to the door
+            self._hear_door()
         announcement, _ = self._expected.pop(uuid, (None, 0))
         return announcement
 

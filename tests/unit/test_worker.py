@@ -1,0 +1,121 @@
+"""The media worker without Asterisk: who is let in, and what happens when there is no room."""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+
+import pytest
+
+from hearline.audio.wav import read_wav
+from hearline.line.control import Announce, Beat, Channel, Finished, Watch
+from hearline.line.player import PromptStore
+from hearline.line.worker import Worker
+from hearline.sounds.manifest import prompt_path
+
+
+@pytest.fixture
+def line(flows, request):
+    """(worker, the door's end of its channel, a function that rings it up)."""
+    sounds = flows._sounds
+    ours, theirs = Channel.pair()
+    door = Channel(ours)
+    store = PromptStore(lambda *which: prompt_path(sounds, *which), lambda path: read_wav(path).tobytes())
+    worker = Worker(("127.0.0.1", 0), lambda host: True, Channel(theirs), store, capacity=getattr(request, "param", 4))
+    peers = []
+
+    def ring(name: str) -> socket.socket:
+        peer = socket.create_connection(worker.address)
+        peer.settimeout(2)
+        peer.sendall(b"\x01\x00\x10" + uuid.UUID(name).bytes)
+        peers.append(peer)
+        return peer
+
+    yield worker, door, ring
+    worker.close()
+    door.close()
+    worker._channel.close()
+    for peer in peers:
+        peer.close()
+
+
+def announce(flows) -> Announce:
+    return Announce(str(uuid.uuid4()), flows.flows["hotline"].plan, None, "Test/1")
+
+
+def ticks(worker, count: int) -> None:
+    for _ in range(count):
+        worker.tick(time.monotonic())
+
+
+def test_a_call_announced_after_the_tick_has_begun_is_let_in(line, flows):
+    """Asterisk may connect within a ms of the announcement, in the middle of a tick."""
+    worker, door, ring = line
+    call = announce(flows)
+    hear_door, worker._hear_door = worker._hear_door, lambda: None
+    peer = ring(call.uuid)
+    time.sleep(0.05)
+    door.send(call)
+    worker._hear_door = hear_door
+    [(claimed, leg)] = worker._door.arrivals()
+    assert claimed == call
+    leg.close()
+    assert peer.fileno() > 0
+
+
+def test_a_frame_goes_out_in_every_tick_and_rows_only_while_somebody_looks(line, flows):
+    worker, door, ring = line
+    call = announce(flows)
+    door.send(call)
+    ticks(worker, 1)
+    peer = ring(call.uuid)
+    time.sleep(0.05)
+    ticks(worker, 30)
+    received = b""
+    while len(received) < 30 * 323:
+        received += peer.recv(65536)
+    assert len(received) == 30 * 323
+    beats = [m for m in door.received() if isinstance(m, Beat)]
+    assert beats[-1].calls == 1 and beats[-1].rows is None
+    door.send(Watch())
+    ticks(worker, 10)
+    [beat] = [m for m in door.received() if isinstance(m, Beat)]
+    assert [(row.channel, row.step) for row in beat.rows] == [("Test/1", "opening")]
+
+
+@pytest.mark.parametrize("line", [1], indirect=True)
+def test_without_room_a_call_goes_back_at_once(line, flows):
+    worker, door, ring = line
+    calls = [announce(flows), announce(flows)]
+    for call in calls:
+        door.send(call)
+    ticks(worker, 1)
+    peers = [ring(call.uuid) for call in calls]
+    time.sleep(0.05)
+    ticks(worker, 2)
+    [finished] = [m for m in door.received() if isinstance(m, Finished)]
+    assert finished.outcome is None
+    refused = peers[[call.uuid for call in calls].index(finished.uuid)]
+    assert refused.recv(10) == b"\x00\x00\x00", "given back to the dialplan, which sends the caller to the queue"
+
+
+def test_a_caller_who_leaves_is_forgotten(line, flows):
+    worker, door, ring = line
+    call = announce(flows)
+    door.send(call)
+    ticks(worker, 1)
+    peer = ring(call.uuid)
+    time.sleep(0.05)
+    ticks(worker, 3)
+    peer.close()
+    ticks(worker, 3)
+    [finished] = [m for m in door.received() if isinstance(m, Finished)]
+    assert finished.outcome == "hangup:caller"
+    assert worker._calls == {}
+
+
+def test_the_worker_ends_when_the_door_is_gone(line):
+    worker, door, _ = line
+    door.close()
+    worker.run()
