@@ -88,11 +88,13 @@ class FlowStore:
             profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))
             prompts = prompts_of(self._sounds)
         except (FlowError, ManifestError, OSError, UnicodeDecodeError) as error:
-            self._reject(PROFILES, error)
+            self._reject("manifest.yaml" if isinstance(error, ManifestError) else PROFILES, error)
             return
         kept: dict[str, Flow] = {}
         numbers: dict[str, str] = {}  # who has it
-        for file in sorted(self._folder.glob("*.yaml")):
+        # Who had a number keeps it: a copy of a flow must not take its calls.
+        files = sorted(self._folder.glob("*.yaml"), key=lambda f: (f.stem != DEFAULT, f.stem not in self.flows, f.name))
+        for file in files:
             if file.name == PROFILES:
                 continue
             try:

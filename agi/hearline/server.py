@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from hearline.flows import FlowStore
 from hearline.line.control import Finished
@@ -35,7 +36,9 @@ class Server:
         self._records = settings.state / "calls"
         self.line = Line(settings.media, settings.allow, settings.sounds, self._keep_record)
         scripts = {
-            "hotline": functools.partial(hotline.serve, flows=self.flows, line=self.line, always_open=always_open),
+            "hotline": functools.partial(
+                hotline.serve, flows=self.flows, line=self.line, lost=self._note_lost_media, always_open=always_open
+            ),
             "alive": functools.partial(alive.serve, line=self.line),
         }
         self._agi_address = address(settings.agi)
@@ -76,12 +79,20 @@ class Server:
 
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
-        folder = self._records / time.strftime("%Y-%m-%d")
-        folder.mkdir(exist_ok=True)
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as out:
+        self._write(self._records / time.strftime("%Y-%m-%d") / f"{finished.uuid}.json", record)
+
+    def _note_lost_media(self, call: str) -> None:
+        """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
+        for file in self._records.glob(f"*/{call}.json"):
+            self._write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
+
+    @staticmethod
+    def _write(file: Path, record: dict) -> None:
+        file.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
             json.dump(record, out, ensure_ascii=False)
-        os.replace(out.name, folder / f"{finished.uuid}.json")
+        os.replace(out.name, file)
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -73,7 +73,7 @@ def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
         assert account["password"] in again.stdout
     assert f"7{card['agents'][0]['number']}" in again.stdout, "how to listen in on an agent"
 
-    caller, agent = card["callers"][0], card["agents"][0]
+    caller, agent, colleague = card["callers"][0], *card["agents"][:2]
     credentials = {"user": caller["name"], "password": caller["password"]}
     with Phones(
         {
@@ -97,7 +97,7 @@ def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
                 {
                     "name": "listens",
                     "dial": f"sip:7{agent['number']}@{card['server']}",
-                    "account": credentials,
+                    "account": {"user": colleague["name"], "password": colleague["password"]},
                     "start_ms": 4_000,
                     "hangup_at_ms": 12_000,
                     "record": str(tmp_path / "listens.wav"),

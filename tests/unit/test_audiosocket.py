@@ -43,7 +43,7 @@ def test_a_frame_in_and_out(wire):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    sizes=st.lists(st.sampled_from([2, 80, 160, 320, 480, 640]), min_size=1, max_size=12),
+    sizes=st.lists(st.sampled_from([2, 80, 160, 320, 480, 640, 1_600]), min_size=1, max_size=12),
     cuts=st.lists(st.integers(1, 700), max_size=30),
 )
 def test_any_packet_time_in_any_pieces(sizes, cuts):

@@ -134,6 +134,24 @@ def test_loud_talk_does(call):
     assert virtual.log[-1] == (asked + 2_000 + 1_100, "queue:care")
 
 
+@pytest.mark.parametrize("begins", [1_500, 300, 100, 20])
+def test_an_answer_that_begins_under_the_request_and_ends_after_it_counts(call, begins):
+    virtual = call().speak(P + 500, 2_000, SOFT)
+    virtual.run_to(P + 3_700)
+    asked_until = virtual.log[-1][0] + P
+    virtual.speak(asked_until - begins, 900, LOUD).run()
+    assert virtual.log[-1][1] == "queue:care"
+    assert "low-2" not in [what for _, what in virtual.log]
+
+
+def test_a_sound_in_the_goodbye_or_the_pause_after_it_is_somebody(call):
+    virtual = call()
+    virtual.run_to(3 * P + 9_000 + 100)
+    virtual.line = Verdict.NOISE
+    virtual.run()
+    assert virtual.log[-1][1] == "queue:care"
+
+
 def test_a_noisy_line_ends_with_a_person_not_with_a_goodbye(call):
     virtual = call()
     virtual.line = Verdict.NOISE

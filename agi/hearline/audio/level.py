@@ -101,9 +101,11 @@ def method_b(energy: np.ndarray, active: np.ndarray) -> np.ndarray:
     upper, lower = margin[row, above], margin[row, above + 1]
     level_upper, level_lower = level_db[row, above], level_db[row, above + 1]
     usable = np.isfinite(lower) & (lower < upper)
-    share = np.where(usable, (upper - MARGIN_DB) / np.where(usable, upper - lower, 1.0), 0.0)
+    with np.errstate(invalid="ignore"):
+        share = np.where(usable, (upper - MARGIN_DB) / np.where(usable, upper - lower, 1.0), 0.0)
     share = np.clip(share, 0.0, 1.0)
-    level = level_upper + share * (np.where(usable, level_lower, level_upper) - level_upper)
+    with np.errstate(invalid="ignore"):  # silent rows: −∞ − (−∞), replaced below
+        level = level_upper + share * (np.where(usable, level_lower, level_upper) - level_upper)
     return np.where((energy > 0) & (active[:, 0] > 0), np.maximum(level, SILENCE_DBOV), SILENCE_DBOV)
 
 

@@ -40,9 +40,13 @@ class Wav:
 
 
 def read_wav(path: Path | str) -> np.ndarray:
-    """The file as the line would carry it: int16 [n] at 8 kHz, stereo mixed down."""
+    """The file as the line would carry it: int16 [n] at 8 kHz; of stereo its louder channel.
+
+    Not the mean: call recordings hold a side in each channel, and one that is empty would cost the other 6 dB.
+    """
     wav = load_wav(path)
-    mono = resample(wav.samples.mean(axis=1), wav.rate_hz, SAMPLE_RATE_HZ)
+    louder = np.argmax(np.mean(np.square(wav.samples), axis=0))
+    mono = resample(wav.samples[:, louder], wav.rate_hz, SAMPLE_RATE_HZ)
     return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
 
 

@@ -199,6 +199,9 @@ class Engine:
 
     def _prompt_ended(self, now: int) -> list[Action]:
         self._playing = False
+        if self._talking and self.step.bargein is Bargein.LOUD:
+            self._speech_since, self._verdict = now, None
+            return self._listen_to_the_end()  # begun under the prompt: it is the answer, all of it
         # An answer is what is said from here on; under other prompts it is what is said at any time.
         measure: list[Action] = [Measure()] if self.step.bargein is Bargein.LOUD else []
         return measure + self._wait(now)

@@ -132,7 +132,10 @@ def _as_text(card: dict) -> str:
     lines += ["", "Answer as    account, password (register, then pick up)"]
     lines += [f"             {a['name']}  {a['password']}" for a in card["agents"]]
     lines += ["", "Dial"] + [f"  {number:<10} {what}" for number, what in card["numbers"].items()]
-    lines += ["", "Hear what an agent hears: register a softphone as that agent; or, from another phone, dial"]
+    lines += [
+        "",
+        "Hear what an agent hears: register a softphone as that agent; or, from another agent's account, dial",
+    ]
     lines += [f"  {dial:<10} to listen in on agent {agent}" for agent, dial in card["listen_in"].items()]
     lines += ["", f"Live calls   {card['status']}", "Stop         hearline stack down"]
     return "\n".join(lines)

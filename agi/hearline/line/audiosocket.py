@@ -21,7 +21,7 @@ HANGUP = b"\x00\x00\x00"
 _FULL_FRAME = len(AUDIO_HEADER) + FRAME_BYTES
 
 READ_AT_ONCE = 8 * _FULL_FRAME
-MAX_PAYLOAD = 4 * FRAME_BYTES  # 80 ms: the longest packet time phones use, with room
+MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
 MAX_BACKLOG = 25  # frames kept that the tick has not taken yet: half a second
 HANDSHAKE_S = 2.0
 

@@ -153,6 +153,7 @@ class Line:
         self._kill()
 
     def _spawn(self) -> None:
+        self._last_beat = time.monotonic() + START_S  # time to start
         ours, theirs = Channel.pair()
         command = [
             sys.executable,
@@ -165,15 +166,19 @@ class Line:
             *self._arguments,
         ]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
-        theirs.close()
-        self._channel = Channel(ours)
-        self._last_beat = time.monotonic() + START_S  # time to start
+        with theirs:
+            self._channel = Channel(ours)
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+            )
 
     def _watch(self) -> None:
         looked = time.monotonic()
         while not self._stopping.is_set():
-            self._read(0.05)
+            try:
+                self._read(0.05)
+            except Exception:
+                log.exception("a message of the media worker could not be read")
             away = time.monotonic() - looked
             looked += away
             if away > BEAT_S / 2:  # we were not running ourselves: the worker's beats may be waiting to be read
@@ -183,7 +188,11 @@ class Line:
                 log.error(
                     "the media worker %s; it is replaced, its callers go to the queue", "hangs" if hung else "is gone"
                 )
-                self._replace()
+                try:
+                    self._replace()
+                except OSError as error:  # no memory, no process, no file handle: try again
+                    log.error("no new media worker: %s", error)
+                    self._stopping.wait(RESTART_S)
 
     def _replace(self) -> None:
         self._address = None
@@ -207,7 +216,9 @@ class Line:
     def _read(self, seconds: float) -> None:
         if self._channel.closed:
             return
-        select.select([self._channel], [], [], seconds)
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.poll(seconds * 1_000)
         with self._lock:
             self._channel.flush()
         for message in self._channel.received():
@@ -227,13 +238,13 @@ class Line:
                         self._send_plans()
 
     def _finished(self, message: Finished) -> None:
-        with self._lock:
-            visit = self._visits.pop(message.uuid, None)
-        if visit:
-            visit.result = message
-            visit.over.set()
         if message.outcome is not None:
             try:
                 self._on_finished(message)
             except Exception:
                 log.exception("a call's record could not be kept")
+        with self._lock:
+            visit = self._visits.pop(message.uuid, None)
+        if visit:
+            visit.result = message
+            visit.over.set()

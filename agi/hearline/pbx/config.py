@@ -93,7 +93,8 @@ def render(templates: Path, layout: Layout) -> Path:
     """Write every ``*.conf.j2`` of ``templates`` into ``layout.home/etc``; returns the path of asterisk.conf."""
     for folder in ("etc", "run", "log", "spool/messages", "lib/agi-bin", "cache"):
         (layout.home / folder).mkdir(parents=True, exist_ok=True)
-    (layout.home / "spool" / "messages").chmod(0o700)  # callers' voices
+    for private in ("spool/messages", "log"):  # callers' voices, and what Asterisk says of them when it is verbose
+        (layout.home / private).chmod(0o700)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
         undefined=jinja2.StrictUndefined,

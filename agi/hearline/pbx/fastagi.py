@@ -53,6 +53,13 @@ class FastAgiServer(socketserver.ThreadingTCPServer):
             return False
         return True
 
+    def process_request(self, request: socket.socket, client_address: tuple) -> None:
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._sessions.release()
+            raise
+
     def process_request_thread(self, request: socket.socket, client_address: tuple) -> None:
         try:
             super().process_request_thread(request, client_address)

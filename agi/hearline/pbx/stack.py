@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from hearline.flows import DEFAULT, FlowStore
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
 from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
@@ -148,6 +149,7 @@ class Stack:
             callers=callers,
             agents=agents,
             verbose=self._verbose,
+            queues=[config.Queue(name) for name in queues_of(self.settings)],
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",
@@ -351,6 +353,16 @@ def _compose_command() -> list[str] | None:
         except (OSError, subprocess.TimeoutExpired):
             continue
     return None
+
+
+def queues_of(settings: Settings) -> list[str]:
+    """The queues that the flows lead to, the hotline's own first."""
+    flows = FlowStore(settings.flows, settings.sounds).flows
+    named = [name for name in (DEFAULT, *flows) if name in flows]
+    queues = [flows[name].words.queue for name in named]
+    ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]
+    queues += [end.removeprefix("queue:") for end in ends if end.startswith("queue:")]
+    return list(dict.fromkeys(queues)) or ["care"]
 
 
 def _end(pid: int, seconds: float) -> None:

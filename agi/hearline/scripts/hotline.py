@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from asterisk.agi import AGIAppError
@@ -13,13 +14,20 @@ from hearline.pbx.agi import AgiSession
 
 log = logging.getLogger(__name__)
 
+# The media connection is gone. If the channel is not, the caller is still there, and goes to the queue.
+NOBODY_KNOWS = (None, "hangup:caller")
 ANY_HOST = ("0.0.0.0", "::")
 RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
 
-def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = False) -> None:
-    """Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, and last HEARLINE_RESULT (queue, hangup or message).
-    Without HEARLINE_RESULT the dialplan sends the caller to the queue."""
+def serve(
+    agi: AgiSession, flows: FlowStore, line: Line, lost: Callable[[str], None], always_open: bool = False
+) -> None:
+    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed.
+
+    Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
+    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue.
+    """
     flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
     try:
@@ -38,9 +46,12 @@ def serve(agi: AgiSession, flows: FlowStore, line: Line, always_open: bool = Fal
             except AGIAppError:
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
-        if result is None or result.outcome is None:
+        if result is None or result.outcome in NOBODY_KNOWS:
+            agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
+            lost(visit.uuid)
             return
         kind, _, name = result.outcome.partition(":")
+        agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
         if kind == "queue":
             agi.set_variable("HEARLINE_QUEUE", name)
         agi.set_variable("__HEARLINE_HEARD", result.heard)
