@@ -43,7 +43,10 @@ def test_a_frame_in_and_out(wire):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    sizes=st.lists(st.sampled_from([2, 80, 160, 320, 480, 640, 1_600]), min_size=1, max_size=12),
+    sizes=st.one_of(
+        st.lists(st.sampled_from([2, 80, 160, 320, 480, 640]), min_size=1, max_size=12),
+        st.lists(st.just(1_600), min_size=1, max_size=4),  # 100 ms
+    ),
     cuts=st.lists(st.integers(1, 700), max_size=30),
 )
 def test_any_packet_time_in_any_pieces(sizes, cuts):
@@ -60,7 +63,7 @@ def test_any_packet_time_in_any_pieces(sizes, cuts):
         peer.sendall(raw[:cut])
         raw = raw[cut:]
         got += leg.receive() or b""
-    for _ in range(20):
+    for _ in range(40):
         got += leg.receive() or b""
     assert got == stream[: len(stream) // FRAME_BYTES * FRAME_BYTES]
     leg.close()

@@ -93,9 +93,15 @@ def run(
     try:
         flow = load_flow(file, settings.flows, settings.sounds)
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
-    except (FlowError, BadAudio, ValueError, OSError) as error:
+    except OSError as error:
+        typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
+        raise typer.Exit(2) from None
+    except (FlowError, BadAudio, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
+    if closed and not flow.words.hours:
+        typer.secho(f"{file}: this flow has no `hours`, so it is never closed. Leave out --closed", fg="red", err=True)
+        raise typer.Exit(2)
     begin = flow.words.hours.closed if closed and flow.words.hours else None
     try:
         timeline, _ = simulate(
