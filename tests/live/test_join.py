@@ -7,7 +7,8 @@ import pytest
 
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
-from hearline.phone.judge import WHOLE, heard_prompts, presence, prompts_of
+from hearline.phone.heard import find_prompts
+from hearline.phone.judge import WHOLE, presence, prompts_of
 from world import SOUNDS, SPEECH, Scenario
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
@@ -51,7 +52,7 @@ def joined_ms(call) -> float:
 @pytest.mark.parametrize(("name", "told"), [("speaks", "normal"), ("key", "key"), ("soft", "low")])
 def test_the_agent_is_told_first_and_alone(joined, name, told):
     call = joined[name]
-    heard = [w for w in heard_prompts(agent_of(call), WHISPERS) if w.complete > 0.5]
+    heard = [w for w in find_prompts(agent_of(call), WHISPERS) if w.complete > 0.5]
     assert [w.id.split("-")[0] for w in heard] == ["care"], heard
     whisper = heard[0]
     assert whisper.id.endswith(f"-{told}")
@@ -64,7 +65,7 @@ def test_the_agent_is_told_first_and_alone(joined, name, told):
 
 def test_the_wait_that_is_told_is_true(joined):
     for call in (joined["speaks"], joined["key"], joined["soft"]):
-        [whisper] = [w for w in heard_prompts(agent_of(call), WHISPERS) if w.complete > 0.5]
+        [whisper] = [w for w in find_prompts(agent_of(call), WHISPERS) if w.complete > 0.5]
         said = int(whisper.id.split("-")[1])
         queued = call.events("route")[0]["at_ms"] + call.heard[0].start_ms
         waited = (joined_ms(call) - queued) / 1_000

@@ -15,8 +15,8 @@ import numpy as np
 
 from hearline.audio.wav import read_wav
 from hearline.pbx.stack import Stack
-from hearline.phone.heard import HeardPrompt
-from hearline.phone.judge import heard_prompts, prompts_of
+from hearline.phone.heard import HeardPrompt, find_prompts
+from hearline.phone.judge import prompts_of
 from hearline.phone.run import CallResult, Phones
 
 TOLERANCE_MS = 40  # planned against heard
@@ -67,7 +67,7 @@ class Call:
 
     @cached_property
     def heard(self) -> list[HeardPrompt]:
-        found = heard_prompts(self.recording, prompts_of(SOUNDS / "zh" / self.phrases))
+        found = find_prompts(self.recording, prompts_of(SOUNDS / "zh" / self.phrases))
         return [prompt for prompt in found if prompt.complete > 0.1]
 
     @property

@@ -44,6 +44,16 @@ def announce(flows) -> Announce:
     return Announce(str(uuid.uuid4()), flows.flows["hotline"].plan, None, "Test/1")
 
 
+def connected(line, call: Announce) -> socket.socket:
+    """The far side of a call that has been announced and has come."""
+    worker, door, ring = line
+    door.send(call)
+    ticks(worker, 1)
+    peer = ring(call.uuid)
+    time.sleep(0.05)
+    return peer
+
+
 def ticks(worker, count: int) -> None:
     for _ in range(count):
         worker.tick(time.monotonic())
@@ -65,12 +75,8 @@ def test_a_call_announced_after_the_tick_has_begun_is_let_in(line, flows):
 
 
 def test_a_frame_goes_out_in_every_tick_and_rows_only_while_somebody_looks(line, flows):
-    worker, door, ring = line
-    call = announce(flows)
-    door.send(call)
-    ticks(worker, 1)
-    peer = ring(call.uuid)
-    time.sleep(0.05)
+    worker, door, _ = line
+    peer = connected(line, announce(flows))
     ticks(worker, 30)
     received = b""
     while len(received) < 30 * 323:
@@ -101,12 +107,8 @@ def test_without_room_a_call_goes_back_at_once(line, flows):
 
 
 def test_a_caller_who_leaves_is_forgotten(line, flows):
-    worker, door, ring = line
-    call = announce(flows)
-    door.send(call)
-    ticks(worker, 1)
-    peer = ring(call.uuid)
-    time.sleep(0.05)
+    worker, door, _ = line
+    peer = connected(line, announce(flows))
     ticks(worker, 3)
     peer.close()
     ticks(worker, 3)

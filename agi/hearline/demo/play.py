@@ -17,8 +17,8 @@ from rich.table import Table
 from hearline.audio.wav import read_wav
 from hearline.demo.cast import AGENT_TALK_MS, GREETING_MS, NUMBER, REPLY, RING_MS, Role, cast
 from hearline.pbx.stack import Stack
-from hearline.phone.heard import HeardPrompt
-from hearline.phone.judge import WHOLE, Timing, heard_prompts, presence, prompts_of, timings
+from hearline.phone.heard import HeardPrompt, find_prompts
+from hearline.phone.judge import WHOLE, Timing, presence, prompts_of, timings
 from hearline.phone.run import CallResult, PhoneResult, Phones
 from hearline.settings import Settings
 from hearline.sounds.manifest import load_manifest
@@ -184,7 +184,7 @@ def _judge_one(
         judged.faults.append("no record of this call")
         return judged
     recording = read_wav(call.recording)
-    judged.heard = [p for p in heard_prompts(recording, prompts) if p.complete > 0.2]
+    judged.heard = [p for p in find_prompts(recording, prompts) if p.complete > 0.2]
     judged.timings = timings(timeline, judged.heard, call.end("rx_packets"))
     if timeline["outcome"] != role.outcome:
         judged.faults.append(f"ended with {timeline['outcome']}, planned {role.outcome}")
@@ -212,7 +212,7 @@ def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sound
     agent_heard = read_wav(mine[0].recording)
     whispers = prompts_of(sounds / "zh" / "whisper")
     named = {name: sound for name, sound in whispers.items() if name.endswith(f"-{judged.role.whisper}")}
-    found = [p for p in heard_prompts(agent_heard, named) if p.complete > 0.5]
+    found = [p for p in find_prompts(agent_heard, named) if p.complete > 0.5]
     if not found:
         judged.faults.append("the agent heard no whisper")
     else:

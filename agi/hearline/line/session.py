@@ -63,10 +63,6 @@ class Session:
     def outcome(self) -> str | None:
         return self.engine.outcome
 
-    @property
-    def step(self) -> str:
-        return self.engine.step.name
-
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
         """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame to send."""
         engine = self.engine

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hearline.audio.wav import read_wav
-from hearline.phone.heard import HeardPrompt, contains, find_prompts
+from hearline.phone.heard import HeardPrompt, contains
 
 WHOLE = 0.97  # so much of a prompt makes it a whole one
 AUDIBLE_DB = 6.0  # a sentence stands out of chance by this much where it was heard at all
@@ -86,8 +86,3 @@ def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], packets: int)
         elif event["event"] == "hangup" and ended and event["to"] != "hangup:caller":
             found.append(Timing(f"{ended[0]} → hang-up", event["planned_ms"] - ended[1], stream_ms - ended[2]))
     return found
-
-
-def heard_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> list[HeardPrompt]:
-    """The prompts a phone heard, in order of time."""
-    return sorted(find_prompts(recording, prompts), key=lambda prompt: prompt.start_ms)
