@@ -27,7 +27,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
-	$(BIN)/ruff check agi tests
+	$(BIN)/ruff check agi tests tools
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
