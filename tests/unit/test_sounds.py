@@ -281,7 +281,8 @@ def test_a_clipped_or_unreadable_recording_is_left_alone_with_a_reason(root):
         ("您好，{brand}，请问", "您好，{brnad}，请问", "a placeholder that is neither"),
         ("level_dbov: -23", "level_dbov: loud", "level_dbov"),
         ("hotline:", "hotlyne:", "hotlyne"),
-        ("languages:", "languages: [", "not YAML"),
+        ("hotline:", "brand: two\nhotline:", "a second time"),
+        ("languages:", "languages: [", "not valid YAML"),
     ],
 )
 def test_a_broken_manifest_is_told_with_file_and_line(root, old, new, complaint):
@@ -293,7 +294,7 @@ def test_a_broken_manifest_is_told_with_file_and_line(root, old, new, complaint)
     first = str(told.value).splitlines()[0]
     assert complaint in str(told.value)
     assert first.startswith(f"{root / 'manifest.yaml'}:")
-    if complaint != "not YAML":
+    if complaint != "not valid YAML":
         assert f":{line}: " in str(told.value)
 
 

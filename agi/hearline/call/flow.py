@@ -14,10 +14,10 @@ from datetime import datetime, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
+from hearline.located_yaml import YamlError, load_located
 
 # Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
 # would play it is passed over. Handed in by the caller: this module opens no files.
@@ -174,85 +174,27 @@ class Flow:
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
-class _Loader(yaml.SafeLoader):
-    """YAML as people read it: `on`, `off`, `yes` and `no` are words, not truth values (as in YAML 1.2)."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
-
-
 class _Lines:
-    """Parsed YAML together with the line of every key and item."""
+    """A flow file's YAML, and faults that name its lines."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.base: _Lines | None = None  # of the flow that this one is like
-        self.at: dict[tuple, int] = {(): 1}
-        self.doubles: list[Fault] = []
         try:
-            node = yaml.compose(text, Loader=_Loader)
-            self.data = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            problem = " ".join(str(getattr(error, "problem", None) or error).split())
-            raise FlowError(
-                [
-                    Fault(
-                        file,
-                        mark.line + 1 if mark else 1,
-                        f"not valid YAML: {problem}",
-                        "Check indentation, colons and quotes there",
-                    )
-                ]
-            ) from None
-        if node is not None:
-            self._walk(node, (), ())
-        if self.doubles:
-            raise FlowError(self.doubles)
+            self.yaml = load_located(text)
+        except YamlError as error:
+            raise FlowError([Fault(file, *problem) for problem in error.problems]) from None
 
-    def _walk(self, node: yaml.Node, path: tuple, above: tuple[yaml.Node, ...]) -> None:
-        if node in above:
-            line = node.start_mark.line + 1
-            raise FlowError([Fault(self.file, line, "an anchor that holds itself", "Remove the * reference")])
-        above = (*above, node)
-        if isinstance(node, yaml.MappingNode):
-            seen: dict[str, int] = {}
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                name = key.value if isinstance(key.value, str) else str(key.value)
-                if name in seen:
-                    self.doubles.append(
-                        Fault(
-                            self.file,
-                            line,
-                            f"{name!r} stands here a second time (first in line {seen[name]})",
-                            "Keep one of the two",
-                        )
-                    )
-                seen[name] = line
-                self.at[(*path, name)] = line
-                self._walk(value, (*path, name), above)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self.at[(*path, index)] = item.start_mark.line + 1
-                self._walk(item, (*path, index), above)
-
-    def nearest(self, path: tuple) -> tuple:
-        """``path``, or the nearest thing around it that stands in the file."""
-        while path not in self.at:
-            path = path[:-1]
-        return path
+    @property
+    def data(self) -> Any:
+        return self.yaml.value
 
     def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
         """A fault where ``path`` stands: in this file, or in the one that it is like."""
-        here = self.nearest(path)
-        if self.base and len(there := self.base.nearest(path)) > len(here):
-            return Fault(self.base.file, self.base.at[there], problem, remedy)
-        return Fault(self.file, self.at[here], problem, remedy)
+        here = self.yaml.nearest(path)
+        if self.base and len(there := self.base.yaml.nearest(path)) > len(here):
+            return Fault(self.base.file, self.base.yaml.line(there), problem, remedy)
+        return Fault(self.file, self.yaml.line(here), problem, remedy)
 
 
 def _like(word: str, known: Collection[str]) -> str:
@@ -418,7 +360,7 @@ class _Settler:
             self._begin(("hours", "closed"), self.words.hours.closed)
         if not self.faults:  # a misspelt target leaves steps unreached: one fault is enough
             for step in sorted(set(self.words.steps) - self._reached()):
-                if ("steps", step) in self.lines.at:
+                if ("steps", step) in self.lines.yaml.lines:
                     remedy = "Lead to it from another step or remove it"
                     self._fault(("steps", step), f"step {step!r} is never reached", remedy)
         if self.faults:

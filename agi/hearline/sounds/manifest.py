@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from hearline.sounds.located_yaml import line_of, load_located
+from hearline.located_yaml import Located, YamlError, load_located
 from hearline.sounds.numerals import chinese_number
 
 MANIFEST_NAME = "manifest.yaml"
@@ -295,26 +294,24 @@ def load_manifest(root: Path | str) -> Manifest:
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        data, lines = load_located(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ManifestError(f"{at}: not YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(data, dict):
+        located = load_located(text)
+    except YamlError as error:
+        told = [f"{path}:{line}: {problem}. {remedy}" for line, problem, remedy in error.problems]
+        raise ManifestError("\n".join(told)) from None
+    if not isinstance(located.value, dict):
         raise ManifestError(f"{path}:1: must be a mapping with brand, voices, languages …")
     try:
-        manifest = Manifest.model_validate(data)
+        manifest = Manifest.model_validate(located.value)
         problems = manifest.contradictions()
     except _Problems as error:
         problems = error.problems
     except ValidationError as error:
         problems = [(e["loc"], e["msg"]) for e in error.errors()]
     if problems:
-        raise ManifestError("\n".join(_one_line(path, lines, *problem) for problem in problems))
+        raise ManifestError("\n".join(_one_line(path, located, *problem) for problem in problems))
     return manifest
 
 
-def _one_line(path: Path, lines: dict, location: tuple, message: str) -> str:
-    line = line_of(lines, location)
+def _one_line(path: Path, located: Located, location: tuple, message: str) -> str:
     name = ".".join(str(part) for part in location)
-    return f"{path}{f':{line}' if line else ''}: {name}: {message}"
+    return f"{path}:{located.line(location)}: {name}: {message}"
