@@ -3,7 +3,7 @@
 import numpy as np
 
 from .hearing import Reason, Verdict
-from .level import SILENCE_DBOV
+from .level import SILENCE_DBOV, dbov_to_power
 from .settings import FRAME_MS, SAMPLE_RATE_HZ, EarSettings
 from .slots import Column, SlotTable
 
@@ -26,7 +26,7 @@ class Background:
             tone=Column(np.bool_, shape=looks),
             hum=Column(np.bool_, shape=looks),
             missing=Column(np.float32, shape=looks),  # share of frames that did not come
-            floor_dbov=Column(np.float32, fresh=np.inf),
+            floor_power=Column(np.float32, fresh=np.inf),  # mean square
         )
 
     def grow(self, capacity: int) -> None:
@@ -54,11 +54,11 @@ class Background:
         seen = np.minimum(t.count[slots], LOOKS)
         ordered = np.sort(t.level_dbov[slots], axis=1)  # looks not taken yet sort to the end
         rank = (_FLOOR_PERCENTILE * (seen - 1)).astype(np.intp)
-        t.floor_dbov[slots] = ordered[np.arange(len(slots)), rank]
+        t.floor_power[slots] = dbov_to_power(ordered[np.arange(len(slots)), rank])
 
-    def floor_dbov(self, slots: np.ndarray) -> np.ndarray:
-        """10th percentile [slots] of the 200 ms levels of the last 3 s; +inf before the first look."""
-        return self._table.floor_dbov[slots]
+    def floor_power(self, slots: np.ndarray) -> np.ndarray:
+        """10th percentile [slots] of the 200 ms levels of the last 3 s, as mean square; +inf before the first look."""
+        return self._table.floor_power[slots]
 
     def noise_dbov(self, slot: int, since_ms: int) -> float:
         """Median of the 200 ms levels over the last `since_ms` (at most 3 s)."""

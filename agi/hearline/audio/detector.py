@@ -39,6 +39,10 @@ _WINDOW_AT = (
 _FAST_FRAMES = 5  # 100 ms levels…
 _FAST_SPAN = 11  # …of which 11, a frame apart, span 300 ms
 _LOOK_LEVEL_FRAMES = 10  # 200 ms
+# _LAST[at]: ring positions of the newest frame, the one before it and so on
+_LAST = (np.arange(_RING_FRAMES)[:, None] - np.arange(_RING_FRAMES)) % _RING_FRAMES
+_LAST_FAST, _LAST_SPAN, _LAST_LOOK = _LAST[:, :_FAST_FRAMES], _LAST[:, :_FAST_SPAN], _LAST[:, :_LOOK_LEVEL_FRAMES]
+_LOUD_POWER = dbov_to_power(-20.0)
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
 _ONES = np.array([votes.bit_count() for votes in range(1 << 8)], np.int8)
 
@@ -52,6 +56,7 @@ class Detector:
         self._network = SpeechNetwork()
         self._levels = SpeechLevels(capacity)
         self._background = Background(capacity, settings)
+        self._limits = _Limits(settings)
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
         self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
         per_frame = (_RING_FRAMES,)
@@ -169,48 +174,56 @@ class Detector:
         if not slots.size:
             return []
         t = self._slots
-        came = present[slots]
-        pcm = np.where(came[:, None], frames[slots], np.int16(0))
-        at = t.frames[slots] % _RING_FRAMES
-        t.ring[slots, at] = pcm
-        t.present[slots, at] = came
-        t.frames[slots] += 1
+        pcm, came = frames[slots], present[slots]
+        if not came.all():
+            pcm[~came] = 0
+        now = t.frames[slots]
+        at = now % _RING_FRAMES
+        now += 1
+        t.frames[slots], t.ring[slots, at], t.present[slots, at] = now, pcm, came
 
         samples = pcm.astype(np.float32)
         samples *= np.float32(1 / 32768)
-        power = np.einsum("ij,ij->i", samples, samples) / FRAME_SAMPLES
-        power -= samples.mean(axis=1) ** 2
+        power = np.einsum("ij,ij->i", samples, samples)
+        offset = np.add.reduce(samples, axis=1)
+        offset *= offset
+        offset /= FRAME_SAMPLES
+        power -= offset
+        power /= FRAME_SAMPLES
         np.maximum(power, 0, out=power)
         t.power[slots, at] = power
-        fast = self._fast_dbov(slots, at)
+        fast = self._fast_power(slots, at)
 
-        awake = self._may_be_speech(slots, fast)
-        self._put_to_rest(slots[~awake & t.awake[slots]])
+        events: list[tuple[int, Event]] = []
+        awake = self._may_be_speech(slots, now, fast)
+        self._put_to_rest(slots[t.awake[slots] > awake])
         t.awake[slots] = awake
-        heard, heard_fast = slots[awake], fast[awake]
-        if heard.size:
+        if awake.any():
+            heard, heard_fast = slots[awake], fast[awake]
             self._levels.follow(heard, samples[awake])
             self._run_network(heard, at[awake], heard_fast)
-        self._count_clipping(slots, samples, power)
-        self._look_at_background(slots, at)
-        events = self._next_states(heard, heard_fast, power[awake]) if heard.size else []
-        self._follow_noise(slots, at)
+            events = self._next_states(heard, heard_fast, power[awake])
+        if power.max() > _LOUD_POWER:
+            self._count_clipping(slots, samples, power)
+        due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
+        if due.any():
+            self._look_at_background(slots[due], at[due])
         return events
 
-    def _fast_dbov(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Loudest 100 ms of the last 300 ms, dBov [slots]."""
-        t = self._slots
-        last = (at[:, None] - np.arange(_FAST_FRAMES)) % _RING_FRAMES
-        t.fast_power[slots, at] = t.power[slots[:, None], last].mean(axis=1)
-        last = (at[:, None] - np.arange(_FAST_SPAN)) % _RING_FRAMES
-        return power_to_dbov(t.fast_power[slots[:, None], last].max(axis=1))
+    def _fast_power(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Loudest 100 ms of the last 300 ms, mean square [slots]."""
+        t, row = self._slots, slots[:, None]
+        t.fast_power[slots, at] = np.add.reduce(t.power[row, _LAST_FAST[at]], axis=1) / _FAST_FRAMES
+        return np.maximum.reduce(t.fast_power[row, _LAST_SPAN[at]], axis=1)
 
-    def _may_be_speech(self, slots: np.ndarray, fast: np.ndarray) -> np.ndarray:
+    def _may_be_speech(self, slots: np.ndarray, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
         """The cheap test [slots]: is there a sound, and does it move (or is it too early to tell)?"""
-        t, s = self._slots, self.settings
-        moves = fast - self._background.floor_dbov(slots) >= s.network_rest_dynamics_db
-        moves |= t.frames[slots] * FRAME_MS <= s.warm_up_ms
-        return (fast >= s.network_rest_dbov) & moves | (t.state[slots] >= SPEAKING)
+        t, limits = self._slots, self._limits
+        moves = fast >= self._background.floor_power(slots) * limits.rest_ratio
+        moves |= now <= limits.warm_up_frames
+        moves &= fast >= limits.rest_power
+        moves |= t.state[slots] >= SPEAKING
+        return moves
 
     def _put_to_rest(self, slots: np.ndarray) -> None:
         """The network is not asked until there is something to ask. It keeps its state, settled on this
@@ -222,7 +235,7 @@ class Detector:
 
     def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
         """Ask the network about every window that is complete with this frame."""
-        t, s = self._slots, self.settings
+        t, s, limits = self._slots, self.settings, self._limits
         window = _WINDOW_AFTER[at]
         due = window >= 0
         if not due.any():
@@ -234,8 +247,8 @@ class Detector:
         p, t.network_state[slots] = self._network.run(samples, t.network_state[slots])
 
         # Is it a tone? Asked of every sound that may start speech, also before the network has noticed it.
-        rising = fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db
-        rising |= (t.frames[slots] * FRAME_MS <= s.warm_up_ms) | (p >= s.maybe_probability)
+        rising = fast >= self._background.floor_power(slots) * limits.gate_ratio
+        rising |= (t.frames[slots] <= limits.warm_up_frames) | (p >= s.maybe_probability)
         doubtful = (t.state[slots] < SPEAKING) & rising
         if doubtful.any():
             tone = np.zeros(len(slots), bool)
@@ -244,7 +257,7 @@ class Detector:
             # A tone rings on in the network for up to half a second: let it forget.
             t.network_state[slots[tone]] = self._network.settled_state
             p = np.where(tone, np.float32(0), p)
-        quiet_or_tone = (fast < s.gate_fast_dbov) | (t.frames[slots] < t.tone_until[slots])
+        quiet_or_tone = (fast < limits.gate_power) | (t.frames[slots] < t.tone_until[slots])
         t.p[slots] = p
         t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
         t.windows[slots] += 1
@@ -263,22 +276,17 @@ class Detector:
         return self._slots.ring.reshape(-1, _RING_SAMPLES)[slots[:, None], where]
 
     def _count_clipping(self, slots: np.ndarray, samples: np.ndarray, power: np.ndarray) -> None:
-        loud = power > dbov_to_power(-20.0)  # softer frames hardly clip, so they are not searched
-        if loud.any():
-            over = np.abs(samples[loud]) >= self.settings.clipping_from / 32768
-            self._slots.clipped[slots[loud]] += over.sum(axis=1)
+        loud = power > _LOUD_POWER  # softer frames hardly clip, so they are not searched
+        over = np.abs(samples[loud]) >= self.settings.clipping_from / 32768
+        self._slots.clipped[slots[loud]] += over.sum(axis=1)
 
     def _look_at_background(self, slots: np.ndarray, at: np.ndarray) -> None:
-        """Each slot's look is due every 100 ms since its own open, so looks spread over the ticks."""
+        """Ten times a second: what is there while nobody speaks?"""
         t = self._slots
-        due = t.frames[slots] % LOOK_FRAMES == 0
-        if not due.any():
-            return
-        slots, at = slots[due], at[due]
-        last = (at[:, None] - np.arange(_LOOK_LEVEL_FRAMES)) % _RING_FRAMES
+        row, last = slots[:, None], _LAST_LOOK[at]
         frames_heard = np.minimum(t.frames[slots], _LOOK_LEVEL_FRAMES)
-        level = power_to_dbov(t.power[slots[:, None], last].sum(axis=1) / frames_heard)
-        missing = 1 - t.present[slots[:, None], last].sum(axis=1) / frames_heard
+        level = power_to_dbov(t.power[row, last].sum(axis=1) / frames_heard)
+        missing = 1 - t.present[row, last].sum(axis=1) / frames_heard
         tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
         # A spectrum costs more than all the rest here: only where a sound is to be explained.
         curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
@@ -287,17 +295,18 @@ class Detector:
             whole_ring = self._last_samples(slots[curious], _RING_SAMPLES)
             hum[curious] = repeats(whole_ring, self.settings.hum_correlation)
         self._background.look(slots, level, tone, hum, missing)
+        self._follow_noise(slots, at)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
         """Move every slot that may be speech through the four states and measure who speaks."""
-        t, s = self._slots, self.settings
+        t, s, limits = self._slots, self.settings, self._limits
         now, state, p = t.frames[slots], t.state[slots], t.p[slots]
         talking = state >= SPEAKING
 
         votes = _ONES[t.votes[slots]]
-        gate = fast - self._background.floor_dbov(slots) >= s.gate_dynamics_db
-        gate |= (now * FRAME_MS <= s.warm_up_ms) & (t.sure[slots] >= s.warm_up_windows)
-        gate &= (fast >= s.gate_fast_dbov) & (now >= t.tone_until[slots])
+        gate = fast >= self._background.floor_power(slots) * limits.gate_ratio
+        gate |= (now <= limits.warm_up_frames) & (t.sure[slots] >= s.warm_up_windows)
+        gate &= (fast >= limits.gate_power) & (now >= t.tone_until[slots])
         starts = ~talking & (votes >= s.onset_windows) & gate
         speech = talking & (p >= s.speech_probability_keep) | starts
         t.last_speech[slots[speech]] = now[speech]
@@ -375,15 +384,26 @@ class Detector:
         noise = float(self._slots.noise_power[slot])
         if noise >= 0:
             return noise
-        floor = float(self._background.floor_dbov(np.array([slot]))[0])
-        return float(dbov_to_power(floor if np.isfinite(floor) else SILENCE_DBOV))
+        floor = float(self._background.floor_power(np.array([slot]))[0])
+        return floor if np.isfinite(floor) else float(dbov_to_power(SILENCE_DBOV))
 
     def _follow_noise(self, slots: np.ndarray, at: np.ndarray) -> None:
         """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is
         there before the network knows."""
         t = self._slots
         quiet = (t.state[slots] == QUIET) & (t.p[slots] < self.settings.maybe_probability)
-        quiet &= t.frames[slots] >= _RING_FRAMES
+        quiet &= t.frames[slots] >= _RING_FRAMES + _FAST_FRAMES
         slots, oldest = slots[quiet], (at[quiet] + 1) % _RING_FRAMES
-        noise, power = t.noise_power[slots], t.power[slots, oldest]
-        t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) / 25)
+        noise, power = t.noise_power[slots], t.fast_power[slots, oldest]
+        t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) * (LOOK_FRAMES / 25))
+
+
+class _Limits:
+    """The settings' levels as mean squares and their times in frames, so that no tick has to convert."""
+
+    def __init__(self, s: EarSettings) -> None:
+        self.rest_power = float(dbov_to_power(s.network_rest_dbov))
+        self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
+        self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
+        self.gate_ratio = float(dbov_to_power(s.gate_dynamics_db))
+        self.warm_up_frames = s.warm_up_ms // FRAME_MS

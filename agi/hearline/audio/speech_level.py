@@ -54,11 +54,12 @@ class SpeechLevels:
     def follow(self, slots: np.ndarray, frames: np.ndarray) -> None:
         """Follow the envelope through one frame, float32 [slots, 160], full scale 1.0."""
         t = self._table
-        steps = np.abs(frames).reshape(len(slots), _STEPS, _STEP_SAMPLES).mean(axis=2)
+        steps = np.add.reduce(np.abs(frames).reshape(len(slots), _STEPS, _STEP_SAMPLES), axis=2)
+        steps *= (1 - _DECAY) / _STEP_SAMPLES
         stage1, stage2 = t.stage1[slots], t.stage2[slots]
         highest = np.zeros_like(stage2)
         for step in range(_STEPS):
-            stage1 = _DECAY * stage1 + (1 - _DECAY) * steps[:, step]
+            stage1 = _DECAY * stage1 + steps[:, step]
             stage2 = _DECAY * stage2 + (1 - _DECAY) * stage1
             np.maximum(highest, stage2, out=highest)
         t.stage1[slots], t.stage2[slots] = stage1, stage2
