@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 _REPO = Path(__file__).resolve().parents[2]
 
@@ -19,10 +19,10 @@ def _shipped(folder: str) -> Path:
     return beside if beside.is_dir() else Path.cwd() / folder
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Addresses are ``host:port``; everything binds to loopback unless told otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="HEARLINE_", extra="ignore")
+    model_config = ConfigDict(extra="forbid")
 
     flows: Path = _shipped("ivr_flows")
     sounds: Path = _shipped("sounds")
@@ -36,14 +36,20 @@ class Settings(BaseSettings):
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
     allow: str = "127.0.0.0/8"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: dict[str, str | Path]) -> dict[str, str | Path]:
+        variables = {name: os.environ.get(f"HEARLINE_{name.upper()}") for name in cls.model_fields}
+        return {name: text for name, text in variables.items() if text} | given
+
 
 def address(text: str) -> tuple[str, int]:
     """``"127.0.0.1:4573"`` as ``("127.0.0.1", 4573)``.
 
     Raises:
-        ValueError: no port, or no number as port.
+        ValueError: no port, or none that there is.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isdecimal() or int(port) > 65_535:
         raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
     return host.strip("[]") or "127.0.0.1", int(port)
