@@ -35,13 +35,13 @@ class AudioSocketLeg:
 
     __slots__ = (
         "gone",
+        "pressed",
         "lost_out",
         "_socket",
         "_fd",
         "_raw",
         "_pcm",
         "_frames",
-        "_keys",
         "_unsent",
         "_least",
         "_ticks",
@@ -55,7 +55,7 @@ class AudioSocketLeg:
         self._raw = b""
         self._pcm = b""
         self._frames: deque[bytes] = deque()
-        self._keys = ""
+        self.pressed = ""
         self._unsent = b""
         self._least = MAX_BACKLOG
         self._ticks = 0
@@ -63,24 +63,29 @@ class AudioSocketLeg:
             self._take(early)
 
     def receive(self) -> bytes | None:
+        frames = self._frames
         try:
             data = os.read(self._fd, READ_AT_ONCE)
-            if not data:
-                self.gone = True
-            elif len(data) == _FULL_FRAME and not self._raw and not self._pcm and data[:3] == AUDIO_HEADER:
-                self._frames.append(data[3:])  # by far the most frequent case
-            else:
+            if len(data) == _FULL_FRAME and not (self._raw or self._pcm or frames) and data[:3] == AUDIO_HEADER:
+                self._least = 0  # by far the most frequent case: one frame a tick
+                return data[3:]
+            if data:
                 self._take(data)
+            else:
+                self.gone = True
         except BlockingIOError:
             pass
         except OSError:
             self.gone = True
-        frames = self._frames
+        if not frames:
+            self._least = 0
+            return None
         self._even_out(len(frames))
         return frames.popleft() if frames else None
 
     def _even_out(self, backlog: int) -> None:
-        self._least = min(self._least, backlog)
+        if backlog < self._least:
+            self._least = backlog
         self._ticks += 1
         if self._ticks == 50:
             if self._least > 2:
@@ -102,7 +107,7 @@ class AudioSocketLeg:
             if kind == KIND_AUDIO:
                 self._cut(payload)
             elif kind == KIND_DTMF:
-                self._keys += payload[:1].decode("ascii", "ignore")
+                self.pressed += payload[:1].decode("ascii", "ignore")
             else:
                 self.gone = True
         self._raw = raw[at:]
@@ -119,7 +124,7 @@ class AudioSocketLeg:
             self._frames.popleft()
 
     def keys(self) -> str:
-        keys, self._keys = self._keys, ""
+        keys, self.pressed = self.pressed, ""
         return keys
 
     def send(self, frame: bytes) -> None:

@@ -61,6 +61,11 @@ class Player:
         self._frames, self._next = (), 0
 
     @property
+    def left(self) -> int:
+        """Frames still to be played."""
+        return len(self._frames) - self._next
+
+    @property
     def playing(self) -> bool:
         return self._next < len(self._frames)
 

@@ -57,6 +57,7 @@ class Session:
         self._player = Player()
         self._play: flow.Play | None = None
         self._wait_from = 0
+        self._nothing_until = 0  # ms: before this only an event can change anything
         self._started = False
 
     @property
@@ -65,6 +66,13 @@ class Session:
 
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
         """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame to send."""
+        if now >= self._nothing_until or ear_events or keys or gone:
+            self._move_on(now, ear_events, keys, gone)
+            ends = self.engine.deadline or 0
+            self._nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
+        return self._player.next_frame()
+
+    def _move_on(self, now: int, ear_events: Sequence[object], keys: str, gone: bool) -> None:
         engine = self.engine
         if not self._started:
             self._started = True
@@ -80,7 +88,6 @@ class Session:
             self._do(engine.handle(flow.Key(), now), now)
         while (deadline := engine.deadline) is not None and deadline <= now:
             self._due(now)
-        return self._player.next_frame()
 
     def _prompt_ended(self, now: int) -> None:
         play, self._play = self._play, None

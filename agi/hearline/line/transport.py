@@ -15,6 +15,7 @@ class Leg(Protocol):
     """One channel we hear and speak to. No method ever blocks."""
 
     gone: bool  # the other side has closed, or broke the protocol
+    pressed: str  # keys that `keys` has not told yet
 
     def receive(self) -> bytes | None:
         """The next 20 ms from the caller (320 bytes), or None where none has come."""

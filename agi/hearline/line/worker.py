@@ -195,23 +195,22 @@ class Worker:
         self._say_goodbye(leg)
 
     def _listen(self) -> dict[int, list[object]]:
-        frames, present = self._frames, self._present
-        for slot, call in self._calls.items():
-            frame = call.leg.receive()
-            if frame is None:
-                frames[slot] = 0
-                present[slot] = False
-            else:
-                frames[slot] = np.frombuffer(frame, np.int16)
-                present[slot] = True
+        came = [(slot, frame) for slot, call in self._calls.items() if (frame := call.leg.receive()) is not None]
+        self._present.fill(False)
+        if came:
+            slots = [slot for slot, _ in came]
+            joined = b"".join([frame for _, frame in came])
+            self._frames[slots] = np.frombuffer(joined, np.int16).reshape(-1, FRAME_SAMPLES)
+            self._present[slots] = True
         events: dict[int, list[object]] = {}
-        for slot, event in self._detector.step(frames, present):
+        for slot, event in self._detector.step(self._frames, self._present):
             events.setdefault(slot, []).append(event)
         return events
 
     def _move_on(self, call: LiveCall, ear_events: list[object]) -> None:
         leg, session = call.leg, call.session
-        frame = session.tick(call.ticks * FRAME_MS, ear_events, leg.keys(), leg.gone)
+        keys = leg.keys() if leg.pressed else ""
+        frame = session.tick(call.ticks * FRAME_MS, ear_events, keys, leg.gone)
         call.ticks += 1
         if session.outcome is not None:
             self._end(call, session.outcome)
