@@ -10,7 +10,7 @@ import jinja2
 import pytest
 
 from hearline.pbx import config
-from hearline.pbx.config import Layout, accounts, render, whisper_waits
+from hearline.pbx.config import Layout, accounts, render, render_parts, whisper_waits
 
 REPO = Path(__file__).resolve().parents[2]
 TEMPLATES = REPO / "docker" / "asterisk" / "etc"
@@ -22,7 +22,12 @@ ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b")
 def layout(tmp_path) -> Layout:
     callers, agents = accounts(tmp_path / "stack")
     return Layout(
-        home=tmp_path / "stack", sounds_dir=SOUNDS, callers=callers, agents=agents, whisper_waits=whisper_waits(SOUNDS)
+        home=tmp_path / "stack",
+        sounds_dir=SOUNDS,
+        messages_dir=tmp_path / "stack" / "spool" / "messages",
+        callers=callers,
+        agents=agents,
+        whisper_waits=whisper_waits(SOUNDS),
     )
 
 
@@ -62,6 +67,18 @@ def test_asterisk_is_told_of_no_folder_but_ours(layout):
     }  # fmt: skip
 
 
+def test_the_private_asterisk_goes_by_the_same_files_as_any_other(layout):
+    parts = render_parts(TEMPLATES, layout)
+    files = rendered(layout)
+    assert parts == {name: files[name] for name in files if name.startswith("hearline")}
+    others = "".join(text for name, text in files.items() if name not in parts)
+    for name in parts:
+        assert f'\n#include "{name}"\n' in f"\n{others}"
+    assert "enabled = no" in others and not re.search(
+        r"^\[hearline(-queue|-join|-guard|-ring|-message)?\]$", others, re.M
+    )
+
+
 # ---- addresses -------------------------------------------------------------------------------------------------------
 def test_by_default_nothing_leaves_the_loopback(layout):
     for name, text in rendered(layout).items():
@@ -72,7 +89,7 @@ def test_every_service_of_asterisk_that_nobody_needs_is_off(layout):
     files = rendered(layout)
     assert "enabled = no" in files["manager.conf"]
     assert "enabled = no" in files["http.conf"]
-    loaded = re.findall(r"^load = (\S+)", files["modules.conf"], re.M)
+    loaded = re.findall(r"^load = (\S+)", files["modules.conf"] + files["hearline-modules.conf"], re.M)
     assert "autoload = no" in files["modules.conf"]
     assert not {m for m in loaded if re.match(r"res_(http|ari|prometheus|pjsip_transport_websocket)|chan_websocket", m)}
     assert "app_system.so" not in loaded
@@ -131,7 +148,7 @@ def test_what_holds_passwords_or_voices_is_its_owners_alone(layout):
 
 # ---- what a call goes through ----------------------------------------------------------------------------------------
 def test_the_dialplan_knows_every_wait_that_there_is_a_whisper_for(layout):
-    said = re.findall(r"Set\(SAID=(\d+)\)", rendered(layout)["extensions.conf"])
+    said = re.findall(r"Set\(SAID=(\d+)\)", rendered(layout)["hearline.conf"])
     assert list(map(int, said)) == [0, *whisper_waits(SOUNDS)]
     assert whisper_waits(SOUNDS) == sorted(set(whisper_waits(SOUNDS)))
 

@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hearline.cli.app import app
 from hearline.pbx import asterisk as ways
 from hearline.pbx import stack as stacks
 from hearline.pbx.asterisk import AsteriskUnavailable, Installed, RootFolder
@@ -269,6 +271,36 @@ def test_each_stack_has_containers_of_its_own(machine, stack, tmp_path):
     assert len(projects) == 2 and all(name.startswith("hearline-") for name in projects)
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, []),
+        ({"kind": "container"}, []),
+        ({"kind": "root"}, ["with --kind container, not root"]),
+        ({"listen": "127.0.0.2"}, ["with --listen 127.0.0.1, not 127.0.0.2"]),
+        ({"always_open": True}, ["without --always-open"]),
+        ({"kind": "installed", "always_open": True}, ["with --kind container, not installed", "without --always-open"]),
+    ],
+)
+def test_what_was_started_otherwise_is_told_option_by_option(machine, stack, asked, told):
+    machine.has("docker", ENGINE)
+    stack.up(server=False)
+    options = {"listen": "127.0.0.1", "kind": None, "always_open": False} | asked
+    assert Stack(stack.settings).differences(**options) == [f"it runs already {text}" for text in told]
+    assert Stack(stack.settings, verbose=3).differences(**options)[-1] == "it runs already with --verbose 0, not 3"
+
+
+def test_up_again_with_other_options_says_so_and_what_to_do(machine, stack, monkeypatch):
+    machine.has("docker", ENGINE)
+    stack.up(server=False)
+    monkeypatch.setenv("HEARLINE_STATE", str(stack.settings.state))
+    monkeypatch.setattr(Stack, "start_server", lambda *_: None)
+    answer = CliRunner().invoke(app, ["stack", "up", "--listen", "127.0.0.2"])
+    assert answer.exit_code == 0, answer.output
+    assert "it runs already with --listen 127.0.0.1, not 127.0.0.2" in answer.stderr
+    assert "`hearline stack down`, then this again" in answer.stderr
+
+
 def test_a_container_that_cannot_be_built_says_why(machine, stack):
     machine.has("docker", ENGINE + 'case "$*" in *" build") echo "no space left" >&2; exit 1;; esac')
     with pytest.raises(StackError, match="build failed: no space left"):
@@ -299,6 +331,31 @@ def test_a_process_that_is_not_ours_is_never_ended(stack):
     assert not (stack.home / "stack.json").exists()
 
 
+def test_a_process_of_ours_is_known_by_its_start(stack, monkeypatch):
+    """Even the same command under the same pid is another process when it began at another time."""
+    monkeypatch.setattr(stack, "console", lambda command: "")
+    with subprocess.Popen(["sleep", "30"]) as ours:
+        stack.running = stacks.Running("root", "127.0.0.1", 5070, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+        stack.home.mkdir(parents=True)
+        started = stacks._started(ours.pid)
+        assert started > 0
+        stack.running.asterisk_pid = stack.running.server_pid = ours.pid
+        for earlier in (0, started - 1):
+            stack.running.asterisk_started = stack.running.server_started = earlier
+            assert not stack.asterisk_alive()
+            stack.stop_server()
+            assert ours.poll() is None, "somebody else's process was ended"
+        stack.running.asterisk_pid, stack.running.asterisk_started = ours.pid, started
+        stack._write()
+        found = Stack(stack.settings)
+        assert found.asterisk_alive(), "another process finds it again"
+        ours.kill()
+        while stacks._started(ours.pid):
+            time.sleep(0.01)  # until it is a zombie
+        assert not found.asterisk_alive()
+    assert stacks._started(0) == 0
+
+
 def test_a_broken_state_file_counts_as_nothing_running(stack):
     stack.home.mkdir(parents=True)
     (stack.home / "stack.json").write_text('{"kind": "container"')
@@ -313,6 +370,20 @@ def test_a_port_that_is_taken_is_left_to_its_owner():
     assert stacks._free(port, socket.SOCK_DGRAM) == port
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("agi", "203.0.113.7:4573", "HEARLINE_AGI 203.0.113.7 is not an address of this machine"),
+        ("media", "9092", "HEARLINE_MEDIA: '9092' is no address: write HOST:PORT"),
+    ],
+)
+def test_an_address_of_the_environment_is_called_by_its_variable(machine, tmp_path, variable, text, says):
+    machine.has("docker", ENGINE)
+    with pytest.raises(StackError, match=says):
+        Stack(Settings(state=tmp_path / "state", **{variable: text})).up()
+    assert verbs(machine) == [], "nothing was started"
+
+
 def test_an_address_that_is_not_this_machines_is_an_error():
-    with pytest.raises(StackError, match="no free port on 203.0.113.7"):
-        stacks._free(5070, socket.SOCK_DGRAM, "203.0.113.7")
+    with pytest.raises(StackError, match="--listen 203.0.113.7 is not an address of this machine: give one"):
+        stacks._free(5070, socket.SOCK_DGRAM, "203.0.113.7", "--listen")

@@ -22,17 +22,30 @@ def up(
     listen: Annotated[
         str,
         typer.Option(
-            help="Address for SIP and RTP. Another than 127.0.0.1 opens the stack to the network: do so on purpose."
+            metavar="ADDRESS",
+            help="This machine's address for SIP and RTP. Another than 127.0.0.1 opens the stack to the network: do so "
+            "on purpose.",
         ),
     ] = "127.0.0.1",
     kind: Annotated[
-        str, typer.Option(help="container, installed or root: how to run Asterisk. Default: the first that works.")
+        str,
+        typer.Option(
+            metavar="KIND", help="How to run Asterisk: container, installed or root. Default: the first that works."
+        ),
     ] = "",
-    always_open: Annotated[bool, typer.Option(help="Pay no heed to opening hours.")] = False,
-    verbose: Annotated[int, typer.Option(help="Asterisk's verbosity in `stack logs`.")] = 0,
+    always_open: Annotated[bool, typer.Option("--always-open", help="Pay no heed to opening hours.")] = False,
+    verbose: Annotated[int, typer.Option(metavar="N", help="Asterisk's verbosity in `stack logs`.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Start everything and print what a softphone needs: accounts, server, numbers to dial."""
+    """Start everything and print what a softphone needs.
+
+    That is: the SIP server, the accounts with their passwords, the numbers to dial. What runs already is left
+    as it is. docs/test-with-softphones.md says what to expect of each number.
+
+    \b
+      hearline stack up
+      hearline stack up --listen 192.0.2.10      # for phones elsewhere in the network
+    """
     from hearline.pbx.asterisk import AsteriskUnavailable
     from hearline.pbx.stack import StackError
 
@@ -42,18 +55,24 @@ def up(
     except (StackError, AsteriskUnavailable, OSError) as error:
         typer.secho(f"hearline stack up: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
-    if stack.running.listen != listen:
-        told = f"it was up already, on {stack.running.listen}: `stack down` first to have it on {listen}"
-        typer.secho(f"  {told}", fg="yellow", err=True)
+    if differences := stack.differences(listen, kind or None, always_open):
+        remedy = "it is left as it is; to have it as asked: `hearline stack down`, then this again"
+        for line in (*differences, remedy):
+            typer.secho(f"  {line}", fg="yellow", err=True)
     card = _card(stack)
     typer.echo(json.dumps(card, ensure_ascii=False, indent=1) if json_ else _as_text(card))
 
 
 @app.command()
 def prepare(
-    kind: Annotated[str, typer.Option(help="container, installed or root. Default: the first that works.")] = "",
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="container, installed or root. Default: the first that works.")
+    ] = "",
 ) -> None:
-    """Fetch or build the private Asterisk without starting it. `make setup` does this."""
+    """Fetch or build the private Asterisk, without starting it.
+
+    `stack up` and `make setup` do this by themselves; this is for machines that have a network only now.
+    """
     from hearline.pbx.asterisk import AsteriskUnavailable
     from hearline.pbx.stack import StackError
 
@@ -67,14 +86,20 @@ def prepare(
 
 @app.command()
 def down() -> None:
-    """Stop what `stack up` started."""
+    """Stop what `stack up` started. Calls in progress are cut.
+
+    Accounts and passwords are kept for the next time, in .hearline/stack/accounts.json.
+    """
     _stack().down()
     typer.echo("down")
 
 
 @app.command()
 def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Tell what runs. Exit 1 if anything is missing."""
+    """Tell what runs: Asterisk, the server, how many calls.
+
+    Exit status: 0 all of it runs, 1 something does not.
+    """
     stack = _stack()
     up_ = stack.asterisk_alive()
     ready = up_ and stack.ready()
@@ -90,8 +115,11 @@ def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 
 @app.command()
-def logs(lines: Annotated[int, typer.Option("-n", help="How many lines of each log.")] = 30) -> None:
-    """Show the last lines of Asterisk's log and the server's."""
+def logs(lines: Annotated[int, typer.Option("-n", metavar="N", help="How many lines of each.")] = 30) -> None:
+    """Show the last lines of Asterisk's logs and the server's.
+
+    They lie in .hearline/stack/log: `messages` and `console.log` are Asterisk's, `hearline.log` is the server's.
+    """
     stack = _stack()
     for name in ("messages", "console.log", "hearline.log"):
         file = stack.home / "log" / name

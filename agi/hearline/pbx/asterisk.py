@@ -62,7 +62,7 @@ class RootFolder:
     may read. Of root's powers it keeps one: to read what belongs to another user."""
 
     root: Path
-    kind: str = "root folder"
+    kind: str = "root"
 
     def start_command(self, conf: Path, visible: list[Path]) -> list[str]:
         binds = [p for p in visible if p.exists()]

@@ -1,6 +1,8 @@
-"""The private Asterisk's configuration: templates in ``docker/asterisk/etc``, rendered into a folder of its own.
+"""Asterisk's configuration: templates in ``docker/asterisk/etc``.
 
-One set of templates serves the container, an installed Asterisk and a root folder alike.
+All of them together are the private Asterisk's, rendered into a folder of its own: one set for the container, an
+installed Asterisk and a root folder alike. Those called ``hearline*`` hold nothing but what Hearline needs; the private
+Asterisk's files include them, and so can the files of any other.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,24 +36,32 @@ class Queue:
     strategy: str = "rrmemory"
 
 
-@dataclass
-class Layout:
+@dataclass(kw_only=True)
+class Parts:
+    """What the templates called ``hearline*`` need, whoever's Asterisk it is."""
+
+    sounds_dir: Path
+    messages_dir: Path
+    agi_host: str = "127.0.0.1"
+    agi_port: int = 4573
+    fallback_queue: str = "care"
+    whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
+
+
+@dataclass(kw_only=True)
+class Layout(Parts):
     """All that the templates need. ``home`` holds etc, run, log, spool and lib of this Asterisk."""
 
     home: Path
-    sounds_dir: Path
     listen: str = "127.0.0.1"
     sip_port: int = 5070
     rtp_first: int = 20000
     rtp_last: int = 20999
-    agi_host: str = "127.0.0.1"
-    agi_port: int = 4573
     modules_dir: str = "/usr/lib/x86_64-linux-gnu/asterisk/modules"
     data_dir: str = "/usr/share/asterisk"
     callers: list[Account] = field(default_factory=list)
     agents: list[Account] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
-    whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
     verbose: int = 0
 
     @property
@@ -95,17 +106,26 @@ def render(templates: Path, layout: Layout) -> Path:
         (layout.home / folder).mkdir(parents=True, exist_ok=True)
     for private in ("spool/messages", "log"):  # callers' voices, and what Asterisk says of them when it is verbose
         (layout.home / private).chmod(0o700)
+    for name, text in _rendered(templates, "", layout):
+        _write_private(layout.home / "etc" / name, text)
+    return layout.conf
+
+
+def render_parts(templates: Path, parts: Parts) -> dict[str, str]:
+    """The files for somebody else's Asterisk, by name: the dialplan ``hearline.conf`` and what goes with it."""
+    return dict(_rendered(templates, "hearline", parts))
+
+
+def _rendered(templates: Path, prefix: str, values: Parts) -> Iterator[tuple[str, str]]:
+    """(file name, text) of each template whose name begins with ``prefix``."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         comment_start_string="{##",  # "{#" occurs in dialplan patterns
     )
-    for name in environment.list_templates(extensions=["j2"]):
-        target = layout.home / "etc" / name.removesuffix(".j2")
-        text = environment.get_template(name).render(vars(layout))
-        _write_private(target, text)
-    return layout.conf
+    for name in environment.list_templates(filter_func=lambda n: n.startswith(prefix) and n.endswith(".j2")):
+        yield name.removesuffix(".j2"), environment.get_template(name).render(vars(values))
 
 
 def _write_private(path: Path, text: str) -> None:

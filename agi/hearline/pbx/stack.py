@@ -5,6 +5,7 @@ What runs is written to ``<state>/stack/stack.json``; only processes that this f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from hearline.flows import DEFAULT, FlowStore
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
 from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
-from hearline.settings import Settings
+from hearline.settings import Settings, address
 
 Say = Callable[[str], None]
 BOOT_S = 30.0
@@ -40,7 +41,10 @@ class StackError(RuntimeError):
 
 @dataclass
 class Running:
-    """What was started. Addresses are ``host:port``; a pid of 0 means not started by us."""
+    """What was started, and how. Addresses are ``host:port``; a pid of 0 means not started by us.
+
+    A pid may be given to another process when ours has ended: its start (see `_started`) tells the two apart.
+    """
 
     kind: str
     listen: str
@@ -48,8 +52,12 @@ class Running:
     agi: str
     media: str
     status: str
+    always_open: bool = False
+    verbose: int = 0
     asterisk_pid: int = 0
+    asterisk_started: int = 0
     server_pid: int = 0
+    server_started: int = 0
 
 
 class Stack:
@@ -83,9 +91,23 @@ class Stack:
         if not self.asterisk_alive():
             self.down()  # a server that has lost its Asterisk has ports that the next one may not get
             self._start_asterisk(listen, say, kind)
-        if server and not self._alive(self.running.server_pid):
+        if server and not self._server_alive():
             self.start_server(say, always_open)
         return self.running
+
+    def differences(self, listen: str, kind: str | None, always_open: bool) -> list[str]:
+        """What of these options is not how the running stack was started, a sentence each."""
+        r = self.running
+        found = []
+        if r.listen != listen:
+            found.append(f"it runs already with --listen {r.listen}, not {listen}")
+        if kind and r.kind != kind:
+            found.append(f"it runs already with --kind {r.kind}, not {kind}")
+        if r.always_open != always_open:
+            found.append(f"it runs already {'with' if r.always_open else 'without'} --always-open")
+        if r.verbose != self._verbose:
+            found.append(f"it runs already with --verbose {r.verbose}, not {self._verbose}")
+        return found
 
     def prepare(self, say: Say = lambda _line: None, kind: str | None = None) -> str:
         """Fetch or build the Asterisk that `up` would start; returns its kind. Raises as `up`."""
@@ -101,7 +123,7 @@ class Stack:
         self.stop_server()
         if self.running.kind == "container":
             subprocess.run([*self._compose(), "down", "--timeout", "3"], env=self._compose_environment(), check=False)
-        elif self._alive(self.running.asterisk_pid):
+        elif self.asterisk_alive():
             self.console("core stop now")
             _end(self.running.asterisk_pid, STOP_S)
         self._file.unlink(missing_ok=True)
@@ -125,31 +147,37 @@ class Stack:
 
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
+        sip_port, rtp_first = _free(SIP_PORT, socket.SOCK_DGRAM, listen, "--listen"), _free_rtp(listen)
+        agi, media, status = (
+            _free_address(getattr(self.settings, name), f"HEARLINE_{name.upper()}")
+            for name in ("agi", "media", "status")
+        )
         way = choose(kind, self.settings.cache, say)
-        host = "127.0.0.1"
         self.running = Running(
             kind=way.kind if way else "container",
             listen=listen,
-            sip_port=_free(SIP_PORT, socket.SOCK_DGRAM, listen),
-            agi=_free_address(self.settings.agi),
-            media=_free_address(self.settings.media),
-            status=_free_address(self.settings.status),
+            sip_port=sip_port,
+            agi=agi,
+            media=media,
+            status=status,
+            verbose=self._verbose,
         )
         callers, agents = self.accounts()
-        rtp_first = _free_rtp(listen)
+        queues = queues_of(self.settings)
         layout = config.Layout(
             home=self.home,
             sounds_dir=self.settings.sounds.absolute(),
+            messages_dir=self.home / "spool" / "messages",
             listen=listen,
-            sip_port=self.running.sip_port,
+            sip_port=sip_port,
             rtp_first=rtp_first,
             rtp_last=rtp_first + RTP_SPAN - 1,
-            agi_host=host,
-            agi_port=int(self.running.agi.rpartition(":")[2]),
+            agi_port=int(agi.rpartition(":")[2]),
+            fallback_queue=queues[0],
             callers=callers,
             agents=agents,
             verbose=self._verbose,
-            queues=[config.Queue(name) for name in queues_of(self.settings)],
+            queues=[config.Queue(name) for name in queues],
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",
@@ -161,6 +189,7 @@ class Stack:
         else:
             command = way.start_command(conf, [self.home, layout.sounds_dir])
             self.running.asterisk_pid = self._launch(command, "console.log", cwd="/").pid
+            self.running.asterisk_started = _started(self.running.asterisk_pid)
         self._way = way
         self._write()
         self._wait_booted()
@@ -168,7 +197,7 @@ class Stack:
     def _wait_booted(self) -> None:
         deadline = time.monotonic() + BOOT_S
         while time.monotonic() < deadline:
-            if self.running.kind != "container" and not self._alive(self.running.asterisk_pid):
+            if self.running.kind != "container" and not self.asterisk_alive():
                 break
             if "fully booted" in self.console("core waitfullybooted"):
                 return
@@ -251,7 +280,8 @@ class Stack:
         say("starting the Hearline server")
         command = self.server_command(always_open)
         process = self._launch(command, "hearline.log", env=self.server_environment())
-        self.running.server_pid = process.pid
+        self.running.server_pid, self.running.server_started = process.pid, _started(process.pid)
+        self.running.always_open = always_open
         self._write()
         deadline = time.monotonic() + BOOT_S
         while not self.ready():
@@ -261,7 +291,7 @@ class Stack:
         return process.pid
 
     def stop_server(self) -> None:
-        if self.running and self._alive(self.running.server_pid):
+        if self.running and self._server_alive():
             _end(self.running.server_pid, STOP_S)
         if self.running:
             self.running.server_pid = 0
@@ -300,20 +330,10 @@ class Stack:
             return False
         if self.running.kind == "container":
             return bool(self.console("core show version"))
-        return self._alive(self.running.asterisk_pid)
+        return self.running.asterisk_started == _started(self.running.asterisk_pid) != 0
 
-    def _alive(self, pid: int) -> bool:
-        """Is ``pid`` one of ours, and running?"""
-        if not pid:
-            return False
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        # In the moment of an exec the command line is empty.
-        ours = str(self.home) in command or f"--agi\0{self.running.agi}\0" in command
-        return state != "Z" and (not command or ours)
+    def _server_alive(self) -> bool:
+        return self.running.server_started == _started(self.running.server_pid) != 0
 
 
 def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Asterisk | None:
@@ -365,6 +385,15 @@ def queues_of(settings: Settings) -> list[str]:
     return list(dict.fromkeys(queues)) or ["care"]
 
 
+def _started(pid: int) -> int:
+    """When the process was started, in clock ticks since the machine was; 0 where there is none, or only its zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
 def _end(pid: int, seconds: float) -> None:
     """SIGTERM, then SIGKILL. Reaps a child of ours."""
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
@@ -383,23 +412,31 @@ def _end(pid: int, seconds: float) -> None:
             time.sleep(0.05)
 
 
-def _free(preferred: int, kind: int, host: str = "127.0.0.1") -> int:
-    """``preferred`` if nobody has it, else any free port."""
+def _free(preferred: int, kind: int, host: str = "127.0.0.1", option: str = "") -> int:
+    """``preferred`` if nobody has it, else any free port. ``option`` is where ``host`` came from."""
     for port in (preferred, 0):
         with socket.socket(socket.AF_INET, kind) as probe:
             if kind == socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+                    raise StackError(
+                        f"{option} {host} is not an address of this machine: give one that `ip -4 address` lists, "
+                        "127.0.0.1, or 0.0.0.0 for all"
+                    ) from None
                 continue
             return probe.getsockname()[1]
     raise StackError(f"no free port on {host}")
 
 
-def _free_address(preferred: str) -> str:
-    host, _, port = preferred.rpartition(":")
-    return f"{host}:{_free(int(port), socket.SOCK_STREAM, host)}"
+def _free_address(preferred: str, option: str) -> str:
+    try:
+        host, port = address(preferred)
+    except ValueError as error:
+        raise StackError(f"{option}: {error}") from None
+    return f"{host}:{_free(port, socket.SOCK_STREAM, host, option)}"
 
 
 def _free_rtp(host: str) -> int:
