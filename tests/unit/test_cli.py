@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hearline.audio.wav import read_wav
+from hearline.cli import dialplan
 from hearline.cli.app import app
 
 REPO = Path(__file__).resolve().parents[2]
@@ -53,8 +57,10 @@ def silence(wav):
     [
         [],
         ["serve"],
+        ["dialplan"],
         ["stack"],
         ["stack", "up"],
+        ["stack", "prepare"],
         ["stack", "down"],
         ["stack", "status"],
         ["stack", "logs"],
@@ -65,12 +71,97 @@ def silence(wav):
         ["listen"],
         ["sounds"],
         ["sounds", "check"],
+        ["sounds", "make"],
     ],
 )
 def test_every_verb_explains_itself(verb):
     answer = run(*verb, "--help")
     assert answer.exit_code == 0
-    assert "Usage" in answer.output and len(answer.output) > 200
+    usage, *said = [part for part in re.split(r"\n\n+", answer.output) if not part.startswith(("Options", "Commands"))]
+    assert usage.startswith("Usage: ") and said
+    for name, _, text in re.findall(r"^  (-\S+)( \S+)*?(?:  +|\n +)(\S.*)?$", answer.output, re.M):
+        assert text, f"{name} is not explained"
+
+
+def test_lists_in_help_stay_lists():
+    lines = run("listen", "--help").output.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("    speech ", "    too_soft ", "    noise "))] == [
+        "speech", "too_soft", "noise",
+    ]  # fmt: skip
+    assert "    hearline listen call.wav" in lines
+
+
+def test_help_waits_for_no_library():
+    """Verbs import what they need when they are called."""
+    heavy = ["jinja2", "numpy", "onnxruntime", "prometheus_client", "pydantic", "rich", "yaml"]
+    code = f"import sys, hearline.cli.app; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+# ---- serve -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("option", "text", "remedy"),
+    [
+        ("allow", "foo", "Write addresses or networks, e.g. --allow 192.0.2.10,10.0.0.0/8"),
+        ("allow", "10.0.0.5/8", "Write addresses or networks"),
+        ("agi", "4573", "write HOST:PORT"),
+        ("media", "localhost", "write HOST:PORT"),
+        ("status", "127.0.0.1:99999", "write HOST:PORT"),
+    ],
+)
+def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remedy, monkeypatch):
+    given = run("serve", f"--{option}", text)
+    monkeypatch.setenv(f"HEARLINE_{option.upper()}", text)
+    from_environment = run("serve")
+    for answer in (given, from_environment):
+        assert answer.exit_code == 2
+        assert f"hearline serve: --{option} (HEARLINE_{option.upper()}): " in answer.output
+        assert text in answer.output and remedy in answer.output
+
+
+# ---- dialplan --------------------------------------------------------------------------------------------------------
+def test_the_dialplan_is_printed_ready_to_be_included():
+    answer = run("dialplan")
+    assert answer.exit_code == 0
+    contexts = re.findall(r"^\[(.+)\]$", answer.output, re.M)
+    assert contexts == [f"hearline{x}" for x in ("", "-fallback", "-queue", "-ring", "-join", "-message", "-guard")]
+    assert "{{" not in answer.output and "/stack/" not in answer.output
+
+
+def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEARLINE_AGI", "0.0.0.0:14573")
+    answer = run("dialplan", "--out", tmp_path / "etc", "--messages", "/srv/messages")
+    assert answer.exit_code == 0
+    files = {file.name: file.read_text("utf-8") for file in (tmp_path / "etc").iterdir()}
+    assert set(files) == set(dialplan.GOES_INTO)
+    for name in files:
+        assert f"{tmp_path / 'etc' / name}  in {dialplan.GOES_INTO[name]}" in answer.output
+    assert files["hearline.conf"] == run("dialplan").output
+    assert re.findall(r"^(\w+) = (.+)$", files["hearline-globals.conf"], re.M) == [
+        ("HEARLINE_AGI", "agi://127.0.0.1:14573"),
+        ("HEARLINE_FALLBACK_QUEUE", "care"),
+        ("HEARLINE_SOUNDS", str(REPO / "sounds")),
+        ("HEARLINE_MESSAGES", "/srv/messages"),
+    ]
+    assert all((tmp_path / "etc" / name).stat().st_mode & 0o044 for name in files), (
+        "Asterisk reads them as another user"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"), ("HEARLINE_SOUNDS", "/nowhere", "cannot be read")],
+)
+def test_a_dialplan_that_cannot_be_made(variable, text, says, monkeypatch):
+    monkeypatch.setenv(variable, text)
+    answer = run("dialplan")
+    assert answer.exit_code == 1 and says in answer.output
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").touch()
+    answer = run("dialplan", "--out", tmp_path / "file")
+    assert answer.exit_code == 1 and f"{tmp_path / 'file'}: " in answer.output and "--out" in answer.output
 
 
 # ---- flow check ------------------------------------------------------------------------------------------------------

@@ -1,25 +1,30 @@
-"""The command line: `hearline VERB`. One verb a file."""
+"""The command line: `hearline VERB`. One verb a file.
+
+A verb imports what it needs when it is called: `--help`, and every other verb, would wait for it.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from hearline.cli import demo, flow, serve, sounds, stack
+from hearline.cli import demo, dialplan, flow, serve, sounds, stack
 from hearline.cli.listen import listen
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
     help="""Hearline answers a hotline on Asterisk: it greets, listens, prompts on time and routes to a person.
 
 Begin with `hearline demo`: five real calls on a private Asterisk, to be heard and seen in `demo-out/`.
 
 蓝智慧热线：接听、倾听、按时提示、转人工。先运行 `hearline demo`。""",
 )
-app.command("serve")(serve.serve)
-app.add_typer(stack.app, name="stack")
 app.command("demo")(demo.demo)
+app.add_typer(stack.app, name="stack")
+app.command("serve")(serve.serve)
+app.command("dialplan")(dialplan.dialplan)
 app.add_typer(flow.app, name="flow")
 app.command("listen")(listen)
 app.add_typer(sounds.app, name="sounds")

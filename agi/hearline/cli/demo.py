@@ -13,11 +13,28 @@ def demo(
         "demo-out"
     ),
 ) -> None:
-    """Five callers ring a private Asterisk side by side: one speaks, one is silent, one sends no RTP at all, one is too
-    soft and then louder, one is too soft throughout. Two agents answer. Takes about a minute.
+    """Play five real calls, to hear and see. Takes about a minute.
 
-    Leaves for each call what the caller heard, what the agent heard (where one answered), `timeline.json` and
-    `call.png`. Exit 0 only if every call went as planned, to 40 ms as heard by the phones.
+    Five callers ring a private Asterisk side by side, and two agents answer:
+
+    \b
+      1-speaks            says what it wants
+      2-silent            sends silence
+      3-no-rtp            sends nothing at all
+      4-soft-then-louder  is asked to speak up, and does
+      5-too-soft          is asked, and does not
+
+    Each call leaves a folder:
+
+    \b
+      caller-heard.wav    what the caller's phone heard
+      caller-said.wav     what it said, if anything
+      agent-heard.wav     what the agent's phone heard, where one answered
+      call.png            the call as a picture
+      timeline.json       every event, planned and actual
+
+    Exit status: 0 every call went as planned, each wait to 40 ms as the phones heard it; 1 not so, or nothing
+    could be played.
     """
     from rich.console import Console
     from rich.markup import escape

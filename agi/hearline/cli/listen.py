@@ -13,28 +13,28 @@ _COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_sig
 def listen(
     wavs: Annotated[
         list[Path],
-        typer.Argument(metavar="WAV…", help="WAV files: 8, 16, 44.1 or 48 kHz, mono or stereo, PCM, A-law or mu-law."),
+        typer.Argument(metavar="WAV", help="8, 16, 44.1 or 48 kHz, mono or stereo; PCM, A-law or mu-law."),
     ],
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per file and line, in order; errors go to stderr.")
+        bool, typer.Option("--json", help="One JSON object a file, each in a line, in order; errors go to stderr.")
     ] = False,
 ) -> None:
-    """Tell what recordings carry: speech, speech that is too soft, noise, or no signal.
+    """Tell what recordings carry: speech, too soft, noise, no signal.
 
     Each file is heard as a caller's line is, at 8 kHz.
 
     \b
-    speech     somebody speaks and can be heard
-    too_soft   somebody speaks, under −38 dBov: the caller would be asked to speak up
-    noise      sounds, but nobody speaks: street, music, tones
-    no_signal  silence, comfort noise or hum: the caller would be asked whether they are there
+      speech     somebody speaks and can be heard
+      too_soft   somebody speaks, under −38 dBov: such a caller is asked to speak up
+      noise      sounds, but nobody speaks: street, music, tones
+      no_signal  silence, comfort noise or hum: such a caller is asked whether they are there
 
-    The level is that of the speech alone, pauses left out (ITU-T P.56 method B), in dBov: 0 is a full-scale
-    square wave, ordinary speech lies round −26.
+    The level is that of the speech alone, pauses left out (ITU-T P.56 method B), in dBov: 0 is a full-scale square
+    wave, ordinary speech lies round −26.
 
     \b
-    hearline listen call.wav
-    hearline listen --json recordings/*.wav | jq -r 'select(.verdict == "too_soft") | .file'
+      hearline listen call.wav
+      hearline listen --json recordings/*.wav | jq -r 'select(.verdict == "too_soft") | .file'
 
     Exit status: 0 all files were heard, 2 at least one could not be read.
     """

@@ -5,22 +5,48 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from hearline.settings import Settings
+
 
 def serve(
-    agi: Annotated[str, typer.Option(help="FastAGI address, HOST:PORT.")] = "",
-    media: Annotated[str, typer.Option(help="AudioSocket address, HOST:PORT.")] = "",
-    status: Annotated[str, typer.Option(help="Address of /ready, /metrics and /calls, HOST:PORT.")] = "",
-    allow: Annotated[str, typer.Option(help="Asterisk's own address or network; others are refused.")] = "",
-    always_open: Annotated[bool, typer.Option(help="Pay no heed to opening hours (demo, tests).")] = False,
+    agi: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where Asterisk's AGI() connects to. Default: 127.0.0.1:4573.")
+    ] = "",
+    media: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where its AudioSocket() connects to. Default: 127.0.0.1:9092.")
+    ] = "",
+    status: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="Where /ready, /metrics and /calls are. Default: 127.0.0.1:9573."),
+    ] = "",
+    allow: Annotated[
+        str,
+        typer.Option(
+            metavar="NETWORKS",
+            help="Who may connect to the first two: Asterisk's own addresses or networks, comma separated. "
+            "Default: 127.0.0.0/8.",
+        ),
+    ] = "",
+    always_open: Annotated[
+        bool, typer.Option("--always-open", help="Pay no heed to opening hours (demo, tests).")
+    ] = False,
 ) -> None:
-    """Run the server that Asterisk's dialplan talks to. Ends on SIGTERM or Ctrl-C.
+    """Run the server that your Asterisk talks to, in the foreground.
 
-    Asterisk needs `AGI(agi://HOST:4573/hotline)`; `docker/asterisk/etc/extensions.conf.j2` shows the whole dialplan,
-    with the guard that sends callers to the queue when this server is not there.
+    Ends on SIGTERM or Ctrl-C; callers who are in the IVR then go to the queue. `hearline dialplan` gives
+    Asterisk its part, docs/operate.md says the rest.
+
+    Instead of an option, an environment variable will do (HEARLINE_AGI, HEARLINE_MEDIA, HEARLINE_STATUS,
+    HEARLINE_ALLOW); HEARLINE_FLOWS, HEARLINE_SOUNDS and HEARLINE_STATE name the folders.
+
+    \b
+      hearline serve
+      hearline serve --agi 192.0.2.5:4573 --media 192.0.2.5:9092 --allow 192.0.2.10
     """
     from hearline.line.workers import LineDown
     from hearline.server import serve_until
@@ -28,6 +54,7 @@ def serve(
 
     given = {"agi": agi, "media": media, "status": status, "allow": allow}
     settings = Settings(**{name: value for name, value in given.items() if value})
+    _check(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,3 +64,18 @@ def serve(
     except (LineDown, OSError, ValueError) as error:
         typer.secho(f"hearline serve: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
+
+
+def _check(settings: Settings) -> None:
+    """Exit 2 with the option's name where an address is none."""
+    from hearline.line.peers import parse_networks
+    from hearline.settings import address
+
+    for name, read in {"agi": address, "media": address, "status": address, "allow": parse_networks}.items():
+        text = getattr(settings, name)
+        try:
+            read(text)
+        except ValueError as error:
+            remedy = "" if read is address else ". Write addresses or networks, e.g. --allow 192.0.2.10,10.0.0.0/8"
+            typer.secho(f"hearline serve: --{name} (HEARLINE_{name.upper()}): {error}{remedy}", fg="red", err=True)
+            raise typer.Exit(2) from None

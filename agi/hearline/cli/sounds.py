@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from hearline.settings import Settings
-from hearline.sounds import ManifestError
-from hearline.sounds.manifest import MANIFEST_NAME
 
 app = typer.Typer(help="Make and check the prompts, whispers and music.", no_args_is_help=True)
 
 SoundsFolder = Annotated[
     Path | None,
-    typer.Option("--sounds", help="Folder with manifest.yaml (default: $HEARLINE_SOUNDS, else the repo's)."),
+    typer.Option(
+        "--sounds", metavar="DIR", help="Folder with manifest.yaml. Default: $HEARLINE_SOUNDS, else the checkout's."
+    ),
 ]
 
 
@@ -26,8 +21,16 @@ def check(
     sounds: SoundsFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
 ) -> None:
-    """Find what is missing, stale, clipped, at the wrong rate or level, too long, or untrimmed (exit 1)."""
+    """Find prompts that are missing or not in order.
+
+    Checks every file that the manifest asks for: is it there, does it say what the manifest says now, is its
+    rate and level right, is it clipped, too long, or untrimmed. A line each: file, what is wrong, remedy.
+
+    Exit status: 0 all in order, 1 something is not, 2 the manifest cannot be used.
+    """
+    from hearline.sounds import ManifestError
     from hearline.sounds.check import check_sounds
+    from hearline.sounds.manifest import MANIFEST_NAME
 
     root = _root(sounds)
     try:
@@ -48,12 +51,27 @@ def check(
 @app.command()
 def make(
     sounds: SoundsFolder = None,
-    only: Annotated[str, typer.Option(help="Only keys like this, e.g. 'zh/whisper/*'.")] = "*",
+    only: Annotated[str, typer.Option(metavar="PATTERN", help="Only what is called like this.")] = "*",
     resynthesise: Annotated[
         bool, typer.Option("--resynthesise", help="Speak anew even what is in order, recordings too.")
     ] = False,
 ) -> None:
-    """Speak what is missing or stale; take over recordings that were put in place."""
+    """Speak what is missing or stale.
+
+    Recordings that were put in the place of synthetic files are taken over and left alone. Needs the `voice`
+    extra, and the network when it is used for the first time.
+
+    \b
+      hearline sounds make
+      hearline sounds make --only 'zh/whisper/*'
+
+    Exit status: 0 all is made, 1 a file had to be left alone (it is said why), 2 nothing could be made.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from hearline.sounds import ManifestError
     from hearline.sounds.kokoro_parts import PartsError
     from hearline.sounds.make import make_sounds
     from hearline.sounds.voice_extra import VoiceExtraMissing
@@ -85,6 +103,8 @@ def make(
 
 def _root(sounds: Path | None) -> Path:
     """The folder asked for, else the one of the settings."""
+    from hearline.settings import Settings
+
     return sounds if sounds is not None else Settings().sounds
 
 

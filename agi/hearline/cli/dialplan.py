@@ -1,0 +1,95 @@
+"""`hearline dialplan`: what an Asterisk that already works needs to hand its calls over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DIALPLAN = "hearline.conf"
+GOES_INTO = {
+    DIALPLAN: "extensions.conf",
+    "hearline-globals.conf": "extensions.conf, under [globals]",
+    "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
+    "hearline-musiconhold.conf": "musiconhold.conf",
+    "hearline-queues.conf": "queues.conf; then [NAME](hearline-queue) for each queue, with its members",
+}
+
+
+def dialplan(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write all five files there instead, e.g. /etc/asterisk."),
+    ] = None,
+    messages: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
+    ] = Path("/var/spool/asterisk/hearline-messages"),
+) -> None:
+    """Print the dialplan for an Asterisk of your own.
+
+    With --out, five files are written. Each is meant to be included, and none to be edited: what is yours stays in
+    your own files, and a later version of Hearline can write its files again.
+
+    \b
+      hearline.conf              the contexts that a call goes through
+      hearline-globals.conf      four globals: server, fallback queue, sounds, messages
+      hearline-queues.conf       a template for the queues that flows lead to
+      hearline-musiconhold.conf  the music that callers hear while they wait
+      hearline-modules.conf      the modules that all this uses
+
+    Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
+    queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
+
+    \b
+      [globals]
+      #include "hearline-globals.conf"
+    \b
+      #include "hearline.conf"
+    \b
+      [from-trunk]
+      exten => 95160,1,Goto(hearline,${EXTEN},1)
+
+    Queues, music and modules: docs/operate.md.
+
+    \b
+      hearline dialplan | less
+      hearline dialplan --out /etc/asterisk
+    """
+    from hearline.pbx.config import Parts, render_parts, whisper_waits
+    from hearline.pbx.stack import queues_of
+    from hearline.settings import Settings, address
+    from hearline.sounds import ManifestError
+
+    settings = Settings()
+    try:
+        host, port = address(settings.agi)
+        parts = Parts(
+            sounds_dir=settings.sounds.resolve(),
+            messages_dir=messages,
+            agi_host="127.0.0.1" if host == "0.0.0.0" else host,
+            agi_port=port,
+            fallback_queue=queues_of(settings)[0],
+            whisper_waits=whisper_waits(settings.sounds),
+        )
+        files = render_parts(settings.asterisk_templates / "etc", parts)
+        if out is None:
+            typer.echo(files[DIALPLAN], nl=False)
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, "utf-8")
+    except ManifestError as error:
+        _fail(str(error))
+    except ValueError as error:
+        _fail(f"HEARLINE_AGI: {error}")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you may write to")
+    typer.echo("Written. Include each of them:")
+    for name in files:
+        typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
+
+
+def _fail(message: str) -> None:
+    typer.secho(f"hearline dialplan: {message}", fg="red", err=True)
+    raise typer.Exit(1)
