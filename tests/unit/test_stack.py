@@ -307,6 +307,19 @@ def test_a_container_that_cannot_be_built_says_why(machine, stack):
         stack.up(server=False)
 
 
+def test_podmans_word_about_its_compose_program_does_not_hide_the_reason(machine, stack):
+    said = 'echo "no space left" >&2; echo "Error: executing /usr/bin/podman-compose build: exit status 1" >&2'
+    machine.has("podman", ENGINE + f'case "$*" in *" build") {said}; exit 1;; esac')
+    with pytest.raises(StackError, match="build failed: no space left$"):
+        stack.up(server=False)
+
+
+def test_a_container_that_was_left_behind_is_not_taken_for_the_new_one(machine, stack):
+    machine.has("docker", ENGINE)
+    stack.up(server=False)
+    assert any(line.endswith(" up --detach --force-recreate") for line in machine.log("docker"))
+
+
 def test_preparing_starts_nothing(machine, stack):
     machine.has("docker", ENGINE)
     assert stack.prepare() == "container"

@@ -250,14 +250,17 @@ class Stack:
 
     def _compose_up(self, say: Say) -> None:
         self._compose_build(say)
-        self._compose_run("up", "--detach")
+        # A container left by a stack that nobody remembers has the same options, but the configuration of its own time.
+        self._compose_run("up", "--detach", "--force-recreate")
 
     def _compose_run(self, *what: str) -> None:
         done = subprocess.run(
             [*self._compose(), *what], env=self._compose_environment(), capture_output=True, text=True
         )
         if done.returncode:
-            said = done.stderr.strip().splitlines() or ["no message"]
+            # Podman's own last line names only the compose program that it ran.
+            said = [line for line in done.stderr.splitlines() if line.strip() and "Error: executing " not in line]
+            said = said or ["no message"]
             raise StackError(f"compose {what[0]} failed: {said[-1]}")
 
     # ---- the Hearline server ----------------------------------------------------------------------------------------
