@@ -1,4 +1,4 @@
-"""The dialplan's guard asks whether calls are in good hands (``hearline-guard`` in extensions.conf)."""
+"""The dialplan's guard asks whether calls are in good hands (``hearline-guard`` in hearline.conf)."""
 
 from __future__ import annotations
 
