@@ -77,7 +77,7 @@ def test_a_call_announced_after_the_tick_has_begun_is_let_in(line, flows):
 def test_a_frame_goes_out_in_every_tick_and_rows_only_while_somebody_looks(line, flows):
     worker, door, _ = line
     peer = connected(line, announce(flows))
-    ticks(worker, 30)
+    ticks(worker, 31)  # what is decided in one tick is sent at the beginning of the next
     received = b""
     while len(received) < 30 * 323:
         received += peer.recv(65536)

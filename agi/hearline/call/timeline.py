@@ -6,12 +6,17 @@ from typing import Any
 
 
 class Timeline:
-    """Events in the order they happened; times in ms since the call's first frame."""
+    """Events in the order they happened; times in ms since the call's first frame.
+
+    An event is added with the time of the frame it goes with. When that frame has gone out, ``settle`` adds how late
+    it was: then the times are the real ones.
+    """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.outcome: str | None = None
         self.duration_ms = 0
+        self._settled = 0
 
     def add(self, at_ms: float, event: str, **fields: Any) -> None:
         """``planned_ms`` among the fields says when it should have happened."""
@@ -21,6 +26,16 @@ class Timeline:
     def end(self, at_ms: float, outcome: str) -> None:
         self.outcome = outcome
         self.duration_ms = round(at_ms)
+
+    def settle(self, late_ms: float) -> None:
+        """What was added since the last time has now happened, ``late_ms`` after its time."""
+        late = round(late_ms)
+        if late:
+            for event in self.events[self._settled :]:
+                event["at_ms"] += late
+            if self.outcome is not None and self._settled < len(self.events):
+                self.duration_ms += late
+        self._settled = len(self.events)
 
     def as_dict(self) -> dict[str, Any]:
         return {"outcome": self.outcome, "duration_ms": self.duration_ms, "events": self.events}

@@ -3,7 +3,7 @@ move it on; it knows neither sockets nor clocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard as EarHeard
@@ -41,19 +41,16 @@ class Session:
         plan: what to do; ``begin`` overrides its first step.
         prompts: the frames of every prompt of the plan.
         ears: this line's detector.
-        clock: actual ms since the call's first frame, for the record.
     """
 
-    def __init__(
-        self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: SlotEars, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: SlotEars) -> None:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()
         self.heard = "unknown"
         self.last_hearing: Hearing | None = None  # as of the last verdict that was told or asked for
+        self.moved = False  # something was added to the timeline since `settle`
         self._prompts = prompts
         self._ears = ears
-        self._clock = clock
         self._player = Player()
         self._play: flow.Play | None = None
         self._wait_from = 0
@@ -65,12 +62,19 @@ class Session:
         return self.engine.outcome
 
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
-        """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame to send."""
+        """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame that is to be
+        sent at ``now``."""
         if now >= self._nothing_until or ear_events or keys or gone:
             self._move_on(now, ear_events, keys, gone)
+            self.moved = True
             ends = self.engine.deadline or 0
             self._nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
         return self._player.next_frame()
+
+    def settle(self, late_ms: float) -> None:
+        """The frame of the last ``tick`` has gone out, ``late_ms`` after its time."""
+        self.timeline.settle(late_ms)
+        self.moved = False
 
     def _move_on(self, now: int, ear_events: Sequence[object], keys: str, gone: bool) -> None:
         engine = self.engine
@@ -84,7 +88,7 @@ class Session:
         for event in ear_events:
             self._ear_event(event, now)
         for _ in keys:
-            self.timeline.add(self._clock(), "key")
+            self.timeline.add(now, "key")
             self._do(engine.handle(flow.Key(), now), now)
         while (deadline := engine.deadline) is not None and deadline <= now:
             self._due(now)
@@ -92,30 +96,29 @@ class Session:
     def _prompt_ended(self, now: int) -> None:
         play, self._play = self._play, None
         length = len(self._prompts[play.prompt]) * FRAME_MS
-        self.timeline.add(self._clock(), "prompt_end", prompt=play.prompt, planned_ms=play.planned_ms + length)
+        self.timeline.add(now, "prompt_end", prompt=play.prompt, planned_ms=play.planned_ms + length)
         self._do(self.engine.handle(flow.PromptEnded(play.play_id), now), now)
 
     def _ear_event(self, event: object, now: int) -> None:
-        at = self._clock()
         match event:
             case SpeechStarted():
-                self.timeline.add(at, "speech_start", onset_ms=event.onset_ms)
+                self.timeline.add(now, "speech_start", onset_ms=event.onset_ms)
                 self._do(self.engine.handle(flow.SpeechStarted(), now), now)
             case EarHeard():
-                self._note_verdict(event.hearing)
+                self._note_verdict(event.hearing, now)
                 if (verdict := _of_speech(event.hearing)) is not None:
                     self._do(self.engine.handle(flow.Heard(verdict), now), now)
             case SpeechEnded():
-                self.timeline.add(at, "speech_end", end_ms=event.end_ms)
+                self.timeline.add(now, "speech_end", end_ms=event.end_ms)
                 hearing = self._ears.hearing()
                 ended = flow.SpeechEnded(_of_speech(hearing), max(0, event.at_ms - event.end_ms))
                 self._do(self.engine.handle(ended, now), now)
 
-    def _note_verdict(self, hearing: Hearing) -> None:
+    def _note_verdict(self, hearing: Hearing, now: int) -> None:
         self.last_hearing = hearing
         level, noise = hearing.active_level_dbov, hearing.noise_level_dbov
         self.timeline.add(
-            self._clock(),
+            now,
             "verdict",
             verdict=hearing.verdict,
             reason=hearing.reason,
@@ -131,38 +134,37 @@ class Session:
             hearing = self._ears.hearing()
             actions = engine.due(now, Verdict(hearing.verdict), self._ears.maybe_speech())
             if not any(isinstance(action, flow.TimerExtended) for action in actions):
-                self._note_verdict(hearing)
-                self.timeline.add(self._clock(), "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
+                self._note_verdict(hearing, now)
+                self.timeline.add(now, "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
         else:
             actions = engine.due(now)
-            self.timeline.add(self._clock(), "turn_end", step=step, planned_ms=planned)
+            self.timeline.add(now, "turn_end", step=step, planned_ms=planned)
         self._do(actions, now)
 
     def _do(self, actions: Sequence[flow.Action], now: int) -> None:
         for action in actions:
-            at = self._clock()
             match action:
                 case flow.Play(prompt=prompt, step=step, planned_ms=planned):
                     self._play = action
                     self._player.play(self._prompts[prompt])
-                    self.timeline.add(at, "prompt_start", prompt=prompt, step=step, planned_ms=planned)
+                    self.timeline.add(now, "prompt_start", prompt=prompt, step=step, planned_ms=planned)
                 case flow.Stop():
                     self._player.stop()
                     if self._play is not None:
-                        self.timeline.add(at, "prompt_stop", prompt=self._play.prompt)
+                        self.timeline.add(now, "prompt_stop", prompt=self._play.prompt)
                         self._play = None
                 case flow.Measure():
                     self._ears.restart()
                 case flow.TimerExtended(step=step, ends_ms=ends):
-                    self.timeline.add(at, "timer_extended", step=step, ends_ms=ends)
+                    self.timeline.add(now, "timer_extended", step=step, ends_ms=ends)
                 case flow.TimerSet(step=step, ends_ms=ends):
                     self._wait_from = now
-                    self.timeline.add(at, "timer_set", step=step, ends_ms=ends)
+                    self.timeline.add(now, "timer_set", step=step, ends_ms=ends)
                 case flow.Finish(outcome=outcome, heard=heard, planned_ms=planned):
                     self.heard = heard
                     kind = "hangup" if outcome.startswith("hangup") else "route"
-                    self.timeline.add(at, kind, to=outcome, heard=heard, planned_ms=planned)
-                    self.timeline.end(at, outcome)
+                    self.timeline.add(now, kind, to=outcome, heard=heard, planned_ms=planned)
+                    self.timeline.end(now, outcome)
 
 
 def _of_speech(hearing: Hearing) -> Verdict | None:

@@ -46,7 +46,7 @@ def simulate(
     detector = Detector(1)
     detector.open(0)
     now = 0
-    session = Session(plan, begin, prompts, SlotEars(detector, 0), lambda: now)
+    session = Session(plan, begin, prompts, SlotEars(detector, 0))
     presses = sorted(keys_ms)
     frames = np.zeros((1, FRAME_SAMPLES), np.int16)
     present = np.ones(1, bool)

@@ -1,11 +1,13 @@
 """The media process: one tick of 20 ms for all calls.
 
-    every tick:  announcements → arrivals → a frame from every leg → ears (all at once) → sessions
-                 → a frame to every leg
+    every tick:  speak:  the frame that was decided in the last tick, to every leg
+                 listen: announcements → arrivals → a frame from every leg → ears (all at once)
+                 decide: sessions → the frames of the next tick
 
-Deadlines are absolute, prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking,
-and there is one ``read`` and one ``write`` a call and tick. When the door process is gone the worker ends at once, so
-that Asterisk notices and the callers reach the queue.
+Speaking comes first, so that a frame's punctuality does not hang on how much there was to hear. Deadlines are absolute,
+prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, and there is one ``read``
+and one ``write`` a call and tick. When the door process is gone the worker ends at once, so that Asterisk notices and
+the callers reach the queue.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class LiveCall:
     session: Session
     leg: Leg
     slot: int
-    ticks: int = 0
+    ticks: int = 0  # decided so far
+    frame: bytes | None = None  # of the next tick
 
 
 class Worker:
@@ -118,18 +121,12 @@ class Worker:
     def tick(self, deadline: float) -> None:
         """All that is due at ``deadline`` (monotonic seconds)."""
         cpu_before = time.thread_time()
+        self._speak(deadline)
         self._hear_door()
         for announcement, leg in self._door.arrivals():
-            self._begin(announcement, leg, deadline)
-        events = self._listen() if self._calls else {}
-        sent_before = self._sent
-        for call in list(self._calls.values()):
-            try:
-                self._move_on(call, events.get(call.slot, ()))
-            except Exception:  # one call's failure is that call's: it goes to the queue
-                log.exception("a call failed; it goes to the queue")
-                self._end(call, None)
-        self._note_lateness(time.monotonic() - deadline, self._sent - sent_before)
+            self._begin(announcement, leg)
+        if self._calls:
+            self._decide(self._listen())
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
         self._ticks += 1
@@ -137,6 +134,25 @@ class Worker:
             self._beat()
 
     # ---- one tick, in order -----------------------------------------------------------------------------------------
+    def _speak(self, deadline: float) -> None:
+        if not self._calls:
+            return
+        over = []
+        for call in self._calls.values():
+            if not call.session.moved:
+                call.leg.send(call.frame or SILENCE)
+                continue
+            if call.session.outcome is None:
+                call.leg.send(call.frame or SILENCE)
+            else:
+                over.append(call)
+            call.session.settle((time.monotonic() - deadline) * 1_000)
+        frames = len(self._calls) - len(over)
+        self._sent += frames
+        self._note_lateness(time.monotonic() - deadline, frames)
+        for call in over:
+            self._end(call, call.session.outcome)
+
     def _hear_door(self) -> None:
         self._channel.flush()
         for message in self._channel.received():
@@ -165,7 +181,7 @@ class Worker:
         announcement, _ = self._expected.pop(uuid, (None, 0))
         return announcement
 
-    def _begin(self, announcement: Announce, leg: Leg, deadline: float) -> None:
+    def _begin(self, announcement: Announce, leg: Leg) -> None:
         plan = announcement.plan
         try:
             slot = self._free.pop()
@@ -181,13 +197,7 @@ class Worker:
             self._refuse(announcement, leg)
             return
         self._detector.open(slot)
-        session = Session(
-            plan,
-            announcement.begin,
-            prompts,
-            SlotEars(self._detector, slot),
-            lambda: (time.monotonic() - deadline) * 1_000,
-        )
+        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot))
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
@@ -207,16 +217,19 @@ class Worker:
             events.setdefault(slot, []).append(event)
         return events
 
-    def _move_on(self, call: LiveCall, ear_events: list[object]) -> None:
-        leg, session = call.leg, call.session
-        keys = leg.keys() if leg.pressed else ""
-        frame = session.tick(call.ticks * FRAME_MS, ear_events, keys, leg.gone)
-        call.ticks += 1
-        if session.outcome is not None:
-            self._end(call, session.outcome)
-            return
-        leg.send(frame or SILENCE)
-        self._sent += 1
+    def _decide(self, events: dict[int, list[object]]) -> None:
+        failed = []
+        for slot, call in self._calls.items():
+            leg = call.leg
+            keys = leg.keys() if leg.pressed else ""
+            try:
+                call.frame = call.session.tick(call.ticks * FRAME_MS, events.get(slot, ()), keys, leg.gone)
+            except Exception:  # one call's failure is that call's: it goes to the queue
+                log.exception("a call failed; it goes to the queue")
+                failed.append(call)
+            call.ticks += 1
+        for call in failed:
+            self._end(call, None)
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
