@@ -51,12 +51,14 @@ class Server:
         self._records.mkdir(parents=True, exist_ok=True)
         self.line.start()
         self._prepare()
+        where = self._agi_address
         try:
-            self._agi = FastAgiServer(self._agi_address, self._scripts, self._networks)
-            self._status = serve_status(self._status_address, self.line, self.flows)
-        except OSError:
+            self._agi = FastAgiServer(where, self._scripts, self._networks)
+            where = self._status_address
+            self._status = serve_status(where, self.line, self.flows)
+        except OSError as error:
             self.line.stop()
-            raise
+            raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
         self._agi.serve_in_thread()
         threading.Thread(target=self._look_after_flows, name="flows", daemon=True).start()
 

@@ -307,6 +307,21 @@ def test_a_container_that_cannot_be_built_says_why(machine, stack):
         stack.up(server=False)
 
 
+def test_a_container_whose_engine_is_gone_is_remembered_until_it_could_be_ended(machine, stack):
+    machine.has("docker", ENGINE)
+    stack.up(server=False)
+    machine.has("docker", ENGINE + 'case "$*" in *" down "*) echo "Cannot connect to the daemon" >&2; exit 1;; esac')
+    with pytest.raises(StackError, match="down failed: Cannot connect to the daemon"):
+        stack.down()
+    (machine.bin / "docker").unlink()
+    with pytest.raises(StackError, match="down failed"):
+        stack.down()
+    assert not stack.asterisk_alive(), "asked of an engine that is not there"
+    machine.has("docker", ENGINE)
+    Stack(stack.settings).down()
+    assert Stack(stack.settings).running is None
+
+
 def test_podmans_word_about_its_compose_program_does_not_hide_the_reason(machine, stack):
     said = 'echo "no space left" >&2; echo "Error: executing /usr/bin/podman-compose build: exit status 1" >&2'
     machine.has("podman", ENGINE + f'case "$*" in *" build") {said}; exit 1;; esac')

@@ -90,7 +90,13 @@ def down() -> None:
 
     Accounts and passwords are kept for the next time, in .hearline/stack/accounts.json.
     """
-    _stack().down()
+    from hearline.pbx.stack import StackError
+
+    try:
+        _stack().down()
+    except StackError as error:
+        typer.secho(f"hearline stack down: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
     typer.echo("down")
 
 

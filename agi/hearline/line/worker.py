@@ -350,7 +350,11 @@ def main() -> None:
     networks = parse_networks(given.allow)
     channel = Channel(socket.socket(fileno=given.channel_fd))
     store = PromptStore(lambda *which: prompt_path(given.sounds, *which), lambda path: read_wav(path).tobytes())
-    worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
+    try:
+        worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
+    except OSError as error:
+        channel.send(("failed", f"cannot listen on {given.listen}: {os.strerror(error.errno)}"))
+        return
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
     _ask_for_precedence()
     channel.send(("listening", worker.address))

@@ -73,6 +73,7 @@ class Line:
         self._process: subprocess.Popen | None = None
         self._channel: Channel | None = None
         self._address: tuple[str, int] | None = None
+        self._failure = "see its message above"
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
@@ -135,8 +136,9 @@ class Line:
         deadline = time.monotonic() + START_S
         while self._address is None:
             if time.monotonic() > deadline or self._process.poll() is not None:
+                self._read(0)  # its last words
                 self._kill()
-                raise LineDown("the media worker did not start; see its message above")
+                raise LineDown(f"the media worker did not start: {self._failure}")
             self._read(0.1)
         self._thread.start()
 
@@ -230,6 +232,8 @@ class Line:
                     self._last_beat = time.monotonic()
                 case Finished():
                     self._finished(message)
+                case ("failed", why):
+                    self._failure = why
                 case ("listening", address):
                     self._address = address
                     self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart

@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,8 @@ class Stack:
     ) -> Running:
         """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
         if not self.asterisk_alive():
-            self.down()  # a server that has lost its Asterisk has ports that the next one may not get
+            with suppress(StackError):  # of a container whose engine is gone; a new one replaces it
+                self.down()  # a server that has lost its Asterisk has ports that the next one may not get
             self._start_asterisk(listen, say, kind)
         if server and not self._server_alive():
             self.start_server(say, always_open)
@@ -117,12 +119,16 @@ class Stack:
         return way.kind if way else "container"
 
     def down(self) -> None:
-        """End what we started. Calls in progress are cut."""
+        """End what we started. Calls in progress are cut.
+
+        Raises:
+            StackError: the container could not be ended; it is remembered, so that this can be tried again.
+        """
         if self.running is None:
             return
         self.stop_server()
         if self.running.kind == "container":
-            subprocess.run([*self._compose(), "down", "--timeout", "3"], env=self._compose_environment(), check=False)
+            self._compose_run("down", "--timeout", "3")
         elif self.asterisk_alive():
             self.console("core stop now")
             _end(self.running.asterisk_pid, STOP_S)
@@ -202,7 +208,8 @@ class Stack:
             if "fully booted" in self.console("core waitfullybooted"):
                 return
             time.sleep(0.1)
-        self.down()
+        with suppress(StackError):
+            self.down()
         raise StackError(f"Asterisk did not come up; see {self.home}/log/console.log and `hearline stack logs`")
 
     def console(self, command: str) -> str:
@@ -217,7 +224,7 @@ class Stack:
             answer = subprocess.run(
                 full, capture_output=True, text=True, timeout=15, cwd="/", env=self._compose_environment()
             )
-        except subprocess.TimeoutExpired:
+        except (OSError, subprocess.TimeoutExpired):
             return ""
         return answer.stdout
 
@@ -254,9 +261,11 @@ class Stack:
         self._compose_run("up", "--detach", "--force-recreate")
 
     def _compose_run(self, *what: str) -> None:
-        done = subprocess.run(
-            [*self._compose(), *what], env=self._compose_environment(), capture_output=True, text=True
-        )
+        command = [*self._compose(), *what]
+        try:
+            done = subprocess.run(command, env=self._compose_environment(), capture_output=True, text=True)
+        except OSError as error:
+            raise StackError(f"compose {what[0]} failed: {error}") from None
         if done.returncode:
             # Podman's own last line names only the compose program that it ran.
             said = [line for line in done.stderr.splitlines() if line.strip() and "Error: executing " not in line]
