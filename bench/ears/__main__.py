@@ -1,0 +1,140 @@
+"""python -m bench.ears fetch | measure: see --help."""
+
+import argparse
+import json
+import math
+import sys
+import time
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+from hearline.audio.detector import Detector
+
+from .measure import Row, rows
+from .packages import cache_folder, fetch
+from .recordings import TooFewSounds, load_sounds
+from .run import run
+from .sources import SPLITS, read_sources
+from .testset import Material, build
+
+_WORST = 8  # groups shown of a label with many
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """→ exit status: 0 if it was measured (whatever the figures) or all was fetched."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ears", description="How well does the detector hear?")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("fetch", help="fetch the recordings (about 700 MB) into Hearline's cache")
+    measure = verbs.add_parser("measure", help="build the clips, let the detector hear them, tell the figures")
+    measure.add_argument("--split", choices=SPLITS, default="held_out", help="tuning: what may be looked at to tune")
+    measure.add_argument("--details", action="store_true", help="also by level, SNR, noise, law, loss, speaker, …")
+    measure.add_argument("--json", action="store_true", help="figures for scripts, details included")
+    measure.add_argument("--seed", type=int, default=1)
+    measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a first look")
+    options = parser.parse_args(arguments)
+    say = partial(print, file=sys.stderr)
+    try:
+        return _fetch(say) if options.verb == "fetch" else _measure(options, say)
+    except TooFewSounds as error:
+        say(error)
+        return 2
+
+
+def _fetch(say: partial) -> int:
+    packages, recordings = read_sources()
+    failures = fetch(packages, say)
+    sounds = load_sounds(say)
+    for split in SPLITS:
+        speech = [s for s in sounds if s.split == split and s.kind == "speech"]
+        others = [s for s in sounds if s.split == split and s.kind != "speech"]
+        print(
+            f"{split}: {len({s.name for s in speech})} speakers of {len({s.subkind for s in speech})} languages, "
+            f"{sum(s.seconds for s in speech) / 60:.0f} min; {len(others)} other sounds"
+        )
+    if failures:
+        say(f"{len(failures)} of {len(packages)} packages could not be had; figures are of the rest")
+    return 1 if failures else 0
+
+
+def _measure(options: argparse.Namespace, say: partial) -> int:
+    began = time.monotonic()
+    material = Material.of(load_sounds(say), options.split)
+    clips = build(material, options.seed, options.scale)
+    built = time.monotonic()
+    heard = run(Detector, clips)
+    done = time.monotonic()
+    table = rows(clips, heard)
+    if options.json:
+        print(json.dumps([_as_json(row) for row in table], indent=1, ensure_ascii=False))
+        return 0
+    seconds = sum(clip.ms for clip in clips) / 1000
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(_as_table(table, f"{options.split}: {len(clips)} clips, {seconds / 3600:.1f} h"))
+    if options.details:
+        for row in table:
+            _print_details(console, row)
+    console.print(
+        f"built in {built - began:.0f} s, heard in {done - built:.0f} s: "
+        f"{1000 * (done - built) / seconds:.2f} ms a second of audio; sounds in {cache_folder()}"
+    )
+    return 0
+
+
+def _as_table(table: list[Row], title: str) -> Table:
+    shown = Table(title=title, title_justify="left")
+    for name, justify in (("figure", "left"), ("bar", "right"), ("value", "right"), ("clips", "right"), ("", "left")):
+        shown.add_column(name, justify=justify)
+    for row in table:
+        bar = "" if row.bar is None else f"{'≥' if row.at_least else '≤'} {row.bar:g} {row.unit}"
+        passed = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: ""}[row.passed]
+        shown.add_row(row.name, bar, _number(row.value, row.unit), str(len(row.pairs)), passed)
+    return shown
+
+
+def _print_details(console: Console, row: Row) -> None:
+    """One line a label: its groups, worst first where there are many."""
+    groups = row.broken_down()
+    if not groups:
+        return
+    console.print(f"\n[bold]{row.name}[/]: {_number(row.value, row.unit)}")
+    for label, parts in groups.items():
+        if len(parts) > _WORST:
+            parts = sorted(parts, key=lambda part: part[2] if row.at_least else -part[2])[:_WORST]
+            label = f"{label}, worst"
+        told = "  ".join(f"{value} {_number(figure, row.unit)} ({count})" for value, count, figure in parts)
+        console.print(f"  {label}: {told}", highlight=False)
+
+
+def _number(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "never"
+    return f"{value:.0f} {unit}" if unit == "ms" else f"{value:.2f} {unit}"
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {
+        "figure": row.name,
+        "bar": row.bar,
+        "at_least": row.at_least,
+        "value": _finite(row.value),
+        "unit": row.unit,
+        "clips": len(row.pairs),
+        "passed": row.passed,
+        "by": {
+            label: [{"is": value, "clips": count, "value": _finite(figure)} for value, count, figure in parts]
+            for label, parts in row.broken_down().items()
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: null is never, or nothing to tell of."""
+    return round(value, 3) if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

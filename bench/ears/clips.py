@@ -1,0 +1,63 @@
+"""One labelled clip: what a caller's line carries from the answer on, and what is true of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hearline.audio.hearing import Verdict
+from hearline.audio.settings import FRAME_MS
+
+from .sources import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Times are ms since the answer, levels dBov. None where there is nothing to tell."""
+
+    kind: str
+    """speech, answered (speech from the first frame on), no_signal, tone, noise, music, babble, transient,
+    background, echo, barge_in."""
+    subkind: str
+    split: Split
+    frames: np.ndarray
+    """int16 [n, 160]; zeros where no frame came."""
+    present: np.ndarray
+    """bool [n]: did this frame come?"""
+    far: np.ndarray | None = None
+    """int16 [n, 160]: what was played to the caller in the same tick."""
+
+    speaker: str | None = None
+    language: str | None = None
+    level_dbov: float | None = None
+    """Of speech its active level (P.56) without the noise, after the telephone's band; else RMS."""
+    snr_db: int | None = None
+    """Active level over the RMS of the noise; None is clean: only the line's own noise floor."""
+    noise: str = "floor"
+    """What is mixed in."""
+    law: str = "alaw"
+    loss: float = 0.0
+    """Share of frames lost at random."""
+    suppression: str = "none"
+    """What the sender does in pauses: none, dropped (no frames), comfort_noise (other, softer noise)."""
+
+    onset_ms: int | None = None
+    end_ms: int | None = None
+    """Speech: see `labels`."""
+    spoken_ms: tuple[tuple[int, int], ...] = ()
+    """(x, y): by y ms, x ms of active speech were there."""
+    prompt_ms: tuple[int, int] | None = None
+    """When the prompt plays, its echo's tail included."""
+    echo_loss_db: int | None = None
+
+    verdict: Verdict | None = None
+    """What the detector should say at `verdict_ms`."""
+    verdict_ms: int | None = None
+
+    @property
+    def ms(self) -> int:
+        return len(self.frames) * FRAME_MS
+
+    @property
+    def nominal_dbov(self) -> int | None:
+        """The level it was made for."""
+        return None if self.level_dbov is None else round(self.level_dbov)

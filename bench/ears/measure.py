@@ -1,0 +1,191 @@
+"""The figures, each beside its bar."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .clips import Clip
+from .run import Heard
+
+Pair = tuple[Clip, Heard]
+Figure = Callable[[list[Pair]], float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    figure: Figure
+    unit: str
+    pairs: list[Pair]
+    bar: float | None = None
+    """The most (with `at_least` the least) that is good; None: told without a bar."""
+    at_least: bool = False
+    by: tuple[str, ...] = ()
+    """Labels to break the figure down by."""
+
+    @property
+    def value(self) -> float:
+        return self.figure(self.pairs) if self.pairs else float("nan")
+
+    @property
+    def passed(self) -> bool | None:
+        if self.bar is None or not self.pairs:
+            return None
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+    def broken_down(self) -> dict[str, list[tuple[Hashable, int, float]]]:
+        """For each label of `by`: (its value, clips, figure)."""
+        return {
+            name: [(value, len(pairs), self.figure(pairs)) for value, pairs in _by(self.pairs, name)]
+            for name in self.by
+        }
+
+
+def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
+    """The whole table. What was heard is in the order of the clips."""
+    everything = list(zip(clips, heard, strict=True))
+
+    def of(kind: str, where: Callable[[Clip], bool] = lambda _: True) -> list[Pair]:
+        return [(clip, h) for clip, h in everything if clip.kind == kind and where(clip)]
+
+    def to_10_db(clip: Clip) -> bool:
+        return clip.snr_db is None or clip.snr_db >= 10
+
+    speech, answered, echo, barge_in = of("speech"), of("answered"), of("echo"), of("barge_in")
+    prompt = [pair for pair in of("speech", to_10_db) if pair[0].level_dbov > -39]
+    heard_44 = [pair for pair in speech if pair[0].level_dbov > -45]
+    to_20_db = [p for p in heard_44 if p[0].snr_db is None or p[0].snr_db >= 20]
+    background = of("background")
+    line = ("nominal_dbov", "snr_db", "noise", "law", "loss", "suppression", "language", "speaker")
+    table = [
+        Row("speech known after its onset, median", delay_ms(50), "ms", prompt, 150, by=line),
+        Row("speech known after its onset, p95", delay_ms(95), "ms", prompt, 400, by=line),
+        Row("speech at the answer known, p95", delay_ms(95), "ms", answered, 600, by=line),
+        Row("speech claimed: no signal", claimed, "%", of("no_signal"), 0, by=("subkind", "law")),
+        Row("speech claimed: tones", claimed, "%", of("tone"), 0, by=("subkind", "law")),
+        Row("speech claimed: noise and music", claimed, "%", of("noise") + of("music"), 1, by=("kind", "noise", "law")),
+        Row("speech claimed: babble at −45 dBov", claimed, "%", of("babble", _at_45), 5, by=("law",)),
+        Row(
+            "speech claimed: babble at other levels",
+            claimed,
+            "%",
+            of("babble", lambda c: not _at_45(c)),
+            by=("subkind",),
+        ),
+        Row("speech claimed: coughs, clicks, doors", claimed, "%", of("transient"), by=("subkind", "noise")),
+        Row("missed, to −44 dBov, to 10 dB SNR", missed, "%", [p for p in heard_44 if to_10_db(p[0])], 0.3, by=line),
+        Row("missed, to −44 dBov, at 5 dB SNR", missed, "%", [p for p in heard_44 if p[0].snr_db == 5], 1, by=line),
+        Row("missed, −50 dBov clean", missed, "%", [p for p in speech if p[0].level_dbov < -49], 1, by=line),
+        Row("missed, at the answer", missed, "%", answered, by=line),
+        Row("level error after 1 s of speech", level_error_db(1000), "dB", _asked(to_20_db, 1000), 1.2, by=line),
+        Row("level error after 3 s of speech", level_error_db(3000), "dB", _asked(to_20_db, 3000), 0.3, by=line),
+    ]
+    with_verdict = [p for p in everything if p[0].verdict and not (p[0].kind == "speech" and not to_10_db(p[0]))]
+    for verdict in ("no_signal", "noise", "too_soft", "speech"):
+        pairs = [p for p in with_verdict if p[0].verdict == verdict]
+        by = line if verdict in ("too_soft", "speech") else ("kind", "subkind", "law")
+        table.append(Row(f"verdict {verdict} is right", right, "%", pairs, 98, at_least=True, by=by))
+    table += [
+        Row("background taken for the caller", taken_for_the_caller, "%", background, 20, by=("subkind", "language")),
+        Row("background: speech started", claimed, "%", background, by=("subkind", "speaker")),
+        Row("background: too soft at the end", _share(lambda _, h: h.final.verdict == "too_soft"), "%", background),
+        Row("prompt echo: barge-ins", started_while_playing, "%", echo, 1, by=("subkind", "echo_loss_db", "law")),
+        Row("barge-in over echo: caught", caught, "%", barge_in, by=("echo_loss_db", "nominal_dbov", "law")),
+        Row("barge-in over echo: false start before", false_start, "%", barge_in, by=("echo_loss_db",)),
+        Row("barge-in over echo: known, median", delay_ms(50), "ms", barge_in, by=("echo_loss_db", "nominal_dbov")),
+        Row("barge-in over echo: known, p95", delay_ms(95), "ms", barge_in, by=("echo_loss_db", "nominal_dbov")),
+    ]
+    return table
+
+
+# ── figures of a list of clips ──
+
+
+def delay_ms(percentile: float) -> Figure:
+    """Onset → known. Speech that was missed counts as infinitely late; clips in which somebody was taken to be
+    speaking already when speech began tell nothing of the delay and are left out."""
+
+    def figure(pairs: list[Pair]) -> float:
+        late = []
+        for clip, heard in pairs:
+            if heard.speaking_at(clip.onset_ms - 1):
+                continue
+            start = heard.first_start_ms(clip.onset_ms)
+            late.append(np.inf if start is None else start - clip.onset_ms)
+        return float(np.percentile(late, percentile, method="higher")) if late else float("nan")
+
+    return figure
+
+
+def _share(true_of: Callable[[Clip, Heard], bool]) -> Figure:
+    return lambda pairs: 100 * float(np.mean([true_of(*pair) for pair in pairs]))
+
+
+claimed = _share(lambda _, heard: heard.claims_speech)
+"""Some speech was claimed, at whatever level."""
+
+
+@_share
+def missed(clip: Clip, heard: Heard) -> bool:
+    """There was speech, and neither did it start the state of speaking nor did it find it on."""
+    return heard.first_start_ms(clip.onset_ms) is None and not heard.speaking_at(clip.onset_ms)
+
+
+@_share
+def right(clip: Clip, heard: Heard) -> bool:
+    return heard.at[clip.verdict_ms].verdict == clip.verdict
+
+
+@_share
+def taken_for_the_caller(_: Clip, heard: Heard) -> bool:
+    return heard.final.verdict == "speech" or any(h.verdict == "speech" for h in heard.at.values())
+
+
+@_share
+def started_while_playing(clip: Clip, heard: Heard) -> bool:
+    start, end = clip.prompt_ms
+    return any(start <= at <= end for at in heard.starts_ms)
+
+
+@_share
+def false_start(clip: Clip, heard: Heard) -> bool:
+    return any(at < clip.onset_ms for at in heard.starts_ms)
+
+
+@_share
+def caught(clip: Clip, heard: Heard) -> bool:
+    """The caller's own speech was noticed within a second and a half, and nothing was before it."""
+    start = heard.first_start_ms(clip.onset_ms)
+    early = any(at < clip.onset_ms for at in heard.starts_ms)
+    return not early and start is not None and start <= clip.onset_ms + 1500
+
+
+def level_error_db(speech_ms: int) -> Figure:
+    """Mean absolute difference to the level of the whole clip, when `speech_ms` of speech were there. Where nothing was
+    heard yet there is no level to compare: those are left out, and counted by the rows of what was missed."""
+
+    def figure(pairs: list[Pair]) -> float:
+        levels = [(h.at[dict(clip.spoken_ms)[speech_ms]].active_level_dbov, clip.level_dbov) for clip, h in pairs]
+        errors = [abs(told - true) for told, true in levels if told is not None]
+        return float(np.mean(errors)) if errors else float("nan")
+
+    return figure
+
+
+def _asked(pairs: list[Pair], speech_ms: int) -> list[Pair]:
+    """Clips that have so much active speech."""
+    return [pair for pair in pairs if speech_ms in dict(pair[0].spoken_ms)]
+
+
+def _at_45(clip: Clip) -> bool:
+    return clip.nominal_dbov == -45
+
+
+def _by(pairs: list[Pair], label: str) -> list[tuple[Hashable, list[Pair]]]:
+    groups: dict[Hashable, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(getattr(pair[0], label), []).append(pair)
+    return sorted(groups.items(), key=lambda item: (item[0] is not None, item[0] if item[0] is not None else 0))

@@ -1,0 +1,139 @@
+"""Reads the recordings out of the unpacked packages: 8 kHz, cut into utterances, kept in the cache."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from hearline.audio.level import active_speech_level
+
+from .labels import FRAME, frame_levels_dbov
+from .packages import cache_folder, folder_of
+from .sources import SPLITS, Recordings, Split, read_sources
+
+RATE = 8000
+UTTERANCE_DBOV = -26.0  # active level of every utterance in the cache
+_FORM = "4"  # of what lies in the cache: another number, and everything is cut anew
+_LONGEST_S = 90  # of one file: enough of a piece of music
+_MOST_S = 300  # of one source
+_PAUSE_FRAMES = 30  # utterances are cut apart at pauses of 300 ms…
+_SHORTEST_FRAMES = 15  # …and shorter ones than 150 ms are dropped
+_UNDER_ACTIVE_DB = 30.0  # what lies so far under the active level is pause
+_CLEAN_DB = 20.0  # a recording whose pauses do not lie so far under its speech is noisy itself
+
+
+@dataclass(frozen=True)
+class Sound:
+    """All there is of one speaker, or of one noise."""
+
+    name: str
+    kind: str
+    subkind: str
+    """Of speech its language; else what sounds."""
+    split: Split
+    pieces: list[np.ndarray]
+    """float32, 8 kHz, full scale 1.0; of speech single utterances, trimmed, each at UTTERANCE_DBOV."""
+
+    @property
+    def seconds(self) -> float:
+        return sum(piece.size for piece in self.pieces) / RATE
+
+
+class TooFewSounds(Exception):
+    """What could be fetched is not enough for figures that mean something."""
+
+
+def load_sounds(say: Callable[[str], None] = lambda _: None) -> list[Sound]:
+    """Every sound whose package is in the cache. Sources of one name and language are one sound."""
+    sounds: dict[tuple[str, str, str], Sound] = {}
+    for source in read_sources()[1]:
+        if not folder_of(source.package).is_dir():
+            continue
+        pieces = _cached(source, say)
+        if not pieces:
+            say(f"{source.package.name}: nothing usable of {source.name}")
+            continue
+        sound = Sound(source.name, source.kind, source.subkind, source.split, [])
+        sounds.setdefault((source.kind, source.name, source.subkind), sound).pieces.extend(pieces)
+    for split in SPLITS:
+        speakers = len({s.name for s in sounds.values() if s.kind == "speech" and s.split == split})
+        others = {s.kind for s in sounds.values() if s.split == split}
+        if speakers < 10 or not {"noise", "music", "transient"} <= others:
+            raise TooFewSounds(
+                f"split {split}: {speakers} speakers and {', '.join(sorted(others)) or 'nothing'} in "
+                f"{cache_folder()}, which is too little; run python -m bench.ears fetch"
+            )
+    return list(sounds.values())
+
+
+def _cached(source: Recordings, say: Callable[[str], None]) -> list[np.ndarray]:
+    key = hashlib.sha256(f"{_FORM} {source.package.name} {source.paths} {source.rate_hz}".encode()).hexdigest()[:12]
+    file = cache_folder() / "sounds" / f"{source.name}-{key}.npz"
+    if not file.is_file():
+        say(f"reading {source.name} out of {source.package.name}")
+        pieces = _read(source)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".new.npz")
+        np.savez(fresh, *pieces)
+        fresh.rename(file)
+    with np.load(file) as kept:
+        return [kept[name] for name in kept.files]
+
+
+def _read(source: Recordings) -> list[np.ndarray]:
+    folder, pieces, samples = folder_of(source.package), [], 0
+    files = sorted({file for glob in source.paths for file in folder.glob(glob) if file.is_file()})
+    # Where there is more than enough, take from all over instead of from the start of the alphabet.
+    files.sort(key=lambda file: hashlib.sha256(file.name.encode() + file.parent.name.encode()).digest())
+    for file in files:
+        try:
+            x = read_file(file, source.rate_hz)
+        except (soundfile.LibsndfileError, ValueError):
+            continue  # pictures and texts lie among them
+        for piece in utterances(x) if source.kind == "speech" else [x]:
+            pieces.append(piece)
+            samples += piece.size
+        if samples > _MOST_S * RATE:
+            break
+    return pieces
+
+
+def read_file(file: Path, rate_hz: int | None = None) -> np.ndarray:
+    """float32 [n] at 8 kHz, channels mixed; `rate_hz` of headerless int16."""
+    if rate_hz:
+        x, rate = np.fromfile(file, "<i2") / np.float32(32768), rate_hz
+    else:
+        with soundfile.SoundFile(file) as sound:
+            rate = sound.samplerate
+            x = sound.read(_LONGEST_S * rate, dtype="float32", always_2d=True).mean(axis=1)
+    return soxr.resample(x.astype(np.float32), rate, RATE) if rate != RATE else x.astype(np.float32)
+
+
+def utterances(x: np.ndarray) -> list[np.ndarray]:
+    """`x` [n] cut at its pauses and trimmed. Nothing of a recording that is noisy in its pauses."""
+    level = frame_levels_dbov(x)
+    if not level.size:
+        return []
+    active = active_speech_level(np.concatenate([x, np.zeros(RATE // 4)]), RATE).active_dbov
+    floor = np.percentile(level, 5)
+    if level.size > 100 and floor > active - _CLEAN_DB:
+        return []
+    heard = level >= max(active - _UNDER_ACTIVE_DB, floor + 6 if level.size > 100 else -np.inf)
+    pieces, at = [], np.flatnonzero(heard)
+    if not at.size:
+        return []
+    for frames in np.split(at, np.flatnonzero(np.diff(at) > _PAUSE_FRAMES) + 1):
+        first, last = frames[0], frames[-1] + 1
+        if last - first >= _SHORTEST_FRAMES:
+            piece = x[first * FRAME : last * FRAME].copy()
+            edge = min(40, piece.size // 2)  # 5 ms, against clicks
+            piece[:edge] *= np.linspace(0, 1, edge, dtype=np.float32)
+            piece[-edge:] *= np.linspace(1, 0, edge, dtype=np.float32)
+            # P.56 counts 200 ms after the speech, so give it these.
+            level = active_speech_level(np.concatenate([piece, np.zeros(RATE // 5)]), RATE).active_dbov
+            pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
+    return pieces

@@ -1,0 +1,62 @@
+"""What the test set is made of: packages, and the recordings in them. All of it stands in sources.yaml."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+Split = Literal["tuning", "held_out"]
+SPLITS: tuple[Split, ...] = ("tuning", "held_out")
+
+_FILE = Path(__file__).with_name("sources.yaml")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a public registry, by the version that the figures in the docs were measured with."""
+
+    name: str
+    registry: Literal["debian", "pypi"]
+    version: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings of one speaker, or of one kind of sound."""
+
+    name: str
+    """Speaker id, or name of the sound."""
+    kind: Literal["speech", "noise", "music", "transient"]
+    subkind: str
+    """Of speech its language; else what sounds."""
+    package: Package
+    paths: tuple[str, ...]
+    """Globs in the unpacked package."""
+    split: Split
+    rate_hz: int | None
+    """Of headerless int16 files; None where the file says it."""
+
+
+def read_sources(file: Path = _FILE) -> tuple[list[Package], list[Recordings]]:
+    """Packages in the order of the file, and all recordings in them."""
+    packages, recordings = [], []
+    for entry in yaml.safe_load(file.read_text()):
+        package = Package(entry["package"], entry["registry"], str(entry["version"]), entry["licence"])
+        packages.append(package)
+        for kind in ("speech", "noise", "music", "transient"):
+            for item in entry.get(kind, ()):
+                paths = item["paths"] if isinstance(item["paths"], list) else [item["paths"]]
+                recordings.append(
+                    Recordings(
+                        name=item["name"],
+                        kind=kind,
+                        subkind=item.get("language") or item.get("of", kind),
+                        package=package,
+                        paths=tuple(paths),
+                        split="held_out" if item.get("held_out") else "tuning",
+                        rate_hz=item.get("rate_hz"),
+                    )
+                )
+    return packages, recordings
