@@ -11,11 +11,11 @@ import pytest
 from hearline.audio.level import rms_dbov
 from hearline.phone.heard import glitches
 from hearline.phone.judge import WHOLE, prompts_of, timings
-from world import SILENCE, SOUNDS, TOLERANCE_MS, Scenario, World
+from world import LOW, SILENCE, SOUNDS, TOLERANCE_MS, TOO_SOFT, Scenario, World
 
 OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 35 phones
 
-TOO_SOFT = -23.0  # dB on recordings of −23 dBov
+LONG_PACKET_MS = 100
 
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 MS = {name: 20 * -(-len(samples) // 160) for name, samples in PROMPTS.items()}
@@ -36,6 +36,7 @@ def scenarios(line_noise) -> dict[str, Scenario]:
     found = {
         "silent-alaw": Scenario(),
         "silent-ulaw": Scenario(codec="PCMU"),
+        "silent-long-packets": Scenario(packet_ms=LONG_PACKET_MS),
         "no-rtp": Scenario(rtp="none"),
         "silent-training": Scenario("8002"),
         "silent-travel": Scenario("8003"),
@@ -50,6 +51,9 @@ def scenarios(line_noise) -> dict[str, Scenario]:
             say=((asked, "caller-ask", TOO_SOFT), (_soft_answers()[1], "caller-louder", 0.0)), hangup_at_ms=30_000
         ),
         "speech-in-opening": Scenario(say=((1_200, "caller-wei", 0.0),), hangup_at_ms=9_000),
+        "speech-in-long-packets": Scenario(
+            packet_ms=LONG_PACKET_MS, say=((1_200, "caller-ask", 0.0),), hangup_at_ms=9_000
+        ),
         "speech-in-prompt-2": Scenario(say=((inside("noinput-2"), "caller-here", 0.0),), hangup_at_ms=24_000),
         "speech-in-goodbye": Scenario(say=((inside("noinput-goodbye"), "caller-here", 0.0),), hangup_at_ms=31_000),
         "speech-in-pause": Scenario(say=((PAUSE + 700, "caller-here", 0.0),), hangup_at_ms=34_000),
@@ -61,7 +65,7 @@ def scenarios(line_noise) -> dict[str, Scenario]:
     }
     for step in SILENCE:
         found[f"hang-up-in-{step}"] = Scenario(hangup_at_ms=inside(step))
-    for step, answered in zip(("low-1", "low-2", "low-move", "low-goodbye"), _soft_answers()):
+    for step, answered in zip(LOW, _soft_answers()):
         say = tuple((t, "caller-ask", TOO_SOFT) for t in _soft_answers() if t <= answered)
         found[f"hang-up-in-{step}"] = Scenario(say=say, hangup_at_ms=answered + 3_000 + 1_100 + 1_500)
     found["hang-up-in-wait"] = Scenario(hangup_at_ms=STARTS["noinput-1"] - 1_500)
@@ -131,6 +135,7 @@ def test_frames_went_out_in_time(calls, world):
     [
         "silent-alaw",
         "silent-ulaw",
+        "silent-long-packets",
         "no-rtp",
         "silent-training",
         "silent-travel",
@@ -153,6 +158,15 @@ def test_a_silent_caller_hears_every_prompt_on_time(calls, name):
 def test_a_phone_without_rtp_sends_none(calls):
     assert calls["no-rtp"].result.end("tx_packets") == 0
     assert {e["reason"] for e in calls["no-rtp"].events("verdict")} == {"no_rtp"}
+
+
+@pytest.mark.parametrize(
+    ("name", "packet_ms"),
+    [("silent-alaw", 20), ("silent-long-packets", LONG_PACKET_MS), ("speech-in-long-packets", LONG_PACKET_MS)],
+)
+def test_packets_are_as_long_as_they_should_be(calls, name, packet_ms):
+    call = calls[name].result
+    assert call.end("duration_ms") / call.end("tx_packets") == pytest.approx(packet_ms, rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +194,7 @@ def test_a_noisy_line_reaches_a_person(calls):
 def test_too_soft_throughout(calls):
     call = calls["too-soft"]
     assert call.outcome == "hangup:too_soft"
-    assert call.prompts == ["opening", "low-1", "low-2", "low-move", "low-goodbye"]
+    assert call.prompts == ["opening", *LOW]
     assert_timers(call)
     assert_whole(call)
 
@@ -198,6 +212,7 @@ def test_too_soft_then_louder(calls):
     ("name", "prompts", "cut"),
     [
         ("speech-in-opening", SILENCE[:1], True),
+        ("speech-in-long-packets", SILENCE[:1], True),
         ("speech-late-in-wait", SILENCE[:1], False),
         ("speech-in-prompt-2", SILENCE[:3], True),
         ("speech-in-goodbye", SILENCE, True),
@@ -237,7 +252,7 @@ def assert_queued(call):
     assert min(levels) > -55, f"{call.name}: dead silence in the queue: {levels}"
 
 
-@pytest.mark.parametrize("step", [*SILENCE, "wait", "pause", "low-1", "low-2", "low-move", "low-goodbye"])
+@pytest.mark.parametrize("step", [*SILENCE, *LOW, "wait", "pause"])
 def test_hanging_up_in_any_step_is_clean(calls, step):
     call = calls[f"hang-up-in-{step}"]
     assert call.outcome == "hangup:caller"

@@ -8,27 +8,61 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
+from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
 from hearline.phone.run import Phones
-from world import RATE, SOUNDS, Scenario, World
+from world import LOW, RATE, SILENCE, SOUNDS, SPEECH, TOO_SOFT, Scenario, World
 
 DEATH_S, HANG_S = 2.0, 3.0
-PROMPTS = {name: len(samples) / 8 for name, samples in prompts_of(SOUNDS / "zh" / "lanzhi").items()}
+PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 QUICK_MS = 600  # the waits of the flow `quick`
+TURN_PAUSE_MS = 1_100
+JITTER_MS = 100  # a phone hears so much later
+ANSWER_MS = 200  # from the answer to the opening
+EARS_MS = 150  # from a caller's last word to the beginning of Hearline's pause after it
+ASK_MS = 1_000  # from the answer to the only words, in the opening, of a caller who is too soft
 
-# How long a call has run when it is in the middle of each step.
-AGES, _at = {}, 0.0
-for _prompt in ("opening", "noinput-1", "noinput-2", "noinput-goodbye"):
-    AGES[_prompt] = _at + PROMPTS[_prompt] / 2
-    AGES[f"wait after {_prompt}"] = _at + PROMPTS[_prompt] + QUICK_MS / 2
-    _at += PROMPTS[_prompt] + QUICK_MS
-OLDEST = max(AGES.values())
+
+@dataclass(frozen=True)
+class Moment:
+    """``age_ms`` after its answer a call is in the middle of a step; the phone has heard ``prompts``."""
+
+    age_ms: float
+    prompts: list[str]
+    waits: bool  # the last prompt is over
+    soft: bool
+
+
+def length_ms(prompt: str) -> float:
+    return len(PROMPTS[prompt]) * 1_000 / RATE
+
+
+def moments() -> dict[str, Moment]:
+    """The middle of each prompt and of each wait."""
+    asked = len(read_wav(SPEECH / "caller-ask.wav")) * 1_000 / RATE
+    found = {}
+    for steps, before, at in (
+        (SILENCE, [], ANSWER_MS + JITTER_MS),
+        (LOW, ["opening"], ASK_MS + asked + EARS_MS + TURN_PAUSE_MS + JITTER_MS),
+    ):
+        for number, step in enumerate(steps, 1):
+            ms, heard, soft = length_ms(step), before + steps[:number], steps is LOW
+            found[step] = Moment(at + ms / 2, heard, False, soft)
+            found[f"wait after {step}"] = Moment(at + ms + QUICK_MS / 2, heard, True, soft)
+            at += ms + QUICK_MS
+    return found
+
+
+MOMENTS = moments()
+OLDEST = max(MOMENTS, key=lambda step: MOMENTS[step].age_ms)
+OLDEST_MS = MOMENTS[OLDEST].age_ms
 
 
 def kill(pids: list[int], number: int) -> None:
@@ -76,15 +110,19 @@ CASES = [
     ("what", "victims", "number", "seconds"), CASES, ids=[case[0].replace(" ", "-") for case in CASES]
 )
 def test_callers_in_every_step_reach_the_queue(server: World, what, victims, number, seconds):
-    scenarios = {step: Scenario("8102", start_ms=OLDEST - age) for step, age in AGES.items()}
-    scenarios["without rtp"] = Scenario("8102", rtp="none", start_ms=OLDEST - 2_000)
-    scenarios["at the door"] = Scenario("8102", start_ms=OLDEST + 300)  # rings when nobody is there any more
+    ask = ((ASK_MS, "caller-ask", TOO_SOFT),)
+    scenarios = {
+        step: Scenario("8102", say=ask if moment.soft else (), start_ms=OLDEST_MS - moment.age_ms)
+        for step, moment in MOMENTS.items()
+    }
+    scenarios["without rtp"] = Scenario("8102", rtp="none", start_ms=OLDEST_MS - 2_000)
+    scenarios["at the door"] = Scenario("8102", start_ms=OLDEST_MS + 300)  # rings when nobody is there any more
     script, used = server.script(scenarios)
     with Phones(script) as phones:
-        answered = phones.wait_for("answered", next(iter(max(AGES.items(), key=lambda item: item[1]))), timeout=20)
-        time.sleep(max(0, answered["at"] + OLDEST / 1_000 - time.monotonic()))
+        answered = phones.wait_for("answered", OLDEST, timeout=20)
+        time.sleep(max(0, answered["at"] + OLDEST_MS / 1_000 - time.monotonic()))
         pids = victims(server)
-        moment = time.monotonic()
+        struck = time.monotonic()
         kill(pids, number)
         time.sleep(seconds)
         places = {c[0].removeprefix("PJSIP/").rpartition("-")[0]: c[5] for c in server.channels()}
@@ -94,12 +132,19 @@ def test_callers_in_every_step_reach_the_queue(server: World, what, victims, num
             phones.hang_up(name)
         results = phones.wait(20)
 
+    recordings = {name: read_wav(results[name].call.recording) for name in used}
+    for name, moment in MOMENTS.items():
+        age_ms = (struck - results[name].call.answered_at) * 1_000
+        heard = find_prompts(recordings[name][: round(age_ms * RATE / 1_000)], PROMPTS)
+        assert [prompt.id for prompt in heard] == moment.prompts, f"{name}: heard before Hearline was {what}: {heard}"
+        waited_ms = age_ms - heard[-1].start_ms - length_ms(heard[-1].id)
+        in_step = 0 <= waited_ms < QUICK_MS if moment.waits else waited_ms < 0
+        assert in_step, f"{name}: {waited_ms:.0f} ms after the end of its prompt when Hearline was {what}"
     for name, account in used.items():
         where = late if name == "at the door" else places
         assert where.get(account) == "Queue", f"{name}: in {where.get(account)} {seconds} s after Hearline was {what}"
-        recording = read_wav(results[name].call.recording)
-        since = moment + seconds if name != "at the door" else results[name].call.answered_at + seconds
-        after = recording[max(0, round((since - results[name].call.answered_at + 0.3) * RATE)) :]
+        since = (struck if name != "at the door" else results[name].call.answered_at) + seconds
+        after = recordings[name][max(0, round((since - results[name].call.answered_at + 0.3) * RATE)) :]
         assert len(after) > 2 * RATE, f"{name}: too short to judge"
         levels = [rms_dbov(part) for part in np.array_split(after, len(after) // RATE)]
         assert min(levels) > -55, f"{name}: silence instead of music: {levels}"

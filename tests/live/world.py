@@ -21,16 +21,19 @@ from hearline.phone.run import CallResult, Phones
 
 TOLERANCE_MS = 40  # planned against heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
+LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
+TOO_SOFT = -23.0  # dB on recordings of −23 dBov
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
-ACCOUNTS = [f"phone{n:03}" for n in range(150)]
+ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {
     "shut.yaml": 'like: hotline\nnumber: "8101"\nhours: {open: "00:00-00:01", closed: closed}\n',
-    "quick.yaml": 'like: hotline\ntest_number: "8102"\ntimers: {noinput_timeout: 600ms, hangup_pause: 600ms}\n',
+    "quick.yaml": 'like: hotline\ntest_number: "8102"\n'
+    "timers: {noinput_timeout: 600ms, hangup_pause: 600ms, move_time: 600ms}\n",
     "edit.yaml": 'test_number: "8103"\nbegin: hello\nalways: {speech: queue, key: queue}\n'
     'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
 }
@@ -45,6 +48,7 @@ class Scenario:
     keys: tuple[tuple[float, str], ...] = ()
     rtp: str = "always"
     codec: str = "PCMA"
+    packet_ms: int = 20
     background: str | None = None
     hangup_at_ms: float | None = None
     start_ms: float = 0
@@ -118,6 +122,7 @@ class World:
                     "name": name,
                     "dial": f"sip:{s.number}@{self.stack.sip}",
                     "codec": s.codec,
+                    "packet_ms": s.packet_ms,
                     "rtp": s.rtp,
                     "account": {"user": used[name], "password": self._passwords[used[name]]},
                     "start_ms": s.start_ms,

@@ -33,9 +33,11 @@ SHORTEST_WAV_S = 0.3
 class Endpoint:
     """pjsua2's endpoint with what all calls share: codecs, players, a source of silence, a folder of WAV
     files.
+
+    packet_ms: how much sound the RTP packets hold that it sends; whatever comes in may be of any length.
     """
 
-    def __init__(self, bind: str, log_level: int) -> None:
+    def __init__(self, bind: str, packet_ms: int, log_level: int) -> None:
         self.folder = tempfile.mkdtemp(prefix="hearline-phone-")
         self.order = itertools.count()
         self.tap = Tap()
@@ -50,12 +52,14 @@ class Endpoint:
         config.uaConfig.userAgent = "hearline-phone"
         media = config.medConfig
         media.clockRate = media.sndClockRate = wav.RATE
-        media.audioFramePtime = media.ptime = 20
+        media.audioFramePtime = 20
+        media.ptime = packet_ms  # goes before what the far side asks for
         media.threadCnt = 1
         media.ecTailLen = 0
         media.noVad = True  # who sends no silence has the stream's tap closed: exact, and per call
         media.sndAutoCloseTime = -1  # the clock must not stop between two calls
-        media.jbInit = media.jbMinPre = media.jbMaxPre = JITTER_MS
+        # A stream is read in the portions in which it is written: one portion more must lie ready.
+        media.jbInit = media.jbMinPre = media.jbMaxPre = JITTER_MS + packet_ms - media.audioFramePtime
         media.jbMax = 1000
         self._kept = never_discard(media)
         self.library.libInit(config)

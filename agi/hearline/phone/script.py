@@ -19,6 +19,7 @@ RTP_PORTS_PER_PROCESS = CALLS_PER_PROCESS * 4
 
 RTP_MODES = ("always", "none", "speech_only")
 CODECS = ("PCMA", "PCMU")
+PACKETS_MS = range(20, 161, 20)  # whole frames of the endpoint's clock, and what an Ethernet frame holds
 
 
 class ScriptError(ValueError):
@@ -54,11 +55,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Phone:
-    """What callers and agents have in common."""
+    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends."""
 
     name: str
     account: Account
     codec: str | None = None  # None: A-law and mu-law are both offered
+    packet_ms: int = 20  # one of PACKETS_MS
     rtp: str = "always"  # "always", "none" or "speech_only"
     say: tuple[Say, ...] = ()
     background: Say | None = None  # looped under the whole call (rtp "always" only); at_ms is not used
@@ -138,9 +140,9 @@ def split(script: Script) -> list[Script]:
     """Scripts that each fit in one process, with RTP ports of their own.
 
     What fits in one stays in one. Otherwise agents and callers go to separate processes, so that agents can
-    be ended when the last caller has gone.
+    be ended when the last caller has gone. All phones of a process have the same `packet_ms`.
     """
-    if len(script.phones) <= CALLS_PER_PROCESS:
+    if len(script.phones) <= CALLS_PER_PROCESS and len({phone.packet_ms for phone in script.phones}) == 1:
         return [script]
     parts = [dataclasses.replace(script, callers=(), agents=chunk) for chunk in _chunks(script.agents)]
     parts += [dataclasses.replace(script, callers=chunk, agents=()) for chunk in _chunks(script.callers)]
@@ -163,8 +165,12 @@ def to_json(script: Script) -> str:
 
 
 def _chunks(phones: tuple) -> list[tuple]:
-    count = -(-len(phones) // CALLS_PER_PROCESS)
-    return [phones[i::count] for i in range(count)]
+    chunks = []
+    for packet_ms in sorted({phone.packet_ms for phone in phones}):
+        alike = tuple(phone for phone in phones if phone.packet_ms == packet_ms)
+        count = -(-len(alike) // CALLS_PER_PROCESS)
+        chunks += [alike[i::count] for i in range(count)]
+    return chunks
 
 
 def _phone(kind: type, entry: Any) -> Any:
@@ -183,6 +189,9 @@ def _phone(kind: type, entry: Any) -> Any:
         raise ScriptError(f"{name}: rtp is {phone.rtp!r}, but must be one of {', '.join(RTP_MODES)}")
     if phone.codec is not None and phone.codec not in CODECS:
         raise ScriptError(f"{name}: codec is {phone.codec!r}, but must be one of {', '.join(CODECS)}")
+    if phone.packet_ms not in PACKETS_MS:
+        known = ", ".join(map(str, PACKETS_MS))
+        raise ScriptError(f"{name}: packet_ms is {phone.packet_ms!r}, but must be one of {known}")
     if phone.rtp == "none" and (phone.say or phone.background):
         raise ScriptError(f"{name}: rtp is 'none', so there can be neither `say` nor `background`")
     if phone.rtp != "always" and phone.background:

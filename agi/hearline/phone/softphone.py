@@ -96,7 +96,7 @@ class Desk:
     # ---- life
 
     def open(self) -> None:
-        self.endpoint = Endpoint(self.script.bind, self.log_level)
+        self.endpoint = Endpoint(self.script.bind, self.script.phones[0].packet_ms, self.log_level)
         for phone in self.by_name.values():
             phone.prepare()
         for agent in self.agents:
