@@ -1,6 +1,6 @@
 """One labelled clip: what a caller's line carries from the answer on, and what is true of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -8,6 +8,15 @@ from hearline.audio.hearing import Verdict
 from hearline.audio.settings import FRAME_MS
 
 from .sources import Split
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A moment in a speech."""
+
+    at_ms: int
+    level_dbov: float
+    """Active level (P.56) of the clean speech up to here: nobody can know better what the whole will be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,8 @@ class Clip:
     language: str | None = None
     level_dbov: float | None = None
     """Of speech its active level (P.56) without the noise, after the telephone's band; else RMS."""
+    nominal_dbov: int | None = None
+    """The level it was made for; `level_dbov` was measured."""
     snr_db: int | None = None
     """Active level over the RMS of the noise; None is clean: only the line's own noise floor."""
     noise: str = "floor"
@@ -43,8 +54,8 @@ class Clip:
     onset_ms: int | None = None
     end_ms: int | None = None
     """Speech: see `labels`."""
-    spoken_ms: tuple[tuple[int, int], ...] = ()
-    """(x, y): by y ms, x ms of active speech were there."""
+    spoken: dict[int, Spoken] = field(default_factory=dict)
+    """What was there when so many ms of active speech were."""
     prompt_ms: tuple[int, int] | None = None
     """When the prompt plays, its echo's tail included."""
     echo_loss_db: int | None = None
@@ -56,8 +67,3 @@ class Clip:
     @property
     def ms(self) -> int:
         return len(self.frames) * FRAME_MS
-
-    @property
-    def nominal_dbov(self) -> int | None:
-        """The level it was made for."""
-        return None if self.level_dbov is None else round(self.level_dbov)

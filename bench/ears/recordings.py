@@ -17,12 +17,13 @@ from .sources import SPLITS, Recordings, Split, read_sources
 
 RATE = 8000
 UTTERANCE_DBOV = -26.0  # active level of every utterance in the cache
-_FORM = "4"  # of what lies in the cache: another number, and everything is cut anew
+_FORM = "5"  # of what lies in the cache: another number, and everything is cut anew
 _LONGEST_S = 90  # of one file: enough of a piece of music
 _MOST_S = 300  # of one source
 _PAUSE_FRAMES = 30  # utterances are cut apart at pauses of 300 ms…
 _SHORTEST_FRAMES = 15  # …and shorter ones than 150 ms are dropped
 _UNDER_ACTIVE_DB = 30.0  # what lies so far under the active level is pause
+_LONG_FRAMES = 100  # a recording of over a second has some pause
 _CLEAN_DB = 20.0  # a recording whose pauses do not lie so far under its speech is noisy itself
 
 
@@ -119,10 +120,10 @@ def utterances(x: np.ndarray) -> list[np.ndarray]:
     if not level.size:
         return []
     active = active_speech_level(np.concatenate([x, np.zeros(RATE // 4)]), RATE).active_dbov
-    floor = np.percentile(level, 5)
-    if level.size > 100 and floor > active - _CLEAN_DB:
+    floor = _floor_dbov(level, active)
+    if level.size > _LONG_FRAMES and floor > active - _CLEAN_DB:
         return []
-    heard = level >= max(active - _UNDER_ACTIVE_DB, floor + 6 if level.size > 100 else -np.inf)
+    heard = level >= max(active - _UNDER_ACTIVE_DB, floor + 6)
     pieces, at = [], np.flatnonzero(heard)
     if not at.size:
         return []
@@ -137,3 +138,11 @@ def utterances(x: np.ndarray) -> list[np.ndarray]:
             level = active_speech_level(np.concatenate([piece, np.zeros(RATE // 5)]), RATE).active_dbov
             pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
     return pieces
+
+
+def _floor_dbov(level: np.ndarray, active_dbov: float) -> float:
+    """What a recording with the frame levels `level` carries before, between and after the words. A short one may have
+    no pause but its edges; where these are not softer than speech it begins and ends in the middle of a word."""
+    edge = float(min(level[:3].max(), level[-3:].max()))
+    floor = edge if edge < active_dbov - _CLEAN_DB / 2 else -np.inf
+    return max(floor, float(np.percentile(level, 5))) if level.size > _LONG_FRAMES else floor

@@ -64,7 +64,7 @@ def _run_batch(detector: Detector, clips: list[Clip], heard: list[Heard]) -> Non
         present[: lengths[slot], slot] = clip.present
         if clip.far is not None:
             far[: lengths[slot], slot] = clip.far
-        for ms in {clip.verdict_ms, *(at for _, at in clip.spoken_ms)} - {None}:
+        for ms in {clip.verdict_ms, *(spoken.at_ms for spoken in clip.spoken.values())} - {None}:
             questions.setdefault(min(-(-ms // FRAME_MS), lengths[slot]) - 1, []).append((slot, ms))
         detector.open(slot)
 

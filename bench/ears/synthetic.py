@@ -7,8 +7,8 @@ RATE = 8000
 
 def coloured(rng: np.random.Generator, samples: int, slope: float) -> np.ndarray:
     """Noise whose amplitude falls with frequency^slope: 0 is white, 0.5 pink, 1 brown."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
     hz = np.fft.rfftfreq(samples, 1 / RATE)
+    spectrum = rng.standard_normal(hz.size) + 1j * rng.standard_normal(hz.size)
     return np.fft.irfft(spectrum / np.maximum(hz, 60) ** slope, samples)
 
 

@@ -13,7 +13,7 @@ from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 from hearline.audio.wav import read_wav
 
 from . import mixing, synthetic
-from .clips import Clip
+from .clips import Clip, Spoken
 from .labels import onset_and_end_ms, spoken_by_ms, talking
 from .mixing import FLAT, RATE, TELEPHONE
 from .recordings import Sound
@@ -219,12 +219,16 @@ def _call(
     present = present & mixing.not_lost(rng, frames, loss)
 
     onset, end = onset_and_end_ms(clean, level)
-    spoken = tuple((ms, at) for ms in _LEVEL_AFTER_MS if (at := spoken_by_ms(clean, level, ms)) is not None)
+    spoken = {}
+    for ms in _LEVEL_AFTER_MS:
+        at = spoken_by_ms(clean, level, ms)
+        if at is not None:
+            spoken[ms] = Spoken(at, active_speech_level(clean[: at * RATE // 1000], RATE).active_dbov)
     return _clip(
         x, _law(i), present,
         kind=kind, subkind=speaker.subkind, split=material.split, speaker=speaker.name, language=speaker.subkind,
-        level_dbov=active_speech_level(clean, RATE).active_dbov, snr_db=snr, noise=name,
-        loss=float(loss), suppression=str(suppression), onset_ms=onset, end_ms=end, spoken_ms=spoken,
+        level_dbov=active_speech_level(clean, RATE).active_dbov, nominal_dbov=level, snr_db=snr, noise=name,
+        loss=float(loss), suppression=str(suppression), onset_ms=onset, end_ms=end, spoken=spoken,
         verdict=_speech_verdict(level), verdict_ms=min(onset + 2500, end),
     )  # fmt: skip
 
@@ -279,7 +283,8 @@ def _made_noise(rng: np.random.Generator, i: int, material: Material) -> Clip:
 def _real_noise(rng: np.random.Generator, i: int, material: Material) -> Clip:
     sound = material.noises[i % len(material.noises)]
     x = mixing.band_limited(stretch(rng, sound, _whole_frames(5)), _band(rng))
-    return _other(rng, i, x, "noise", sound.subkind, material.split, rng.uniform(-45, -25), sound.name)
+    kind = "babble" if sound.subkind == "crowd" else "noise"  # people who talk, whoever recorded them
+    return _other(rng, i, x, kind, sound.subkind, material.split, rng.uniform(-45, -25), sound.name)
 
 
 def _music(rng: np.random.Generator, i: int, material: Material) -> Clip:
@@ -376,7 +381,8 @@ def _echo(rng: np.random.Generator, i: int, material: Material, barge_in: bool) 
         onset, end = onset_and_end_ms(clean, level)
         x = x + clean
         labels |= {
-            "speaker": speaker.name, "language": speaker.subkind, "level_dbov": float(level), "onset_ms": onset,
+            "speaker": speaker.name, "language": speaker.subkind, "level_dbov": float(level), "nominal_dbov": level,
+            "onset_ms": onset,
             "end_ms": end,
         }  # fmt: skip
     tail_ms = round(delay_ms) + 100

@@ -1,0 +1,184 @@
+"""The labels of the ears' test set are true. On made sounds: nothing is fetched."""
+
+import numpy as np
+import pytest
+from bench.ears import labels, mixing, synthetic
+from bench.ears.measure import claimed, delay_ms, missed, rows
+from bench.ears.recordings import Sound, utterances
+from bench.ears.run import Heard, run
+from bench.ears.sources import read_sources
+from bench.ears.testset import Material, build, talk
+
+from hearline.audio.detector import Detector
+from hearline.audio.level import active_speech_level, rms_dbov
+
+RATE = 8000
+
+
+def syllables(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Something with the envelope of speech: five bursts a second."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    return synthetic.coloured(rng, t.size, 0.5) * np.maximum(np.sin(2 * np.pi * 2.5 * t), 0) ** 0.5
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    rng = np.random.default_rng(2)
+
+    def sounds(kind: str, count: int, subkind: str) -> list[Sound]:
+        pieces = [mixing.at_active_level(syllables(rng, 1.2), -26).astype(np.float32) for _ in range(3)]
+        return [Sound(f"{kind}-{i}", kind, subkind, "tuning", pieces) for i in range(count)]
+
+    prompts = {"opening": (mixing.at_active_level(syllables(rng, 3), -23) * 32768).astype(np.int16)}
+    return Material(
+        "tuning",
+        sounds("speech", 9, "en"),
+        sounds("noise", 1, "rain"),
+        sounds("music", 1, "music"),
+        sounds("transient", 1, "door"),
+        prompts,
+    )
+
+
+@pytest.fixture(scope="module")
+def clips(material: Material) -> list:
+    return build(material, scale=0.02)
+
+
+def test_levels_are_what_was_asked_for(rng):
+    x = syllables(rng, 4)
+    assert active_speech_level(mixing.at_active_level(x, -32), RATE).active_dbov == pytest.approx(-32, abs=0.05)
+    assert rms_dbov(mixing.at_rms(x, -45)) == pytest.approx(-45, abs=0.01)
+    assert not mixing.at_rms(np.zeros(100), -45).any()
+
+
+def test_the_telephone_band_is_all_that_is_left_and_nothing_is_delayed(rng):
+    x = mixing.band_limited(synthetic.coloured(rng, RATE, 0), (300, 3400))
+    power = np.abs(np.fft.rfft(x)) ** 2  # 1 Hz a bin
+    assert power[:200].sum() + power[3550:].sum() < 0.001 * power.sum()
+    click = np.zeros(2000)
+    click[1000] = 1
+    assert np.argmax(np.abs(mixing.band_limited(click, (300, 3400)))) == 1000
+
+
+def test_onset_and_end_are_those_of_sustained_sound(rng):
+    x = np.zeros(3 * RATE)
+    x[12_000:20_000] = mixing.at_rms(rng.standard_normal(8_000), -26)
+    x[4_000:4_040] = 0.05  # a click is no onset
+    assert labels.onset_and_end_ms(x, -26) == (1500, 2500)
+
+
+def test_speech_counts_as_spoken_with_its_hangover_but_without_its_pauses(rng):
+    x = np.zeros(5 * RATE)
+    x[:RATE] = mixing.at_rms(rng.standard_normal(RATE), -26)
+    x[3 * RATE : 4 * RATE] = mixing.at_rms(rng.standard_normal(RATE), -26)
+    assert labels.spoken_by_ms(x, -26, 1000) == pytest.approx(1000, abs=10)
+    assert labels.spoken_by_ms(x, -26, 2000) == pytest.approx(3800, abs=20)
+    assert labels.spoken_by_ms(x, -26, 3000) is None
+
+
+def test_utterances_are_cut_at_pauses_and_noisy_recordings_are_left_out(rng):
+    spoken = np.concatenate([mixing.at_rms(rng.standard_normal(4000), -20), np.zeros(8000)] * 3)
+    pieces = utterances((spoken + 1e-5 * rng.standard_normal(spoken.size)).astype(np.float32))
+    assert [piece.size for piece in pieces] == pytest.approx([4000] * 3, abs=160)
+    noisy = spoken + mixing.at_rms(rng.standard_normal(spoken.size), -35)
+    assert utterances(noisy.astype(np.float32)) == []
+
+
+def test_echo_is_later_and_softer_by_what_was_asked_for(rng):
+    played = np.zeros(2 * RATE)
+    played[:4000] = mixing.at_rms(rng.standard_normal(4000), -20)
+    back = mixing.echo(rng, played, 30, 100)
+    assert not back[:800].any()
+    assert rms_dbov(played) - rms_dbov(back) == pytest.approx(30, abs=0.1)
+
+
+def test_silence_suppression_sends_speech_and_a_moment_after_it(rng):
+    x = np.zeros(2 * RATE)
+    x[4000:8000] = mixing.at_rms(rng.standard_normal(4000), -26)
+    sent = np.flatnonzero(mixing.not_suppressed(x, -26))
+    assert (sent[0], sent[-1]) == (25, pytest.approx(65, abs=1))
+
+
+def test_a_talk_has_pauses_and_the_length_asked_for(rng, material):
+    x = talk(rng, material.speakers[0], 5 * RATE)
+    assert x.size == 5 * RATE
+    assert active_speech_level(x, RATE).activity < 1
+
+
+def test_clips_carry_true_labels(clips):
+    for clip in clips:
+        assert clip.frames.shape == (len(clip.present), 160)
+        assert not clip.frames[~clip.present].any()
+        if clip.kind == "speech":
+            assert 900 <= clip.onset_ms <= 2600 and clip.onset_ms < clip.end_ms <= clip.ms
+            before = clip.frames[10 : clip.onset_ms // 20 - 1]
+            speech = clip.frames[clip.onset_ms // 20 : clip.end_ms // 20]
+            if clip.snr_db != 5:
+                assert rms_dbov(speech.ravel()) > rms_dbov(before.ravel()) + 3
+        if clip.kind == "answered":
+            assert clip.onset_ms <= 20
+    clean = next(c for c in clips if c.kind == "speech" and c.snr_db is None and c.suppression == "none")
+    assert active_speech_level(clean.frames.ravel(), RATE).active_dbov == pytest.approx(clean.level_dbov, abs=1)
+
+
+def test_the_noise_lies_under_the_speech_by_the_snr(clips):
+    noisy = [c for c in clips if c.kind == "speech" and c.snr_db in (5, 10) and c.noise in ("white", "pink")]
+    for clip in noisy:
+        before = clip.frames[1 : clip.onset_ms // 20 - 1]
+        before = before[clip.present[1 : clip.onset_ms // 20 - 1]]
+        if rms_dbov(before.ravel()) > -55:  # over the line's own floor
+            assert clip.level_dbov - rms_dbov(before.ravel()) == pytest.approx(clip.snr_db, abs=1.5)
+
+
+def test_the_played_prompt_is_told_in_the_tick_it_is_played_in(clips):
+    for clip in (c for c in clips if c.kind == "echo"):
+        start, end = clip.prompt_ms
+        played = np.flatnonzero(clip.far.any(axis=1))
+        assert played[0] == pytest.approx(start // 20, abs=2) and played[-1] * 20 < end
+        before = clip.frames[: played[0]]
+        loudest = max(rms_dbov(frame) for frame in clip.frames)
+        assert loudest > max((rms_dbov(frame) for frame in before), default=-100)
+
+
+def test_the_same_seed_builds_the_same_clips(material, clips):
+    again = build(material, scale=0.02)
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(clips, again, strict=True))
+
+
+def test_a_detector_that_takes_the_far_end_is_given_it(clips):
+    told = []
+
+    class WithFarEnd(Detector):
+        def step(self, frames, present, far):
+            told.append(far.any())
+            return super().step(frames, present)
+
+    heard = run(WithFarEnd, [c for c in clips if c.kind in ("echo", "no_signal")])
+    assert any(told) and all(h.final for h in heard)
+
+
+def test_figures(clips):
+    clip = next(c for c in clips if c.kind == "speech")
+    late = Heard(starts_ms=[clip.onset_ms + 120])
+    nothing, early = Heard(), Heard(starts_ms=[clip.onset_ms - 500])
+    assert delay_ms(50)([(clip, late)]) == 120
+    assert delay_ms(95)([(clip, late), (clip, nothing)]) == np.inf
+    assert missed([(clip, late), (clip, nothing), (clip, early), (clip, late)]) == 25
+    assert claimed([(clip, late), (clip, nothing)]) == 50
+    assert {row.name for row in rows(clips, run(Detector, clips)) if not row.pairs} == set()
+
+
+def test_a_third_of_the_speakers_is_held_out_and_none_lies_in_both_parts():
+    splits: dict[str, set[str]] = {}
+    for source in read_sources()[1]:
+        if source.kind == "speech":
+            splits.setdefault(source.name, set()).add(source.split)
+    assert all(len(parts) == 1 for parts in splits.values())
+    held_out = sum("held_out" in parts for parts in splits.values())
+    assert len(splits) >= 40 and 0.28 < held_out / len(splits) < 0.4
