@@ -76,6 +76,7 @@ class Detector:
             votes=Column(np.uint8),  # last windows, one bit each: speech?
             sure=Column(np.int32),  # so many windows in a row were surely speech
             awake=Column(np.bool_),  # the network is asked
+            spared=Column(np.bool_),  # the last window was not asked about
             tone_until=Column(np.int32),  # no speech starts before this frame
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
@@ -238,6 +239,10 @@ class Detector:
         t, s, limits = self._slots, self.settings, self._limits
         window = _WINDOW_AFTER[at]
         due = window >= 0
+        # Of speech that is certain, every other window will do.
+        spare = due & (t.state[slots] == SPEAKING) & (t.p[slots] >= s.spare_probability) & ~t.spared[slots]
+        t.spared[slots] = spare | (t.spared[slots] & ~due)
+        due &= ~spare
         if not due.any():
             return
         slots, window, fast = slots[due], window[due], fast[due]

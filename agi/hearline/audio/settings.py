@@ -20,6 +20,8 @@ class EarSettings:
     """A window counts as speech from here…"""
     speech_probability_keep: float = 0.35
     """…and, once somebody speaks, down to here."""
+    spare_probability: float = 0.9
+    """While somebody speaks as clearly as this, the network is asked of every other window only."""
     maybe_probability: float = 0.3
     """Worth waiting a little longer for (see `Detector.maybe_speech`)."""
     maybe_window_ms: int = 600
