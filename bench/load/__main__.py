@@ -1,0 +1,86 @@
+"""python -m bench.load: see --help."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from . import worker_alone
+from .callers import THIRDS, Kind
+from .figures import Figure, at_least, at_most
+from .machine import this_machine
+from .table import show, write_json
+
+PARTS = ("worker",)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured. `rungs`: numbers of calls that are tried, ascending; the first is where memory is counted
+    from."""
+
+    repetitions: int
+    seconds: float
+    rungs: tuple[int, ...]
+    silent_rungs: tuple[int, ...]
+
+
+FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600))
+QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """→ exit status: 0 if it was measured, whatever the figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.load",
+        description="How many calls does Hearline carry, and what does a call cost? Run it where nothing else runs.",
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure, default all: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="few calls, once: does it run? The figures tell nothing")
+    parser.add_argument("--repetitions", type=int, metavar="N", help=f"default {FULL.repetitions}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    extent = QUICK if options.quick else FULL
+    repetitions = options.repetitions or extent.repetitions
+    say = partial(print, file=sys.stderr, flush=True)
+    machine = this_machine()
+    began = time.monotonic()
+    figures: list[Figure] = []
+    if "worker" in (options.parts or PARTS):
+        figures += _worker(extent, repetitions, say)
+    say(f"took {(time.monotonic() - began) / 60:.1f} min")
+    show(machine, figures, repetitions)
+    if options.json:
+        write_json(options.json, machine, figures, repetitions)
+    return 0
+
+
+def _worker(extent: Extent, repetitions: int, say: Callable[[str], None]) -> list[Figure]:
+    def climbs(what: str, kinds: Sequence[Kind], rungs: Sequence[int]) -> list[list[worker_alone.Rung]]:
+        done = []
+        for repetition in range(1, repetitions + 1):
+            say(f"one worker, {what}: {repetition} of {repetitions}")
+            done.append(worker_alone.climb(kinds, rungs, extent.seconds, repetition, say))
+        return done
+
+    thirds = climbs("a third each silent, too soft, speaking", THIRDS, extent.rungs)
+    talking = climbs("all speaking without pause", (Kind.TALKING,), extent.rungs)
+    silent = climbs("all silent", (Kind.SILENT,), extent.silent_rungs)
+    return [
+        *worker_alone.figures(
+            "One worker: a third each silent, too soft, speaking", thirds, at_least(1_000), at_most(100)
+        ),
+        *worker_alone.figures("One worker: all speaking without pause", talking, at_least(600)),
+        *worker_alone.figures("One worker: all silent", silent, None),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""What it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`busy`: load average of the last minute before it was measured: what else was running."""
+
+    cpu: str
+    cores: int
+    kernel: str
+    python: str
+    numpy: str
+    asterisk: str
+    busy: float
+
+    def __str__(self) -> str:
+        asterisk = f", {self.asterisk}" if self.asterisk else ""
+        return (
+            f"{self.cpu}, {self.cores} cores, Linux {self.kernel}, Python {self.python}, numpy {self.numpy}{asterisk}; "
+            f"load average before: {self.busy}"
+        )
+
+
+def this_machine() -> Machine:
+    return Machine(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        asterisk="",
+        busy=round(os.getloadavg()[0], 2),
+    )
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()

@@ -1,0 +1,64 @@
+"""What processes cost, as the kernel tells it (/proc)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far, user and system, all its threads."""
+    return sum(_times(pid)[:2]) * _TICK_S
+
+
+def reaped_cpu_s(pid: int) -> float:
+    """CPU seconds of its children that have ended."""
+    return sum(_times(pid)[2:]) * _TICK_S
+
+
+def _times(pid: int) -> list[int]:
+    """utime, stime, cutime, cstime in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(field) for field in fields[11:15]]
+
+
+def rss_kb(pid: int) -> int:
+    """Memory in RAM, kB, pages shared with others included."""
+    return _of_status(f"/proc/{pid}/status", "VmRSS")
+
+
+def pss_kb(pid: int) -> int:
+    """Memory in RAM, kB, of pages shared by n processes an nth."""
+    return _of_status(f"/proc/{pid}/smaps_rollup", "Pss")
+
+
+def _of_status(file: str, name: str) -> int:
+    for line in Path(file).read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1])
+    raise KeyError(name)
+
+
+def children(pid: int) -> set[int]:
+    """Its children that live."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def pin(pid: int, core: int) -> None:
+    """All threads of a process to one core."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task.name), {core})
+
+
+def ask_for_precedence() -> None:
+    """As the media worker does, so that a load generator is not what is late. Nothing where we may not."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

@@ -1,0 +1,196 @@
+"""One media worker on one core, driven from another: how many calls are on time, and what one costs.
+
+The worker is started by the door's own side of it (`Line`). Calls are added rung by rung; on each rung all of them are
+measured together for some seconds, until one rung is late.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearline.call.plan import Plan
+from hearline.flows import load_flow
+from hearline.line.control import Beat
+from hearline.line.workers import Line
+from hearline.settings import Settings
+
+from .callers import FRAME, Kind, sounds, spread
+from .figures import Bar, Figure, percentile
+from .peer import Dial, Peer, Tally
+from .processes import children, cpu_s, pin, rss_kb
+
+FLOWS = Path(__file__).with_name("flows")
+SAMPLED = 8  # calls whose frames' arrival is timed
+A_TICK = 4  # calls that are added every 20 ms
+SETTLE_S = 3.0  # from the last call's connection until it is measured: the ears' first second is not like the others
+ON_TIME = 0.999
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """So many calls for some seconds. Shares are 0…1; `gap_ms`: 99.9 % of the sampled frames came within that of the
+    frame before."""
+
+    calls: int
+    on_time: float
+    cpu_ms: float  # per call and second
+    rss_kb: int
+    gap_ms: float
+    peer_late: float  # passes of the load generator
+    work_ms: float  # most CPU time of a tick
+    worst_ms: float  # latest tick
+
+    @property
+    def carried(self) -> bool:
+        return self.on_time >= ON_TIME
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls: {100 * self.on_time:.2f} % on time, {self.cpu_ms:.3f} ms a call and second, worst "
+            f"{self.worst_ms:.0f} ms, sampled gaps {self.gap_ms:.0f} ms, generator late {100 * self.peer_late:.1f} %"
+        )
+
+
+def climb(kinds: Sequence[Kind], rungs: Sequence[int], seconds: float, seed: int, say: Say) -> list[Rung]:
+    """All rungs up to the first that is late, that one included."""
+    worker_core, peer_core = cores()
+    crowd = spread(kinds, max(rungs), {kind: len(of) // FRAME for kind, of in sounds().items()}, seed)
+    with ExitStack() as stack:
+        line, pid = start_worker(stack, max(rungs), worker_core)
+        many = stack.enter_context(Peer(peer_core))
+        few = stack.enter_context(Peer(peer_core, listening=True))
+        done: list[Rung] = []
+        up = 0
+        for calls in rungs:
+            for first in range(up, calls, A_TICK):
+                for index in range(first, min(first + A_TICK, calls)):
+                    visit = line.announce(endless_plan(), None)
+                    kind, offset = crowd[index]
+                    (few if index < SAMPLED else many).dial(Dial(visit.uuid, visit.address, kind, offset))
+                time.sleep(0.02)
+            up = calls
+            time.sleep(SETTLE_S)
+            rung = _measure(line, pid, (many, few), seconds)
+            say(f"  {rung}")
+            if not rung.carried:  # a host that took the core away for one tick does not do so twice
+                rung = _measure(line, pid, (many, few), seconds)
+                say(f"  once more: {rung}")
+            done.append(rung)
+            if not rung.carried:
+                break
+        return done
+
+
+def figures(
+    part: str, climbs: Sequence[Sequence[Rung]], bar: Bar | None, memory_bar: Bar | None = None
+) -> list[Figure]:
+    """A climb a repetition, of one mix of callers. Cost and memory are those of the highest rung that was on time."""
+    tops = [max((r for r in rungs if r.carried), key=lambda r: r.calls, default=None) for rungs in climbs]
+    measured = [(top or rungs[0], rungs) for top, rungs in zip(tops, climbs, strict=True)]
+    highest = max(rung.calls for rungs in climbs for rung in rungs)
+    bar = bar if bar and highest >= bar.limit else None  # what was not tried is not missed
+    note = "the highest that was tried" if any(top and top.calls == highest for top in tops) else ""
+    found = [
+        Figure(
+            part,
+            f"calls with {100 * ON_TIME:g} % of frames on time",
+            "calls",
+            [t.calls if t else 0 for t in tops],
+            bar,
+            note,
+        ),
+        Figure(part, "CPU of the worker, a call and second", "ms", [top.cpu_ms for top, _ in measured]),
+        Figure(part, "from frame to frame, 99.9 % within", "ms", [top.gap_ms for top, _ in measured]),
+        Figure(part, "most CPU time of a tick", "ms", [top.work_ms for top, _ in measured]),
+    ]
+    more = [memory_per_call(rungs[0], top) for top, rungs in measured if top.calls > rungs[0].calls]
+    if more:
+        found.append(
+            Figure(part, "memory per further call", "kB", more, memory_bar, f"from {climbs[0][0].calls} calls on")
+        )
+    late = max(rung.peer_late for rungs in climbs for rung in rungs)
+    if late > 1 - ON_TIME:
+        found.append(Figure(part, "the load generator itself was late", "%", [100 * late]))
+    return found
+
+
+def memory_per_call(few: Rung, many: Rung) -> float:
+    """kB that each call more took."""
+    return (many.rss_kb - few.rss_kb) / (many.calls - few.calls)
+
+
+def endless_plan() -> Plan:
+    """A course that no caller leaves."""
+    return load_flow(FLOWS / "endless.yaml", Settings().flows, Settings().sounds).plan
+
+
+def cores() -> tuple[int, int]:
+    """(of the worker, of who drives it): two of them, or one for both where there is no second."""
+    mine = sorted(os.sched_getaffinity(0))
+    return mine[-1], mine[0]
+
+
+def start_worker(stack: ExitStack, capacity: int, core: int) -> tuple[Line, int]:
+    """A media worker on `core`, and its pid; `stack` ends it."""
+    before = children(os.getpid())
+    line = Line("127.0.0.1:0", "127.0.0.0/8", Settings().sounds, capacity=capacity)
+    stack.callback(line.stop)
+    line.start()
+    line.prepare([endless_plan()])
+    (pid,) = children(os.getpid()) - before
+    pin(pid, core)
+    return line, pid
+
+
+def _measure(line: Line, pid: int, peers: Sequence[Peer], seconds: float) -> Rung:
+    first = next_beat(line)
+    for peer in peers:
+        peer.tally()
+    began, cpu = time.monotonic(), cpu_s(pid)
+    time.sleep(seconds)
+    took, cpu = time.monotonic() - began, cpu_s(pid) - cpu
+    tallies = [peer.tally() for peer in peers]
+    last = next_beat(line)
+    if last.calls != first.calls or any(tally.closed for tally in tallies):
+        raise RuntimeError(f"calls were lost while it was measured: {first.calls} before, {last.calls} after")
+    beats = round(took / 0.2)
+    return Rung(
+        calls=last.calls,
+        on_time=on_time(first, last),
+        cpu_ms=cpu * 1_000 / took / last.calls,
+        rss_kb=rss_kb(pid),
+        gap_ms=percentile(tallies[1].gaps_ms, 0.999),
+        peer_late=_late(tallies),
+        work_ms=max(list(line.work_ms)[-beats:]),
+        worst_ms=max(list(line.worst_ms)[-beats:]),
+    )
+
+
+def on_time(first: Beat, last: Beat) -> float:
+    """Share of the frames between two beats that went out within 20 ms of their deadline. Frames of skipped time and
+    those that were not taken count as late."""
+    sent = last.frames - first.frames
+    skipped = (last.skipped_ms - first.skipped_ms) / 20 * last.calls
+    late = last.late_20 - first.late_20 + last.lost_out - first.lost_out + skipped
+    return 1 - late / (sent + skipped)
+
+
+def next_beat(line: Line) -> Beat:
+    """The first one from now on."""
+    old = line.beat
+    while line.beat is old and line.well:
+        time.sleep(0.01)
+    if not line.well:
+        raise RuntimeError("the media worker was lost")
+    return line.beat
+
+
+def _late(tallies: Sequence[Tally]) -> float:
+    return sum(tally.late for tally in tallies) / max(1, sum(tally.passes for tally in tallies))

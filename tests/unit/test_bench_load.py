@@ -1,0 +1,110 @@
+"""The pure parts of the load benchmark."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from bench.load.callers import (
+    FRAME,
+    NOISE_DBOV,
+    SOFT_DBOV,
+    SPEECH_DBOV,
+    THIRDS,
+    Kind,
+    frames_of,
+    sounds,
+    spread,
+    without_gaps,
+)
+from bench.load.figures import Figure, at_least, at_most, percentile, ratios
+from bench.load.machine import Machine
+from bench.load.table import number, show, write_json
+from bench.load.worker_alone import Rung, figures, memory_per_call, on_time
+from rich.console import Console
+
+from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.line.control import NO_BEAT
+
+MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    return sounds()
+
+
+def test_callers_have_the_levels_they_are_said_to_have(heard):
+    assert active_speech_level(heard[Kind.SPEAKING], 8_000).active_dbov == pytest.approx(SPEECH_DBOV, abs=1)
+    assert active_speech_level(heard[Kind.SOFT], 8_000).active_dbov == pytest.approx(SOFT_DBOV, abs=1)
+    assert rms_dbov(heard[Kind.SILENT]) == pytest.approx(NOISE_DBOV, abs=0.5)
+    assert all(len(samples) % FRAME == 0 for samples in heard.values())
+
+
+def test_who_talks_all_the_time_has_no_long_gaps():
+    rng = np.random.default_rng(0)
+    word, gap = rng.normal(0, 3_000, 8_000).astype(np.int16), np.zeros(16_000, np.int16)
+    cut = without_gaps(np.concatenate([gap, word, gap, word, gap]))
+    assert len(cut) / 8 == pytest.approx(2 * 1_000 + 3 * 300, abs=60)
+    assert len(without_gaps(word)) == len(word)
+
+
+def test_frames_are_whole_and_begin_with_what_goes_before():
+    frames = frames_of(np.arange(2 * FRAME, dtype=np.int16), b"abc")
+    assert [len(frame) for frame in frames] == [323, 323]
+    assert frames[1][3:5] == (160).to_bytes(2, "little")
+
+
+def test_callers_are_mixed_evenly_and_begin_anywhere():
+    crowd = spread(THIRDS, 300, dict.fromkeys(Kind, 1_000))
+    assert [sum(kind is one for kind, _ in crowd) for one in THIRDS] == [100, 100, 100]
+    assert len({offset for _, offset in crowd}) > 200
+    assert crowd == spread(THIRDS, 300, dict.fromkeys(Kind, 1_000)), "every run has the same callers"
+
+
+def test_bars():
+    assert Figure("", "", "", [900, 1_000, 1_100], at_least(1_000)).met
+    assert Figure("", "", "", [0.4, 0.6, 0.6], at_most(0.5)).met is False
+    assert Figure("", "", "", [1]).met is None
+    assert str(at_most(0.5)) == "≤ 0.5" and str(at_least(1_000)) == "≥ 1,000"
+
+
+def test_statistics():
+    assert ratios([2, 9], [4, 3]) == [0.5, 3]
+    assert percentile(range(1_000), 0.999) == 999
+    assert percentile([], 0.5) == 0
+    assert [number(v) for v in (1_400, 12.345, 0.01234, 20_317.6)] == ["1,400", "12.3", "0.0123", "20,318"]
+
+
+def test_frames_of_skipped_time_are_late():
+    last = NO_BEAT.__class__(**{**vars(NO_BEAT), "calls": 10, "frames": 900, "late_20": 90, "skipped_ms": 200})
+    assert on_time(NO_BEAT, last) == pytest.approx(1 - 190 / 1_000)
+
+
+def rung(calls: int, on_time: float = 1.0, rss: int = 0) -> Rung:
+    return Rung(calls, on_time, 0.5, rss, 21.0, 0.0, 9.0, 5.0)
+
+
+def test_the_highest_rung_that_was_on_time_counts():
+    climbs = [[rung(100, rss=50_000), rung(1_000, rss=95_000), rung(1_200, 0.9)], [rung(100), rung(1_000, 0.99)]]
+    by_name = {figure.what: figure for figure in figures("", climbs, at_least(1_000))}
+    assert by_name["calls with 99.9 % of frames on time"].values == [1_000, 100]
+    assert by_name["memory per further call"].values == [50]
+    assert memory_per_call(rung(100, rss=50_000), rung(200, rss=60_000)) == 100
+
+
+def test_a_bar_that_was_not_tried_is_not_missed():
+    assert figures("", [[rung(100), rung(200)]], at_least(1_000))[0].bar is None
+
+
+def test_table_and_json_say_the_same(tmp_path):
+    found = [Figure("Part", "calls", "calls", [990, 1_010, 1_020], at_least(1_000), "a note")]
+    out = io.StringIO()
+    show(MACHINE, found, 3, Console(file=out))
+    for text in ("CPU, 2 cores", "Asterisk 22", "Part", "990", "1,010", "1,020", "≥ 1,000", "met a note"):
+        assert text in out.getvalue()
+    write_json(tmp_path / "f.json", MACHINE, found, 3)
+    (figure,) = json.loads((tmp_path / "f.json").read_text())["figures"]
+    assert (figure["median"], figure["met"], figure["values"]) == (1_010, True, [990, 1_010, 1_020])
