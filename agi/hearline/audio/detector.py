@@ -13,7 +13,7 @@ Nothing here knows of sockets, clocks or calls: time is counted in frames since 
 
 import numpy as np
 
-from . import tones
+from . import echo, tones
 from .background import LOOK_FRAMES, Background, repeats
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
@@ -44,6 +44,8 @@ _LAST = (np.arange(_RING_FRAMES)[:, None] - np.arange(_RING_FRAMES)) % _RING_FRA
 _LAST_FAST, _LAST_SPAN, _LAST_LOOK = _LAST[:, :_FAST_FRAMES], _LAST[:, :_FAST_SPAN], _LAST[:, :_LOOK_LEVEL_FRAMES]
 _LOUD_POWER = dbov_to_power(-20.0)
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
+_PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
+_PLAYED_BEFORE = np.arange(-echo.PLAYED_FRAMES, 0)
 _ONES = np.array([votes.bit_count() for votes in range(1 << 8)], np.int8)
 
 
@@ -78,6 +80,12 @@ class Detector:
             awake=Column(np.bool_),  # the network is asked
             spared=Column(np.bool_),  # the last window was not asked about
             tone_until=Column(np.int32),  # no speech starts before this frame
+            played=Column(np.int16, shape=(_PLAYED_FRAMES, FRAME_SAMPLES)),
+            played_power=Column(np.float32, shape=(_PLAYED_FRAMES,)),
+            played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
+            last_played=Column(np.int32, fresh=-2 * _PLAYED_FRAMES),  # frame
+            echo_until=Column(np.int32),  # no speech starts before this frame
+            not_foretold=Column(np.int8),  # so many times in a row, what we played did not explain the sound
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
@@ -165,11 +173,14 @@ class Detector:
 
     # ── one tick ──
 
-    def step(self, frames: np.ndarray, present: np.ndarray) -> list[tuple[int, Event]]:
+    def step(
+        self, frames: np.ndarray, present: np.ndarray, played: np.ndarray | None = None
+    ) -> list[tuple[int, Event]]:
         """Hear 20 ms of every open slot.
 
         `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
-        as silence, and remembered. Returns (slot, event) in order of slots.
+        as silence, and remembered. `played` int16 [capacity, 160]: what was sent to each caller just before, zeros
+        where nothing was; None where nothing was sent to anybody. Returns (slot, event) in order of slots.
         """
         slots = self._open
         if not slots.size:
@@ -182,6 +193,8 @@ class Detector:
         at = now % _RING_FRAMES
         now += 1
         t.frames[slots], t.ring[slots, at], t.present[slots, at] = now, pcm, came
+        if played is not None:
+            self._remember_played(slots, played)
 
         samples = pcm.astype(np.float32)
         samples *= np.float32(1 / 32768)
@@ -210,6 +223,19 @@ class Detector:
         if due.any():
             self._look_at_background(slots[due], at[due])
         return events
+
+    def _remember_played(self, slots: np.ndarray, played: np.ndarray) -> None:
+        """Before the ears judge the frame that may hold its echo."""
+        t = self._slots
+        sounding = slots[played[slots].any(axis=1)]
+        if not sounding.size:
+            return
+        now, pcm = t.frames[sounding], played[sounding]
+        at = now % _PLAYED_FRAMES
+        samples = pcm.astype(np.float32)
+        samples *= np.float32(1 / 32768)
+        t.played[sounding, at], t.played_at[sounding, at], t.last_played[sounding] = pcm, now, now
+        t.played_power[sounding, at] = np.einsum("ij,ij->i", samples, samples) / FRAME_SAMPLES
 
     def _fast_power(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Loudest 100 ms of the last 300 ms, mean square [slots]."""
@@ -262,7 +288,8 @@ class Detector:
             # A tone rings on in the network for up to half a second: let it forget.
             t.network_state[slots[tone]] = self._network.settled_state
             p = np.where(tone, np.float32(0), p)
-        quiet_or_tone = (fast < limits.gate_power) | (t.frames[slots] < t.tone_until[slots])
+        now = t.frames[slots]
+        quiet_or_tone = (fast < limits.gate_power) | (now < np.maximum(t.tone_until[slots], t.echo_until[slots]))
         t.p[slots] = p
         t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
         t.windows[slots] += 1
@@ -311,8 +338,10 @@ class Detector:
         votes = _ONES[t.votes[slots]]
         gate = fast >= self._background.floor_power(slots) * limits.gate_ratio
         gate |= (now <= limits.warm_up_frames) & (t.sure[slots] >= s.warm_up_windows)
-        gate &= (fast >= limits.gate_power) & (now >= t.tone_until[slots])
+        gate &= (fast >= limits.gate_power) & (now >= t.tone_until[slots]) & (now >= t.echo_until[slots])
         starts = ~talking & (votes >= s.onset_windows) & gate
+        if starts.any():
+            self._take_out_echoes(slots, starts, fast)
         speech = talking & (p >= s.speech_probability_keep) | starts
         t.last_speech[slots[speech]] = now[speech]
         silence = now - t.last_speech[slots]
@@ -329,6 +358,31 @@ class Detector:
             self._add_past(slots[starts])
         t.speech_frames[slots[speech]] += 1
         return self._events(slots, starts, ends, speech)
+
+    def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
+        """What is our own prompt coming back does not start speech: taken out of `starts`."""
+        t, s = self._slots, self.settings
+        for i in np.flatnonzero(starts & (t.frames[slots] - t.last_played[slots] < echo.PLAYED_FRAMES)):
+            if self._is_echo(int(slots[i]), float(fast[i])):
+                starts[i] = False
+                t.echo_until[slots[i]] = t.frames[slots[i]] + s.echo_hold_ms // FRAME_MS
+                t.p_recent[slots[i]] = 0
+
+    def _is_echo(self, slot: int, fast: float) -> bool:
+        t, s = self._slots, self.settings
+        now = int(t.frames[slot])
+        at = (now + 1 + _PLAYED_BEFORE) % _PLAYED_FRAMES
+        known = t.played_at[slot, at] == now + 1 + _PLAYED_BEFORE
+        loudest = np.convolve(np.where(known, t.played_power[slot, at], 0), np.full(_FAST_FRAMES, 1 / _FAST_FRAMES))
+        under_db = float(power_to_dbov(loudest.max()) - power_to_dbov(fast))
+        if under_db > s.echo_always_under_db:
+            return True
+        line = self._last_samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
+        explained = echo.explained_share(line, np.where(known[:, None], t.played[slot, at], 0).ravel())
+        if under_db <= s.echo_never_under_db:
+            return explained > s.echo_explained_share
+        t.not_foretold[slot] = t.not_foretold[slot] + 1 if explained < s.echo_unexplained_share else 0
+        return bool(t.not_foretold[slot] < s.echo_unexplained_times)
 
     def _add_past(self, slots: np.ndarray) -> None:
         """Measure the sound before the decision too, as far back as the question."""

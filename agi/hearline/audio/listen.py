@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from .detector import Detector
-from .hearing import Hearing, Reason, SpeechState, Verdict
+from .hearing import Event, Hearing, Reason, SpeechState, Verdict
+from .looks import Look, Watcher
 from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
 from .wav import BadAudio, read_wav
 
@@ -31,6 +32,8 @@ class Recording:
     active_level_dbov: float | None
     """ITU-T P.56 method B over all its speech; None if there is none."""
     noise_level_dbov: float
+    looks: tuple[Look, ...] = ()
+    """Ten a second, where they were asked for; the last ones may be of the silence after the end."""
 
 
 def listen(samples: np.ndarray, settings: EarSettings = DEFAULT) -> Recording:
@@ -39,7 +42,7 @@ def listen(samples: np.ndarray, settings: EarSettings = DEFAULT) -> Recording:
 
 
 def listen_to_files(
-    paths: Iterable[Path | str], settings: EarSettings = DEFAULT
+    paths: Iterable[Path | str], settings: EarSettings = DEFAULT, looks: bool = False
 ) -> Iterator[tuple[Path | str, Recording | BadAudio]]:
     """Listen to WAV files; each path with what was heard, or with what is wrong with it, in order."""
     heard_paths: list[Path | str] = []
@@ -52,14 +55,17 @@ def listen_to_files(
             except BadAudio as error:
                 yield error
 
-    for index, result in enumerate(listen_all(read(), settings)):
+    for index, result in enumerate(listen_all(read(), settings, looks)):
         yield heard_paths[index], result
 
 
 def listen_all(
-    recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = DEFAULT
+    recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = DEFAULT, looks: bool = False
 ) -> Iterator[Recording | BadAudio]:
-    """Listen to recordings, int16 [n] at 8 kHz, side by side; results in order. A BadAudio passes through."""
+    """Listen to recordings, int16 [n] at 8 kHz, side by side; results in order. A BadAudio passes through.
+
+    looks: keep what was heard on the way, for a picture.
+    """
     waiting = enumerate(recordings)
     detector = Detector(SIDE_BY_SIDE, settings)
     frames = np.zeros((SIDE_BY_SIDE, FRAME_SAMPLES), np.int16)
@@ -78,12 +84,13 @@ def listen_all(
             else:
                 slot = free.pop()
                 detector.open(slot)
-                playing[slot] = _Playing(index, samples)
+                playing[slot] = _Playing(index, samples, watcher=Watcher(detector, slot) if looks else None)
         for slot, playback in playing.items():
             frames[slot] = playback.next_frame()
-        detector.step(frames, present)
+        events = detector.step(frames, present)
         for slot, playback in list(playing.items()):
             playback.take_note(detector, slot)
+            playback.watch(frames[slot], [event for where, event in events if where == slot])
             if playback.is_over(detector, slot):
                 done[playback.index] = playback.result(detector.hearing(slot), settings)
                 detector.close(slot)
@@ -102,6 +109,8 @@ class _Playing:
     samples: np.ndarray
     position: int = 0
     backgrounds: list[Hearing] = field(default_factory=list)
+    watcher: Watcher | None = None
+    looks: list[Look] = field(default_factory=list)
 
     def next_frame(self) -> np.ndarray:
         frame = self.samples[self.position : self.position + FRAME_SAMPLES]
@@ -114,6 +123,10 @@ class _Playing:
         end_ms = max(-(-self.samples.size // FRAME_SAMPLES) * FRAME_MS, _SHORTEST_MS)
         if now_ms == end_ms or (now_ms < end_ms and now_ms % _BACKGROUND_EVERY_MS == 0):
             self.backgrounds.append(detector.hearing(slot))
+
+    def watch(self, frame: np.ndarray, events: list[Event]) -> None:
+        if self.watcher and (look := self.watcher.note(frame, events)):
+            self.looks.append(look)
 
     def is_over(self, detector: Detector, slot: int) -> bool:
         if self.position < self.samples.size or detector.now_ms(slot) < _SHORTEST_MS:
@@ -139,6 +152,7 @@ class _Playing:
             speech_ms=min(hearing.speech_ms, duration_ms - (hearing.speech_onset_ms or 0)),
             active_level_dbov=hearing.active_level_dbov,
             noise_level_dbov=noise,
+            looks=(*self.looks, self.watcher.look()) if self.watcher else (),
         )
 
     def _background(self) -> tuple[Verdict, Reason]:

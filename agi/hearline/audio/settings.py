@@ -61,6 +61,18 @@ class EarSettings:
     tone_hold_ms: int = 160
     """After a tone no speech starts for so long: the next frames may look unlike a tone."""
 
+    # Echo of our own prompt. How far under what was played is the sound?
+    echo_never_under_db: float = 14.0
+    """Less than this: hardly an echo, unless what was played explains more than `echo_explained_share` of it."""
+    echo_always_under_db: float = 26.0
+    """More than this: always taken for one. Between the two it is the caller if `echo_unexplained_times` in a row
+    what was played explains less than `echo_unexplained_share` of it."""
+    echo_explained_share: float = 0.5
+    echo_unexplained_share: float = 0.1
+    echo_unexplained_times: int = 3
+    echo_hold_ms: int = 100
+    """After an echo the next question is asked so much later."""
+
     # How loud is the speech? Active level, ITU-T P.56 method B.
     too_soft_dbov: float = -38.0
     normal_dbov: float = -35.0
