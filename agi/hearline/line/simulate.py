@@ -50,6 +50,7 @@ def simulate(
     presses = sorted(keys_ms)
     frames = np.zeros((1, FRAME_SAMPLES), np.int16)
     present = np.ones(1, bool)
+    played = np.zeros((1, FRAME_SAMPLES), np.int16)
     heard: list[bytes] = []
     while session.outcome is None:
         at = now * FRAME_SAMPLES // FRAME_MS
@@ -57,10 +58,11 @@ def simulate(
         frames[0] = 0
         frames[0, : len(part)] = part
         present[0] = not drop_silence or bool(part.any())
-        events = [event for _, event in detector.step(frames, present)]
+        events = [event for _, event in detector.step(frames, present, played if played.any() else None)]
         keys = "".join("#" for press in presses if press <= now)
         presses = [press for press in presses if press > now]
         gone = hangup_ms is not None and now >= hangup_ms
         heard.append(session.tick(now, events, keys, gone) or SILENCE)
+        played[0] = np.frombuffer(heard[-1], np.int16)
         now += FRAME_MS
     return session.timeline, np.frombuffer(b"".join(heard), np.int16)

@@ -86,6 +86,8 @@ class Worker:
         self._free = list(range(capacity - 1, -1, -1))
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
         self._present = np.zeros(capacity, bool)
+        self._played = np.zeros((capacity, FRAME_SAMPLES), np.int16)
+        self._played_to: list[int] = []  # slots
         self._calls: dict[int, LiveCall] = {}
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
@@ -205,15 +207,14 @@ class Worker:
         self._say_goodbye(leg)
 
     def _listen(self) -> dict[int, list[object]]:
-        came = [(slot, frame) for slot, call in self._calls.items() if (frame := call.leg.receive()) is not None]
+        calls = self._calls.items()
+        came = [(slot, frame) for slot, call in calls if (frame := call.leg.receive()) is not None]
         self._present.fill(False)
-        if came:
-            slots = [slot for slot, _ in came]
-            joined = b"".join([frame for _, frame in came])
-            self._frames[slots] = np.frombuffer(joined, np.int16).reshape(-1, FRAME_SAMPLES)
-            self._present[slots] = True
+        self._present[_write(self._frames, came)] = True
+        self._played[self._played_to] = 0
+        self._played_to = _write(self._played, [(slot, call.frame) for slot, call in calls if call.frame])
         events: dict[int, list[object]] = {}
-        for slot, event in self._detector.step(self._frames, self._present):
+        for slot, event in self._detector.step(self._frames, self._present, self._played if self._played_to else None):
             events.setdefault(slot, []).append(event)
         return events
 
@@ -315,6 +316,14 @@ class Worker:
         for leg, _ in self._leaving:
             leg.close()
         self._door.close()
+
+
+def _write(rows: np.ndarray, frames: list[tuple[int, bytes]]) -> list[int]:
+    """Each frame into the row of its slot; returns the slots."""
+    slots = [slot for slot, _ in frames]
+    if slots:
+        rows[slots] = np.frombuffer(b"".join([frame for _, frame in frames]), np.int16).reshape(-1, FRAME_SAMPLES)
+    return slots
 
 
 def _ask_for_precedence() -> None:
