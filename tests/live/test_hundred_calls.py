@@ -12,7 +12,7 @@ import pytest
 
 from hearline.audio.g711 import encode_alaw
 from hearline.audio.wav import read_wav
-from world import SPEECH, World
+from world import SPEECH, TOO_SOFT, World
 
 CALLS = 100
 A_SECOND = 10  # calls begun
@@ -71,7 +71,7 @@ def load(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("load")
     random = np.random.default_rng(3)
     noise = np.round(random.normal(0, 32768 * 10 ** (-58 / 20), 8 * 8_000)).astype(np.int16)
-    soft = np.round(read_wav(SPEECH / "caller-ask.wav") * 10 ** (-23 / 20)).astype(np.int16)
+    soft = np.round(read_wav(SPEECH / "caller-ask.wav") * 10 ** (TOO_SOFT / 20)).astype(np.int16)
     soft = np.concatenate([np.zeros(2 * 8_000, np.int16), soft, np.zeros(3 * 8_000, np.int16)])
     before = {
         name: world.metric(f"hearline_frames_{name}_total") for name in ("sent", "late_20ms", "late_40ms", "not_taken")

@@ -9,7 +9,7 @@ from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE, presence, prompts_of
-from world import SOUNDS, SPEECH, Scenario
+from world import SOUNDS, SPEECH, TOO_SOFT, Scenario
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 GREETING_MS, ANSWER_MS = 3_500, 24_000
@@ -32,7 +32,7 @@ def joined(world):
         {
             "speaks": Scenario(say=((4_300, "caller-ask", 0.0), (20_500, "caller-here", 0.0))),
             "key": Scenario(keys=((4_500, "1"),), rtp="none", start_ms=300),
-            "soft": Scenario(say=((4_300, "caller-ask", -23.0), (14_000, "caller-louder", 0.0)), start_ms=600),
+            "soft": Scenario(say=((4_300, "caller-ask", TOO_SOFT), (14_000, "caller-louder", 0.0)), start_ms=600),
         },
         agents,
         timeout=80,

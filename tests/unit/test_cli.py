@@ -219,10 +219,16 @@ def test_a_caller_who_speaks(caller):
 
 
 def test_a_caller_who_is_too_soft_once(caller):
-    result = flow_run(caller(-23.0))
+    result = flow_run(caller(-29.0))
     assert result["outcome"] == "hangup:too_soft", "after the asking, silence: it still cannot be heard"
     prompts = [e["prompt"] for e in result["events"] if e["event"] == "prompt_start"]
     assert prompts == ["opening", "low-1", "low-2", "low-move", "low-goodbye"]
+
+
+def test_a_caller_who_is_raised_instead(caller):
+    answer = run("flow", "run", FLOW, "--caller", caller(-19.0))
+    assert re.search(r"gain +\+9 dB \(-\d\d\.\d dBov\)", answer.output), answer.output
+    assert "queue:care after" in answer.output
 
 
 def test_a_key_and_a_hang_up_and_closed_hours(silence):

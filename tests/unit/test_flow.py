@@ -72,6 +72,10 @@ def test_a_good_flow_is_settled():
         ("queue: care", "timers: {noinput_timeout: 3}", 2, "number with its unit"),
         ("queue: care", "timers: {noinput_timeout: 0s}", 2, "needs time to speak"),
         ("queue: care", "timers: {limit: 30m}", 2, "from 10s to 14m"),
+        ("queue: care", "timers: {line_gain: 9}", 2, "9 dB, or 0 dB for none"),
+        ("queue: care", "timers: {line_gain: 1.5 dB}", 2, "whole decibels"),
+        ("queue: care", "timers: {line_gain: 20 dB}", 2, "from 0 dB to 15 dB"),
+        ("wait: 2s", "wait: line_gain", 11, "neither a duration nor a timer"),
         ("queue: care", "queue: care\nqueue: two", 3, "second time"),
         ("queue: care", 'hours: {open: "8-21", closed: bye}', 2, "08:00-21:00"),
         ("queue: care", 'hours: {open: "08:00-21:00", closed: by}', 2, "Did you mean 'bye'"),
@@ -104,6 +108,12 @@ def test_a_fault_names_file_line_and_remedy(old, new, line, says):
 )
 def test_nonsense_is_rejected_not_crashed_on(text):
     assert all(fault.startswith("f.yaml:") for fault in faults(text))
+
+
+@pytest.mark.parametrize(("text", "gain_db"), [("9 dB", 9), ("12dB", 12), ("0 dB", 0)])
+def test_how_far_a_line_is_raised(text, gain_db):
+    assert read(GOOD).plan.max_gain_db == 9, "the profile's"
+    assert read(GOOD.replace("queue: care", f"timers: {{line_gain: {text}}}")).plan.max_gain_db == gain_db
 
 
 def test_all_faults_are_told_at_once():
@@ -209,7 +219,7 @@ def test_profiles_must_be_complete():
     with pytest.raises(FlowError, match="p.yaml:1: .*leaves out 'limit'"):
         read_profiles(
             "a: {noinput_timeout: 3s, hangup_pause: 2s, move_time: 1s, turn_pause: 1s, max_speech: 9s, "
-            "on_silence: hangup}",
+            "line_gain: 9 dB, on_silence: hangup}",
             "p.yaml",
         )
 

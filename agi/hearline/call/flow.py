@@ -23,9 +23,11 @@ from hearline.located_yaml import YamlError, load_located
 # would play it is passed over. Handed in by the caller: this module opens no files.
 Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 
+NO_WAITS = ("line_gain", "on_silence")  # what a profile sets beside waits
 STAY = "stay"  # as a target: the countdown of this step begins anew
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
+_DECIBELS = re.compile(r"(\d+)\s*dB")
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
@@ -63,9 +65,17 @@ def _with_unit(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else _duration(value)
 
 
-def _between(low: str, high: str, why: str) -> AfterValidator:
+def _decibels(value: Any) -> int:
+    """``9 dB`` as whole dB."""
+    found = _DECIBELS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no gain|Write whole decibels with the unit: 9 dB, or 0 dB for none")
+    return int(found[1])
+
+
+def _between(low: str, high: str, why: str, read: Callable[[Any], int] = _duration) -> AfterValidator:
     def check(value: int) -> int:
-        if not _duration(low) <= value <= _duration(high):
+        if not read(low) <= value <= read(high):
             raise ValueError(f"it must be from {low} to {high}|{why}")
         return value
 
@@ -73,6 +83,7 @@ def _between(low: str, high: str, why: str) -> AfterValidator:
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]
+Gain = Annotated[int, BeforeValidator(_decibels)]
 
 
 class _Words(BaseModel):
@@ -80,7 +91,7 @@ class _Words(BaseModel):
 
 
 class TimerWords(_Words):
-    """The waits of a call, by name. A profile sets them all; a flow may set single ones."""
+    """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones."""
 
     noinput_timeout: Annotated[Duration, _between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
@@ -88,6 +99,7 @@ class TimerWords(_Words):
     turn_pause: Duration | None = None
     max_speech: Duration | None = None
     limit: Annotated[Duration, _between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
+    line_gain: Annotated[Gain, _between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
     on_silence: Literal["hangup", "person"] | None = None
 
 
@@ -376,6 +388,7 @@ class _Settler:
             turn_pause_ms=self.timers["turn_pause"],
             max_speech_ms=self.timers["max_speech"],
             limit_ms=self.timers["limit"],
+            max_gain_db=self.timers["line_gain"],
             prompts=frozenset(step.prompt for step in steps.values() if step.prompt),
         )
 
@@ -424,7 +437,7 @@ class _Settler:
 
     def _wait(self, path: tuple, words: StepWords) -> int:
         named = words.wait or "noinput_timeout"
-        waits = {k: v for k, v in self.timers.items() if isinstance(v, int)}
+        waits = {k: v for k, v in self.timers.items() if k not in NO_WAITS}
         if named in waits:
             return waits[named]
         if not self.timers:

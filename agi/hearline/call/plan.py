@@ -69,7 +69,8 @@ class Plan:
 
     ``turn_pause_ms``: silence after speech that ends a turn. ``max_speech_ms``: longest turn that is waited for.
     ``maybe_ms``: how much longer to wait where something like speech was just heard. ``limit_ms``: after this the
-    call goes to ``fallback`` whatever happens, so no call is without an end.
+    call goes to ``fallback`` whatever happens, so no call is without an end. ``max_gain_db``: how far a soft caller's
+    line is raised at most before they are asked to speak up.
     """
 
     flow: str
@@ -82,4 +83,5 @@ class Plan:
     max_speech_ms: int = 15_000
     maybe_ms: int = 600
     limit_ms: int = 300_000
+    max_gain_db: int = 9
     prompts: frozenset[str] = field(default_factory=frozenset)

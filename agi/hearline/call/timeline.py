@@ -16,12 +16,18 @@ class Timeline:
         self.events: list[dict[str, Any]] = []
         self.outcome: str | None = None
         self.duration_ms = 0
+        self.gain_db = 0  # by which the caller's line is raised for the agent
         self._settled = 0
 
     def add(self, at_ms: float, event: str, **fields: Any) -> None:
         """``planned_ms`` among the fields says when it should have happened."""
         kept = {name: value for name, value in fields.items() if value is not None}
         self.events.append({"at_ms": round(at_ms), "event": event, **kept})
+
+    def raise_line(self, at_ms: float, gain_db: int, **fields: Any) -> None:
+        """From now on the line is to be raised by ``gain_db``."""
+        self.gain_db = gain_db
+        self.add(at_ms, "gain", gain_db=gain_db, **fields)
 
     def end(self, at_ms: float, outcome: str) -> None:
         self.outcome = outcome
@@ -38,4 +44,9 @@ class Timeline:
         self._settled = len(self.events)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"outcome": self.outcome, "duration_ms": self.duration_ms, "events": self.events}
+        return {
+            "outcome": self.outcome,
+            "duration_ms": self.duration_ms,
+            "gain_db": self.gain_db,
+            "events": self.events,
+        }

@@ -149,6 +149,8 @@ def _tell(timeline: dict) -> None:
     table = Table("at", "planned", "event", "what", box=None, header_style="bold")
     for event in timeline["events"]:
         what = event.get("prompt") or event.get("to") or event.get("verdict") or event.get("step") or ""
+        if event["event"] == "gain":
+            what = f"{event['gain_db']:+d} dB"
         if event.get("level_dbov") is not None:
             what += f" ({event['level_dbov']} dBov)"
         planned = event.get("planned_ms")

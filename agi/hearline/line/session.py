@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hearline.audio.detector import Detector
+from hearline.audio.gain import line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard as EarHeard
 from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
 from hearline.call import engine as flow
@@ -106,13 +107,23 @@ class Session:
                 self._do(self.engine.handle(flow.SpeechStarted(), now), now)
             case EarHeard():
                 self._note_verdict(event.hearing, now)
-                if (verdict := _of_speech(event.hearing)) is not None:
+                if (verdict := self._of_speech(event.hearing, now)) is not None:
                     self._do(self.engine.handle(flow.Heard(verdict), now), now)
             case SpeechEnded():
                 self.timeline.add(now, "speech_end", end_ms=event.end_ms)
-                hearing = self._ears.hearing()
-                ended = flow.SpeechEnded(_of_speech(hearing), max(0, event.at_ms - event.end_ms))
+                verdict = self._of_speech(self._ears.hearing(), now)
+                ended = flow.SpeechEnded(verdict, max(0, event.at_ms - event.end_ms))
                 self._do(self.engine.handle(ended, now), now)
+
+    def _of_speech(self, hearing: Hearing, now: int) -> Verdict | None:
+        """The verdict on what was said since the last question, on a line that is raised for it; None where nothing
+        was said. The last speech decides how far the line is raised."""
+        if not hearing.speech_ms:
+            return None
+        gain = line_gain_db(hearing, self.engine.plan.max_gain_db)
+        if gain != self.timeline.gain_db:
+            self.timeline.raise_line(now, gain, level_dbov=round(hearing.active_level_dbov, 1))
+        return Verdict(verdict_when_raised(hearing, gain))
 
     def _note_verdict(self, hearing: Hearing, now: int) -> None:
         self.last_hearing = hearing
@@ -165,8 +176,3 @@ class Session:
                     kind = "hangup" if outcome.startswith("hangup") else "route"
                     self.timeline.add(now, kind, to=outcome, heard=heard, planned_ms=planned)
                     self.timeline.end(now, outcome)
-
-
-def _of_speech(hearing: Hearing) -> Verdict | None:
-    """The verdict on what was said since the last question; None where nothing was."""
-    return Verdict(hearing.verdict) if hearing.speech_ms else None

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from asterisk.agi import AGIAppError
+from asterisk.agi import AGIAppError, AGIError, AGIHangup
 
+from hearline.audio.gain import gain_factor
 from hearline.flows import FlowStore
 from hearline.line.workers import Line, LineDown
 from hearline.pbx.agi import AgiSession
@@ -26,7 +27,8 @@ def serve(
     """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed.
 
     Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
-    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue.
+    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
+    a queue is raised first.
     """
     flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
@@ -54,7 +56,26 @@ def serve(
         agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
         if kind == "queue":
             agi.set_variable("HEARLINE_QUEUE", name)
+            _raise_line(agi, result.timeline["gain_db"])
         agi.set_variable("__HEARLINE_HEARD", result.heard)
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
         line.withdraw(visit)
+
+
+def _raise_line(agi: AgiSession, gain_db: int) -> None:
+    """Have Asterisk raise what the caller sends. It saturates where that would be too loud, stays with the channel
+    through queue and join, and costs nobody the call where it cannot be had."""
+    if not gain_db:
+        return
+    try:
+        agi.set_variable("VOLUME(RX)", f"{gain_factor(gain_db):.3f}")
+        raised = agi.get_variable("VOLUME(RX)")  # Asterisk says yes to setting even what it does not have
+    except AGIHangup:
+        raise
+    except AGIError as error:
+        raised, why = "", type(error).__name__
+    else:
+        why = "is func_volume loaded?"
+    if not raised:
+        log.warning("a soft caller's line could not be raised by %d dB: %s", gain_db, why)
