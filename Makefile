@@ -5,12 +5,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint unit live sounds clean
+.PHONY: help setup demo test lint unit live bench sounds clean
 
 help:
 	@echo "make demo    five real calls on a private Asterisk, to hear and see in demo-out/"
 	@echo "make test    all tests (unit, then live calls on the private Asterisk)"
 	@echo "make unit    only the tests that need no Asterisk"
+	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about half an hour)"
 	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
 	@echo "make setup   only set up"
 
@@ -27,13 +28,19 @@ test: lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
-	$(BIN)/ruff check agi tests tools
+	$(BIN)/ruff check agi bench tests tools
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
 
 live: $(STAMP)
 	$(BIN)/python -m pytest tests/live
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	-$(BIN)/python -m bench.ears fetch
+	$(BIN)/python -m bench.ears measure
+	$(BIN)/python -m bench.load
 
 sounds: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[voice]"

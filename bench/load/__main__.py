@@ -3,46 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from . import worker_alone
+from . import through_asterisk, two_workers, worker_alone
 from .callers import THIRDS, Kind
 from .figures import Figure, at_least, at_most
 from .machine import this_machine
 from .table import show, write_json
 
-PARTS = ("worker",)
+PARTS = {
+    "worker": "calls and cost of one media worker, alone on a core",
+    "two": "two workers on two cores against one",
+    "asterisk": "calls through a real Asterisk: Hearline, an EAGI process a call, Asterisk's own applications",
+}
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured. `rungs`: numbers of calls that are tried, ascending; the first is where memory is counted
-    from."""
+    """How much is measured.
+
+    `rungs`: numbers of calls that are tried, ascending; memory is counted from the first on.
+    """
 
     repetitions: int
     seconds: float
     rungs: tuple[int, ...]
     silent_rungs: tuple[int, ...]
+    two_workers: int  # calls of each
+    asterisk: int  # calls at once
 
 
-FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600))
-QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200))
+FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600), 400, 300)
+QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """→ exit status: 0 if it was measured, whatever the figures."""
+    """→ exit status: 0 if all was measured, whatever the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.load",
         description="How many calls does Hearline carry, and what does a call cost? Run it where nothing else runs.",
+        epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure, default all: {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="few calls, once: does it run? The figures tell nothing")
     parser.add_argument("--repetitions", type=int, metavar="N", help=f"default {FULL.repetitions}")
+    parser.add_argument("--calls", type=int, metavar="N", help=f"at once through Asterisk, default {FULL.asterisk}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
@@ -50,16 +62,34 @@ def main(arguments: list[str] | None = None) -> int:
     extent = QUICK if options.quick else FULL
     repetitions = options.repetitions or extent.repetitions
     say = partial(print, file=sys.stderr, flush=True)
-    machine = this_machine()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended on the way
+    machine, parts = this_machine(), options.parts or PARTS
     began = time.monotonic()
     figures: list[Figure] = []
-    if "worker" in (options.parts or PARTS):
-        figures += _worker(extent, repetitions, say)
+    failed = False
+    for part in parts:
+        try:
+            if part == "worker":
+                figures += _worker(extent, repetitions, say)
+            elif part == "two":
+                figures += two_workers.measure(extent.two_workers, extent.seconds, repetitions, say)
+            else:
+                calls = options.calls or extent.asterisk
+                found, version = through_asterisk.measure(calls, repetitions, say)
+                figures += found
+                machine = replace(machine, asterisk=version)
+        except (
+            OSError,
+            RuntimeError,
+            subprocess.SubprocessError,
+        ) as error:  # the other parts' figures count all the same
+            say(f"{part}: not measured: {error}")
+            failed = True
     say(f"took {(time.monotonic() - began) / 60:.1f} min")
     show(machine, figures, repetitions)
     if options.json:
         write_json(options.json, machine, figures, repetitions)
-    return 0
+    return int(failed)
 
 
 def _worker(extent: Extent, repetitions: int, say: Callable[[str], None]) -> list[Figure]:

@@ -40,8 +40,8 @@ def sounds(folder: Path = RECORDINGS) -> dict[Kind, np.ndarray]:
     soft = [at_level(sentence, SOFT_DBOV) for sentence in sentences]
     return {
         Kind.SILENT: on_noise(np.zeros(10 * RATE, np.int16)),
-        Kind.SOFT: on_noise(np.concatenate([part for sentence in soft for part in (sentence, pause)])),
-        Kind.SPEAKING: on_noise(np.concatenate([part for sentence in speaking for part in (sentence, pause)])),
+        Kind.SOFT: on_noise(np.concatenate([part for sentence in soft for part in (pause, sentence)])),
+        Kind.SPEAKING: on_noise(np.concatenate([part for sentence in speaking for part in (pause, sentence)])),
         Kind.TALKING: on_noise(np.concatenate([without_gaps(sentence) for sentence in speaking])),
     }
 

@@ -21,7 +21,10 @@ from bench.load.callers import (
 )
 from bench.load.figures import Figure, at_least, at_most, percentile, ratios
 from bench.load.machine import Machine
+from bench.load.sipp import Group, group
 from bench.load.table import number, show, write_json
+from bench.load.through_asterisk import BY_HAND, HEARLINE, OWN_MEANS, Run, by_hand_calls, course_ms
+from bench.load.through_asterisk import figures as asterisk_figures
 from bench.load.worker_alone import Rung, figures, memory_per_call, on_time
 from rich.console import Console
 
@@ -108,3 +111,39 @@ def test_table_and_json_say_the_same(tmp_path):
     write_json(tmp_path / "f.json", MACHINE, found, 3)
     (figure,) = json.loads((tmp_path / "f.json").read_text())["figures"]
     assert (figure["median"], figure["met"], figure["values"]) == (1_010, True, [990, 1_010, 1_020])
+
+
+def run(way, own_cpu: float, silent_ended: int = 10, speaking_ended: int = 0) -> Run:
+    ended = {Kind.SILENT: [course_ms() + 60] * silent_ended, Kind.SPEAKING: [9_000.0] * speaking_ended, Kind.SOFT: []}
+    groups = tuple(Group(kind, 10, 0, of) for kind, of in ended.items())
+    return Run(way, 30, 30, 2.0, own_cpu, 200.0, 60.0, groups, 9, "Asterisk 22")
+
+
+def test_calls_are_judged_by_who_was_hung_up_on():
+    assert run(HEARLINE, 1.0).judged_rightly == 1
+    assert run(HEARLINE, 1.0, silent_ended=5, speaking_ended=5).judged_rightly == 0.5
+    assert run(HEARLINE, 1.0).soft_kept == 1
+    assert run(HEARLINE, 1.0).over_ms == pytest.approx([60] * 10)
+
+
+def test_a_silent_call_lasts_as_long_as_its_prompts_and_waits():
+    assert course_ms() == pytest.approx(200 + 3_600 + 5_280 + 4_380 + 4_380 + 3 * 3_000 + 2_000, abs=3_000)
+
+
+def test_ways_are_compared_by_the_cpu_of_their_own_processes():
+    runs = {way: [run(way, cpu)] for way, cpu in ((HEARLINE, 0.9), (BY_HAND, 9.0), (OWN_MEANS, 0.0))}
+    by_name = {figure.what: figure for figure in asterisk_figures(runs)}
+    assert by_name["Hearline against Asterisk in the same calls"].values == [0.45]
+    assert by_name["Hearline against the EAGI processes"].values == [pytest.approx(0.1)]
+
+
+def test_only_so_many_scripts_as_the_machine_can_carry():
+    assert by_hand_calls(run(BY_HAND, 9.0), 30) <= 30
+    assert by_hand_calls(run(BY_HAND, 9_000.0), 300) == 3
+    assert by_hand_calls(run(BY_HAND, 0.1), 10_000) <= BY_HAND.a_second * course_ms() / 1_000
+
+
+def test_what_sipp_tells(tmp_path):
+    (tmp_path / "stat.csv").write_text("SuccessfulCall(C);FailedCall(C)\n1;0\n9;1\n")
+    (tmp_path / "caller_7_rtt.csv").write_text("Date_ms;response_time_ms;rtd_no\n1;28612.000;1\n2;28700;1\n")
+    assert group(tmp_path, Kind.SILENT) == Group(Kind.SILENT, 10, 1, [28_612.0, 28_700.0])

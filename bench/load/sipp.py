@@ -1,0 +1,86 @@
+"""Callers with telephones: SIPp, one process a kind of caller."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hearline.audio.g711 import encode_alaw
+from hearline.pbx.stack import Stack
+
+from .callers import Kind
+
+SCENARIO = Path(__file__).with_name("caller.xml")
+PORTS = {Kind.SILENT: 41_000, Kind.SOFT: 44_000, Kind.SPEAKING: 47_000, Kind.TALKING: 50_000}
+_STAT, _RTT = "stat.csv", "*_rtt.csv"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls of one kind that are over. `ended_ms`: of those that the other side ended, how long they lasted; the
+    others hung up by themselves."""
+
+    kind: Kind
+    calls: int
+    failed: int
+    ended_ms: list[float]
+
+
+@contextmanager
+def callers(
+    stack: Stack, folder: Path, number: str, kind: Kind, samples: np.ndarray, calls: int, a_second: float, stay_ms: int
+) -> Iterator[subprocess.Popen]:
+    """SIPp places `calls` calls to `number`, `a_second` of them begun each second. It is ended with the block."""
+    folder.mkdir(parents=True)
+    (folder / "audio.alaw").write_bytes(encode_alaw(samples).tobytes())
+    (account,) = (one for one in stack.accounts()[0] if one.name == kind)
+    credentials = f"[authentication username={account.name} password={account.password}]"
+    (folder / "who.csv").write_text(f"SEQUENTIAL\n{account.name};{credentials}\n")
+    (folder / "who.csv").chmod(0o600)
+    (folder / "caller.xml").write_text(SCENARIO.read_text().replace("@STAY_MS@", str(stay_ms)))
+    options = {
+        "-sf": "caller.xml",
+        "-inf": "who.csv",
+        "-s": number,
+        "-i": "127.0.0.1",
+        "-p": PORTS[kind],
+        "-mp": PORTS[kind] + 100,
+        "-m": calls,
+        "-l": calls,
+        "-r": round(1_000 * a_second),
+        "-rp": 1_000_000,  # ms: rates under one a second too
+        "-rtt_freq": 1,
+        "-fd": 1,
+        "-stf": _STAT,
+        "-timeout": round(calls / a_second + stay_ms / 1_000 + 20),
+        "-error_file": "errors.log",
+    }
+    command = ["sipp", stack.sip, *(str(word) for option in options.items() for word in option)]
+    with open(folder / "console.log", "wb") as out:
+        process = subprocess.Popen(
+            [*command, "-nostdin", "-trace_err", "-trace_rtt", "-trace_stat"], cwd=folder, stdout=out, stderr=out
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def group(folder: Path, kind: Kind) -> Group:
+    """What became of the calls of a SIPp that has ended."""
+    with open(folder / _STAT, newline="") as file:
+        *_, last = csv.DictReader(file, delimiter=";")
+    failed = int(last["FailedCall(C)"])
+    ended = []
+    for found in folder.glob(_RTT):
+        with open(found, newline="") as file:
+            ended += [float(row["response_time_ms"]) for row in csv.DictReader(file, delimiter=";")]
+    return Group(kind, int(last["SuccessfulCall(C)"]) + failed, failed, ended)

@@ -1,0 +1,287 @@
+"""The same calls through a real Asterisk, answered in three ways: by Hearline, by an EAGI process a call, and by
+Asterisk's own applications.
+
+Each way has an Asterisk of its own, freshly started. A silent caller hears the course to its end and is hung up on; who
+speaks is listened to until it hangs up, so all calls last about as long. What a way costs is the CPU time of all its
+processes from before the first call until after the last, over the calls' own time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from hearline.audio.wav import read_wav
+from hearline.flows import load_flow
+from hearline.pbx.stack import Stack
+from hearline.settings import Settings
+from hearline.sounds.manifest import prompt_path
+
+from .callers import RATE, THIRDS, Kind, sounds
+from .figures import Figure, at_most, ratios
+from .private_asterisk import private_asterisk
+from .processes import children, cpu_s, pss_kb, reaped_cpu_s
+from .sipp import Group, callers, group
+
+FLOWS = Path(__file__).with_name("flows")
+ANSWER_MS = 200  # the dialplan's Wait() before the first prompt
+STAYS_MS = 8_000  # who is still there so long after the course's end hangs up
+PILOT_CALLS = 12  # of the EAGI script, to see how many the machine can carry
+ROOM = 0.6  # of all cores may go to them and to Asterisk: the telephones run here too
+PEAK_S = 3.0  # after the last call began: all are there
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How calls are answered.
+
+    `own`: are there processes of its own beside Asterisk? `a_second`: calls begun, so few that starting them does not
+    take the machine from those that are there.
+    """
+
+    name: str
+    number: str
+    own: bool
+    a_second: float
+
+
+HEARLINE = Way("Hearline", "8200", True, 30.0)
+BY_HAND = Way("an EAGI process a call", "8201", True, 4.0)
+OWN_MEANS = Way("Asterisk's own applications", "8202", False, 30.0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Calls answered in one way. CPU in ms a call and second; memory in kB a call, shared pages counted once."""
+
+    way: Way
+    calls: int
+    at_once: int
+    asterisk_cpu: float
+    own_cpu: float
+    asterisk_kb: float
+    own_kb: float
+    groups: tuple[Group, ...]
+    told_too_soft: int  # by Hearline's records
+    version: str  # Asterisk's
+
+    @property
+    def failed(self) -> int:
+        return sum(group.failed for group in self.groups)
+
+    def ended(self, kind: Kind) -> int:
+        """So many of this kind were hung up on."""
+        return sum(len(group.ended_ms) for group in self.groups if group.kind is kind)
+
+    def of(self, kind: Kind) -> int:
+        return sum(group.calls for group in self.groups if group.kind is kind)
+
+    @property
+    def judged_rightly(self) -> float:
+        """Share of the silent and the speaking, 0…1: the silent were hung up on, the speaking were not."""
+        right = self.ended(Kind.SILENT) + self.of(Kind.SPEAKING) - self.ended(Kind.SPEAKING)
+        return right / (self.of(Kind.SILENT) + self.of(Kind.SPEAKING))
+
+    @property
+    def soft_kept(self) -> float:
+        """Share of those who are too soft, 0…1, that were not taken for silent."""
+        return 1 - self.ended(Kind.SOFT) / self.of(Kind.SOFT)
+
+    @property
+    def over_ms(self) -> list[float]:
+        """How much longer than planned each silent caller's call was, all timers together."""
+        planned = course_ms()
+        return [ms - planned for group in self.groups if group.kind is Kind.SILENT for ms in group.ended_ms]
+
+    def __str__(self) -> str:
+        over = sorted(self.over_ms)
+        middle = f"{over[0]:.0f} to {over[-1]:.0f} ms" if over else "–"
+        return (
+            f"{self.way.name}: {self.at_once} of {self.calls} calls at once, {self.failed} failed, Asterisk "
+            f"{self.asterisk_cpu:.2f} ms and {self.own_cpu:.2f} ms a call and second, {self.own_kb:.0f} kB a call, "
+            f"{100 * self.judged_rightly:.0f} % judged rightly, silent calls longer by {middle}"
+        )
+
+
+def measure(calls: int, repetitions: int, say: Say) -> tuple[list[Figure], str]:
+    """All three ways in turn, so many times; and Asterisk's version."""
+    by_hand = by_hand_calls(run(BY_HAND, min(calls, PILOT_CALLS), say), calls)
+    say(f"through Asterisk: {calls} calls; of the EAGI script {by_hand}, which is what this machine can carry")
+    runs: dict[Way, list[Run]] = {HEARLINE: [], BY_HAND: [], OWN_MEANS: []}
+    for repetition in range(1, repetitions + 1):
+        say(f"through Asterisk: {repetition} of {repetitions}")
+        for way, done in runs.items():
+            done.append(run(way, by_hand if way is BY_HAND else calls, say))
+    return figures(runs), runs[HEARLINE][0].version
+
+
+def by_hand_calls(pilot: Run, wanted: int) -> int:
+    """So many of them, `wanted` at most, as leave the machine room for the telephones and are begun before the first
+    of them is over."""
+    room = ROOM * len(os.sched_getaffinity(0)) * 1_000 / (pilot.asterisk_cpu + pilot.own_cpu)
+    begun = BY_HAND.a_second * (course_ms() / 1_000 - 2 * PEAK_S)
+    return max(len(THIRDS), int(min(wanted, room, begun)) // len(THIRDS) * len(THIRDS))
+
+
+def figures(runs: dict[Way, list[Run]]) -> list[Figure]:
+    """What each way costs and how well it judges, then one against the other."""
+    found = [figure for way, done in runs.items() for figure in _of_way(way, done)]
+    hearline, by_hand, own_means = runs[HEARLINE], runs[BY_HAND], runs[OWN_MEANS]
+    part = "Through Asterisk: one against the other, CPU a call and second"
+
+    def own(done: Sequence[Run]) -> list[float]:
+        return [one.own_cpu for one in done]
+
+    def both(done: Sequence[Run]) -> list[float]:
+        return [one.asterisk_cpu + one.own_cpu for one in done]
+
+    asterisk = [one.asterisk_cpu for one in hearline]
+    return [
+        *found,
+        Figure(part, "Hearline against Asterisk in the same calls", "×", ratios(own(hearline), asterisk), at_most(0.5)),
+        Figure(part, "Hearline against the EAGI processes", "×", ratios(own(hearline), own(by_hand)), at_most(0.1)),
+        Figure(part, "the same with Asterisk's part of each", "×", ratios(both(hearline), both(by_hand))),
+        Figure(part, "Hearline and Asterisk against Asterisk's own", "×", ratios(both(hearline), both(own_means))),
+    ]
+
+
+def _of_way(way: Way, runs: Sequence[Run]) -> list[Figure]:
+    part = f"Through Asterisk: {way.name}, {runs[0].calls} calls"
+    found = [
+        Figure(part, "calls at once", "calls", [one.at_once for one in runs]),
+        Figure(part, "CPU of Asterisk, a call and second", "ms", [one.asterisk_cpu for one in runs]),
+        Figure(part, "memory of Asterisk a call", "kB", [one.asterisk_kb for one in runs]),
+    ]
+    if way.own:
+        found += [
+            Figure(part, "CPU of its own processes, a call and second", "ms", [one.own_cpu for one in runs]),
+            Figure(part, "memory of its own processes a call", "kB", [one.own_kb for one in runs]),
+        ]
+    found += [
+        Figure(part, "silent and speaking judged rightly", "%", [100 * one.judged_rightly for one in runs]),
+        Figure(part, "too soft: not hung up on as silent", "%", [100 * one.soft_kept for one in runs]),
+    ]
+    if way is HEARLINE:
+        told = [100 * one.told_too_soft / one.of(Kind.SOFT) for one in runs]
+        found.append(Figure(part, "too soft: told to be too soft", "%", told))
+    if all(one.over_ms for one in runs):
+        found += [
+            Figure(part, "silent calls longer than planned, median", "ms", [median(one.over_ms) for one in runs]),
+            Figure(part, "silent calls longer than planned, most", "ms", [max(one.over_ms) for one in runs]),
+        ]
+    if any(one.failed for one in runs):
+        found.append(Figure(part, "calls that failed", "calls", [one.failed for one in runs]))
+    return found
+
+
+def course_ms() -> float:
+    """A silent caller's call from answer to hang-up: every prompt and every wait once."""
+    shipped = Settings()
+    plan = load_flow(FLOWS / "load.yaml", shipped.flows, shipped.sounds).plan
+    samples = [len(read_wav(prompt_path(shipped.sounds, plan.language, plan.phrases, p))) for p in plan.prompts]
+    return ANSWER_MS + 1_000 * sum(samples) / RATE + sum(step.wait_ms for step in plan.steps.values())
+
+
+def run(way: Way, calls: int, say: Say) -> Run:
+    """`calls` calls, a third of each kind."""
+    _allow_many_files()
+    each = -(-calls // len(THIRDS))
+    calls = each * len(THIRDS)
+    heard = sounds()
+    stay_ms = round(course_ms()) + STAYS_MS
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="hearline-bench-")))
+        stack = exits.enter_context(private_asterisk(folder, server=way is HEARLINE))
+        before = _Usage.of(stack)
+        placed = [
+            exits.enter_context(
+                callers(stack, folder / kind, way.number, kind, heard[kind], each, way.a_second / len(THIRDS), stay_ms)
+            )
+            for kind in THIRDS
+        ]
+        time.sleep(calls / way.a_second + PEAK_S)
+        peak, at_once = _Usage.of(stack), _channels(stack)
+        for process in placed:
+            process.wait()
+        _wait_idle(stack)
+        after = _Usage.of(stack)
+        groups = tuple(group(folder / kind, kind) for kind in THIRDS)
+        seconds = sum((sum(g.ended_ms) + (g.calls - len(g.ended_ms)) * stay_ms) / 1_000 for g in groups)
+        found = Run(
+            way,
+            calls,
+            at_once,
+            asterisk_cpu=1_000 * (after.asterisk_s - before.asterisk_s) / seconds,
+            own_cpu=1_000 * (after.own_s - before.own_s) / seconds,
+            asterisk_kb=(peak.asterisk_kb - before.asterisk_kb) / max(1, at_once),
+            own_kb=(peak.own_kb - before.own_kb) / max(1, at_once),
+            groups=groups,
+            told_too_soft=_told_too_soft(stack),
+            version=" ".join(stack.console("core show version").split()[:2]),
+        )
+    say(f"  {found}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Usage:
+    """CPU seconds so far and kB now, of Asterisk and of what works for it."""
+
+    asterisk_s: float
+    own_s: float
+    asterisk_kb: int
+    own_kb: int
+
+    @classmethod
+    def of(cls, stack: Stack) -> _Usage:
+        asterisk, server = stack.running.asterisk_pid, stack.running.server_pid
+        own = children(asterisk) | ({server} | children(server) if server else set())
+        return cls(
+            cpu_s(asterisk),
+            reaped_cpu_s(asterisk) + sum(_or_nothing(cpu_s, pid) for pid in own),
+            pss_kb(asterisk),
+            sum(_or_nothing(pss_kb, pid) for pid in own),
+        )
+
+
+def _or_nothing(measure: Callable[[int], float], pid: int) -> float:
+    """0 of a process that has ended meanwhile."""
+    with suppress(OSError, KeyError):
+        return measure(pid)
+    return 0
+
+
+def _channels(stack: Stack) -> int:
+    return stack.console("core show channels concise").count("PJSIP/")
+
+
+def _wait_idle(stack: Stack, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while (_channels(stack) or children(stack.running.asterisk_pid)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _told_too_soft(stack: Stack) -> int:
+    """Calls of soft callers whose record says so."""
+    records = (json.loads(file.read_text()) for file in (stack.settings.state / "calls").rglob("*.json"))
+    return sum(
+        record["channel"].startswith(f"PJSIP/{Kind.SOFT}-")
+        and any(event.get("verdict") == "too_soft" for event in record["events"])
+        for record in records
+    )
+
+
+def _allow_many_files() -> None:
+    """Asterisk takes a dozen a call; what is started from here may have as many as we may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,142 @@
+"""Do two workers on two cores carry twice what one does?
+
+A load generator would need cores of its own, so nobody sends here: the worker's ticks follow one another without a
+pause, its legs replay frames from memory. What is missing against a live worker are the sockets' system calls.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+
+from hearline.audio.wav import read_wav
+from hearline.line.control import Announce, Channel
+from hearline.line.player import PromptStore
+from hearline.line.worker import Worker
+from hearline.settings import Settings
+from hearline.sounds.manifest import prompt_path
+
+from .callers import THIRDS, frames_of, sounds, spread
+from .figures import Figure, at_least, ratios
+from .processes import pin
+from .worker_alone import endless_plan
+
+TICK_S = 0.020
+WARM_UP_TICKS = 150
+
+
+class ReplayLeg:
+    """A caller out of memory. See `hearline.line.transport.Leg`."""
+
+    gone = False
+    pressed = ""
+    lost_out = 0
+
+    def __init__(self, frames: list[bytes], offset: int) -> None:
+        self._frames, self._next = frames, offset
+
+    def receive(self) -> bytes | None:
+        self._next = (self._next + 1) % len(self._frames)
+        return self._frames[self._next]
+
+    def keys(self) -> str:
+        return ""
+
+    def send(self, frame: bytes) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def drained(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def measure(calls: int, seconds: float, repetitions: int, say: Callable[[str], None]) -> list[Figure]:
+    """One worker, then two at once, in turn."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        say("two workers: this machine has one core; not measured")
+        return []
+    one, two = [], []
+    for repetition in range(1, repetitions + 1):
+        one.append(sum(_capacities(cores[:1], calls, seconds)))
+        two.append(sum(_capacities(cores, calls, seconds)))
+        say(f"two workers, {repetition} of {repetitions}: one {one[-1]:.0f} calls, two {two[-1]:.0f}")
+    part = f"Two workers on two cores, {calls} calls each, thirds as above, without sockets"
+    return [
+        Figure(part, "one worker's core, all its time used", "calls", one),
+        Figure(part, "two workers' cores", "calls", two),
+        Figure(part, "two against one", "×", ratios(two, one), at_least(1.8)),
+    ]
+
+
+def _capacities(cores: Sequence[int], calls: int, seconds: float) -> list[float]:
+    """Of a worker on each of these cores, all at once: calls that its core's whole time would do for."""
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pipes = []
+        for core in cores:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_main, args=(theirs, core, calls, seconds), daemon=True)
+            process.start()
+            stack.callback(_end, process, ours)
+            theirs.close()
+            pipes.append(ours)
+        for step in ("ready", "go"):
+            for pipe in pipes:
+                pipe.recv() if step == "ready" else pipe.send("go")
+        return [pipe.recv() for pipe in pipes]
+
+
+def _end(process: multiprocessing.Process, pipe: Connection) -> None:
+    pipe.close()
+    process.join(5)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _main(pipe: Connection, core: int, calls: int, seconds: float) -> None:
+    pin(os.getpid(), core)
+    ours, theirs = Channel.pair()
+    with ours, theirs:  # nobody reads the worker's beats: it drops them
+        worker = _worker(Channel(ours), calls)
+        for _ in range(WARM_UP_TICKS):
+            worker.tick(time.monotonic())
+        pipe.send("ready")
+        try:
+            pipe.recv()
+            pipe.send(_run(worker, calls, seconds))
+        except EOFError:
+            pass  # who started us is gone
+        worker.close()
+
+
+def _worker(channel: Channel, calls: int) -> Worker:
+    folder = Settings().sounds
+    store = PromptStore(lambda *which: prompt_path(folder, *which), lambda path: read_wav(path).tobytes())
+    worker = Worker(("127.0.0.1", 0), lambda _host: False, channel, store, calls)
+    frames = {kind: frames_of(samples) for kind, samples in sounds().items()}
+    plan = endless_plan()
+    for index, (kind, offset) in enumerate(spread(THIRDS, calls, {k: len(f) for k, f in frames.items()})):
+        worker._begin(Announce(str(index), plan, None), ReplayLeg(frames[kind], offset))
+        if index % 4 == 3:
+            worker.tick(time.monotonic())
+    return worker
+
+
+def _run(worker: Worker, calls: int, seconds: float) -> float:
+    """Calls that a second of CPU does for."""
+    ticks, cpu, until = 0, time.process_time(), time.monotonic() + seconds
+    while time.monotonic() < until:
+        worker.tick(time.monotonic())
+        ticks += 1
+    return calls * ticks * TICK_S / (time.process_time() - cpu)
