@@ -113,4 +113,7 @@ def _worker(extent: Extent, repetitions: int, say: Callable[[str], None]) -> lis
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -87,7 +87,7 @@ def test_frames_of_skipped_time_are_late():
 
 
 def rung(calls: int, on_time: float = 1.0, rss: int = 0) -> Rung:
-    return Rung(calls, on_time, 0.5, rss, 21.0, 0.0, 9.0, 5.0)
+    return Rung(calls, on_time, 1.0, 0.5, rss, 21.0, 0.0, 9.0, 5.0)
 
 
 def test_the_highest_rung_that_was_on_time_counts():
