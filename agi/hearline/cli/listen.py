@@ -1,4 +1,7 @@
-"""`hearline listen`: what do these recordings carry? The ears of live calls, for people and scripts."""
+"""`hearline listen`: what do these recordings carry, or a call that is on the line now? The ears of live calls, for
+people and scripts."""
+
+from __future__ import annotations
 
 import json
 import sys
@@ -7,19 +10,50 @@ from typing import Annotated, Any
 
 import typer
 
-_COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_signal": "red"}
+COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_signal": "red"}
 
 
 def listen(
     wavs: Annotated[
-        list[Path],
-        typer.Argument(metavar="WAV", help="8, 16, 44.1 or 48 kHz, mono or stereo; PCM, A-law or mu-law."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="WAV", show_default=False, help="8, 16, 44.1 or 48 kHz, mono or stereo; PCM, A-law or mu-law."
+        ),
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a file, each in a line, in order; errors go to stderr.")
+        bool,
+        typer.Option(
+            "--json",
+            help="One JSON object a file, each in a line, in order; with --call one every 100 ms. Errors go to stderr.",
+        ),
     ] = False,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Draw what is heard: OUT.png holds the picture of one file or call; any other OUT is a folder, made "
+            "where it is missing, with a picture for each under its name.",
+        ),
+    ] = None,
+    call: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            show_default=False,
+            help="Follow a call in the IVR instead: its id, the beginning of it, or Asterisk's name of its channel.",
+        ),
+    ] = "",
+    server: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=False,
+            help="With --call: the server's status address. Default: HEARLINE_STATUS, else that of the private stack "
+            "that runs here, else 127.0.0.1:9573.",
+        ),
+    ] = "",
 ) -> None:
-    """Tell what recordings carry: speech, too soft, noise, no signal.
+    """Tell what recordings, or a live call, carry: speech, too soft, noise, no signal.
 
     Each file is heard as a caller's line is, at 8 kHz.
 
@@ -34,28 +68,126 @@ def listen(
 
     \b
       hearline listen call.wav
+      hearline listen --png call.png call.wav
+      hearline listen --png pictures recordings/*.wav
       hearline listen --json recordings/*.wav | jq -r 'select(.verdict == "too_soft") | .file'
 
-    Exit status: 0 all files were heard, 2 at least one could not be read.
+    A live call is followed until it leaves the IVR: level, noise, state, verdict so far, step and timer. Watching does
+    not touch it, nor does ^C. An ID that no call has, e.g. a dash, lists the live calls.
+
+    \b
+      hearline listen --call 3f2a
+      hearline listen --call PJSIP/trunk-00000002 --png seen.png
+
+    Exit status: 0 all was heard, 1 no picture can be drawn or no call followed, 2 at least one file could not be read.
     """
+    wavs = wavs or []
+    if bool(wavs) == bool(call):
+        _refuse("give WAV files, or --call ID" + (", not both" if call else ""), 2)
+    if server and not call:
+        _refuse("--server is for --call", 2)
+    if png:
+        _ready_to_draw(png, len(wavs) or 1)
+    if call:
+        from .follow import follow
+
+        raise typer.Exit(follow(call, server, as_json, png))
+    if not _listen_to_files(wavs, as_json, png):
+        raise typer.Exit(2)
+
+
+def _refuse(why: str, status: int) -> None:
+    print(f"hearline listen: {why}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def _ready_to_draw(out: Path, count: int) -> None:
+    """Before anything is heard: can it be drawn, and is there a place for it?"""
+    from importlib.util import find_spec
+
+    if not find_spec("matplotlib"):
+        _refuse(
+            "--png needs matplotlib, which is not installed; in Hearline's folder: "
+            f"{sys.executable} -m pip install --editable '.[picture]'",
+            1,
+        )
+    if is_one_picture(out) and count > 1:
+        _refuse(
+            f"--png {out} has room for one picture, not {count}; name a folder, e.g. --png {out.with_suffix('')}", 2
+        )
+    if out.suffix.lower() in (".jpg", ".jpeg", ".svg", ".pdf"):
+        _refuse(f"--png {out}: pictures are PNG; name a file OUT.png or a folder", 2)
+
+
+def is_one_picture(out: Path) -> bool:
+    return out.suffix.lower() == ".png" and not out.is_dir()
+
+
+def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None) -> bool:
+    """Could all of them be read?"""
     from ..audio.listen import listen_to_files  # here, so that --help does not load the network
     from ..audio.wav import BadAudio
 
-    rows, bad = [], 0
-    for path, heard in listen_to_files(wavs):
+    rows, bad, pictures = [], False, _pictures(wavs, png) if png else {}
+    for index, (path, heard) in enumerate(listen_to_files(wavs, looks=bool(png))):
         if isinstance(heard, BadAudio):
             print(f"hearline listen: {heard}", file=sys.stderr)
-            bad += 1
+            bad = True
             continue
         row = _row(path, heard)
+        if png:
+            _draw(path, heard, pictures[index])
+            row["picture"] = str(pictures[index])
         if as_json:
             print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
             rows.append(row)
     if rows:
         _print_table(rows)
-    if bad:
-        raise typer.Exit(2)
+    if rows and png:
+        drawn = [row["picture"] for row in rows]
+        print(drawn[0] if len(drawn) == 1 else f"{len(drawn)} pictures in {png}")
+    return not bad
+
+
+def _pictures(wavs: list[Path], png: Path) -> dict[int, Path]:
+    """Where each file's picture goes: under the file's name, with as many of its folders' names as tell it from others,
+    and a number where the very same file is given twice."""
+    if is_one_picture(png):
+        return {0: png}
+    parts = [path.with_suffix("").absolute().parts[1:] for path in wavs]
+    pictures: dict[int, Path] = {}
+    for index, own in enumerate(parts):
+        depth = 1
+        while depth < len(own) and any(p != own and p[-depth:] == own[-depth:] for p in parts):
+            depth += 1
+        name = "-".join(own[-depth:])
+        same = parts[:index].count(own)
+        pictures[index] = png / (f"{name}-{same + 1}.png" if same else f"{name}.png")
+    return pictures
+
+
+def _draw(path: Path, heard: Any, picture: Path) -> None:
+    from ..audio.wav import read_wav
+    from ..pictures import ears
+
+    try:
+        ears.save(
+            picture,
+            ears.Heard(
+                name=path.name,
+                looks=heard.looks,
+                verdict=heard.verdict,
+                reason=heard.reason,
+                active_level_dbov=heard.active_level_dbov,
+                noise_level_dbov=heard.noise_level_dbov,
+                speech_ms=heard.speech_ms,
+                end_ms=heard.duration_ms,
+                samples=read_wav(path),
+            ),
+        )
+    except OSError as error:
+        _refuse(f"{picture}: cannot be written ({error.strerror}); name another place with --png", 1)
 
 
 def _row(path: Path, heard: Any) -> dict[str, Any]:
@@ -83,26 +215,25 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for name in ("length", "from", "speech", "level", "noise"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        said = (
-            row["verdict"]
-            if row["reason"] in ("normal", "soft", row["verdict"])
-            else f"{row['verdict']} ({row['reason']})"
-        )
         table.add_row(
             row["file"],
-            f"[{_COLOURS[row['verdict']]}]{said}[/]",
-            _seconds(row["duration_ms"]),
-            _seconds(row["speech_onset_ms"]),
-            _seconds(row["speech_ms"] or None),
-            _level(row["active_level_dbov"]),
-            _level(row["noise_level_dbov"]),
+            f"[{COLOURS[row['verdict']]}]{with_reason(row['verdict'], row['reason'])}[/]",
+            seconds(row["duration_ms"]),
+            seconds(row["speech_onset_ms"]),
+            seconds(row["speech_ms"] or None),
+            level(row["active_level_dbov"]),
+            level(row["noise_level_dbov"]),
         )
     Console().print(table)
 
 
-def _seconds(ms: int | None) -> str:
+def with_reason(verdict: str, reason: str) -> str:
+    return verdict if reason in ("normal", "soft", verdict) else f"{verdict} ({reason})"
+
+
+def seconds(ms: int | None) -> str:
     return "–" if ms is None else f"{ms / 1000:.2f}"
 
 
-def _level(dbov: float | None) -> str:
+def level(dbov: float | None) -> str:
     return "–" if dbov is None else f"{dbov:.1f}".replace("-", "−")

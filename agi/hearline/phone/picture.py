@@ -7,39 +7,45 @@ no other label is. Times are ms of the timeline.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from hearline.phone import wav
+from hearline.pictures.style import (
+    AMBER,
+    AMBER_FILL,
+    BLUE,
+    BLUE_FILL,
+    DPI,
+    GREEN,
+    GREY_FILL,
+    INK,
+    MUTED,
+    PAPER,
+    PLUM,
+    RED,
+    RULE,
+    STRONG,
+    TEAL,
+    TEAL_FILL,
+    WIDTH,
+    cjk_font,
+    draw_seconds,
+    lettering,
+    minus,
+)
 
-WIDTH, LEFT, RIGHT = 1600, 164, 40  # px
-DPI = 100
+LEFT, RIGHT = 164, 40  # px
 LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
 
-INK, MUTED, RULE, PAPER = "#22303c", "#74808c", "#d5dbe1", "#ffffff"
-GREY_FILL = "#f0f2f4"
-BLUE, BLUE_FILL = "#3b6ea5", "#dce8f4"
-TEAL, TEAL_FILL = "#2b8c82", "#d8efec"
-PLUM = "#7a5c9e"
-AMBER, AMBER_FILL = "#b7842b", "#fbf1dc"
-GREEN, RED = "#3f8f5a", "#b5473c"
-
-CJK_FONTS = ("wqy-microhei", "wqy-zenhei", "NotoSansCJK-Regular", "NotoSansSC", "SourceHanSans")
-STRONG = {"weight": "bold", "family": "DejaVu Sans"}
-# The font of Chinese characters may have no bold face: not worth a warning.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 LEGEND = (
     "Waveforms on a square-root scale, so that soft callers can be seen.  Blue: a prompt plays.  "
     "Amber: a timer runs.  Green: heard as speech.  Planned and actual in ms."
@@ -93,10 +99,10 @@ def draw_call(
         end_ms = max(end_ms, offset_ms + len(heard) / 8)
     if agent is not None and agent_offset_ms is None:
         agent_offset_ms = end_ms - len(agent) / 8
-    font = _cjk_font() if texts else None
+    font = cjk_font() if texts else None
     if font is None:
         name = name.encode("ascii", "ignore").decode().strip()
-    with matplotlib.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])], "font.size": 9.5}):
+    with lettering(font):
         page = _Page(end_ms)
         timing = page.place(_timing_labels(events))
         noticed = page.place(_noticed_labels(events))
@@ -176,15 +182,8 @@ class _Page:
         figure.savefig(path, dpi=DPI)
 
     def _draw_grid(self, axes: Axes, events: list[dict]) -> None:
-        axes.set(xlim=(0, self.end_ms), ylim=(0, 1), yticks=[], facecolor="none")
-        axes.spines[["left", "right", "top"]].set_visible(False)
-        axes.spines["bottom"].set_color(RULE)
-        step = next(s for s in (500, 1000, 2000, 5000, 10000, 20000, 60000, 10**9) if self.end_ms / s <= 26)
-        ticks = np.arange(0, self.end_ms + 1, step)
-        axes.set_xticks(ticks, [f"{tick / 1000:g} s" for tick in ticks], color=MUTED, size=9)
-        axes.tick_params(length=0, pad=6)
-        axes.grid(axis="x", color="#eef1f4", linewidth=1)
-        axes.set_axisbelow(True)
+        draw_seconds(axes, self.end_ms)
+        axes.set(ylim=(0, 1), yticks=[])
         for start, end, _ in _prompts(events, self.end_ms):
             axes.axvspan(start, end, color=BLUE_FILL, alpha=0.35, linewidth=0)
 
@@ -359,7 +358,7 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
         else:
             continue
         if level is not None:
-            text += f"  {level:.0f} dBov".replace("-", "−")
+            text += minus(f"  {level:.0f} dBov")
         labels.append(_Label(event["at_ms"], text, colour))
     return labels
 
@@ -386,14 +385,4 @@ def _number(ms: float) -> str:
 
 def _signed(ms: float) -> str:
     rounded = round(ms)
-    return f"{rounded:+d}".replace("-", "−") if rounded else "±0"
-
-
-@cache
-def _cjk_font() -> str | None:
-    """The name of an installed font with Chinese characters. matplotlib's own list may be old."""
-    for path in font_manager.findSystemFonts():
-        if any(known in Path(path).name for known in CJK_FONTS):
-            font_manager.fontManager.addfont(path)
-            return font_manager.FontProperties(fname=path).get_name()
-    return None
+    return minus(f"{rounded:+d}") if rounded else "±0"

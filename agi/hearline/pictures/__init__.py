@@ -1,0 +1,1 @@
+"""Pictures for people. Needs matplotlib, which the extra `picture` brings; the server never imports it."""
