@@ -1,13 +1,15 @@
 """What the running server tells over HTTP, on loopback: is it there, is it ready, its figures, its live calls.
 
 /live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
+/calls/ID/ears (a line of JSON ten times a second until the call is over, no personal data)
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -16,8 +18,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from hearline.flows import FlowStore
-from hearline.line.control import NO_BEAT
-from hearline.line.workers import Line
+from hearline.line.control import NO_BEAT, Ears, Row
+from hearline.line.workers import Line, LineDown
+
+STUCK_S = 5.0  # one who reads nothing for so long is let go
 
 
 class _Figures:
@@ -56,8 +60,45 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
+    def setup(self) -> None:
+        super().setup()
+        self.wfile.write = self._write
+
+    def _write(self, data: bytes) -> int:
+        """One who stops to read has gone, for us."""
+        self.connection.settimeout(STUCK_S)
+        try:
+            self.connection.sendall(data)
+        except TimeoutError:
+            raise BrokenPipeError from None
+        return len(data)
+
     def log_message(self, *_: object) -> None:
         pass
+
+
+def matching(rows: Sequence[Row], wanted: str) -> list[Row]:
+    """The live calls that ``wanted`` may mean: a UUID, the beginning of one, or the channel's name."""
+    exact = [row for row in rows if wanted in (row.uuid, row.channel)]
+    return exact or [row for row in rows if row.uuid.startswith(wanted.lower())]
+
+
+def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
+    """A line of JSON for every look, and a last one that says what came of the call."""
+    outcome = heard = None
+    with closing(told):
+        for message in told:
+            if isinstance(message, Ears):
+                row = message.row
+                of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
+                yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict()})
+            else:
+                outcome, heard = message.outcome, message.heard
+    yield _json({"call": uuid, "over": True, "outcome": outcome, "heard": heard})
+
+
+def _json(told: dict) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
 
 
 def serve_status(address: tuple[str, int], line: Line, flows: FlowStore) -> WSGIServer:
@@ -79,8 +120,24 @@ def serve_status(address: tuple[str, int], line: Line, flows: FlowStore) -> WSGI
             body = {"ready": ready, "rejected_flows": flows.rejected}
         elif path == "/calls":
             body = {"calls": [asdict(row) for row in line.rows()]}
+        elif path.startswith("/calls/") and path.endswith("/ears"):
+            wanted = path.removeprefix("/calls/").removesuffix("/ears")
+            rows = line.rows()
+            found = matching(rows, wanted)
+            if len(found) == 1:
+                try:
+                    told = line.follow(found[0].uuid)
+                except LineDown as error:
+                    status, body = "503 Service Unavailable", {"error": str(error)}
+                else:
+                    start_response(status, [("Content-Type", "application/x-ndjson; charset=utf-8")])
+                    return _ears(found[0].uuid, told)
+            else:
+                status = "409 Conflict" if found else "404 Not Found"
+                what = f"{len(found)} calls are" if found else "no call in the IVR is"
+                body = {"error": f"{what} {wanted!r}", "calls": [asdict(row) for row in found or rows]}
         else:
-            status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls"]}
+            status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls", "/calls/ID/ears"]}
         start_response(status, [("Content-Type", "application/json; charset=utf-8")])
         return [json.dumps(body, ensure_ascii=False).encode()]
 

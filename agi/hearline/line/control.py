@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hearline.audio.looks import Look
 from hearline.call.plan import Plan
 
 MAX_MESSAGE = 512 * 1024  # bytes
@@ -36,6 +37,13 @@ class Prepare:
 @dataclass(frozen=True)
 class Watch:
     """Somebody looks at the live calls: tell their rows with the next beats."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Somebody follows this call: tell what the ears hear of it, for two seconds from now."""
+
+    uuid: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,14 @@ class Row:
     timer_ms: int | None
     level_dbov: float | None
     verdict: str | None
+
+
+@dataclass(frozen=True)
+class Ears:
+    """A followed call, ten times a second."""
+
+    row: Row
+    look: Look
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.detector import Detector
+from hearline.audio.looks import Watcher
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.line.audiosocket import Door
-from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Ears, Finished, Follow, Prepare, Row, Watch, Withdraw
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
 from hearline.line.session import Session, SlotEars
@@ -92,6 +93,7 @@ class Worker:
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
         self._watched_until = 0
+        self._followed: dict[int, tuple[Watcher, int]] = {}  # by slot; until this tick
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
         self._worst_s = self._work_s = 0.0
         self.stopping = False
@@ -128,7 +130,10 @@ class Worker:
         for announcement, leg in self._door.arrivals():
             self._begin(announcement, leg)
         if self._calls:
-            self._decide(self._listen())
+            events = self._listen()
+            self._decide(events)
+            if self._followed:
+                self._tell_ears(events)
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
         self._ticks += 1
@@ -161,6 +166,8 @@ class Worker:
             match message:
                 case Watch():
                     self._watched_until = self._ticks + WATCH_TICKS
+                case Follow(uuid):
+                    self._follow(uuid)
                 case Prepare(plan):
                     self._load(plan)
                 case Announce():
@@ -236,6 +243,7 @@ class Worker:
         session = call.session
         self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.timeline.as_dict()))
         del self._calls[call.slot]
+        self._followed.pop(call.slot, None)
         self._detector.close(call.slot)
         self._free.append(call.slot)
         self._lost_out += call.leg.lost_out
@@ -308,6 +316,25 @@ class Worker:
             hearing and hearing.active_level_dbov,
             hearing and hearing.verdict,
         )
+
+    def _follow(self, uuid: str) -> None:
+        for slot, call in self._calls.items():
+            if call.uuid == uuid:
+                watcher, _ = self._followed.get(slot) or (Watcher(self._detector, slot), 0)
+                self._followed[slot] = watcher, self._ticks + WATCH_TICKS
+
+    def _tell_ears(self, events: dict[int, list[object]]) -> None:
+        """What is heard of the followed calls; whoever follows must not harm them."""
+        for slot, (watcher, until) in list(self._followed.items()):
+            try:
+                look = watcher.note(self._frames[slot] if self._present[slot] else None, events.get(slot, ()))
+                if look is not None:
+                    self._channel.offer(Ears(self._row(self._calls[slot]), look))
+            except Exception:
+                log.exception("a call cannot be followed")
+                until = 0
+            if self._ticks >= until:
+                del self._followed[slot]
 
     def close(self) -> None:
         """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""

@@ -12,12 +12,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hearline.call.plan import Plan
-from hearline.line.control import Announce, Beat, Channel, Finished, Prepare, Row, Watch, Withdraw
+from hearline.line.control import Announce, Beat, Channel, Ears, Finished, Follow, Prepare, Row, Watch, Withdraw
+from hearline.line.followers import Followers
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Line:
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
         self._plans: list[Plan] = []
+        self._followers = Followers()
         self._process: subprocess.Popen | None = None
         self._channel: Channel | None = None
         self._address: tuple[str, int] | None = None
@@ -128,6 +130,20 @@ class Line:
                 return self.beat.rows
             time.sleep(0.02)
         return []
+
+    def follow(self, uuid: str) -> Generator[Ears | Finished]:
+        """What the ears hear of a live call, ten times a second, and last, what came of it (missing where nobody
+        knows). Raises LineDown where as many calls are followed as may be."""
+        if self._followers.full:
+            raise LineDown("as many calls are followed as may be at once")
+        return self._followers.follow(uuid, lambda: self._ask_to_follow(uuid))
+
+    def _ask_to_follow(self, uuid: str) -> bool:
+        with self._lock:
+            there = uuid in self._visits
+            if there:
+                self._channel.send(Follow(uuid))
+        return there
 
     # ---- keeping the worker alive -----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -230,8 +246,11 @@ class Line:
                     self.worst_ms.append(message.worst_ms)
                     self.work_ms.append(message.work_ms)
                     self._last_beat = time.monotonic()
+                case Ears():
+                    self._followers.tell(message.row.uuid, message)
                 case Finished():
                     self._finished(message)
+                    self._followers.tell(message.uuid, message)
                 case ("failed", why):
                     self._failure = why
                 case ("listening", address):

@@ -1,0 +1,205 @@
+"""`hearline listen --call`: what the ears of the running server hear of a live call."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hearline.audio.looks import Look
+from hearline.audio.settings import DEFAULT, FRAME_MS
+from hearline.cli.listen import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.settings import Settings, address
+
+SILENT_S = 5.0  # a server that says nothing for so long has gone
+_METER_FROM_DBOV, _METER_CELLS = -80, 60
+_STATE_COLOURS = {"QUIET": "dim", "STARTING": "cyan", "SPEAKING": "bold green", "STOPPING": "cyan"}
+
+
+class NotFollowed(Exception):
+    """The call cannot be followed; the message says why. ``calls``: the live ones, where that helps."""
+
+    def __init__(self, why: str, calls: list[dict] | None = None) -> None:
+        super().__init__(why)
+        self.calls = calls
+
+
+def follow(call: str, server: str, as_json: bool, png: Path | None) -> int:
+    """Show a call until it leaves the IVR, then draw it where asked to. → exit status."""
+    seen: list[dict[str, Any]] = []
+    status = 0
+    try:
+        _show(_told(call, *_status_address(server)), seen, as_json)
+    except KeyboardInterrupt:
+        print("not followed any more; the call goes on", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads what we print, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except NotFollowed as error:
+        print(f"hearline listen: {error}", file=sys.stderr)
+        if error.calls is not None:
+            _print_calls(error.calls)
+        status = 1
+    if png and any("over" not in told for told in seen):
+        picture = png if is_one_picture(png) else png / f"{seen[0]['call']}.png"
+        try:
+            _draw(seen, picture)
+        except OSError as error:
+            print(f"hearline listen: {picture}: cannot be written ({error.strerror})", file=sys.stderr)
+            return 1
+        print(picture, file=sys.stderr)
+    return status
+
+
+def _status_address(server: str) -> tuple[str, int]:
+    from hearline.pbx.stack import Stack
+
+    settings = Settings()
+    if not server and not os.environ.get("HEARLINE_STATUS"):
+        stack = Stack(settings)
+        if stack.running and stack.asterisk_alive():
+            server = stack.running.status
+    try:
+        return address(server or settings.status)
+    except ValueError as error:
+        raise NotFollowed(f"{'--server' if server else 'HEARLINE_STATUS'}: {error}") from None
+
+
+def _told(call: str, host: str, port: int) -> Iterator[dict[str, Any]]:
+    """What the server tells of the call, to the end. Raises NotFollowed."""
+    connection = http.client.HTTPConnection(host, port, timeout=SILENT_S)
+    over = False
+    try:
+        connection.request("GET", f"/calls/{quote(call, safe='')}/ears")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            told = json.loads(answer.read())
+            raise NotFollowed(told.get("error", "this server is too old for --call"), told.get("calls"))
+        for line in answer:
+            told = json.loads(line)
+            over = "over" in told
+            yield told
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if not isinstance(error, ConnectionRefusedError):
+            raise NotFollowed(
+                f"the server at {host}:{port} does not answer ({error}); the call is not touched"
+            ) from None
+        raise NotFollowed(
+            f"no server at {host}:{port}; is `hearline serve` running? --server HOST:PORT says where its status is"
+        ) from None
+    finally:
+        connection.close()
+    if not over:
+        raise NotFollowed("the server has gone away; Asterisk takes its calls to the queue")
+
+
+def _show(told: Iterator[dict[str, Any]], seen: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for look in told:
+            seen.append(look)
+            print(json.dumps(look, ensure_ascii=False), flush=True)
+        return
+    console = Console()
+    with Live(console=console, auto_refresh=False) as live:
+        for look in told:
+            seen.append(look)
+            if "over" in look:
+                break
+            live.update(_screen(look), refresh=True)
+    last = seen[-1] if seen else {}
+    if "over" in last:
+        console.print(f"the call has left the IVR: [bold]{last['outcome'] or 'nobody knows where to'}[/bold]")
+
+
+def _screen(look: dict[str, Any]) -> Group:
+    loudest = max(look["levels_dbov"], default=_METER_FROM_DBOV)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", min_width=8)
+    table.add_column(justify="right", min_width=7)
+    table.add_column()
+    table.add_row("level", level(loudest), _meter(loudest, look["noise_level_dbov"]))
+    table.add_row("noise", level(look["noise_level_dbov"]), Text("dBov, between the words", "dim"))
+    table.add_row("speech", level(look["active_level_dbov"]), Text(_speech(look), "dim"))
+    verdict = Text(with_reason(look["verdict"], look["reason"]), f"bold {COLOURS[look['verdict']]}")
+    verdict.append("" if look["final"] else "  so far", "dim")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", min_width=8)
+    facts.add_column()
+    facts.add_row("state", Text(look["state"], _STATE_COLOURS[look["state"]]))
+    facts.add_row("verdict", verdict)
+    timer = "" if look["timer_ms"] is None else f", {look['timer_ms'] / 1000:.1f} s left"
+    facts.add_row("step", f"{look['step']}  {look['flow_state'].replace('_', ' ')}{timer}")
+    title = Text(look["channel"], "bold").append(
+        f"  {look['flow']}  {look['at_ms'] / 1000:.1f} s  ", "not bold"
+    ).append(look["call"], "dim not bold")  # fmt: skip
+    return Group(title, table, facts, Text("^C ends the watching, not the call", "dim"))
+
+
+def _speech(look: dict[str, Any]) -> str:
+    if not look["speech_ms"]:
+        return "nothing said since the last question"
+    return f"dBov, {seconds(look['speech_ms'])} s said since the last question"
+
+
+def _meter(dbov: float, noise_dbov: float) -> Text:
+    """A bar up to `dbov`: yellow under what is too soft, with a mark there and one at the noise."""
+
+    def cell(level_dbov: float) -> int:
+        share = (level_dbov - _METER_FROM_DBOV) / -_METER_FROM_DBOV
+        return max(0, min(_METER_CELLS - 1, int(share * _METER_CELLS)))
+
+    soft, normal, noise = cell(DEFAULT.too_soft_dbov), cell(DEFAULT.normal_dbov), cell(noise_dbov)
+    filled = cell(dbov) if dbov > _METER_FROM_DBOV else -1
+    bar = Text()
+    for at in range(_METER_CELLS):
+        mark = "│" if at in (soft, normal) else "┊" if at == noise else " "
+        colour = "yellow" if at < soft else "green" if at < cell(-6) else "red"
+        bar.append(*(("█", colour) if at <= filled else (mark, "yellow" if at == soft else "dim")))
+    return bar
+
+
+def _print_calls(calls: list[dict]) -> None:
+    console = Console(stderr=True)
+    if not calls:
+        console.print("there are no calls in the IVR now")
+        return
+    table = Table("id", "channel", "flow", "step", "for", box=None, header_style="bold", pad_edge=False)
+    for call in calls:
+        table.add_row(call["uuid"], call["channel"], call["flow"], call["step"], f"{call['at_ms'] / 1000:.0f} s")
+    console.print(table)
+
+
+def _draw(seen: list[dict[str, Any]], picture: Path) -> None:
+    """What was seen, with the steps of the flow. The verdict is the last one on speech: a caller who was too soft and
+    then said nothing was too soft."""
+    from hearline.pictures import ears
+
+    told = [look for look in seen if "over" not in look]
+    looks = [Look.from_dict(look) for look in told]
+    steps = [(b["at_ms"], b["step"]) for a, b in zip([{"step": None}, *told], told) if a["step"] != b["step"]]
+    judged = next((look for look in reversed(looks) if look.speech_ms), looks[-1])
+    outcome = [f"→ {seen[-1]['outcome']}"] if seen[-1].get("outcome") else []
+    ears.save(
+        picture,
+        ears.Heard(
+            name="   ".join([told[0]["channel"], told[0]["call"], *outcome]),
+            looks=looks,
+            verdict=judged.verdict,
+            reason=judged.reason,
+            active_level_dbov=judged.active_level_dbov,
+            noise_level_dbov=looks[-1].noise_level_dbov,
+            speech_ms=judged.speech_ms,
+            start_ms=looks[0].at_ms - len(looks[0].levels_dbov) * FRAME_MS,
+            end_ms=looks[-1].at_ms,
+            marks=steps,
+        ),
+    )
