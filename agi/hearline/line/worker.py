@@ -100,12 +100,13 @@ class Worker:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """The first run of the network is slow; it must not fall into a caller's first second."""
+        """The first run of the network is slow, and so is the first verdict (20 ms); neither must fall into a call."""
         self._detector.open(0)
         noise = np.zeros_like(self._frames)
         noise[0] = np.random.default_rng(0).normal(0, 3_000, FRAME_SAMPLES)
         for _ in range(50):
             self._detector.step(noise, np.ones_like(self._present))
+        Watcher(self._detector, 0).note(noise[0])
         self._detector.close(0)
 
     # ---- the clock --------------------------------------------------------------------------------------------------
