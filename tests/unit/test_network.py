@@ -41,7 +41,7 @@ def test_it_says_what_the_published_network_says(published):
     ours = theirs = np.zeros((len(clips), *STATE_SHAPE), np.float32)
     spoken = 0
     for windows in windows_of(clips):
-        p, ours = network.run(windows, ours)
+        p, ours, _ = network.run(windows, ours)
         expected, theirs = published(windows, theirs)
         np.testing.assert_allclose(p, expected, atol=1e-4)
         spoken += int((expected > 0.9).sum())
@@ -53,8 +53,8 @@ def test_a_call_is_heard_alike_alone_and_among_others():
     windows = rng.normal(0, 0.1, (50, CONTEXT_SAMPLES + WINDOW_SAMPLES)).astype(np.float32)
     states = rng.normal(0, 0.3, (50, *STATE_SHAPE)).astype(np.float32)
     network = SpeechNetwork()
-    together, states_after = network.run(windows, states)
+    together, states_after, _ = network.run(windows, states)
     for call in (0, 7, 49):
-        alone, state_after = network.run(windows[[call]], states[[call]])
+        alone, state_after, _ = network.run(windows[[call]], states[[call]])
         np.testing.assert_allclose(alone, together[[call]], atol=1e-5)
         np.testing.assert_allclose(state_after, states_after[[call]], atol=1e-5)

@@ -3,8 +3,8 @@
 Per tick, for every open slot (numpy over slots, no loop per call):
 
     frame → ring of 320 ms → level of 100 and 200 ms
-          → may it be speech? → network on each full 32 ms window → speech probability
-          → gate (dynamics, no tone) → QUIET, STARTING, SPEAKING, STOPPING
+          → may it be speech? → networks on each full 32 ms window → is it the caller? → evidence
+          → QUIET, STARTING, SPEAKING, STOPPING
           → while speaking: active level (P.56)
           → ten times a second: a look at the background
 
@@ -13,7 +13,7 @@ Nothing here knows of sockets, clocks or calls: time is counted in frames since 
 
 import numpy as np
 
-from . import echo, tones
+from . import caller, echo, tones
 from .background import LOOK_FRAMES, Background, repeats
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
@@ -46,7 +46,6 @@ _LOUD_POWER = dbov_to_power(-20.0)
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
 _PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
 _PLAYED_BEFORE = np.arange(-echo.PLAYED_FRAMES, 0)
-_ONES = np.array([votes.bit_count() for votes in range(1 << 8)], np.int8)
 
 
 class Detector:
@@ -56,6 +55,7 @@ class Detector:
         self.capacity = capacity
         self.settings = settings
         self._network = SpeechNetwork()
+        self._caller = caller.CallerNetwork()
         self._levels = SpeechLevels(capacity)
         self._background = Background(capacity, settings)
         self._limits = _Limits(settings)
@@ -73,13 +73,12 @@ class Detector:
             fast_power=Column(np.float32, shape=per_frame),  # mean of 5 frames
             network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
             windows=Column(np.int32),  # network runs so far
-            p=Column(np.float32),  # speech probability of the last window
+            p=Column(np.float32),  # probability that the last window was the caller speaking
+            any_speech=Column(np.float32),  # probability that it was speech, whoever's
             p_recent=Column(np.float32, shape=(self._p_kept,)),
-            votes=Column(np.uint8),  # last windows, one bit each: speech?
-            sure=Column(np.int32),  # so many windows in a row were surely speech
+            evidence=Column(np.float32),  # for a caller who speaks: log odds, added up
             awake=Column(np.bool_),  # the network is asked
             spared=Column(np.bool_),  # the last window was not asked about
-            tone_until=Column(np.int32),  # no speech starts before this frame
             played=Column(np.int16, shape=(_PLAYED_FRAMES, FRAME_SAMPLES)),
             played_power=Column(np.float32, shape=(_PLAYED_FRAMES,)),
             played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
@@ -174,13 +173,14 @@ class Detector:
     # ── one tick ──
 
     def step(
-        self, frames: np.ndarray, present: np.ndarray, played: np.ndarray | None = None
+        self, frames: np.ndarray, present: np.ndarray, played: np.ndarray | None = None, in_haste: bool = False
     ) -> list[tuple[int, Event]]:
         """Hear 20 ms of every open slot.
 
         `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
         as silence, and remembered. `played` int16 [capacity, 160]: what was sent to each caller just before, zeros
-        where nothing was; None where nothing was sent to anybody. Returns (slot, event) in order of slots.
+        where nothing was; None where nothing was sent to anybody. `in_haste`: do without what takes time, the network
+        and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
         """
         slots = self._open
         if not slots.size:
@@ -215,12 +215,13 @@ class Detector:
         if awake.any():
             heard, heard_fast = slots[awake], fast[awake]
             self._levels.follow(heard, samples[awake])
-            self._run_network(heard, at[awake], heard_fast)
+            if not in_haste:
+                self._run_network(heard, at[awake], heard_fast)
             events = self._next_states(heard, heard_fast, power[awake])
         if power.max() > _LOUD_POWER:
             self._count_clipping(slots, samples, power)
         due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
-        if due.any():
+        if due.any() and not in_haste:
             self._look_at_background(slots[due], at[due])
         return events
 
@@ -257,7 +258,7 @@ class Detector:
         silence or noise, so that it is warm when it wakes."""
         if slots.size:
             t = self._slots
-            t.p[slots], t.p_recent[slots], t.votes[slots], t.sure[slots], t.state[slots] = 0, 0, 0, 0, QUIET
+            t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
             self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
@@ -271,31 +272,28 @@ class Detector:
         due &= ~spare
         if not due.any():
             return
-        slots, window, fast = slots[due], window[due], fast[due]
+        slots, window, at, fast = slots[due], window[due], at[due], fast[due]
         ring = t.ring.reshape(-1, _RING_SAMPLES)
         samples = ring[slots[:, None], _WINDOW_AT[window]].astype(np.float32)
         samples *= self._gain
-        p, t.network_state[slots] = self._network.run(samples, t.network_state[slots])
-
-        # Is it a tone? Asked of every sound that may start speech, also before the network has noticed it.
-        rising = fast >= self._background.floor_power(slots) * limits.gate_ratio
-        rising |= (t.frames[slots] <= limits.warm_up_frames) | (p >= s.maybe_probability)
-        doubtful = (t.state[slots] < SPEAKING) & rising
-        if doubtful.any():
-            tone = np.zeros(len(slots), bool)
-            tone[doubtful] = self._are_tones(slots[doubtful])
-            t.tone_until[slots[tone]] = t.frames[slots[tone]] + s.tone_hold_ms // FRAME_MS
-            # A tone rings on in the network for up to half a second: let it forget.
-            t.network_state[slots[tone]] = self._network.settled_state
-            p = np.where(tone, np.float32(0), p)
-        now = t.frames[slots]
-        quiet_or_tone = (fast < limits.gate_power) | (now < np.maximum(t.tone_until[slots], t.echo_until[slots]))
-        t.p[slots] = p
-        t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(quiet_or_tone, 0, p)
+        p, t.network_state[slots], features = self._network.run(samples, t.network_state[slots])
+        log_odds = self._log_odds(slots, at, fast, p, features)
+        t.any_speech[slots] = p
+        t.p[slots] = p = 1 / (1 + np.exp(-log_odds))
+        nobody = (fast < limits.gate_power) | (t.frames[slots] < t.echo_until[slots])
+        t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(nobody, 0, p)
         t.windows[slots] += 1
-        t.sure[slots] = np.where(p >= s.warm_up_probability, t.sure[slots] + 1, 0)
-        kept = (1 << s.onset_of_windows) - 1
-        t.votes[slots] = (t.votes[slots] << 1 | (p >= s.speech_probability)) & kept
+        # A sequential test (CUSUM, E. S. Page 1954): strong evidence decides at once, weak takes longer.
+        log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
+        t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, s.onset_evidence + 1)
+
+    def _log_odds(
+        self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray, p: np.ndarray, features: np.ndarray
+    ) -> np.ndarray:
+        """Is it the caller? Natural logarithm of the odds [slots]."""
+        t = self._slots
+        said, floor = t.network_state[slots, 0], self._background.floor_power(slots)
+        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, t.power[slots, at]))
 
     def _are_tones(self, slots: np.ndarray) -> np.ndarray:
         last = self._last_samples(slots, tones.WINDOW_SAMPLES)
@@ -332,25 +330,23 @@ class Detector:
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
         """Move every slot that may be speech through the four states and measure who speaks."""
         t, s, limits = self._slots, self.settings, self._limits
-        now, state, p = t.frames[slots], t.state[slots], t.p[slots]
+        now, state = t.frames[slots], t.state[slots]
         talking = state >= SPEAKING
 
-        votes = _ONES[t.votes[slots]]
-        gate = fast >= self._background.floor_power(slots) * limits.gate_ratio
-        gate |= (now <= limits.warm_up_frames) & (t.sure[slots] >= s.warm_up_windows)
-        gate &= (fast >= limits.gate_power) & (now >= t.tone_until[slots]) & (now >= t.echo_until[slots])
-        starts = ~talking & (votes >= s.onset_windows) & gate
+        evidence = t.evidence[slots]
+        starts = ~talking & (evidence >= s.onset_evidence)
+        starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
         if starts.any():
             self._take_out_echoes(slots, starts, fast)
-        speech = talking & (p >= s.speech_probability_keep) | starts
+        speech = talking & (t.any_speech[slots] >= s.speech_probability_keep) | starts
         t.last_speech[slots[speech]] = now[speech]
         silence = now - t.last_speech[slots]
         ends = talking & (silence * FRAME_MS >= s.stop_ms)
 
-        next_state = np.where(votes > 0, STARTING, QUIET)
+        next_state = np.where(evidence >= s.starting_evidence, STARTING, QUIET)
         next_state = np.where(talking | starts, np.where(speech, SPEAKING, STOPPING), next_state)
         t.state[slots] = np.where(ends, QUIET, next_state)
-        t.votes[slots[ends]] = 0
+        t.evidence[slots[ends]] = 0
 
         counted = speech | (talking & (silence <= _SPEECH_TAIL_FRAMES))
         self._levels.add_speech(slots[counted], power[counted])
@@ -464,5 +460,4 @@ class _Limits:
         self.rest_power = float(dbov_to_power(s.network_rest_dbov))
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
-        self.gate_ratio = float(dbov_to_power(s.gate_dynamics_db))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS

@@ -21,6 +21,7 @@ _HOP, _SPECTRUM, _BINS = 64, 128, 65
 _REFLECTED = 32  # samples mirrored at the end to fill the last spectrum
 _WIDE, _NARROW = 128, 64  # channels
 _UNITS = 128  # of the LSTM
+_QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS: an analogue line's noise, as the ears raise it
 
 
 class SpeechNetwork:
@@ -28,15 +29,16 @@ class SpeechNetwork:
 
     def __init__(self) -> None:
         self._w = _weights()
-        self.settled_state = self._listen_to_silence()
-        """State [2, 128] after half a second of silence: what a call starts with."""
+        self.settled_state = self._listen_to_a_quiet_line()
+        """State [2, 128] after a second of a line's own noise: what a call starts with."""
 
-    def run(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [calls] and new states [calls, 2, 128].
+    def run(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Probabilities [calls], new states [calls, 2, 128], and what the windows look like: features [calls, 128].
 
         `windows` float32 [calls, 32 + 256] (±1, context first), `states` float32 [calls, 2, 128].
         """
-        return self._remember(self._encode(self._spectra(windows)), states)
+        features = self._encode(self._spectra(windows))
+        return *self._remember(features, states), features
 
     def _spectra(self, x: np.ndarray) -> np.ndarray:
         """Four spectra side by side: [calls, 4 · 65]."""
@@ -98,11 +100,13 @@ class SpeechNetwork:
         logit += w.probability_bias
         return 1 / (1 + np.exp(-logit)), states_after
 
-    def _listen_to_silence(self) -> np.ndarray:
+    def _listen_to_a_quiet_line(self) -> np.ndarray:
+        """Who speaks from the first moment on is known twice as soon after noise as after digital silence."""
         states = np.zeros((1, *STATE_SHAPE), np.float32)
-        silence = np.zeros((1, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
-        for _ in range(15):  # about half a second
-            _, states = self.run(silence, states)
+        count = WINDOW_SAMPLES * 31 + CONTEXT_SAMPLES
+        noise = np.random.default_rng(0).normal(0, _QUIET_LINE, count).astype(np.float32)
+        for start in range(0, count - CONTEXT_SAMPLES, WINDOW_SAMPLES):
+            _, states, _ = self.run(noise[None, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES], states)
         return states[0]
 
 

@@ -15,40 +15,35 @@ FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000  # 160
 class EarSettings:
     """How a caller's line is judged. The defaults were measured on recorded prompts in several languages."""
 
-    # Is it speech? The network's answer, 0…1, one per 32 ms window.
-    speech_probability: float = 0.5
-    """A window counts as speech from here…"""
+    # Is it the caller? The networks' answer, 0…1, one per 32 ms window.
     speech_probability_keep: float = 0.35
-    """…and, once somebody speaks, down to here."""
+    """Once somebody speaks, a window counts as speech down to here."""
     spare_probability: float = 0.9
-    """While somebody speaks as clearly as this, the network is asked of every other window only."""
+    """While somebody speaks as clearly as this, the networks are asked of every other window only."""
     maybe_probability: float = 0.3
     """Worth waiting a little longer for (see `Detector.maybe_speech`)."""
     maybe_window_ms: int = 600
     input_gain_db: float = 12.0
-    """Raises the sound for the network only: soft callers are heard, babble is kept out by the gate below."""
+    """Raises the sound for the network only: soft callers are heard."""
 
-    # When does speech start and end?
-    onset_windows: int = 2
-    onset_of_windows: int = 3
-    """Speech starts when this many of the last so many windows were speech (64 of 96 ms)."""
-    onset_backdate_ms: int = 100
+    # When does speech start and end? The log odds of the windows are added up, never below 0.
+    onset_evidence: float = 6.0
+    """Speech starts here…"""
+    starting_evidence: float = 1.0
+    """…and may be about to from here."""
+    least_evidence: float = -1.5
+    most_evidence: float = 4.0
+    """No window counts for more, nor for less, than this."""
+    gate_fast_dbov: float = -60.0
+    """The loudest 100 ms of the last 300 ms must reach this."""
+    onset_backdate_ms: int = 120
     """How long before the decision speech began (the decision's median delay)."""
     stop_ms: int = 700
     """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms."""
 
-    # Dynamics gate: a near voice rises out of the background, babble and hum do not.
-    gate_fast_dbov: float = -60.0
-    """The loudest 100 ms of the last 300 ms must reach this…"""
-    gate_dynamics_db: float = 9.0
-    """…and lie so far over the floor (10th percentile of 200 ms levels over 3 s)."""
-
-    # Who speaks from the first moment on leaves no floor to rise from: then the network must be sure.
+    # Cheap tests before the networks: where nobody can be speaking, they rest.
     warm_up_ms: int = 1000
-    warm_up_probability: float = 0.9
-    warm_up_windows: int = 4
-
-    # Cheap tests before the network: where nothing can pass the gate, it rests.
+    """Before this there is hardly a floor to compare with."""
     network_rest_dbov: float = -66.0
     """Softer than this is silence."""
     network_rest_dynamics_db: float = 5.0
@@ -58,8 +53,6 @@ class EarSettings:
     tone_lowest_hz: float = 330.0
     """Lines below this are a voice's pitch or hum, not a telephone tone."""
     tone_share: float = 0.9
-    tone_hold_ms: int = 160
-    """After a tone no speech starts for so long: the next frames may look unlike a tone."""
 
     # Echo of our own prompt. How far under what was played is the sound?
     echo_never_under_db: float = 14.0

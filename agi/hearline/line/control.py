@@ -91,7 +91,8 @@ class Ears:
 class Beat:
     """The worker is alive. Counters since its start; ``late_*``: frames sent so many ms after their deadline.
     Since the last beat: ``worst_ms``, the worst lateness; ``work_ms``, the most CPU time that one tick took. Late
-    without much work means that the machine did not let us run."""
+    without much work means that the machine did not let us run. ``busy``: share of its time that the ticks took, 0…1
+    and more. ``shed``: frames that were heard without asking the speech network, because the tick was late."""
 
     calls: int
     frames: int
@@ -102,6 +103,8 @@ class Beat:
     skipped_ms: int
     refused: int
     lost_out: int
+    busy: float = 0.0
+    shed: int = 0
     rows: list[Row] | None = None  # None: nobody looks
 
 

@@ -44,6 +44,7 @@ TICK_S = FRAME_MS / 1_000
 ANNOUNCED_S = 5.0  # an announced connection that has not come by then never will
 LINGER_S = 1.0
 SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
+SHED_S = 0.008  # a tick that begins so late does without the ears' network: sound goes before detection
 BEAT_TICKS = 10
 WATCH_TICKS = 100  # rows are told for so long after somebody asked
 
@@ -95,7 +96,8 @@ class Worker:
         self._watched_until = 0
         self._followed: dict[int, tuple[Watcher, int]] = {}  # by slot; until this tick
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
-        self._worst_s = self._work_s = 0.0
+        self._worst_s = self._work_s = self._busy_s = 0.0
+        self._shed = 0
         self.stopping = False
         self._warm_up()
 
@@ -125,18 +127,19 @@ class Worker:
 
     def tick(self, deadline: float) -> None:
         """All that is due at ``deadline`` (monotonic seconds)."""
-        cpu_before = time.thread_time()
+        cpu_before, began = time.thread_time(), time.monotonic()
         self._speak(deadline)
         self._hear_door()
         for announcement, leg in self._door.arrivals():
             self._begin(announcement, leg)
         if self._calls:
-            events = self._listen()
+            events = self._listen(in_haste=began - deadline > SHED_S)
             self._decide(events)
             if self._followed:
                 self._tell_ears(events)
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
+        self._busy_s += time.monotonic() - began
         self._ticks += 1
         if self._ticks % BEAT_TICKS == 0:
             self._beat()
@@ -214,7 +217,7 @@ class Worker:
         self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
         self._say_goodbye(leg)
 
-    def _listen(self) -> dict[int, list[object]]:
+    def _listen(self, in_haste: bool) -> dict[int, list[object]]:
         calls = self._calls.items()
         came = [(slot, frame) for slot, call in calls if (frame := call.leg.receive()) is not None]
         self._present.fill(False)
@@ -222,7 +225,9 @@ class Worker:
         self._played[self._played_to] = 0
         self._played_to = _write(self._played, [(slot, call.frame) for slot, call in calls if call.frame])
         events: dict[int, list[object]] = {}
-        for slot, event in self._detector.step(self._frames, self._present, self._played if self._played_to else None):
+        played = self._played if self._played_to else None
+        self._shed += len(calls) if in_haste else 0
+        for slot, event in self._detector.step(self._frames, self._present, played, in_haste):
             events.setdefault(slot, []).append(event)
         return events
 
@@ -287,13 +292,15 @@ class Worker:
                 late_40=self._late_40,
                 worst_ms=round(self._worst_s * 1_000, 2),
                 work_ms=round(self._work_s * 1_000, 2),
+                busy=round(self._busy_s / (BEAT_TICKS * TICK_S), 3),
+                shed=self._shed,
                 skipped_ms=self._skipped_ms,
                 refused=self._door.refused,
                 lost_out=self._lost_out,
                 rows=self._rows(),
             )
         )
-        self._worst_s = self._work_s = 0.0
+        self._worst_s = self._work_s = self._busy_s = 0.0
 
     def _rows(self) -> list[Row] | None:
         """The live calls, while somebody looks at them."""

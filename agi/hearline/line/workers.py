@@ -27,7 +27,8 @@ BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: 
 RESTART_S = 0.5
 ROWS_S = 0.6
 TWO_MINUTES = 600  # beats
-CAPACITY = 1_024
+CAPACITY = 1_500
+FULL = 0.9  # of its time: a worker as busy as this takes no further call, so that the live ones do not suffer
 
 
 class LineDown(RuntimeError):
@@ -79,6 +80,7 @@ class Line:
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
+        self.busy = 0.0  # share of the worker's time, smoothed over about a second
         self.worst_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self.work_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self._stopping = threading.Event()
@@ -97,6 +99,8 @@ class Line:
                 raise LineDown("the media worker does not answer")
             if len(self._visits) >= self._capacity:
                 raise LineDown("as many calls as this machine takes")
+            if self.busy > FULL:
+                raise LineDown("the media worker has no time left for a further call")
             visit = Visit(str(uuid.uuid4()), self._address)
             self._visits[visit.uuid] = visit
             self._channel.send(Announce(visit.uuid, plan, begin, channel))
@@ -245,6 +249,7 @@ class Line:
                     self.beat = message
                     self.worst_ms.append(message.worst_ms)
                     self.work_ms.append(message.work_ms)
+                    self.busy += (message.busy - self.busy) / 4
                     self._last_beat = time.monotonic()
                 case Ears():
                     self._followers.tell(message.row.uuid, message)

@@ -1,0 +1,67 @@
+"""Is it the caller, close to the telephone? A second, small network on top of the speech network.
+
+The speech network was made to find any speech. Babble, a crowd, some music, much that rises out of a noise it takes for
+speech too, and it is unsure of voices that it knows badly. What it has heard of a window (its features and its memory)
+says more than its one answer; together with how the level moves it tells a near voice from the rest. Trained on the
+tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there took no part.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+_WEIGHTS = Path(__file__).with_name("caller.npz")
+_LOG_ODDS = 9.0  # as far as an answer is believed
+
+# Levels as inputs: in units of 10 dB, and what stands for them while there is no floor to compare with.
+_RISE_DB, _RISE_UNKNOWN_DB = (-10.0, 30.0), (12.0, 6.0)
+_FALL_DB = (-40.0, 3.0)
+_QUIET_DBOV = -66.0
+"""Frames that do not come, and digital silence, are no background to rise from."""
+
+
+def inputs(
+    p: np.ndarray, said: np.ndarray, features: np.ndarray, fast: np.ndarray, floor: np.ndarray, power: np.ndarray
+) -> np.ndarray:
+    """What is asked about: float32 [calls, inputs].
+
+    `p` [calls], `said` and `features` [calls, 128] are the speech network's; `fast`, `floor` and `power` [calls] are
+    mean squares: loudest 100 ms of the last 300 ms, background (+inf: not known yet), this frame.
+    """
+    x = np.empty((len(p), 5 + said.shape[1] + features.shape[1]), np.float32)
+    bounded = np.clip(p, 1e-4, 1 - 1e-4)
+    fast_db, floor_db, power_db = (10 * np.log10(np.maximum(level, 1e-10)) for level in (fast, floor, power))
+    known = np.isfinite(floor_db)
+    floor_db = np.maximum(floor_db, _QUIET_DBOV)
+    x[:, 0] = np.log(bounded / (1 - bounded))
+    with np.errstate(invalid="ignore"):
+        x[:, 1] = np.where(known, np.clip(fast_db - floor_db, 0, _RISE_DB[1]), _RISE_UNKNOWN_DB[0]) / 10
+        x[:, 2] = np.where(known, np.clip(power_db - floor_db, *_RISE_DB), _RISE_UNKNOWN_DB[1]) / 10
+    x[:, 3] = known
+    x[:, 4] = np.clip(power_db - fast_db, *_FALL_DB) / 10
+    x[:, 5 : 5 + said.shape[1]] = said
+    x[:, 5 + said.shape[1] :] = features
+    return x
+
+
+class CallerNetwork:
+    """One hidden layer; knows nothing of the windows before, except by its inputs."""
+
+    def __init__(self) -> None:
+        self._hidden, self._hidden_bias, self._out, self._out_bias = _weights()
+
+    def log_odds(self, x: np.ndarray) -> np.ndarray:
+        """Natural logarithm of the odds that it is the caller [calls], for `inputs` [calls, inputs]."""
+        hidden = x @ self._hidden
+        hidden += self._hidden_bias
+        np.maximum(hidden, 0, out=hidden)
+        return np.clip(hidden @ self._out + self._out_bias, -_LOG_ODDS, _LOG_ODDS)
+
+
+@cache
+def _weights() -> tuple[np.ndarray, ...]:
+    """Once a process. The inputs' means and scales are folded into the first layer."""
+    with np.load(_WEIGHTS) as of:
+        hidden = of["hidden"] / of["scale"][:, None]
+        return hidden, of["hidden_bias"] - of["mean"] @ hidden, of["out"][:, 0], of["out_bias"]

@@ -1,0 +1,77 @@
+"""Several media workers behind one door: a call goes to the one that has the fewest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from hearline.call.plan import Plan
+from hearline.line.control import Finished, Row
+from hearline.line.workers import Line, LineDown, Visit
+
+
+class Lines:
+    """As many workers as there are cores to give away. Each listens on a port of its own, from the given one upwards.
+
+    Args:
+        listen: (host, port) of the first worker; port 0 gives each any.
+        workers: how many.
+        others: as for ``Line``.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        workers: int,
+        allow: str,
+        sounds: Path,
+        on_finished: Callable[[Finished], None] = lambda f: None,
+    ) -> None:
+        host, port = listen
+        host = f"[{host}]" if ":" in host else host
+        self._lines = [Line(f"{host}:{port and port + i}", allow, sounds, on_finished) for i in range(workers)]
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines)
+
+    @property
+    def well(self) -> bool:
+        """Can at least one worker take calls?"""
+        return any(line.well for line in self._lines)
+
+    def announce(self, plan: Plan, begin: str | None, channel: str = "") -> Visit:
+        """Expect a connection for a new call. Raises LineDown: no worker can take it."""
+        refusal = LineDown("the media worker does not answer")
+        for line in sorted(self._lines, key=lambda line: line.calls):
+            try:
+                return line.announce(plan, begin, channel)
+            except LineDown as error:
+                refusal = error
+        raise refusal
+
+    def withdraw(self, visit: Visit) -> None:
+        """Asterisk is done with this visit."""
+        for line in self._lines:
+            line.withdraw(visit)
+
+    def prepare(self, plans: Collection[Plan]) -> None:
+        """Have the prompts of these plans read before a call needs them."""
+        for line in self._lines:
+            line.prepare(plans)
+
+    def rows(self) -> list[Row]:
+        """The live calls of all workers."""
+        return [row for line in self._lines for row in line.rows()]
+
+    def start(self) -> None:
+        """Start all workers. Raises LineDown; then none runs."""
+        try:
+            for line in self._lines:
+                line.start()
+        except LineDown:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        for line in self._lines:
+            line.stop()
