@@ -16,8 +16,8 @@ from pathlib import Path
 
 from hearline.flows import FlowStore
 from hearline.line.control import Finished
+from hearline.line.lines import Lines
 from hearline.line.peers import parse_networks
-from hearline.line.workers import Line
 from hearline.pbx.fastagi import FastAgiServer
 from hearline.scripts import alive, hotline
 from hearline.settings import Settings, address
@@ -34,7 +34,8 @@ class Server:
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
         self.flows = FlowStore(settings.flows, settings.sounds)
         self._records = settings.state / "calls"
-        self.line = Line(settings.media, settings.allow, settings.sounds, self._keep_record)
+        media = address(settings.media)
+        self.line = Lines(media, settings.workers, settings.allow, settings.sounds, self._keep_record)
         scripts = {
             "hotline": functools.partial(
                 hotline.serve, flows=self.flows, line=self.line, lost=self._note_lost_media, always_open=always_open
@@ -101,7 +102,13 @@ def serve_until(settings: Settings, stop: threading.Event, always_open: bool = F
     """Run the server until ``stop`` is set."""
     server = Server(settings, always_open)
     server.start()
-    log.info("ready: AGI on %s, media on %s:%s, status on %s", settings.agi, *server.line._address, settings.status)
+    log.info(
+        "ready: AGI on %s, media on %s (%d workers), status on %s",
+        settings.agi,
+        settings.media,
+        settings.workers,
+        settings.status,
+    )
     try:
         stop.wait()
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _REPO = Path(__file__).resolve().parents[2]
 
@@ -33,6 +33,8 @@ class Settings(BaseModel):
     agi: str = "127.0.0.1:4573"
     media: str = "127.0.0.1:9092"
     status: str = "127.0.0.1:9573"
+    # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
+    workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
     allow: str = "127.0.0.0/8"
 

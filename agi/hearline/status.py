@@ -15,10 +15,11 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from hearline.flows import FlowStore
-from hearline.line.control import NO_BEAT, Ears, Row
+from hearline.line.control import NO_BEAT, Beat, Ears, Row
+from hearline.line.lines import Lines
 from hearline.line.workers import Line, LineDown
 
 STUCK_S = 5.0  # one who reads nothing for so long is let go
@@ -27,31 +28,58 @@ STUCK_S = 5.0  # one who reads nothing for so long is let go
 class _Figures:
     """The line's counters at the moment they are asked for."""
 
-    def __init__(self, line: Line, flows: FlowStore) -> None:
-        self._line, self._flows = line, flows
+    def __init__(self, lines: Lines, flows: FlowStore) -> None:
+        self._lines, self._flows = lines, flows
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
-        beat = self._line.beat or NO_BEAT
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
-        yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._line.well))
+        yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
-        yield counter("hearline_worker_restarts", "media workers replaced", value=self._line.restarts)
-        yield gauge("hearline_calls", "calls in the IVR now", value=beat.calls)
-        yield counter("hearline_frames_sent", "frames of 20 ms sent to callers", value=beat.frames)
-        yield counter("hearline_frames_late_20ms", "frames sent over 20 ms after their deadline", value=beat.late_20)
-        yield counter("hearline_frames_late_40ms", "frames sent over 40 ms after their deadline", value=beat.late_40)
-        yield counter("hearline_frames_not_taken", "frames that Asterisk did not read in time", value=beat.lost_out)
-        yield counter("hearline_skipped_seconds", "time given up by a starved tick", value=beat.skipped_ms / 1_000)
-        yield counter("hearline_connections_refused", "AudioSocket connections refused", value=beat.refused)
-        yield gauge(
+        yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
+        beats = [(line, line.beat or NO_BEAT) for line in self._lines]
+
+        def each(kind: type, name: str, what: str, value: Callable[[Line, Beat], float]) -> Metric:
+            family = kind(name, what, labels=["worker"])
+            for number, (line, beat) in enumerate(beats):
+                family.add_metric([str(number)], value(line, beat))
+            return family
+
+        yield each(counter, "hearline_worker_restarts", "media workers replaced", lambda line, _: line.restarts)
+        yield each(gauge, "hearline_calls", "calls in the IVR now", lambda _, beat: beat.calls)
+        yield each(counter, "hearline_frames_sent", "frames of 20 ms sent to callers", lambda _, beat: beat.frames)
+        yield each(
+            counter, "hearline_frames_late_20ms", "frames sent over 20 ms after their deadline", lambda _, b: b.late_20
+        )
+        yield each(
+            counter, "hearline_frames_late_40ms", "frames sent over 40 ms after their deadline", lambda _, b: b.late_40
+        )
+        yield each(
+            counter, "hearline_frames_not_taken", "frames that Asterisk did not read in time", lambda _, b: b.lost_out
+        )
+        yield each(
+            counter,
+            "hearline_frames_shed",
+            "frames heard without the speech network, because the tick was late",
+            lambda _, beat: beat.shed,
+        )
+        yield each(
+            counter, "hearline_skipped_seconds", "time given up by a starved tick", lambda _, b: b.skipped_ms / 1_000
+        )
+        yield each(
+            counter, "hearline_connections_refused", "AudioSocket connections refused", lambda _, beat: beat.refused
+        )
+        yield each(gauge, "hearline_busy_ratio", "share of the time that the ticks take", lambda line, _: line.busy)
+        yield each(
+            gauge,
             "hearline_worst_lateness_seconds",
             "worst lateness of a tick in the last two minutes",
-            value=max(self._line.worst_ms, default=0.0) / 1_000,
+            lambda line, _: max(line.worst_ms, default=0.0) / 1_000,
         )
-        yield gauge(
+        yield each(
+            gauge,
             "hearline_most_work_seconds",
             "most CPU time of a tick in the last two minutes",
-            value=max(self._line.work_ms, default=0.0) / 1_000,
+            lambda line, _: max(line.work_ms, default=0.0) / 1_000,
         )
 
 
@@ -101,7 +129,7 @@ def _json(told: dict) -> bytes:
     return json.dumps(told, ensure_ascii=False).encode() + b"\n"
 
 
-def serve_status(address: tuple[str, int], line: Line, flows: FlowStore) -> WSGIServer:
+def serve_status(address: tuple[str, int], line: Lines, flows: FlowStore) -> WSGIServer:
     """Serve in a thread of its own; the server's ``server_port`` tells the port."""
     registry = CollectorRegistry()
     registry.register(_Figures(line, flows))

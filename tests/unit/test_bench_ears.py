@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from bench.ears import labels, mixing, synthetic
+from bench.ears import labels, mixing, synthetic, train
 from bench.ears.measure import claimed, delay_ms, missed, rows
 from bench.ears.recordings import Sound, utterances
 from bench.ears.run import Heard, run
 from bench.ears.sources import read_sources
 from bench.ears.testset import Material, build, talk
+from bench.ears.train import CALLER, LEFT_OUT, NOBODY
 
+from hearline.audio import caller
 from hearline.audio.detector import Detector
 from hearline.audio.level import active_speech_level, rms_dbov
 
@@ -182,3 +184,44 @@ def test_a_third_of_the_speakers_is_held_out_and_none_lies_in_both_parts():
     assert all(len(parts) == 1 for parts in splits.values())
     held_out = sum("held_out" in parts for parts in splits.values())
     assert len(splits) >= 40 and 0.28 < held_out / len(splits) < 0.4
+
+
+def test_windows_of_speech_are_the_callers_and_its_pauses_and_edges_are_left_out(clips):
+    clip = next(c for c in clips if c.kind == "speech")
+    onset, end, loud, soft = clip.onset_ms, clip.end_ms, clip.level_dbov, clip.level_dbov - 20
+    windows = [
+        (onset - 500, soft, NOBODY),
+        (onset - 500, loud, NOBODY),  # a noise before it
+        (onset, loud, LEFT_OUT),
+        (onset + 20, loud, LEFT_OUT),  # half of the window lies before it
+        (onset + 40, loud, CALLER),
+        (onset + 200, soft, LEFT_OUT),
+        (end, loud, CALLER),
+        (end + 100, soft, LEFT_OUT),
+        (end + 200, soft, NOBODY),
+    ]
+    at_ms, level_dbov, expected = (np.array(column) for column in zip(*windows, strict=True))
+    label = train.labels(clip, at_ms, level_dbov)
+    assert label.tolist() == expected.tolist()
+    weight = train.weights(clip, label)
+    assert set(weight[label == NOBODY]) < set(weight)  # there is plenty of it, so it counts for less
+
+
+def test_other_sounds_are_nobody_however_loud(clips):
+    for kind in ("noise", "music", "babble", "tone", "transient", "no_signal"):
+        clip = next(c for c in clips if c.kind == kind)
+        assert (train.labels(clip, np.arange(0, 5000, 32), np.full(157, -10.0)) == NOBODY).all()
+
+
+def test_training_hears_what_the_detector_hears(clips, monkeypatch):
+    some = [c for c in clips if c.kind in ("speech", "babble", "echo", "background")]
+    asked = []
+    inputs = caller.inputs
+    monkeypatch.setattr(caller, "inputs", lambda *of: asked.append(inputs(*of)) or asked[-1])
+    heard = train.examples(some)
+    assert len(heard) == sum(c.kind in ("speech", "babble") for c in some)  # the others have tests of their own
+    x, label, weight = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    assert x.dtype == np.float32 and len(x) == len(label) == len(weight) < sum(map(len, asked))
+    assert set(label) == {CALLER, NOBODY} and (weight > 0).all()
+    known = {row.tobytes() for row in np.concatenate(asked)}
+    assert all(row.tobytes() in known for row in x)

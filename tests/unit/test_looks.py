@@ -12,6 +12,7 @@ from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.audio.level import rms_dbov
 from hearline.audio.listen import listen, listen_all
 from hearline.audio.looks import LOOK_MS, Look, Segment, levels, segments
+from hearline.audio.settings import DEFAULT
 
 
 def looked_at(sound: np.ndarray):
@@ -45,7 +46,7 @@ def test_the_states_and_the_speech(spoken):
     assert {"SPEAKING", "STOPPING"} <= {look.state for look in spoken.looks}
     [part] = segments(spoken.looks)
     assert part.onset_ms == spoken.speech_onset_ms == pytest.approx(1_500, abs=200)
-    assert part.started_ms == part.onset_ms + 100
+    assert part.started_ms == part.onset_ms + DEFAULT.onset_backdate_ms
     assert part.ended_ms - part.end_ms == pytest.approx(700, abs=20)
     assert spoken.looks[-1].active_level_dbov == spoken.active_level_dbov
 

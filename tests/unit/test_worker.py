@@ -121,3 +121,22 @@ def test_the_worker_ends_when_the_door_is_gone(line):
     worker, door, _ = line
     door.close()
     worker.run()
+
+
+def test_a_late_tick_sends_sound_and_does_without_the_networks(line, flows):
+    worker, door, _ = line
+    peer = connected(line, announce(flows))
+    ticks(worker, 20)
+    asked = []
+    network, worker._detector._run_network = worker._detector._run_network, lambda *_: asked.append(1)
+    late = time.monotonic() - 0.015
+    for _ in range(20):
+        worker.tick(late)
+    worker._detector._run_network = network
+    [beat] = [m for m in door.received() if isinstance(m, Beat)][-1:]
+    assert not asked
+    assert beat.shed == 19, "told in the beat, of which the last was one tick ago"
+    received = b""
+    while len(received) < 39 * 323:
+        received += peer.recv(65536)
+    assert len(received) == 39 * 323, "no frame was left out"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-_WEIGHTS = Path(__file__).with_name("caller.npz")
+WEIGHTS = Path(__file__).with_name("caller.npz")
 _LOG_ODDS = 9.0  # as far as an answer is believed
 
 # Levels as inputs: in units of 10 dB, and what stands for them while there is no floor to compare with.
@@ -62,6 +62,6 @@ class CallerNetwork:
 @cache
 def _weights() -> tuple[np.ndarray, ...]:
     """Once a process. The inputs' means and scales are folded into the first layer."""
-    with np.load(_WEIGHTS) as of:
+    with np.load(WEIGHTS) as of:
         hidden = of["hidden"] / of["scale"][:, None]
         return hidden, of["hidden_bias"] - of["mean"] @ hidden, of["out"][:, 0], of["out_bias"]

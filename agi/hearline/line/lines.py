@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 from hearline.call.plan import Plan
-from hearline.line.control import Finished, Row
+from hearline.line.control import Ears, Finished, Row
 from hearline.line.workers import Line, LineDown, Visit
 
 
@@ -31,6 +31,8 @@ class Lines:
         host = f"[{host}]" if ":" in host else host
         self._lines = [Line(f"{host}:{port and port + i}", allow, sounds, on_finished) for i in range(workers)]
 
+        self.refused = 0  # calls that no worker could take
+
     def __iter__(self) -> Iterator[Line]:
         return iter(self._lines)
 
@@ -47,6 +49,7 @@ class Lines:
                 return line.announce(plan, begin, channel)
             except LineDown as error:
                 refusal = error
+        self.refused += 1
         raise refusal
 
     def withdraw(self, visit: Visit) -> None:
@@ -62,6 +65,13 @@ class Lines:
     def rows(self) -> list[Row]:
         """The live calls of all workers."""
         return [row for line in self._lines for row in line.rows()]
+
+    def follow(self, uuid: str) -> Generator[Ears | Finished]:
+        """What the ears hear of a live call; see ``Line.follow``. Raises LineDown."""
+        for line in self._lines:
+            if line.has(uuid):
+                return line.follow(uuid)
+        raise LineDown("the call is over")
 
     def start(self) -> None:
         """Start all workers. Raises LineDown; then none runs."""

@@ -86,6 +86,14 @@ class Line:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="line", daemon=True)
 
+    @property
+    def calls(self) -> int:
+        """Calls that are here or on their way."""
+        return len(self._visits)
+
+    def has(self, uuid: str) -> bool:
+        return uuid in self._visits
+
     # ---- for the scripts --------------------------------------------------------------------------------------------
     @property
     def well(self) -> bool:

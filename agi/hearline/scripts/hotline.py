@@ -10,7 +10,8 @@ from asterisk.agi import AGIAppError, AGIError, AGIHangup
 
 from hearline.audio.gain import gain_factor
 from hearline.flows import FlowStore
-from hearline.line.workers import Line, LineDown
+from hearline.line.lines import Lines
+from hearline.line.workers import LineDown
 from hearline.pbx.agi import AgiSession
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
 
 def serve(
-    agi: AgiSession, flows: FlowStore, line: Line, lost: Callable[[str], None], always_open: bool = False
+    agi: AgiSession, flows: FlowStore, line: Lines, lost: Callable[[str], None], always_open: bool = False
 ) -> None:
     """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed.
 

@@ -1,0 +1,60 @@
+"""Several workers behind one door."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from hearline.line.control import NO_BEAT
+from hearline.line.lines import Lines
+from hearline.line.workers import FULL, LineDown
+
+
+class SilentChannel:
+    closed = False
+
+    def send(self, message):
+        pass
+
+
+@pytest.fixture
+def lines(tmp_path):
+    lines = Lines(("127.0.0.1", 9092), 2, "127.0.0.0/8", tmp_path)
+    for number, line in enumerate(lines):  # as after their first beat
+        line._address, line._channel = ("127.0.0.1", 9092 + number), SilentChannel()
+        line._last_beat, line.beat = time.monotonic() + 60, NO_BEAT
+    return lines
+
+
+def ports(lines, plan, count):
+    return [lines.announce(plan, None).address[1] for _ in range(count)]
+
+
+def test_a_call_goes_to_the_worker_with_the_fewest(lines, flows):
+    plan = flows.flows["hotline"].plan
+    first = lines.announce(plan, None)
+    assert sorted([first.address[1], *ports(lines, plan, 3)]) == [9092, 9092, 9093, 9093]
+    lines.withdraw(first)
+    assert ports(lines, plan, 1) == [first.address[1]]
+
+
+def test_a_full_or_lost_worker_takes_no_call(lines, flows):
+    plan = flows.flows["hotline"].plan
+    one, other = lines
+    one.busy = FULL + 0.01
+    assert ports(lines, plan, 3) == [9093] * 3
+    other._last_beat = 0.0
+    with pytest.raises(LineDown, match="no time left|does not answer"):
+        lines.announce(plan, None)
+    assert lines.refused == 1
+    assert lines.well, "the callers who are here go on"
+
+
+def test_each_worker_listens_on_a_port_of_its_own(tmp_path):
+    assert [line._listen for line in Lines(("::1", 9092), 3, "::1", tmp_path)] == [
+        "[::1]:9092",
+        "[::1]:9093",
+        "[::1]:9094",
+    ]
+    assert [line._listen for line in Lines(("127.0.0.1", 0), 2, "::1", tmp_path)] == ["127.0.0.1:0"] * 2
