@@ -53,9 +53,11 @@ class Session:
         self._prompts = prompts
         self._ears = ears
         self._player = Player()
+        self.next_frame = self._player.next_frame
+        """What ``tick`` returns while nothing has happened and ``nothing_until`` has not come."""
         self._play: flow.Play | None = None
         self._wait_from = 0
-        self._nothing_until = 0  # ms: before this only an event can change anything
+        self.nothing_until = 0  # ms: before this only an event can change anything
         self._started = False
 
     @property
@@ -65,11 +67,11 @@ class Session:
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
         """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame that is to be
         sent at ``now``."""
-        if now >= self._nothing_until or ear_events or keys or gone:
+        if now >= self.nothing_until or ear_events or keys or gone:
             self._move_on(now, ear_events, keys, gone)
             self.moved = True
             ends = self.engine.deadline or 0
-            self._nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
+            self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
         return self._player.next_frame()
 
     def settle(self, late_ms: float) -> None:

@@ -234,10 +234,14 @@ class Worker:
     def _decide(self, events: dict[int, list[object]]) -> None:
         failed = []
         for slot, call in self._calls.items():
-            leg = call.leg
+            leg, session, now = call.leg, call.session, call.ticks * FRAME_MS
+            if now < session.nothing_until and slot not in events and not leg.pressed and not leg.gone:
+                call.frame = session.next_frame()  # nearly always
+                call.ticks += 1
+                continue
             keys = leg.keys() if leg.pressed else ""
             try:
-                call.frame = call.session.tick(call.ticks * FRAME_MS, events.get(slot, ()), keys, leg.gone)
+                call.frame = session.tick(now, events.get(slot, ()), keys, leg.gone)
             except Exception:  # one call's failure is that call's: it goes to the queue
                 log.exception("a call failed; it goes to the queue")
                 failed.append(call)
