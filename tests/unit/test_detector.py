@@ -1,6 +1,7 @@
 """The ears on live frames: who speaks, how loud, and what else is on the line."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from audio_corpus import (
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
 from hearline.audio.settings import FRAME_SAMPLES
+from hearline.audio.wav import read_wav
 
 LAWS = ("alaw", "mulaw")
 
@@ -309,3 +311,44 @@ def test_closed_slots_hear_nothing():
     detector = Detector(2)
     assert detector.step(np.full((2, FRAME_SAMPLES), 9000, np.int16), np.ones(2, bool)) == []
     assert detector.now_ms(0) == 0
+
+
+# ── our own prompt comes back ──
+
+OPENING = read_wav(Path(__file__).parents[2] / "sounds" / "zh" / "lanzhi" / "opening.wav")
+
+
+def while_we_play(line, played=OPENING):
+    """Events of a line, float [n], on which `played` goes out from the first frame on."""
+    count = max(line.size, played.size) // FRAME_SAMPLES
+    size = count * FRAME_SAMPLES
+    pcm = over_a_line(np.pad(line, (0, max(0, size - line.size)))[:size] + white(size / RATE, -64)[:size])
+    out = np.pad(played, (0, max(0, size - played.size)))[:size].reshape(count, 1, FRAME_SAMPLES)
+    detector, events = Detector(1), []
+    detector.open(0)
+    for frame, sent in zip(pcm.reshape(count, 1, FRAME_SAMPLES), out, strict=True):
+        events += [event for _, event in detector.step(frame, np.array([True]), sent)]
+    return events
+
+
+@pytest.mark.parametrize("delay_ms", [20, 120, 240])
+@pytest.mark.parametrize("loss_db", [20, 30, 40])
+def test_the_echo_of_our_own_prompt_is_nobody(loss_db, delay_ms):
+    echo = np.pad(OPENING / 32768 * 10 ** (-loss_db / 20), (delay_ms * RATE // 1000, 0))
+    assert not starts(while_we_play(echo))
+
+
+@pytest.mark.parametrize("dbov", [-20, -32, -44, -51])
+def test_a_caller_who_speaks_while_we_play_is_heard(dbov):
+    """Also one who is far softer than the prompt: nothing of it explains the sound."""
+    spoken = np.pad(speech(CLIPS[3], dbov), (RATE // 2, RATE))
+    first = starts(while_we_play(spoken))[0]
+    assert 500 <= first.at_ms <= 1400
+
+
+def test_a_caller_over_an_echo_is_heard():
+    echo = np.pad(OPENING / 32768 * 10 ** (-26 / 20), (100 * RATE // 1000, 0))
+    spoken = np.pad(speech(CLIPS[3], -26), (RATE, RATE))
+    size = max(echo.size, spoken.size)
+    both = np.pad(echo, (0, size - echo.size)) + np.pad(spoken, (0, size - spoken.size))
+    assert 1000 <= starts(while_we_play(both))[0].at_ms <= 1500

@@ -45,6 +45,7 @@ _LAST_FAST, _LAST_SPAN, _LAST_LOOK = _LAST[:, :_FAST_FRAMES], _LAST[:, :_FAST_SP
 _LOUD_POWER = dbov_to_power(-20.0)
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
 _PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
+_MAY_BE_ECHO = 0.5
 _PLAYED_BEFORE = np.arange(-echo.PLAYED_FRAMES, 0)
 
 
@@ -84,7 +85,9 @@ class Detector:
             played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
             last_played=Column(np.int32, fresh=-2 * _PLAYED_FRAMES),  # frame
             echo_until=Column(np.int32),  # no speech starts before this frame
-            not_foretold=Column(np.int8),  # so many times in a row, what we played did not explain the sound
+            explained=Column(
+                np.float32, fresh=_MAY_BE_ECHO
+            ),  # share of the sound that what we played explains, smoothed
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
@@ -259,6 +262,7 @@ class Detector:
         if slots.size:
             t = self._slots
             t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
+            t.explained[slots] = _MAY_BE_ECHO
             self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
@@ -371,14 +375,14 @@ class Detector:
         known = t.played_at[slot, at] == now + 1 + _PLAYED_BEFORE
         loudest = np.convolve(np.where(known, t.played_power[slot, at], 0), np.full(_FAST_FRAMES, 1 / _FAST_FRAMES))
         under_db = float(power_to_dbov(loudest.max()) - power_to_dbov(fast))
-        if under_db > s.echo_always_under_db:
+        if power_to_dbov(fast) < s.echo_below_dbov:
             return True
         line = self._last_samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
         explained = echo.explained_share(line, np.where(known[:, None], t.played[slot, at], 0).ravel())
         if under_db <= s.echo_never_under_db:
             return explained > s.echo_explained_share
-        t.not_foretold[slot] = t.not_foretold[slot] + 1 if explained < s.echo_unexplained_share else 0
-        return bool(t.not_foretold[slot] < s.echo_unexplained_times)
+        t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
+        return bool(t.explained[slot] > s.echo_unexplained_share)
 
     def _add_past(self, slots: np.ndarray) -> None:
         """Measure the sound before the decision too, as far back as the question."""

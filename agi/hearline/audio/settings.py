@@ -57,14 +57,14 @@ class EarSettings:
     # Echo of our own prompt. How far under what was played is the sound?
     echo_never_under_db: float = 14.0
     """Less than this: hardly an echo, unless what was played explains more than `echo_explained_share` of it."""
-    echo_always_under_db: float = 26.0
-    """More than this: always taken for one. Between the two it is the caller if `echo_unexplained_times` in a row
-    what was played explains less than `echo_unexplained_share` of it."""
     echo_explained_share: float = 0.5
-    echo_unexplained_share: float = 0.1
-    echo_unexplained_times: int = 3
-    echo_hold_ms: int = 100
-    """After an echo the next question is asked so much later."""
+    """Otherwise it is the caller if what was played explains less than `echo_unexplained_share` of it, smoothed by
+    `echo_smoothing` over some askings, `echo_hold_ms` from one to the next."""
+    echo_unexplained_share: float = 0.12
+    echo_smoothing: float = 0.4
+    echo_hold_ms: int = 60
+    echo_below_dbov: float = -53.0
+    """While we play, softer sounds than this are always taken for an echo: too little is left to foretell."""
 
     # How loud is the speech? Active level, ITU-T P.56 method B.
     too_soft_dbov: float = -38.0
