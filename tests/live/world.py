@@ -230,8 +230,9 @@ class World:
         }
 
     def metric(self, name: str) -> float:
+        """Of the only media worker."""
         with urllib.request.urlopen(f"http://{self.stack.running.status}/metrics", timeout=3) as answer:
             for line in answer.read().decode().splitlines():
-                if line.startswith(name + " "):
+                if line.startswith((name + " ", name + "{")):
                     return float(line.split()[1])
         raise KeyError(name)
