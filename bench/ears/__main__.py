@@ -1,4 +1,4 @@
-"""python -m bench.ears fetch | measure: see --help."""
+"""python -m bench.ears fetch | measure | train: see --help."""
 
 import argparse
 import json
@@ -6,10 +6,12 @@ import math
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from hearline.audio import caller
 from hearline.audio.detector import Detector
 
 from .measure import Row, rows
@@ -18,6 +20,7 @@ from .recordings import TooFewSounds, load_sounds
 from .run import run
 from .sources import SPLITS, read_sources
 from .testset import Material, build
+from .train import train
 
 _WORST = 8  # groups shown of a label with many
 
@@ -33,10 +36,18 @@ def main(arguments: list[str] | None = None) -> int:
     measure.add_argument("--json", action="store_true", help="figures for scripts, details included")
     measure.add_argument("--seed", type=int, default=1)
     measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a first look")
+    learn = verbs.add_parser("train", help="train the caller's network (tuning part only; minutes, 6 GB of memory)")
+    learn.add_argument("--out", type=Path, default=caller.WEIGHTS, help="file to write, else the detector's own")
+    learn.add_argument("--seeds", type=int, nargs="+", default=[11, 12], help="as many times all clips; measure has 1")
     options = parser.parse_args(arguments)
     say = partial(print, file=sys.stderr)
     try:
-        return _fetch(say) if options.verb == "fetch" else _measure(options, say)
+        if options.verb == "fetch":
+            return _fetch(say)
+        if options.verb == "measure":
+            return _measure(options, say)
+        train(options.seeds, options.out, say)
+        return 0
     except TooFewSounds as error:
         say(error)
         return 2

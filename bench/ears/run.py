@@ -12,7 +12,7 @@ from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 
 from .clips import Clip
 
-_SIDE_BY_SIDE = 256
+SIDE_BY_SIDE = 256
 
 
 @dataclass
@@ -50,8 +50,8 @@ def run(detector_factory: Callable[[int], Detector], clips: list[Clip]) -> list[
 def _batches(clips: list[Clip]) -> Iterator[list[int]]:
     """Clips of like length together, so that no slot stands empty for long."""
     order = sorted(range(len(clips)), key=lambda i: len(clips[i].frames))
-    for start in range(0, len(order), _SIDE_BY_SIDE):
-        yield order[start : start + _SIDE_BY_SIDE]
+    for start in range(0, len(order), SIDE_BY_SIDE):
+        yield order[start : start + SIDE_BY_SIDE]
 
 
 def _run_batch(detector: Detector, clips: list[Clip], heard: list[Heard]) -> None:
