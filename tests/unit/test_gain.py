@@ -31,7 +31,7 @@ def heard(level_dbov: float | None, noise_dbov: float = -65.0, speech_ms: int = 
         verdict, speech_ms = ("noise", "noise"), 0
     else:
         verdict = ("too_soft", "soft") if level_dbov < DEFAULT.too_soft_dbov else ("speech", "normal")
-    return Hearing(*verdict, final, level_dbov, noise_dbov, speech_ms, 0 if speech_ms else None, 0.0, 0.9)
+    return Hearing(*verdict, final, level_dbov, 1.0, noise_dbov, speech_ms, 0 if speech_ms else None, 0.0, 0.9)
 
 
 # ---- how far -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import caller, echo, tones
 from .background import LOOK_FRAMES, Background, repeats
-from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState
+from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, EarSettings
@@ -166,6 +166,7 @@ class Detector:
             reason=reason,
             final=bool(final),
             active_level_dbov=level,
+            active_level_error_db=None if level is None else level_error_db(speech_ms),
             noise_level_dbov=noise,
             speech_ms=speech_ms,
             speech_onset_ms=int(t.onset_ms[slot]) if t.onset_ms[slot] >= 0 else None,

@@ -136,6 +136,7 @@ class Session:
             verdict=hearing.verdict,
             reason=hearing.reason,
             level_dbov=None if level is None else round(level, 1),
+            level_error_db=None if level is None else round(hearing.active_level_error_db, 1),
             noise_dbov=round(noise, 1),
         )
 
