@@ -41,7 +41,9 @@ def heard():
 
 def test_callers_have_the_levels_they_are_said_to_have(heard):
     assert active_speech_level(heard[Kind.SPEAKING], 8_000).active_dbov == pytest.approx(SPEECH_DBOV, abs=1)
-    assert active_speech_level(heard[Kind.SOFT], 8_000).active_dbov == pytest.approx(SOFT_DBOV, abs=2)  # the noise is near
+    assert active_speech_level(heard[Kind.SOFT], 8_000).active_dbov == pytest.approx(
+        SOFT_DBOV, abs=2
+    )  # the noise is near
     assert rms_dbov(heard[Kind.SILENT]) == pytest.approx(NOISE_DBOV, abs=0.5)
     assert all(len(samples) % FRAME == 0 for samples in heard.values())
 

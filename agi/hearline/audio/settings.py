@@ -27,7 +27,7 @@ class EarSettings:
     """Raises the sound for the network only: soft callers are heard."""
 
     # When does speech start and end? The log odds of the windows are added up, never below 0.
-    onset_evidence: float = 6.0
+    onset_evidence: float = 8.0
     """Speech starts here…"""
     starting_evidence: float = 1.0
     """…and may be about to from here."""
