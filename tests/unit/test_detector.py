@@ -352,3 +352,35 @@ def test_a_caller_over_an_echo_is_heard():
     size = max(echo.size, spoken.size)
     both = np.pad(echo, (0, size - echo.size)) + np.pad(spoken, (0, size - spoken.size))
     assert 1000 <= starts(while_we_play(both))[0].at_ms <= 1500
+
+
+# ── a line that carries nothing ──
+
+
+def test_long_digital_silence_is_passed_by_and_speech_after_it_is_heard_as_before():
+    line = over_a_line(call(speech(CLIPS[1], -26)))
+    silence = np.zeros(8 * RATE, np.int16)
+    (soon, late), hearings = hear([line, np.concatenate([silence, line])])
+    assert [event.at_ms + 8000 for event in starts(soon)] == pytest.approx(
+        [event.at_ms for event in starts(late)], abs=60
+    )
+    assert hearings[0].active_level_dbov == pytest.approx(hearings[1].active_level_dbov, abs=0.5)
+
+
+@pytest.mark.parametrize("came, reason", [(True, "digital_silence"), (False, "no_rtp")])
+def test_after_minutes_of_nothing_the_verdict_is_still_right(came, reason):
+    detector = Detector(1)
+    detector.open(0)
+    for _ in range(60 * 50):
+        assert not detector.step(np.zeros((1, FRAME_SAMPLES), np.int16), np.array([came]))
+    assert detector.now_ms(0) == 60_000
+    detector.restart_measure(0)
+    assert (detector.hearing(0).verdict, detector.hearing(0).reason) == ("no_signal", reason)
+
+
+def test_frames_that_stop_to_come_are_noticed_after_long_silence():
+    detector = Detector(1)
+    detector.open(0)
+    for tick in range(10 * 50):
+        detector.step(np.zeros((1, FRAME_SAMPLES), np.int16), np.array([tick < 300]))
+    assert detector.hearing(0).reason == "no_rtp"

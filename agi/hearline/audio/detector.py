@@ -14,7 +14,7 @@ Nothing here knows of sockets, clocks or calls: time is counted in frames since 
 import numpy as np
 
 from . import caller, echo, tones
-from .background import LOOK_FRAMES, Background, repeats
+from .background import LOOK_FRAMES, LOOKS, Background, repeats
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
@@ -43,6 +43,7 @@ _LOOK_LEVEL_FRAMES = 10  # 200 ms
 _LAST = (np.arange(_RING_FRAMES)[:, None] - np.arange(_RING_FRAMES)) % _RING_FRAMES
 _LAST_FAST, _LAST_SPAN, _LAST_LOOK = _LAST[:, :_FAST_FRAMES], _LAST[:, :_FAST_SPAN], _LAST[:, :_LOOK_LEVEL_FRAMES]
 _LOUD_POWER = dbov_to_power(-20.0)
+_MEMORY_FRAMES = LOOKS * LOOK_FRAMES + _RING_FRAMES + LOOK_FRAMES
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
 _PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
 _MAY_BE_ECHO = 0.5
@@ -80,6 +81,8 @@ class Detector:
             evidence=Column(np.float32),  # for a caller who speaks: log odds, added up
             awake=Column(np.bool_),  # the network is asked
             spared=Column(np.bool_),  # the last window was not asked about
+            still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
+            came=Column(np.bool_),  # the last frame
             played=Column(np.int16, shape=(_PLAYED_FRAMES, FRAME_SAMPLES)),
             played_power=Column(np.float32, shape=(_PLAYED_FRAMES,)),
             played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
@@ -196,9 +199,16 @@ class Detector:
         now = t.frames[slots]
         at = now % _RING_FRAMES
         now += 1
-        t.frames[slots], t.ring[slots, at], t.present[slots, at] = now, pcm, came
+        t.frames[slots] = now
         if played is not None:
             self._remember_played(slots, played)
+        still = self._still(slots, pcm, came)
+        if still.any():
+            moving = ~still
+            slots, pcm, came, now, at = slots[moving], pcm[moving], came[moving], now[moving], at[moving]
+            if not slots.size:
+                return []
+        t.ring[slots, at], t.present[slots, at] = pcm, came
 
         samples = pcm.astype(np.float32)
         samples *= np.float32(1 / 32768)
@@ -228,6 +238,16 @@ class Detector:
         if due.any() and not in_haste:
             self._look_at_background(slots[due], at[due])
         return events
+
+    def _still(self, slots: np.ndarray, pcm: np.ndarray, came: np.ndarray) -> np.ndarray:
+        """Where digital silence has lasted longer than anything is remembered [slots]: a further frame of it changes
+        nothing but the time."""
+        t = self._slots
+        same = came == t.came[slots]
+        same &= ~pcm.any(axis=1)
+        t.still[slots] = lasted = (t.still[slots] + 1) * same
+        t.came[slots] = came
+        return lasted > _MEMORY_FRAMES
 
     def _remember_played(self, slots: np.ndarray, played: np.ndarray) -> None:
         """Before the ears judge the frame that may hold its echo."""
