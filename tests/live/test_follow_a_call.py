@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,14 @@ def listen(world, *arguments: str) -> subprocess.Popen:
     environment = os.environ | {"HEARLINE_STATUS": world.stack.running.status, "HEARLINE_STATE": str(world.folder)}
     command = [sys.executable, "-m", "hearline", "listen", *arguments]
     return subprocess.Popen(
-        command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background have inherited that ^C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -52,7 +60,7 @@ def followed(world, tmp_path_factory):
         leaves, dies = (listen(world, "--call", call["channel"], "--json") for _ in range(2))
         started = leaves.stdout.readline()
         dies.stdout.readline()
-        leaves.send_signal(2)
+        leaves.send_signal(signal.SIGINT)
         dies.kill()
         while lines[-1] and '"over"' not in lines[-1]:
             lines.append(watching.stdout.readline())

@@ -36,7 +36,7 @@ def serve(
         int,
         typer.Option(
             metavar="N",
-            help="Media workers. One takes about a thousand calls on one core; the second listens on the next port "
+            help="Media workers, a core each, for more calls than one carries; the second listens on the next port "
             "after --media, and so on. Default: 1.",
         ),
     ] = 0,
