@@ -140,3 +140,11 @@ def test_a_late_tick_sends_sound_and_does_without_the_networks(line, flows):
     while len(received) < 39 * 323:
         received += peer.recv(65536)
     assert len(received) == 39 * 323, "no frame was left out"
+
+
+def test_a_stop_in_the_middle_of_a_tick_does_not_make_the_worker_full(line, monkeypatch):
+    worker, door, _ = line
+    monkeypatch.setattr(worker, "_see_off", lambda: time.sleep(0.6) if worker._ticks == 3 else None)
+    ticks(worker, 10)
+    [beat] = [m for m in door.received() if isinstance(m, Beat)]
+    assert beat.busy < 0.5

@@ -139,7 +139,8 @@ class Worker:
                 self._tell_ears(events)
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
-        self._busy_s += time.monotonic() - began
+        # A tick in which the process was stopped is no load.
+        self._busy_s += min(time.monotonic() - began, 2 * TICK_S)
         self._ticks += 1
         if self._ticks % BEAT_TICKS == 0:
             self._beat()
