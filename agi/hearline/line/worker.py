@@ -151,14 +151,13 @@ class Worker:
             return
         over = []
         for call in self._calls.values():
-            if not call.session.moved:
-                call.leg.send(call.frame or SILENCE)
-                continue
-            if call.session.outcome is None:
-                call.leg.send(call.frame or SILENCE)
-            else:
+            moved = call.session.moved
+            if moved and call.session.outcome is not None:
                 over.append(call)
-            call.session.settle((time.monotonic() - deadline) * 1_000)
+            else:
+                call.leg.send(call.frame or SILENCE)
+            if moved:
+                call.session.settle((time.monotonic() - deadline) * 1_000)
         frames = len(self._calls) - len(over)
         self._sent += frames
         self._note_lateness(time.monotonic() - deadline, frames)
