@@ -11,6 +11,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from hearline.audio.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+
+_QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS: an analogue line's noise, as the ears raise it
 _PREFIX = "If_0_else_branch__Inline_0__"  # the branch for 8 kHz
 
 
@@ -26,7 +29,19 @@ def main(model: str, weights: str) -> None:
             if value.dtype == np.float32:
                 found[name] = value
     np.savez(weights, **found)
+    np.savez(weights, **found, settled_state=after_a_quiet_line())
     print(f"{weights}: {', '.join(f'{name} {value.shape}' for name, value in found.items())}")
+
+
+def after_a_quiet_line() -> np.ndarray:
+    """The memory [2, 128] of the network with the weights just written, after a second of a line's own noise."""
+    network = SpeechNetwork()
+    states = np.zeros((1, *STATE_SHAPE), np.float32)
+    count = WINDOW_SAMPLES * 31 + CONTEXT_SAMPLES
+    noise = np.random.default_rng(0).normal(0, _QUIET_LINE, count).astype(np.float32)
+    for start in range(0, count - CONTEXT_SAMPLES, WINDOW_SAMPLES):
+        _, states, _ = network.run(noise[None, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES], states)
+    return states[0]
 
 
 if __name__ == "__main__":

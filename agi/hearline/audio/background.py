@@ -63,7 +63,7 @@ class Background:
     def noise_dbov(self, slot: int, since_ms: int) -> float:
         """Median of the 200 ms levels over the last `since_ms` (at most 3 s)."""
         looks = self._recent(slot, since_ms)
-        return float(np.median(self._table.level_dbov[slot, looks])) if looks.size else SILENCE_DBOV
+        return float(np.percentile(self._table.level_dbov[slot, looks], 50)) if looks.size else SILENCE_DBOV
 
     def verdict(self, slot: int, since_ms: int) -> tuple[Verdict, Reason]:
         """No signal or noise, and which, over the last `since_ms` (at most 3 s)."""

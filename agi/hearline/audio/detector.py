@@ -48,6 +48,10 @@ _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to i
 _PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
 _MAY_BE_ECHO = 0.5
 _PLAYED_BEFORE = np.arange(-echo.PLAYED_FRAMES, 0)
+_MEAN_OF_FRAME = np.full(FRAME_SAMPLES, 1 / FRAME_SAMPLES)
+_MEAN_OF_FAST = np.full(_FAST_FRAMES, 1 / _FAST_FRAMES)
+_PER_SQUARE = 1 / (FRAME_SAMPLES * 32768.0**2)  # sum of squared samples → mean square, full scale 1.0
+_count = np.count_nonzero  # of booleans: quicker than any() and all()
 
 
 class Detector:
@@ -84,7 +88,6 @@ class Detector:
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
             came=Column(np.bool_),  # the last frame
             played=Column(np.int16, shape=(_PLAYED_FRAMES, FRAME_SAMPLES)),
-            played_power=Column(np.float32, shape=(_PLAYED_FRAMES,)),
             played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
             last_played=Column(np.int32, fresh=-2 * _PLAYED_FRAMES),  # frame
             echo_until=Column(np.int32),  # no speech starts before this frame
@@ -124,6 +127,14 @@ class Detector:
         for part in (self._slots, self._levels, self._background):
             part.grow(capacity)
         self.capacity = capacity
+
+    def let_pass(self, slot: int, frames: int) -> bool:
+        """Let time go by on a line whose digital silence has lasted longer than anything is remembered, and goes on.
+        False where it has not: then every frame must be heard."""
+        still = bool(self._slots.still[slot] > _MEMORY_FRAMES)
+        if still:
+            self._slots.frames[slot] += frames
+        return still
 
     def restart_measure(self, slot: int) -> None:
         """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
@@ -194,7 +205,7 @@ class Detector:
             return []
         t = self._slots
         pcm, came = frames[slots], present[slots]
-        if not came.all():
+        if _count(came) < came.size:
             pcm[~came] = 0
         now = t.frames[slots]
         at = now % _RING_FRAMES
@@ -203,7 +214,7 @@ class Detector:
         if played is not None:
             self._remember_played(slots, played)
         still = self._still(slots, pcm, came)
-        if still.any():
+        if _count(still):
             moving = ~still
             slots, pcm, came, now, at = slots[moving], pcm[moving], came[moving], now[moving], at[moving]
             if not slots.size:
@@ -211,13 +222,10 @@ class Detector:
         t.ring[slots, at], t.present[slots, at] = pcm, came
 
         samples = pcm.astype(np.float32)
-        samples *= np.float32(1 / 32768)
         power = np.einsum("ij,ij->i", samples, samples)
         offset = np.add.reduce(samples, axis=1)
-        offset *= offset
-        offset /= FRAME_SAMPLES
-        power -= offset
-        power /= FRAME_SAMPLES
+        power -= offset * offset * np.float32(1 / FRAME_SAMPLES)
+        power *= np.float32(_PER_SQUARE)
         np.maximum(power, 0, out=power)
         t.power[slots, at] = power
         fast = self._fast_power(slots, at)
@@ -226,25 +234,40 @@ class Detector:
         awake = self._may_be_speech(slots, now, fast)
         self._put_to_rest(slots[t.awake[slots] > awake])
         t.awake[slots] = awake
-        if awake.any():
-            heard, heard_fast = slots[awake], fast[awake]
-            self._levels.follow(heard, samples[awake])
-            if not in_haste:
-                self._run_network(heard, at[awake], heard_fast)
-            events = self._next_states(heard, heard_fast, power[awake])
+        if listening := _count(awake):
+            if listening < awake.size:
+                hear = slots[awake], at[awake], fast[awake], power[awake], samples[awake]
+            else:
+                hear = slots, at, fast, power, samples
+            events = self._hear(*hear, in_haste)
         if power.max() > _LOUD_POWER:
             self._count_clipping(slots, samples, power)
         due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
-        if due.any() and not in_haste:
+        if _count(due) and not in_haste:
             self._look_at_background(slots[due], at[due])
         return events
+
+    def _hear(
+        self,
+        slots: np.ndarray,
+        at: np.ndarray,
+        fast: np.ndarray,
+        power: np.ndarray,
+        samples: np.ndarray,
+        in_haste: bool,
+    ) -> list[tuple[int, Event]]:
+        """Where there may be speech."""
+        self._levels.follow(slots, samples)
+        if not in_haste:
+            self._run_network(slots, at, fast)
+        return self._next_states(slots, fast, power)
 
     def _still(self, slots: np.ndarray, pcm: np.ndarray, came: np.ndarray) -> np.ndarray:
         """Where digital silence has lasted longer than anything is remembered [slots]: a further frame of it changes
         nothing but the time."""
         t = self._slots
         same = came == t.came[slots]
-        same &= ~pcm.any(axis=1)
+        same &= ~_sounding(pcm)
         t.still[slots] = lasted = (t.still[slots] + 1) * same
         t.came[slots] = came
         return lasted > _MEMORY_FRAMES
@@ -252,15 +275,16 @@ class Detector:
     def _remember_played(self, slots: np.ndarray, played: np.ndarray) -> None:
         """Before the ears judge the frame that may hold its echo."""
         t = self._slots
-        sounding = slots[played[slots].any(axis=1)]
-        if not sounding.size:
-            return
-        now, pcm = t.frames[sounding], played[sounding]
+        pcm = played[slots]
+        sounding = _sounding(pcm)
+        count = _count(sounding)
+        if count < sounding.size:
+            if not count:
+                return
+            slots, pcm = slots[sounding], pcm[sounding]
+        now = t.frames[slots]
         at = now % _PLAYED_FRAMES
-        samples = pcm.astype(np.float32)
-        samples *= np.float32(1 / 32768)
-        t.played[sounding, at], t.played_at[sounding, at], t.last_played[sounding] = pcm, now, now
-        t.played_power[sounding, at] = np.einsum("ij,ij->i", samples, samples) / FRAME_SAMPLES
+        t.played[slots, at], t.played_at[slots, at], t.last_played[slots] = pcm, now, now
 
     def _fast_power(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Loudest 100 ms of the last 300 ms, mean square [slots]."""
@@ -290,13 +314,17 @@ class Detector:
         """Ask the network about every window that is complete with this frame."""
         t, s, limits = self._slots, self.settings, self._limits
         window = _WINDOW_AFTER[at]
-        due = window >= 0
-        # Of speech that is certain, every other window will do.
-        spare = due & (t.state[slots] == SPEAKING) & (t.p[slots] >= s.spare_probability) & ~t.spared[slots]
-        t.spared[slots] = spare | (t.spared[slots] & ~due)
-        due &= ~spare
-        if not due.any():
+        due = np.flatnonzero(window >= 0)
+        if not due.size:
             return
+        # Of speech that is certain, every other window will do.
+        asked = slots[due]
+        spared = (t.state[asked] == SPEAKING) & (t.p[asked] >= s.spare_probability) & ~t.spared[asked]
+        t.spared[asked] = spared
+        if _count(spared):
+            due = due[~spared]
+            if not due.size:
+                return
         slots, window, at, fast = slots[due], window[due], at[due], fast[due]
         ring = t.ring.reshape(-1, _RING_SAMPLES)
         samples = ring[slots[:, None], _WINDOW_AT[window]].astype(np.float32)
@@ -332,7 +360,7 @@ class Detector:
 
     def _count_clipping(self, slots: np.ndarray, samples: np.ndarray, power: np.ndarray) -> None:
         loud = power > _LOUD_POWER  # softer frames hardly clip, so they are not searched
-        over = np.abs(samples[loud]) >= self.settings.clipping_from / 32768
+        over = np.abs(samples[loud]) >= self.settings.clipping_from
         self._slots.clipped[slots[loud]] += over.sum(axis=1)
 
     def _look_at_background(self, slots: np.ndarray, at: np.ndarray) -> None:
@@ -355,29 +383,38 @@ class Detector:
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
         """Move every slot that may be speech through the four states and measure who speaks."""
         t, s, limits = self._slots, self.settings, self._limits
-        now, state = t.frames[slots], t.state[slots]
-        talking = state >= SPEAKING
+        now, evidence = t.frames[slots], t.evidence[slots]
+        talking = t.state[slots] >= SPEAKING
 
-        evidence = t.evidence[slots]
-        starts = ~talking & (evidence >= s.onset_evidence)
-        starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
-        if starts.any():
+        starts = evidence >= s.onset_evidence
+        starts &= ~talking
+        if starting := _count(starts):
+            starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
             self._take_out_echoes(slots, starts, fast)
-        speech = talking & (t.any_speech[slots] >= s.speech_probability_keep) | starts
-        t.last_speech[slots[speech]] = now[speech]
-        silence = now - t.last_speech[slots]
-        ends = talking & (silence * FRAME_MS >= s.stop_ms)
+            starting = _count(starts)
+        active = talking | starts if starting else talking
+        next_state = (evidence >= s.starting_evidence).astype(np.int8)  # QUIET or STARTING
+        if not _count(active):
+            t.state[slots] = next_state
+            return []
+        speech = t.any_speech[slots] >= s.speech_probability_keep
+        speech &= talking
+        speech |= starts
+        last_speech = np.where(speech, now, t.last_speech[slots])
+        t.last_speech[slots] = last_speech
+        silence = now - last_speech
+        ends = talking & (silence >= limits.stop_frames)
+        next_state = np.where(active, STOPPING - speech, next_state)  # one less is SPEAKING
+        if _count(ends):
+            next_state[ends] = QUIET
+            t.evidence[slots[ends]] = 0
+        t.state[slots] = next_state
 
-        next_state = np.where(evidence >= s.starting_evidence, STARTING, QUIET)
-        next_state = np.where(talking | starts, np.where(speech, SPEAKING, STOPPING), next_state)
-        t.state[slots] = np.where(ends, QUIET, next_state)
-        t.evidence[slots[ends]] = 0
-
-        counted = speech | (talking & (silence <= _SPEECH_TAIL_FRAMES))
+        counted = active & (silence <= _SPEECH_TAIL_FRAMES)
         self._levels.add_speech(slots[counted], power[counted])
-        if starts.any():
+        if starting:
             self._add_past(slots[starts])
-        t.speech_frames[slots[speech]] += 1
+        t.speech_frames[slots] += speech
         return self._events(slots, starts, ends, speech)
 
     def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
@@ -394,12 +431,13 @@ class Detector:
         now = int(t.frames[slot])
         at = (now + 1 + _PLAYED_BEFORE) % _PLAYED_FRAMES
         known = t.played_at[slot, at] == now + 1 + _PLAYED_BEFORE
-        loudest = np.convolve(np.where(known, t.played_power[slot, at], 0), np.full(_FAST_FRAMES, 1 / _FAST_FRAMES))
-        under_db = float(power_to_dbov(loudest.max()) - power_to_dbov(fast))
         if power_to_dbov(fast) < s.echo_below_dbov:
             return True
+        played = np.where(known[:, None], t.played[slot, at], 0)
+        loudest = np.convolve((played / 32768.0) ** 2 @ _MEAN_OF_FRAME, _MEAN_OF_FAST).max()
+        under_db = float(power_to_dbov(loudest) - power_to_dbov(fast))
         line = self._last_samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
-        explained = echo.explained_share(line, np.where(known[:, None], t.played[slot, at], 0).ravel())
+        explained = echo.explained_share(line, played.ravel())
         if under_db <= s.echo_never_under_db:
             return explained > s.echo_explained_share
         t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
@@ -418,11 +456,8 @@ class Detector:
     ) -> list[tuple[int, Event]]:
         """Events of this tick. Only slots to which something happens are looked at one by one."""
         t, s = self._slots, self.settings
-        spoken_ms = t.speech_frames[slots] * FRAME_MS
-        told = t.verdicts_told[slots]
-        newly_known = speech & (
-            (told < 1) & (spoken_ms >= s.provisional_speech_ms) | (told < 2) & (spoken_ms >= s.final_speech_ms)
-        )
+        spoken = t.speech_frames[slots]
+        newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
         unmeasured = speech & (t.onset_ms[slots] < 0)
         events: list[tuple[int, Event]] = []
         for i in np.flatnonzero(starts | ends | newly_known | unmeasured):
@@ -437,7 +472,7 @@ class Detector:
             if unmeasured[i]:  # first speech since the question, perhaps begun before it
                 t.onset_ms[slot] = max(at_ms - s.onset_backdate_ms if starts[i] else at_ms, asked_ms)
             if newly_known[i]:
-                t.verdicts_told[slot] = 2 if spoken_ms[i] >= s.final_speech_ms else 1
+                t.verdicts_told[slot] = 2 if spoken[i] * FRAME_MS >= s.final_speech_ms else 1
                 events.append((slot, Heard(at_ms, self._judge(slot))))
             if ends[i]:
                 events.append((slot, SpeechEnded(at_ms, int(t.last_speech[slot]) * FRAME_MS)))
@@ -486,3 +521,12 @@ class _Limits:
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
+        self.stop_frames = -(-s.stop_ms // FRAME_MS)
+        # After how much speech the next verdict is told, by the number of those told
+        never = np.iinfo(np.int32).max
+        self.tell_frames = np.array([s.provisional_speech_ms // FRAME_MS, s.final_speech_ms // FRAME_MS, never])
+
+
+def _sounding(pcm: np.ndarray) -> np.ndarray:
+    """Which rows of int16 [calls, 160] are not digital silence. Four samples are one word: a quarter of the work."""
+    return np.bitwise_or.reduce(pcm.view(np.int64), axis=1) != 0

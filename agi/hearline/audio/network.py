@@ -21,7 +21,6 @@ _HOP, _SPECTRUM, _BINS = 64, 128, 65
 _REFLECTED = 32  # samples mirrored at the end to fill the last spectrum
 _WIDE, _NARROW = 128, 64  # channels
 _UNITS = 128  # of the LSTM
-_QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS: an analogue line's noise, as the ears raise it
 
 
 class SpeechNetwork:
@@ -29,8 +28,9 @@ class SpeechNetwork:
 
     def __init__(self) -> None:
         self._w = _weights()
-        self.settled_state = self._listen_to_a_quiet_line()
-        """State [2, 128] after a second of a line's own noise: what a call starts with."""
+        self.settled_state = self._w.settled_state
+        """State [2, 128] after a second of a line's own noise: what a call starts with. Who speaks from the first
+        moment on is known twice as soon after noise as after digital silence."""
 
     def run(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Probabilities [calls], new states [calls, 2, 128], and what the windows look like: features [calls, 128].
@@ -100,15 +100,6 @@ class SpeechNetwork:
         logit += w.probability_bias
         return 1 / (1 + np.exp(-logit)), states_after
 
-    def _listen_to_a_quiet_line(self) -> np.ndarray:
-        """Who speaks from the first moment on is known twice as soon after noise as after digital silence."""
-        states = np.zeros((1, *STATE_SHAPE), np.float32)
-        count = WINDOW_SAMPLES * 31 + CONTEXT_SAMPLES
-        noise = np.random.default_rng(0).normal(0, _QUIET_LINE, count).astype(np.float32)
-        for start in range(0, count - CONTEXT_SAMPLES, WINDOW_SAMPLES):
-            _, states, _ = self.run(noise[None, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES], states)
-        return states[0]
-
 
 class _Weights:
     """The published weights, laid out for matrix products: [in, out], taps one below the other."""
@@ -136,6 +127,8 @@ class _Weights:
         self.lstm_bias = (of["decoder.rnn.bias_ih"] + of["decoder.rnn.bias_hh"]) * halves
         self.probability = of["decoder.decoder.2.weight"][0, :, 0]
         self.probability_bias = of["decoder.decoder.2.bias"]
+        # Missing only while tools/silero_weights.py makes it.
+        self.settled_state = of.get("settled_state", np.zeros(STATE_SHAPE, np.float32))
 
 
 def _laid_out(x: np.ndarray) -> np.ndarray:

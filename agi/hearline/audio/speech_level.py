@@ -15,6 +15,16 @@ from .slots import Column, SlotTable
 _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS
 _DECAY = float(np.exp(-_STEP_SAMPLES / (SAMPLE_RATE_HZ * ENVELOPE_TIME_S)))
+# One frame as a matrix product: (stage 1, stage 2, sum of |sample| of each step) → (both stages after it, stage 2 after
+# each step but the last, newest first)
+_FRAME = np.zeros((2 + _STEPS, 1 + _STEPS), np.float32)
+_stages = np.eye(2 + _STEPS)[:2]  # what each holds, by the inputs
+for _step in range(_STEPS):
+    _stages[0] *= _DECAY
+    _stages[0, 2 + _step] = (1 - _DECAY) / (_STEP_SAMPLES * 32768)
+    _stages[1] = _DECAY * _stages[1] + (1 - _DECAY) * _stages[0]
+    _FRAME[:, _STEPS - _step] = _stages[1]
+_FRAME[:, 0] = _stages[0]
 _HELD_FRAMES = round(HANGOVER_S * 1000 / FRAME_MS)
 PAST_FRAMES = 15
 """So much is remembered for `add_past`: the detector knows of speech 100 to 300 ms after it began."""
@@ -27,8 +37,7 @@ class SpeechLevels:
         thresholds = (THRESHOLDS.size,)
         self._table = SlotTable(
             capacity,
-            stage1=Column(np.float32),
-            stage2=Column(np.float32),
+            stages=Column(np.float32, shape=(2,)),
             envelope=Column(np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)),  # peak of each frame, newest last
             energy=Column(np.float64),
             active=Column(np.int32, shape=thresholds),
@@ -49,22 +58,18 @@ class SpeechLevels:
     def rest(self, slots: np.ndarray) -> None:
         """Nothing audible on these: the envelope falls to nothing."""
         t = self._table
-        t.stage1[slots], t.stage2[slots], t.envelope[slots] = 0, 0, 0
+        t.stages[slots], t.envelope[slots] = 0, 0
 
     def follow(self, slots: np.ndarray, frames: np.ndarray) -> None:
-        """Follow the envelope through one frame, float32 [slots, 160], full scale 1.0."""
+        """Follow the envelope through one frame, float32 [slots, 160], full scale 32768."""
         t = self._table
-        steps = np.add.reduce(np.abs(frames).reshape(len(slots), _STEPS, _STEP_SAMPLES), axis=2)
-        steps *= (1 - _DECAY) / _STEP_SAMPLES
-        stage1, stage2 = t.stage1[slots], t.stage2[slots]
-        highest = np.zeros_like(stage2)
-        for step in range(_STEPS):
-            stage1 = _DECAY * stage1 + steps[:, step]
-            stage2 = _DECAY * stage2 + (1 - _DECAY) * stage1
-            np.maximum(highest, stage2, out=highest)
-        t.stage1[slots], t.stage2[slots] = stage1, stage2
+        x = np.empty((len(slots), 2 + _STEPS), np.float32)
+        x[:, :2] = t.stages[slots]
+        np.add.reduce(np.abs(frames).reshape(len(slots), _STEPS, _STEP_SAMPLES), axis=2, out=x[:, 2:])
+        followed = x @ _FRAME
+        t.stages[slots] = followed[:, :2]
         t.envelope[slots, :-1] = t.envelope[slots, 1:]
-        t.envelope[slots, -1] = highest
+        t.envelope[slots, -1] = np.maximum.reduce(followed[:, 1:], axis=1)
 
     def add_speech(self, slots: np.ndarray, power: np.ndarray) -> None:
         """The frame just followed is speech; `power` [slots] is its mean square."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hearline.line.player import PromptStore
 from hearline.line.session import Session, SlotEars
 from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE
 from hearline.sounds.manifest import prompt_path
+
+ECHO_MS = 1_000  # what we played so long before a sound may echo in it
 
 
 def simulate(
@@ -45,24 +48,49 @@ def simulate(
     prompts = {prompt: store.frames(plan.language, plan.phrases, prompt) for prompt in plan.prompts}
     detector = Detector(1)
     detector.open(0)
-    now = 0
     session = Session(plan, begin, prompts, SlotEars(detector, 0))
+    line = _Line(caller, drop_silence)
     presses = sorted(keys_ms)
-    frames = np.zeros((1, FRAME_SAMPLES), np.int16)
-    present = np.ones(1, bool)
+    hangup = inf if hangup_ms is None else hangup_ms
     played = np.zeros((1, FRAME_SAMPLES), np.int16)
+    frame: bytes | None = None
     heard: list[bytes] = []
+    now = 0
     while session.outcome is None:
-        at = now * FRAME_SAMPLES // FRAME_MS
-        part = caller[at : at + FRAME_SAMPLES]
-        frames[0] = 0
-        frames[0, : len(part)] = part
-        present[0] = not drop_silence or bool(part.any())
-        events = [event for _, event in detector.step(frames, present, played if played.any() else None)]
+        something = min(session.nothing_until, line.silent_until(now) - ECHO_MS, hangup, *presses[:1])
+        ticks = int(something - now) // FRAME_MS
+        if ticks > 0 and detector.let_pass(0, ticks):
+            heard += [session.next_frame() or SILENCE for _ in range(ticks)]
+            now += ticks * FRAME_MS
+            frame = None
+            continue
+        events = [event for _, event in detector.step(*line.at(now), played if frame else None)]
         keys = "".join("#" for press in presses if press <= now)
         presses = [press for press in presses if press > now]
-        gone = hangup_ms is not None and now >= hangup_ms
-        heard.append(session.tick(now, events, keys, gone) or SILENCE)
-        played[0] = np.frombuffer(heard[-1], np.int16)
+        frame = session.tick(now, events, keys, gone=now >= hangup)
+        if frame:
+            played[0] = np.frombuffer(frame, np.int16)
+        heard.append(frame or SILENCE)
         now += FRAME_MS
     return session.timeline, np.frombuffer(b"".join(heard), np.int16)
+
+
+class _Line:
+    """What comes from the caller, frame by frame. Times in ms, multiples of 20."""
+
+    def __init__(self, samples: np.ndarray, drop_silence: bool) -> None:
+        self._frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, 1, FRAME_SAMPLES)
+        self._sounding = np.flatnonzero(self._frames.any(axis=(1, 2)))
+        self._drop_silence = drop_silence
+        self._silence = np.zeros((1, FRAME_SAMPLES), np.int16)
+
+    def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
+        """The frame int16 [1, 160], and whether it comes, bool [1]."""
+        number = now // FRAME_MS
+        frame = self._frames[number] if number < len(self._frames) else self._silence
+        return frame, np.array([not self._drop_silence or bool(frame.any())])
+
+    def silent_until(self, now: int) -> float:
+        """From ``now`` there is digital silence until then; inf where nothing follows."""
+        following = np.searchsorted(self._sounding, now // FRAME_MS)
+        return self._sounding[following] * FRAME_MS if following < len(self._sounding) else inf
