@@ -119,7 +119,8 @@ def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
             if isinstance(message, Ears):
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
-                yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict()})
+                judged_by = {"ears": asdict(row.ears)}
+                yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
             else:
                 outcome, heard = message.outcome, message.heard
     yield _json({"call": uuid, "over": True, "outcome": outcome, "heard": heard})

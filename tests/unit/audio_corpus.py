@@ -1,5 +1,7 @@
 """Sounds a caller's line may carry, at 8 kHz: float arrays, full scale 1.0, levels in dBov."""
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hearline.audio import g711
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Event, Hearing
 from hearline.audio.level import active_speech_level
-from hearline.audio.settings import FRAME_SAMPLES
+from hearline.audio.settings import FRAME_SAMPLES, CallSettings
 from hearline.audio.wav import read_wav
 
 RATE = 8000
@@ -95,13 +97,16 @@ def call(clip: np.ndarray, before_s: float = 1.5, after_s: float = 1.2, noise_db
     return quiet
 
 
-def hear(lines: list[np.ndarray], detector: Detector | None = None) -> tuple[list[list[Event]], list[Hearing]]:
-    """Run int16 lines side by side. → events per line, Hearing per line at its end."""
+def hear(
+    lines: list[np.ndarray], detector: Detector | None = None, owns: Sequence[CallSettings | None] = ()
+) -> tuple[list[list[Event]], list[Hearing]]:
+    """Run int16 lines side by side, each by settings of its own where they are given. → events per line, Hearing per
+    line at its end."""
     detector = detector or Detector(len(lines))
     events, hearings = [[] for _ in lines], [None] * len(lines)
     frames, present = np.zeros((detector.capacity, FRAME_SAMPLES), np.int16), np.ones(detector.capacity, bool)
-    for slot in range(len(lines)):
-        detector.open(slot)
+    for slot, own in zip_longest(range(len(lines)), owns):
+        detector.open(slot, own)
     for tick in range(max(line.size for line in lines) // FRAME_SAMPLES):
         for slot, line in enumerate(lines):
             frame = line[tick * FRAME_SAMPLES : (tick + 1) * FRAME_SAMPLES]

@@ -25,7 +25,7 @@ from audio_corpus import (
 )
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
-from hearline.audio.settings import FRAME_SAMPLES
+from hearline.audio.settings import FRAME_SAMPLES, ONSET_EVIDENCE, CallSettings
 from hearline.audio.wav import read_wav
 
 LAWS = ("alaw", "mulaw")
@@ -247,6 +247,53 @@ def test_clipping_is_counted():
     _, (clean, clipped) = hear([over_a_line(call(speech(CLIPS[1], -26))), over_a_line(call(loud))])
     assert clean.clipping == 0
     assert clipped.clipping > 0.05
+
+
+# ── what a call has of its own ──
+
+
+def test_speech_ends_when_the_call_says_so():
+    word = speech(CLIPS[0], -24)[2000:4800]
+    line = over_a_line(call(np.concatenate([word, np.zeros(RATE), word]), after_s=2.0))
+    each, _ = hear([line] * 3, owns=[None, CallSettings(stop_ms=1500), CallSettings(stop_ms=310)])
+    ends = [[event.at_ms - event.end_ms for event in events if isinstance(event, SpeechEnded)] for events in each]
+    assert ends == [[700, 700], [1500], [320, 320]], "in whole frames"
+
+
+def test_levels_are_judged_as_the_call_says():
+    line = over_a_line(call(speech(CLIPS[1], -42)))
+    (usual, patient), _ = hear([line] * 2, owns=[None, CallSettings(too_soft_dbov=-46, normal_dbov=-44)])
+    assert [final_verdict(events).verdict for events in (usual, patient)] == ["too_soft", "speech"]
+
+
+def test_from_where_on_a_soft_caller_is_normal_is_the_calls_too():
+    soft_then_louder = [speech(LONG_CLIPS[1], -53), np.zeros(RATE), speech(LONG_CLIPS[1], -42)]  # −45 in all
+    line = over_a_line(call(np.concatenate(soft_then_louder)))
+    owns = [CallSettings(too_soft_dbov=-50, normal_dbov=normal) for normal in (-48, -40)]
+    events, hearings = hear([line] * 2, owns=owns)
+    assert [final_verdict(each).verdict for each in events] == ["too_soft"] * 2
+    assert [hearing.verdict for hearing in hearings] == ["speech", "too_soft"]
+
+
+def test_how_sure_it_must_be_that_somebody_speaks():
+    """Windows that are beyond doubt are soon enough for any; the others make the difference."""
+    lines = [call(speech(path, -26)) for path in CLIPS]
+    noisy = [over_a_line(line + street(30, -36, seed)[: line.size]) for seed, line in enumerate(lines)]
+    known = {}
+    for word, evidence in ONSET_EVIDENCE.items():
+        events, _ = hear(noisy, owns=[CallSettings(onset_evidence=evidence)] * len(noisy))
+        known[word] = np.array([starts(each)[0].at_ms for each in events])
+    assert (known["low"] <= known["normal"]).all() and (known["normal"] <= known["high"]).all()
+    assert known["low"].mean() < known["normal"].mean() < known["high"].mean() < known["low"].mean() + 200
+
+
+def test_the_next_call_in_a_slot_does_not_inherit_settings():
+    line = over_a_line(call(speech(CLIPS[1], -42)))
+    detector = Detector(1)
+    detector.open(0, CallSettings(too_soft_dbov=-50, normal_dbov=-50))
+    detector.close(0)
+    (events,), _ = hear([line], detector)
+    assert final_verdict(events).verdict == "too_soft"
 
 
 # ── many calls ──

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from hearline.audio.settings import DEFAULT, ONSET_EVIDENCE
 from hearline.call.flow import FlowError, read_flow, read_profiles
 from hearline.call.plan import End, Goto
 from hearline.flows import FlowStore, load_flow, prompts_of
@@ -76,6 +77,14 @@ def test_a_good_flow_is_settled():
         ("queue: care", "timers: {line_gain: 1.5 dB}", 2, "whole decibels"),
         ("queue: care", "timers: {line_gain: 20 dB}", 2, "from 0 dB to 15 dB"),
         ("wait: 2s", "wait: line_gain", 11, "neither a duration nor a timer"),
+        ("wait: 2s", "wait: speech_ends_after", 11, "neither a duration nor a timer"),
+        ("queue: care", "timers: {too_soft_below: -38}", 2, "with the unit: -38 dBov"),
+        ("queue: care", "timers: {too_soft_below: -38 dB}", 2, "with the unit: -38 dBov"),
+        ("queue: care", "timers: {too_soft_below: 38 dBov}", 2, "from -60 dBov to -26 dBov"),
+        ("queue: care", "timers: {too_soft_below: -30 dBov}", 2, "write `normal_from: -30 dBov` or more"),
+        ("queue: care", "timers: {normal_from: -39 dBov}", 2, "write `normal_from: -38 dBov` or more"),
+        ("queue: care", "timers: {speech_ends_after: 5s}", 2, "from 300ms to 2s"),
+        ("queue: care", "timers: {speech_certainty: hihg}", 2, "Did you mean 'high'"),
         ("queue: care", "queue: care\nqueue: two", 3, "second time"),
         ("queue: care", 'hours: {open: "8-21", closed: bye}', 2, "08:00-21:00"),
         ("queue: care", 'hours: {open: "08:00-21:00", closed: by}', 2, "Did you mean 'bye'"),
@@ -114,6 +123,33 @@ def test_nonsense_is_rejected_not_crashed_on(text):
 def test_how_far_a_line_is_raised(text, gain_db):
     assert read(GOOD).plan.max_gain_db == 9, "the profile's"
     assert read(GOOD.replace("queue: care", f"timers: {{line_gain: {text}}}")).plan.max_gain_db == gain_db
+
+
+def test_what_the_ears_go_by():
+    def ears(timers: str) -> tuple:
+        plan = read(GOOD.replace("queue: care", f"timers: {{{timers}}}")).plan
+        return plan.too_soft_dbov, plan.normal_dbov, plan.speech_ends_ms, plan.speech_certainty
+
+    as_measured = (DEFAULT.too_soft_dbov, DEFAULT.normal_dbov, DEFAULT.stop_ms, "normal")
+    assert ears("") == as_measured and ONSET_EVIDENCE["normal"] == DEFAULT.onset_evidence
+    own = "too_soft_below: -42 dBov, normal_from: −40dBov, speech_ends_after: 1.2s, speech_certainty: high"
+    assert ears(own) == (-42, -40, 1_200, "high")
+    assert ears("too_soft_below: -35 dBov") == (-35, *as_measured[1:]), "without hysteresis"
+
+
+def test_a_profile_may_speak_of_the_ears(folder):
+    flows = FlowStore(folder, REPO / "sounds")
+    plans = {name: flow.plan for name, flow in flows.flows.items()}
+    assert {name: plan.speech_ends_ms for name, plan in plans.items() if plan.speech_ends_ms != 700} == {"elder": 1_000}
+    assert all(plan.speech_ends_ms <= plan.turn_pause_ms for plan in plans.values()), "no turn is prolonged by it"
+    _edit(folder / "profiles.yaml", "speech_ends_after: 1s", "too_soft_below: -30 dBov\n  normal_from: -33 dBov")
+    flows.refresh()
+    assert "normal_from is -33 dBov, under too_soft_below" in flows.rejected["profiles.yaml"]
+    lines = (folder / "profiles.yaml").read_text().splitlines()
+    assert f"profiles.yaml:{lines.index('  normal_from: -33 dBov') + 1}: " in flows.rejected["profiles.yaml"]
+    _edit(folder / "profiles.yaml", "-33 dBov", "-30 dBov")
+    assert flows.refresh() and flows.flows["elder"].plan.too_soft_dbov == -30
+    assert flows.flows["hotline"].plan == plans["hotline"]
 
 
 def test_all_faults_are_told_at_once():

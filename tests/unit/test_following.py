@@ -14,6 +14,7 @@ import pytest
 
 from audio_corpus import CLIPS, over_a_line, speech
 from hearline.audio.looks import Look
+from hearline.audio.settings import CallSettings
 from hearline.line.control import Ears, Finished, Follow, Row
 from hearline.line.followers import MOST, Followers
 from hearline.line.worker import WATCH_TICKS
@@ -119,7 +120,8 @@ def test_following_that_fails_does_not_harm_the_call(line, flows, caplog):  # no
 
 # ---- the door --------------------------------------------------------------------------------------------------------
 LOOK = Look(1_000, (-60.0,) * 5, "QUIET", "no_signal", "comfort_noise", False, None, -60.0, 0, None)
-ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None)
+PATIENT = CallSettings(too_soft_dbov=-42.0, normal_dbov=-40.0)
+ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, PATIENT)
 FINISHED = Finished(ROW.uuid, ROW.channel, "queue:care", "normal", {})
 
 
@@ -230,6 +232,7 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "speech_ms": 0,
         "speech_onset_ms": None,
         "events": [],
+        "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},
     }
     assert over == {"call": ROW.uuid, "over": True, "outcome": "queue:care", "heard": "normal"}
 
@@ -252,12 +255,13 @@ def test_the_picture_of_what_was_seen(served, tmp_path):
 
 def test_the_picture_tells_the_last_verdict_on_speech_and_where_the_call_went(served, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("hearline.pictures.ears.save", lambda path, heard: drawn.append(heard))
+    monkeypatch.setattr("hearline.pictures.ears.save", lambda path, *what: drawn.append(what))
     spoke = {"verdict": "too_soft", "reason": "soft", "speech_ms": 900, "active_level_dbov": -44.0}
     served(FakeLine([spoken(1)[0], replace(LOOK, at_ms=200, **spoke), replace(LOOK, at_ms=300)]))
     assert run("--call", "1111", "--json", "--png", tmp_path / "seen.png").exit_code == 0
-    [heard] = drawn
+    [(heard, settings)] = drawn
     assert (heard.verdict, heard.active_level_dbov, heard.start_ms, heard.end_ms) == ("too_soft", -44.0, 0, 300)
+    assert settings == PATIENT, "its lines are those that the call was judged by"
     assert heard.marks == [(100, "opening")] and heard.name.endswith("→ queue:care")
 
 

@@ -131,6 +131,27 @@ def test_a_flow_may_do_without(flows):
     assert record.outcome == "hangup:too_soft" and record.gain_db == 0 and not events(record, "gain", "gain_db")
 
 
+def test_a_profile_says_from_where_on_a_caller_is_too_soft(flows):
+    """And with it who is raised: nobody who is normal."""
+    own = {"too_soft_dbov": -48, "normal_dbov": -46}
+    record = run(flows, (4.5, -42.0), **own)
+    assert record.outcome == "queue:care" and record.gain_db == 0
+    assert set(events(record, "verdict", "verdict")) == {"speech"}
+    assert run(flows, (4.5, -42.0), max_gain_db=0, **own).outcome == "queue:care"
+    assert run(flows, (4.5, -30.0), max_gain_db=0, too_soft_dbov=-26, normal_dbov=-26).outcome == "hangup:too_soft"
+
+
+def test_a_profile_says_when_speech_has_ended(flows):
+    """Two words, 0.85 s apart: one speech for the elder, two for others; and one turn for both, see turn_pause."""
+    word = speech(CLIPS[0], -24)[2_000:4_800]
+    line = np.concatenate([np.zeros(4 * RATE), word, np.zeros(round(0.85 * RATE)), word, np.zeros(4 * RATE)])
+    pcm = np.rint(line * 32768).astype(np.int16)
+    for name, ends in (("hotline", 2), ("elder", 1)):
+        record, _ = simulate(flows.flows[name].plan, None, pcm, SOUNDS)
+        assert len(events(record, "speech_end", "end_ms")) == ends
+        assert len(events(record, "turn_end", "step")) == 1 and record.outcome.startswith("queue")
+
+
 def test_who_is_too_soft_even_so_is_asked_and_the_last_speech_decides(flows):
     record = run(flows, (4.5, -52.0), (15.0, -24.0))
     assert record.outcome == "queue:care"

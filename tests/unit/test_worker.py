@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -88,6 +89,17 @@ def test_a_frame_goes_out_in_every_tick_and_rows_only_while_somebody_looks(line,
     ticks(worker, 10)
     [beat] = [m for m in door.received() if isinstance(m, Beat)]
     assert [(row.channel, row.step) for row in beat.rows] == [("Test/1", "opening")]
+
+
+def test_a_call_is_heard_by_the_settings_of_its_plan(line, flows):
+    worker, door, _ = line
+    connected(line, replace(announce(flows), plan=flows.flows["elder"].plan))
+    connected(line, announce(flows))
+    door.send(Watch())
+    ticks(worker, 20)
+    rows = [m for m in door.received() if isinstance(m, Beat)][-1].rows
+    assert [(row.flow, row.ears.stop_ms) for row in rows] == [("elder", 1_000), ("hotline", 700)]
+    assert [worker._detector._slots.stop_frames[slot] for slot in worker._calls] == [50, 35]
 
 
 @pytest.mark.parametrize("line", [1], indirect=True)

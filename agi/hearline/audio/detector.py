@@ -18,7 +18,7 @@ from .background import LOOK_FRAMES, LOOKS, Background, repeats
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
-from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, EarSettings
+from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
 from .slots import Column, SlotTable
 from .speech_level import PAST_FRAMES, SpeechLevels
 
@@ -72,6 +72,10 @@ class Detector:
             capacity,
             open=Column(np.bool_),
             frames=Column(np.int32),  # since open
+            too_soft_dbov=Column(np.float32),  # these four are the call's own, see `CallSettings`
+            normal_dbov=Column(np.float32),
+            stop_frames=Column(np.int32),
+            onset_evidence=Column(np.float32),
             measured_from=Column(np.int32),  # frame of the last question
             ring=Column(np.int16, shape=(_RING_FRAMES, FRAME_SAMPLES)),
             present=Column(np.bool_, shape=per_frame),
@@ -107,14 +111,17 @@ class Detector:
 
     # ── slots ──
 
-    def open(self, slot: int) -> None:
-        """A call was answered: start to listen, at 0 ms."""
-        if self._slots.open[slot]:
+    def open(self, slot: int, own: CallSettings | None = None) -> None:
+        """A call was answered: start to listen, at 0 ms; by settings of its `own`, where it has some."""
+        t, own = self._slots, own or self.settings
+        if t.open[slot]:
             raise ValueError(f"slot {slot} is open already")
-        self._slots.clear(slot)
+        t.clear(slot)
         self._levels.clear(slot)
         self._background.clear(slot)
-        self._slots.open[slot] = True
+        t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
+        t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
+        t.open[slot] = True
         self._open = np.flatnonzero(self._slots.open)
 
     def close(self, slot: int) -> None:
@@ -338,7 +345,7 @@ class Detector:
         t.windows[slots] += 1
         # A sequential test (CUSUM, E. S. Page 1954): strong evidence decides at once, weak takes longer.
         log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
-        t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, s.onset_evidence + 1)
+        t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
 
     def _log_odds(
         self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray, p: np.ndarray, features: np.ndarray
@@ -386,7 +393,7 @@ class Detector:
         now, evidence = t.frames[slots], t.evidence[slots]
         talking = t.state[slots] >= SPEAKING
 
-        starts = evidence >= s.onset_evidence
+        starts = evidence >= t.onset_evidence[slots]
         starts &= ~talking
         if starting := _count(starts):
             starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
@@ -403,7 +410,7 @@ class Detector:
         last_speech = np.where(speech, now, t.last_speech[slots])
         t.last_speech[slots] = last_speech
         silence = now - last_speech
-        ends = talking & (silence >= limits.stop_frames)
+        ends = talking & (silence >= t.stop_frames[slots])
         next_state = np.where(active, STOPPING - speech, next_state)  # one less is SPEAKING
         if _count(ends):
             next_state[ends] = QUIET
@@ -488,8 +495,8 @@ class Detector:
         return hearing
 
     def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
-        s = self.settings
-        return level_dbov < (s.normal_dbov if self._slots.too_soft[slot] else s.too_soft_dbov)
+        t = self._slots
+        return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
 
     def _level_dbov(self, slot: int) -> float:
         return float(self._levels.level_dbov(np.array([slot]), np.array([self._noise_power(slot)]))[0])
@@ -521,7 +528,6 @@ class _Limits:
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
-        self.stop_frames = -(-s.stop_ms // FRAME_MS)
         # After how much speech the next verdict is told, by the number of those told
         never = np.iinfo(np.int32).max
         self.tell_frames = np.array([s.provisional_speech_ms // FRAME_MS, s.final_speech_ms // FRAME_MS, never])

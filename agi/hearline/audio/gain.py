@@ -7,7 +7,7 @@ noise no further than in speech.
 import math
 
 from .hearing import Hearing, Verdict
-from .settings import DEFAULT, EarSettings
+from .settings import DEFAULT, CallSettings
 
 NOMINAL_DBOV = -26.0
 """Where telephone speech is meant to lie (active level, ITU-T P.56); nobody is raised beyond it."""
@@ -15,7 +15,7 @@ NOISE_LIMIT_DBOV = -45.0
 """What is there between the words is not lifted over this: louder, it is a noise that one has to listen through."""
 
 
-def line_gain_db(hearing: Hearing, max_gain_db: int, ears: EarSettings = DEFAULT) -> int:
+def line_gain_db(hearing: Hearing, max_gain_db: int, ears: CallSettings = DEFAULT) -> int:
     """By how many dB a line on which this was heard is to be raised: 0…`max_gain_db`.
 
     0 where nobody spoke (noise alone is never raised) and for everybody who is at a normal level. Whole dB, rounded
@@ -28,7 +28,7 @@ def line_gain_db(hearing: Hearing, max_gain_db: int, ears: EarSettings = DEFAULT
     return max(0, math.floor(room_db))
 
 
-def verdict_when_raised(hearing: Hearing, gain_db: int, ears: EarSettings = DEFAULT) -> Verdict:
+def verdict_when_raised(hearing: Hearing, gain_db: int, ears: CallSettings = DEFAULT) -> Verdict:
     """What the line carries once it is raised by `gain_db`: who was too soft may be so no longer."""
     if gain_db and hearing.verdict == "too_soft" and hearing.active_level_dbov + gain_db >= ears.too_soft_dbov:
         return "speech"

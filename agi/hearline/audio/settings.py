@@ -1,7 +1,7 @@
 """Every number the ears depend on, in one place, with its unit in its name.
 
 Sources: the measured recipe for telephone audio (see each comment); ITU-T P.56 for the active level.
-A flow's profile may override any of them with `dataclasses.replace`.
+What a timer profile may set for its calls is in `CallSettings`; the rest is one for all calls.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,28 @@ FRAME_MS = 20
 FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000  # 160
 
 
+ONSET_EVIDENCE = {"low": 4.0, "normal": 8.0, "high": 12.0}
+"""By how sure a profile wants the ears to be that somebody speaks: one, two or three windows beyond doubt. Known after
+80, 120 or 160 ms (median; p95 240, 300, 500); of crowds and babble at odd levels 25, 6 or 0 % are taken for speech, of
+coughs and clicks 6, 0 or 0 % (518 clips of the tuning part of `bench/ears`)."""
+
+
 @dataclass(frozen=True)
-class EarSettings:
+class CallSettings:
+    """What may differ from call to call."""
+
+    too_soft_dbov: float = -38.0
+    normal_dbov: float = -35.0
+    """Who was too soft counts as normal again from here (hysteresis); whoever is under it is raised first."""
+    stop_ms: int = 700
+    """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms. At most 3 s: a line
+    that carries nothing for longer is not listened to."""
+    onset_evidence: float = ONSET_EVIDENCE["normal"]
+    """Speech starts at this sum of log odds; see `EarSettings`."""
+
+
+@dataclass(frozen=True)
+class EarSettings(CallSettings):
     """How a caller's line is judged. The defaults were measured on recorded prompts in several languages."""
 
     # Is it the caller? The networks' answer, 0…1, one per 32 ms window.
@@ -26,11 +46,9 @@ class EarSettings:
     input_gain_db: float = 12.0
     """Raises the sound for the network only: soft callers are heard."""
 
-    # When does speech start and end? The log odds of the windows are added up, never below 0.
-    onset_evidence: float = 8.0
-    """Speech starts here…"""
+    # When does speech start? The log odds of the windows are added up, never below 0, to `onset_evidence`.
     starting_evidence: float = 1.0
-    """…and may be about to from here."""
+    """It may be about to from here."""
     least_evidence: float = -1.5
     most_evidence: float = 4.0
     """No window counts for more, nor for less, than this."""
@@ -38,8 +56,6 @@ class EarSettings:
     """The loudest 100 ms of the last 300 ms must reach this."""
     onset_backdate_ms: int = 120
     """How long before the decision speech began (the decision's median delay)."""
-    stop_ms: int = 700
-    """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms."""
 
     # Cheap tests before the networks: where nobody can be speaking, they rest.
     warm_up_ms: int = 1000
@@ -67,9 +83,6 @@ class EarSettings:
     """While we play, softer sounds than this are always taken for an echo: too little is left to foretell."""
 
     # How loud is the speech? Active level, ITU-T P.56 method B.
-    too_soft_dbov: float = -38.0
-    normal_dbov: float = -35.0
-    """Who was too soft counts as normal again from here (hysteresis)."""
     provisional_speech_ms: int = 1000
     final_speech_ms: int = 2000
     """So much speech gives a first and a final verdict on the level (error about 1.2 and 0.5 dB)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Annotated, Any, Literal
@@ -23,11 +23,13 @@ from hearline.located_yaml import YamlError, load_located
 # would play it is passed over. Handed in by the caller: this module opens no files.
 Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 
-NO_WAITS = ("line_gain", "on_silence")  # what a profile sets beside waits
+# What a profile sets beside waits
+NO_WAITS = ("line_gain", "on_silence", "too_soft_below", "normal_from", "speech_ends_after", "speech_certainty")
 STAY = "stay"  # as a target: the countdown of this step begins anew
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
 _DECIBELS = re.compile(r"(\d+)\s*dB")
+_LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
@@ -73,6 +75,14 @@ def _decibels(value: Any) -> int:
     return int(found[1])
 
 
+def _level(value: Any) -> int:
+    """``-38 dBov`` as whole dBov."""
+    found = _LEVEL.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no level|Write whole decibels under full scale with the unit: -38 dBov")
+    return int(found[1].replace("−", "-"))
+
+
 def _between(low: str, high: str, why: str, read: Callable[[Any], int] = _duration) -> AfterValidator:
     def check(value: int) -> int:
         if not read(low) <= value <= read(high):
@@ -84,6 +94,8 @@ def _between(low: str, high: str, why: str, read: Callable[[Any], int] = _durati
 
 Duration = Annotated[int, BeforeValidator(_duration)]
 Gain = Annotated[int, BeforeValidator(_decibels)]
+Level = Annotated[int, BeforeValidator(_level)]
+_SPOKEN = _between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how telephone speech should be", _level)
 
 
 class _Words(BaseModel):
@@ -91,7 +103,8 @@ class _Words(BaseModel):
 
 
 class TimerWords(_Words):
-    """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones."""
+    """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones. The
+    ears' may be left out: then it is as it was measured (``audio/settings.py`` says the same numbers)."""
 
     noinput_timeout: Annotated[Duration, _between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
@@ -101,6 +114,10 @@ class TimerWords(_Words):
     limit: Annotated[Duration, _between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
     line_gain: Annotated[Gain, _between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
     on_silence: Literal["hangup", "person"] | None = None
+    too_soft_below: Annotated[Level, _SPOKEN] = -38
+    normal_from: Annotated[Level, _SPOKEN] = -35
+    speech_ends_after: Annotated[Duration, _between("300ms", "2s", "Shorter is a gap between two words")] = 700
+    speech_certainty: Literal["low", "normal", "high"] = "normal"
 
 
 class HoursWords(_Words):
@@ -263,12 +280,22 @@ def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
         except ValidationError as error:
             faults += _from_pydantic(error, lines, TimerWords, (name,))
             continue
-        for timer, value in profiles[name].model_dump().items():
+        settled = profiles[name].model_dump()
+        for timer, value in settled.items():
             if value is None:
                 faults.append(lines.fault((name,), f"profile {name!r} leaves out {timer!r}", f"Add `{timer}: …`"))
+        faults += [lines.fault((name, word), *what) for word, *what in _crossed(settled)]
     if faults:
         raise FlowError(faults)
     return profiles
+
+
+def _crossed(timers: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Timers that are well by themselves but not together: (which, problem, remedy)."""
+    soft, normal = timers["too_soft_below"], timers["normal_from"]
+    if normal < soft:
+        problem = f"normal_from is {normal} dBov, under too_soft_below, {soft} dBov"
+        yield "normal_from", problem, f"Nobody can be both: write `normal_from: {soft} dBov` or more"
 
 
 def _no_other(name: str) -> str:
@@ -351,7 +378,10 @@ class _Settler:
             )
             return {}
         chosen = profiles[self.words.profile].model_dump()
-        return chosen | {k: v for k, v in self.words.timers.model_dump().items() if v is not None}
+        timers = chosen | self.words.timers.model_dump(exclude_unset=True, exclude_none=True)
+        for word, problem, remedy in _crossed(timers):
+            self._fault(("timers", word), problem, remedy)
+        return timers
 
     def _prompts(self, prompts: Prompts) -> Mapping[str, Any] | None:
         key = (self.words.language, self.words.phrases)
@@ -389,6 +419,10 @@ class _Settler:
             max_speech_ms=self.timers["max_speech"],
             limit_ms=self.timers["limit"],
             max_gain_db=self.timers["line_gain"],
+            too_soft_dbov=self.timers["too_soft_below"],
+            normal_dbov=self.timers["normal_from"],
+            speech_ends_ms=self.timers["speech_ends_after"],
+            speech_certainty=self.timers["speech_certainty"],
             prompts=frozenset(step.prompt for step in steps.values() if step.prompt),
         )
 

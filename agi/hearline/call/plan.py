@@ -71,6 +71,9 @@ class Plan:
     ``maybe_ms``: how much longer to wait where something like speech was just heard. ``limit_ms``: after this the
     call goes to ``fallback`` whatever happens, so no call is without an end. ``max_gain_db``: how far a soft caller's
     line is raised at most before they are asked to speak up.
+
+    Of the ears: speech under ``too_soft_dbov`` is too soft, from ``normal_dbov`` on it is normal (active level);
+    ``speech_ends_ms`` of silence end it; ``speech_certainty`` (low, normal, high): how sure they must be of it.
     """
 
     flow: str
@@ -79,6 +82,10 @@ class Plan:
     begin: str
     steps: Mapping[str, Step]
     fallback: End
+    too_soft_dbov: int
+    normal_dbov: int
+    speech_ends_ms: int
+    speech_certainty: str
     turn_pause_ms: int = 1_100
     max_speech_ms: int = 15_000
     maybe_ms: int = 600

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hearline.audio.looks import Look
-from hearline.audio.settings import DEFAULT, FRAME_MS
+from hearline.audio.settings import FRAME_MS, CallSettings
 from hearline.cli.listen import COLOURS, is_one_picture, level, seconds, with_reason
 from hearline.settings import Settings, address
 
@@ -126,7 +126,7 @@ def _screen(look: dict[str, Any]) -> Group:
     table.add_column(style="dim", min_width=8)
     table.add_column(justify="right", min_width=7)
     table.add_column()
-    table.add_row("level", level(loudest), _meter(loudest, look["noise_level_dbov"]))
+    table.add_row("level", level(loudest), _meter(loudest, look["noise_level_dbov"], CallSettings(**look["ears"])))
     table.add_row("noise", level(look["noise_level_dbov"]), Text("dBov, between the words", "dim"))
     table.add_row("speech", level(look["active_level_dbov"]), Text(_speech(look), "dim"))
     verdict = Text(with_reason(look["verdict"], look["reason"]), f"bold {COLOURS[look['verdict']]}")
@@ -150,14 +150,14 @@ def _speech(look: dict[str, Any]) -> str:
     return f"dBov, {seconds(look['speech_ms'])} s said since the last question"
 
 
-def _meter(dbov: float, noise_dbov: float) -> Text:
+def _meter(dbov: float, noise_dbov: float, ears: CallSettings) -> Text:
     """A bar up to `dbov`: yellow under what is too soft, with a mark there and one at the noise."""
 
     def cell(level_dbov: float) -> int:
         share = (level_dbov - _METER_FROM_DBOV) / -_METER_FROM_DBOV
         return max(0, min(_METER_CELLS - 1, int(share * _METER_CELLS)))
 
-    soft, normal, noise = cell(DEFAULT.too_soft_dbov), cell(DEFAULT.normal_dbov), cell(noise_dbov)
+    soft, normal, noise = cell(ears.too_soft_dbov), cell(ears.normal_dbov), cell(noise_dbov)
     filled = cell(dbov) if dbov > _METER_FROM_DBOV else -1
     bar = Text()
     for at in range(_METER_CELLS):
@@ -202,4 +202,5 @@ def _draw(seen: list[dict[str, Any]], picture: Path) -> None:
             end_ms=looks[-1].at_ms,
             marks=steps,
         ),
+        CallSettings(**told[0]["ears"]),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hearline.audio.looks import Look
+from hearline.audio.settings import CallSettings
 from hearline.call.plan import Plan
 
 MAX_MESSAGE = 512 * 1024  # bytes
@@ -66,7 +67,8 @@ class Finished:
 
 @dataclass(frozen=True)
 class Row:
-    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg."""
+    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``ears``: by
+    what it is judged."""
 
     uuid: str
     channel: str
@@ -77,6 +79,7 @@ class Row:
     timer_ms: int | None
     level_dbov: float | None
     verdict: str | None
+    ears: CallSettings = CallSettings()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from hearline.audio.detector import Detector
 from hearline.audio.gain import line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard as EarHeard
 from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
+from hearline.audio.settings import ONSET_EVIDENCE, CallSettings
 from hearline.call import engine as flow
 from hearline.call.engine import Engine, State
 from hearline.call.plan import Plan, Verdict
@@ -18,12 +19,19 @@ from hearline.line.transport import FRAME_MS
 
 
 class SlotEars:
-    """One slot of the detector, as its session sees it."""
+    """One slot of the detector, as its session sees it; opened for a call by this plan."""
 
-    __slots__ = ("_detector", "_slot")
+    __slots__ = ("_detector", "_slot", "settings")
 
-    def __init__(self, detector: Detector, slot: int) -> None:
+    def __init__(self, detector: Detector, slot: int, plan: Plan) -> None:
         self._detector, self._slot = detector, slot
+        self.settings = CallSettings(
+            too_soft_dbov=plan.too_soft_dbov,
+            normal_dbov=plan.normal_dbov,
+            stop_ms=plan.speech_ends_ms,
+            onset_evidence=ONSET_EVIDENCE[plan.speech_certainty],
+        )
+        detector.open(slot, self.settings)
 
     def restart(self) -> None:
         self._detector.restart_measure(self._slot)
@@ -51,7 +59,7 @@ class Session:
         self.last_hearing: Hearing | None = None  # as of the last verdict that was told or asked for
         self.moved = False  # something was added to the timeline since `settle`
         self._prompts = prompts
-        self._ears = ears
+        self.ears = ears
         self._player = Player()
         self.next_frame = self._player.next_frame
         """What ``tick`` returns while nothing has happened and ``nothing_until`` has not come."""
@@ -113,7 +121,7 @@ class Session:
                     self._do(self.engine.handle(flow.Heard(verdict), now), now)
             case SpeechEnded():
                 self.timeline.add(now, "speech_end", end_ms=event.end_ms)
-                verdict = self._of_speech(self._ears.hearing(), now)
+                verdict = self._of_speech(self.ears.hearing(), now)
                 ended = flow.SpeechEnded(verdict, max(0, event.at_ms - event.end_ms))
                 self._do(self.engine.handle(ended, now), now)
 
@@ -122,10 +130,11 @@ class Session:
         was said. The last speech decides how far the line is raised."""
         if not hearing.speech_ms:
             return None
-        gain = line_gain_db(hearing, self.engine.plan.max_gain_db)
+        settings = self.ears.settings
+        gain = line_gain_db(hearing, self.engine.plan.max_gain_db, settings)
         if gain != self.timeline.gain_db:
             self.timeline.raise_line(now, gain, level_dbov=round(hearing.active_level_dbov, 1))
-        return Verdict(verdict_when_raised(hearing, gain))
+        return Verdict(verdict_when_raised(hearing, gain, settings))
 
     def _note_verdict(self, hearing: Hearing, now: int) -> None:
         self.last_hearing = hearing
@@ -145,8 +154,8 @@ class Session:
         engine = self.engine
         step, planned = engine.step.name, engine.deadline
         if engine.state is State.WAITING:
-            hearing = self._ears.hearing()
-            actions = engine.due(now, Verdict(hearing.verdict), self._ears.maybe_speech())
+            hearing = self.ears.hearing()
+            actions = engine.due(now, Verdict(hearing.verdict), self.ears.maybe_speech())
             if not any(isinstance(action, flow.TimerExtended) for action in actions):
                 self._note_verdict(hearing, now)
                 self.timeline.add(now, "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
@@ -168,7 +177,7 @@ class Session:
                         self.timeline.add(now, "prompt_stop", prompt=self._play.prompt)
                         self._play = None
                 case flow.Measure():
-                    self._ears.restart()
+                    self.ears.restart()
                 case flow.TimerExtended(step=step, ends_ms=ends):
                     self.timeline.add(now, "timer_extended", step=step, ends_ms=ends)
                 case flow.TimerSet(step=step, ends_ms=ends):

@@ -47,8 +47,7 @@ def simulate(
     store = PromptStore(lambda *which: prompt_path(sounds, *which), lambda path: read_wav(path).tobytes())
     prompts = {prompt: store.frames(plan.language, plan.phrases, prompt) for prompt in plan.prompts}
     detector = Detector(1)
-    detector.open(0)
-    session = Session(plan, begin, prompts, SlotEars(detector, 0))
+    session = Session(plan, begin, prompts, SlotEars(detector, 0, plan))
     line = _Line(caller, drop_silence)
     presses = sorted(keys_ms)
     hangup = inf if hangup_ms is None else hangup_ms

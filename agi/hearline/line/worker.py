@@ -209,8 +209,7 @@ class Worker:
             self._free.append(slot)
             self._refuse(announcement, leg)
             return
-        self._detector.open(slot)
-        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot))
+        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot, plan))
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
@@ -327,6 +326,7 @@ class Worker:
             left,
             hearing and hearing.active_level_dbov,
             hearing and hearing.verdict,
+            call.session.ears.settings,
         )
 
     def _follow(self, uuid: str) -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from hearline.audio.hearing import Reason, Verdict
 from hearline.audio.looks import LOOK_MS, Look, levels, segments
-from hearline.audio.settings import DEFAULT, SAMPLE_RATE_HZ, EarSettings
+from hearline.audio.settings import DEFAULT, SAMPLE_RATE_HZ, CallSettings
 from hearline.pictures.style import (
     AMBER,
     BLUE,
@@ -87,7 +87,7 @@ class Heard:
     """Moments with a name, e.g. where a flow's steps begin."""
 
 
-def save(path: Path | str, heard: Heard, settings: EarSettings = DEFAULT) -> None:
+def save(path: Path | str, heard: Heard, settings: CallSettings = DEFAULT) -> None:
     """Write the picture as PNG; folders are made. Raises OSError."""
     font = cjk_font()
     with lettering(font):
@@ -96,7 +96,7 @@ def save(path: Path | str, heard: Heard, settings: EarSettings = DEFAULT) -> Non
         figure.savefig(path, dpi=DPI, format="png")
 
 
-def draw(heard: Heard, settings: EarSettings = DEFAULT, chinese: bool = True) -> Figure:
+def draw(heard: Heard, settings: CallSettings = DEFAULT, chinese: bool = True) -> Figure:
     """The picture as a figure; `chinese`: a font for it is there."""
     height = TITLE + LEVELS + GAP + 2 * STRIP + AXIS + FOOT + (0 if heard.samples is None else SPECTRUM + GAP)
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
@@ -153,7 +153,7 @@ def _draw_title(figure: Figure, height: int, heard: Heard, chinese: bool) -> Non
     line(92, "   ·   ".join([name, *said]), size=10, color=MUTED)
 
 
-def _draw_levels(axes: Axes, heard: Heard, settings: EarSettings) -> None:
+def _draw_levels(axes: Axes, heard: Heard, settings: CallSettings) -> None:
     axes.set_ylim(LOWEST_DBOV, HIGHEST_DBOV)
     ticks = np.arange(-80, 1, 10)
     axes.set_yticks(ticks, [minus(f"{tick}") for tick in ticks], color=MUTED, size=9)
