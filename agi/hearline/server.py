@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from hearline.assist.beside import AssistProcess
 from hearline.flows import FlowStore
 from hearline.line.control import Finished
 from hearline.line.lines import Lines
@@ -45,6 +46,7 @@ class Server:
         self._agi_address = address(settings.agi)
         self._scripts, self._networks = scripts, parse_networks(settings.allow)
         self._status_address = address(settings.status)
+        self._assist = AssistProcess(settings) if settings.ami else None
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -60,6 +62,8 @@ class Server:
         except OSError as error:
             self.line.stop()
             raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
+        if self._assist:
+            self._assist.start()
         self._agi.serve_in_thread()
         threading.Thread(target=self._look_after_flows, name="flows", daemon=True).start()
 
@@ -69,6 +73,8 @@ class Server:
         self._agi.server_close()
         self._status.shutdown()
         self._status.server_close()
+        if self._assist:
+            self._assist.stop()
         self.line.stop()
 
     def _look_after_flows(self) -> None:

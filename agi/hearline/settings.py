@@ -33,6 +33,12 @@ class Settings(BaseModel):
     agi: str = "127.0.0.1:4573"
     media: str = "127.0.0.1:9092"
     status: str = "127.0.0.1:9573"
+    # Asterisk's manager interface. Without it nobody listens to callers and agents while they talk: no hints.
+    ami: str = ""
+    ami_user: str = "hearline-assist"
+    ami_secret_file: Path | None = None
+    # Where Asterisk brings the sound of those who talk.
+    legs: str = "127.0.0.1:9192"
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).

@@ -218,8 +218,12 @@ class World:
     def server_pids(self) -> list[int]:
         """The door and its media worker."""
         door = self.stack.running.server_pid
-        children = Path(f"/proc/{door}/task/{door}/children").read_text().split()
-        return [door, *map(int, children)]
+        return [door, *children_of(door, "hearline.line.worker")]
+
+    def assist_pid(self) -> int:
+        """The process of agent assist."""
+        [pid] = children_of(self.stack.running.server_pid, "hearline.assist.service")
+        return pid
 
     def holdings(self) -> dict[str, tuple[int, int]]:
         """(threads, file descriptors) of each server process."""
@@ -236,3 +240,9 @@ class World:
                 if line.startswith((name + " ", name + "{")):
                     return float(line.split()[1])
         raise KeyError(name)
+
+
+def children_of(parent: int, module: str) -> list[int]:
+    """The processes that ``parent`` has started to run ``module``, whichever of its threads did."""
+    pids = [pid for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()]
+    return sorted(int(pid) for pid in pids if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())

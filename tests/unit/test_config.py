@@ -85,7 +85,8 @@ def test_by_default_nothing_leaves_the_loopback(layout):
 
 def test_every_service_of_asterisk_that_nobody_needs_is_off(layout):
     files = rendered(layout)
-    assert "enabled = no" in files["manager.conf"]
+    assert "bindaddr = 127.0.0.1" in files["manager.conf"]
+    assert "write = call,originate,reporting\n" in files["hearline-manager.conf"], "neither system nor command"
     assert "enabled = no" in files["http.conf"]
     loaded = re.findall(r"^load = (\S+)", files["modules.conf"] + files["hearline-modules.conf"], re.M)
     assert "autoload = no" in files["modules.conf"]
@@ -130,9 +131,11 @@ def test_no_password_is_in_the_repository():
 
 
 def test_passwords_go_into_one_file_only(layout):
+    layout = replace(layout, ami=replace(layout.ami, password="told-to-nobody-else"))
     passwords = [account.password for account in (*layout.callers, *layout.agents)]
     for name, text in rendered(layout).items():
         assert all((password in text) == (name == "pjsip.conf") for password in passwords), name
+        assert (layout.ami.password in text) == (name == "manager.conf"), name
 
 
 def test_what_holds_passwords_or_voices_is_its_owners_alone(layout):

@@ -162,6 +162,11 @@ class Detector:
         """How much of this slot was heard."""
         return int(self._slots.frames[slot]) * FRAME_MS
 
+    def level_dbov(self, slot: int) -> float:
+        """Level of the last 100 ms."""
+        newest = (self._slots.frames[slot] - 1) % _RING_FRAMES
+        return float(power_to_dbov(self._slots.fast_power[slot, newest]))
+
     def maybe_speech(self, slot: int) -> bool:
         """Somebody may just have begun to speak: worth another moment before a prompt."""
         return bool(self._slots.p_recent[slot].max() >= self.settings.maybe_probability)

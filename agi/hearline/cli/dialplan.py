@@ -11,6 +11,7 @@ DIALPLAN = "hearline.conf"
 GOES_INTO = {
     DIALPLAN: "extensions.conf",
     "hearline-globals.conf": "extensions.conf, under [globals]",
+    "hearline-manager.conf": "manager.conf, in the section of the user hearline; for agent assist only",
     "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
     "hearline-musiconhold.conf": "musiconhold.conf",
     "hearline-queues.conf": "queues.conf; then [NAME](hearline-queue) for each queue, with its members",
@@ -20,7 +21,7 @@ GOES_INTO = {
 def dialplan(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all five files there instead, e.g. /etc/asterisk."),
+        typer.Option(metavar="DIR", help="Write all six files there instead, e.g. /etc/asterisk."),
     ] = None,
     messages: Annotated[
         Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
@@ -28,7 +29,7 @@ def dialplan(
 ) -> None:
     """Print the dialplan for an Asterisk of your own.
 
-    With --out, five files are written. Each is meant to be included, and none to be edited: what is yours stays in
+    With --out, six files are written. Each is meant to be included, and none to be edited: what is yours stays in
     your own files, and a later version of Hearline can write its files again.
 
     \b
@@ -37,6 +38,7 @@ def dialplan(
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
+      hearline-manager.conf      what agent assist may ask of the manager interface
 
     Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
     queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:

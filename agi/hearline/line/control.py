@@ -20,10 +20,11 @@ _KEPT = 10_000
 
 @dataclass(frozen=True)
 class Announce:
-    """A connection with this UUID will come within seconds; this is what to do with it."""
+    """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
+    two people's talk, to be listened to: see ``tap.Tap``."""
 
     uuid: str
-    plan: Plan
+    plan: Plan | None
     begin: str | None
     channel: str = ""
 
@@ -45,6 +46,25 @@ class Follow:
     """Somebody follows this call: tell what the ears hear of it, for two seconds from now."""
 
     uuid: str
+
+
+@dataclass(frozen=True)
+class Say:
+    """Say this into a leg that is listened to: 16-bit samples, 8 kHz; b'' ends what is being said."""
+
+    uuid: str
+    pcm: bytes
+
+
+@dataclass(frozen=True)
+class Overheard:
+    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
+    last 100 ms; ten times a second, and with every event."""
+
+    uuid: str
+    at_ms: int
+    events: tuple[object, ...]
+    level_dbov: float
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ move it on; it knows neither sockets nor clocks."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hearline.audio.detector import Detector
 from hearline.audio.gain import line_gain_db, verdict_when_raised
@@ -81,6 +82,10 @@ class Session:
             ends = self.engine.deadline or 0
             self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
         return self._player.next_frame()
+
+    def record(self) -> dict[str, Any]:
+        """The timeline as it is kept."""
+        return self.timeline.as_dict()
 
     def settle(self, late_ms: float) -> None:
         """The frame of the last ``tick`` has gone out, ``late_ms`` after its time."""

@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,24 @@ from hearline.audio.looks import Watcher
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.line.audiosocket import Door
-from hearline.line.control import Announce, Beat, Channel, Ears, Finished, Follow, Prepare, Row, Watch, Withdraw
+from hearline.line.control import (
+    Announce,
+    Beat,
+    Channel,
+    Ears,
+    Finished,
+    Follow,
+    Overheard,
+    Prepare,
+    Row,
+    Say,
+    Watch,
+    Withdraw,
+)
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
 from hearline.line.session import Session, SlotEars
+from hearline.line.tap import Tap
 from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE, Leg
 from hearline.settings import address
 from hearline.sounds.manifest import prompt_path
@@ -53,7 +67,7 @@ WATCH_TICKS = 100  # rows are told for so long after somebody asked
 class LiveCall:
     uuid: str
     channel: str
-    session: Session
+    session: Session | Tap
     leg: Leg
     slot: int
     ticks: int = 0  # decided so far
@@ -174,6 +188,9 @@ class Worker:
                     self._follow(uuid)
                 case Prepare(plan):
                     self._load(plan)
+                case Say(uuid, pcm):
+                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                        call.session.say(pcm)
                 case Announce():
                     self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
                 case Withdraw(uuid):
@@ -202,6 +219,9 @@ class Worker:
             log.error("no room for a further call; it goes to the queue")
             self._refuse(announcement, leg)
             return
+        if plan is None:
+            self._tap(announcement, leg, slot)
+            return
         try:
             prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
         except (OSError, ValueError) as error:
@@ -211,6 +231,15 @@ class Worker:
             return
         session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot, plan))
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
+
+    def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
+        def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
+            self._channel.send(Overheard(announcement.uuid, at_ms, tuple(events), level_dbov))
+
+        self._detector.open(slot)
+        detector = self._detector
+        tap = Tap(lambda: detector.level_dbov(slot), lambda: detector.restart_measure(slot), tell)
+        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, tap, leg, slot)
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
         self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
@@ -250,7 +279,7 @@ class Worker:
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
-        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.timeline.as_dict()))
+        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
         del self._calls[call.slot]
         self._followed.pop(call.slot, None)
         self._detector.close(call.slot)
@@ -309,7 +338,7 @@ class Worker:
         """The live calls, while somebody looks at them."""
         if self._ticks > self._watched_until:
             return None
-        return [self._row(call) for call in self._calls.values()]
+        return [self._row(call) for call in self._calls.values() if isinstance(call.session, Session)]
 
     def _row(self, call: LiveCall) -> Row:
         engine = call.session.engine

@@ -16,7 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hearline.call.plan import Plan
-from hearline.line.control import Announce, Beat, Channel, Ears, Finished, Follow, Prepare, Row, Watch, Withdraw
+from hearline.line.control import (
+    Announce,
+    Beat,
+    Channel,
+    Ears,
+    Finished,
+    Follow,
+    Overheard,
+    Prepare,
+    Row,
+    Say,
+    Watch,
+    Withdraw,
+)
 from hearline.line.followers import Followers
 
 log = logging.getLogger(__name__)
@@ -54,6 +67,7 @@ class Line:
     Args:
         listen: address for AudioSocket, ``host:port``.
         on_finished: told of every call that ended, in the watching thread.
+        on_overheard: told what is heard on legs that are listened to, in the same thread.
     """
 
     def __init__(
@@ -63,10 +77,11 @@ class Line:
         sounds: Path,
         on_finished: Callable[[Finished], None] = lambda f: None,
         capacity: int = CAPACITY,
+        on_overheard: Callable[[Overheard], None] = lambda o: None,
     ) -> None:
         self._listen = listen
         self._arguments = ["--allow", allow, "--sounds", str(sounds), "--capacity", str(capacity)]
-        self._on_finished = on_finished
+        self._on_finished, self._on_overheard = on_finished, on_overheard
         self._capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
@@ -99,8 +114,8 @@ class Line:
         """Is a worker there, and was it heard within the last second?"""
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
-    def announce(self, plan: Plan, begin: str | None, channel: str = "") -> Visit:
-        """Expect a connection for a new call. Raises LineDown."""
+    def announce(self, plan: Plan | None, begin: str | None = None, channel: str = "") -> Visit:
+        """Expect a connection for a new call, or without a plan, for a leg that is listened to. Raises LineDown."""
         with self._lock:
             if not self.well:
                 raise LineDown("the media worker does not answer")
@@ -123,6 +138,12 @@ class Line:
     def _send_plans(self) -> None:
         for plan in self._plans:
             self._channel.send(Prepare(plan))
+
+    def say(self, uuid: str, pcm: bytes) -> None:
+        """Say 16-bit samples (8 kHz) into a leg that is listened to, instead of what is being said there."""
+        with self._lock:
+            if self._channel and not self._channel.closed:
+                self._channel.send(Say(uuid, pcm))
 
     def withdraw(self, visit: Visit) -> None:
         """Asterisk is done with this visit; whatever is left of it is let go."""
@@ -255,6 +276,8 @@ class Line:
                     self.work_ms.append(message.work_ms)
                     self.busy += (message.busy - self.busy) / 4
                     self._last_beat = time.monotonic()
+                case Overheard():
+                    self._on_overheard(message)
                 case Ears():
                     self._followers.tell(message.row.uuid, message)
                 case Finished():

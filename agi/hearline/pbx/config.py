@@ -18,6 +18,8 @@ import jinja2
 
 from hearline.sounds.manifest import WhisperSet, load_manifest
 
+CHANNEL_VARIABLES = ("HEARLINE_CALLER", "HEARLINE_QUEUE", "HEARLINE_HEARD", "HEARLINE_QUEUED_AT")
+"""What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 
 
@@ -46,6 +48,7 @@ class Parts:
     agi_port: int = 4573
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
+    channel_variables: str = ",".join(CHANNEL_VARIABLES)
 
 
 @dataclass(kw_only=True)
@@ -61,6 +64,8 @@ class Layout(Parts):
     data_dir: str = "/usr/share/asterisk"
     callers: list[Account] = field(default_factory=list)
     agents: list[Account] = field(default_factory=list)
+    ami: Account = Account("hearline-assist", "", "")
+    ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
     verbose: int = 0
 
@@ -88,6 +93,15 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
         home.mkdir(parents=True, exist_ok=True)
         _write_private(kept, json.dumps(data, indent=1))
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]
+
+
+def ami_secret(home: Path) -> Path:
+    """The file with the manager interface's secret, made once (mode 0600)."""
+    kept = home / "ami-secret"
+    if not kept.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        _write_private(kept, secrets.token_urlsafe(24))
+    return kept
 
 
 def whisper_waits(sounds: Path) -> list[int]:

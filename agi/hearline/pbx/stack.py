@@ -32,6 +32,7 @@ Say = Callable[[str], None]
 BOOT_S = 30.0
 STOP_S = 8.0
 SIP_PORT = 5070
+AMI_PORT = 5038
 RTP_SPAN = 1_000
 KINDS = ("container", "installed", "root")
 
@@ -53,6 +54,8 @@ class Running:
     agi: str
     media: str
     status: str
+    ami: str = ""
+    legs: str = ""
     always_open: bool = False
     verbose: int = 0
     asterisk_pid: int = 0
@@ -154,10 +157,11 @@ class Stack:
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
         sip_port, rtp_first = _free(SIP_PORT, socket.SOCK_DGRAM, listen, "--listen"), _free_rtp(listen)
-        agi, media, status = (
+        agi, media, status, legs = (
             _free_address(getattr(self.settings, name), f"HEARLINE_{name.upper()}")
-            for name in ("agi", "media", "status")
+            for name in ("agi", "media", "status", "legs")
         )
+        ami = f"127.0.0.1:{_free(AMI_PORT, socket.SOCK_STREAM)}"
         way = choose(kind, self.settings.cache, say)
         self.running = Running(
             kind=way.kind if way else "container",
@@ -166,6 +170,8 @@ class Stack:
             agi=agi,
             media=media,
             status=status,
+            ami=ami,
+            legs=legs,
             verbose=self._verbose,
         )
         callers, agents = self.accounts()
@@ -182,6 +188,8 @@ class Stack:
             fallback_queue=queues[0],
             callers=callers,
             agents=agents,
+            ami=config.Account("hearline-assist", "", config.ami_secret(self.home).read_text()),
+            ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name) for name in queues],
             whisper_waits=config.whisper_waits(self.settings.sounds),
@@ -285,6 +293,9 @@ class Stack:
             "HEARLINE_FLOWS": str(s.flows),
             "HEARLINE_SOUNDS": str(s.sounds),
             "HEARLINE_CACHE": str(s.cache),
+            "HEARLINE_AMI": self.running.ami,
+            "HEARLINE_AMI_SECRET_FILE": str(config.ami_secret(self.home)),
+            "HEARLINE_LEGS": self.running.legs,
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:

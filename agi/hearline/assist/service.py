@@ -1,0 +1,95 @@
+"""Agent assist as it runs: Asterisk's events, the legs, and what is done for those who talk. A process of its own,
+with a media worker of its own: whatever becomes of it, no call notices.
+
+    AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import suppress
+
+from hearline.assist.legs import Leg, Legs
+from hearline.assist.switchboard import Switchboard
+from hearline.assist.talks import Talks
+from hearline.line.control import Overheard
+from hearline.line.workers import Line
+from hearline.pbx.ami import Ami, Message
+from hearline.settings import Settings, address
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """``run`` until cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._switchboard = Switchboard()
+        secret = settings.ami_secret_file.read_text("utf-8").strip()
+        self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
+        self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
+        self._talks = Talks(self._ami, settings.state / "talks")
+        self._legs = Legs(self._ami, self._line, self._on_heard)
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._line.start)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ami.run())
+                tasks.create_task(self._legs.keep())
+                tasks.create_task(self._talks.work())
+        finally:
+            self._legs.let_go()
+            await asyncio.to_thread(self._line.stop)
+
+    async def _take_stock(self) -> None:
+        """After every login: calls may have come, gone and moved meanwhile."""
+        self._switchboard.reset(await self._ami.ask_list("CoreShowChannels"))
+        self._changed()
+
+    def _on_event(self, event: Message) -> None:
+        if self._switchboard.hear(event):
+            self._changed()
+
+    def _changed(self) -> None:
+        conversations = self._switchboard.conversations()
+        self._talks.follow(conversations)
+        self._legs.want(conversations)
+
+    def _from_the_worker(self, message: Overheard) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._legs.hear, message)
+
+    def _on_heard(self, leg: Leg, message: Overheard) -> None:
+        self._talks.hear(leg, message)
+
+
+async def _until_told(service: Service) -> None:
+    """Run until SIGTERM, or until whoever started us is gone: its end of our standard input closes."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
+    running = asyncio.create_task(service.run())
+    await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, *ends):
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+def main() -> None:
+    """Entry of the assist process; started by ``hearline serve``, not by people."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""While caller and agent talk: both are listened to, and a soft agent's line is raised. Judged by what the phones
+heard."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from hearline.audio.level import active_speech_level
+from hearline.audio.wav import read_wav
+from hearline.phone.judge import presence
+from hearline.phone.run import Phones
+from world import RATE, SPEECH, Scenario, children_of
+
+SENTENCE = "caller-ask"
+SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
+SPOKEN_DBOV = active_speech_level(SAID, RATE).active_dbov
+FIRST_MS = 4_300  # the opening has ended
+SOFT_DB = -16.0  # on −23 dBov: −39, too soft
+RAISED_DB = 9
+ATTACHED_MS = 500
+
+
+def says(*gains_db: float, every_ms: int = 4_500) -> list[dict]:
+    """The sentence again and again, from 3 s after the agent's answer on."""
+    wav = str(SPEECH / f"{SENTENCE}.wav")
+    return [{"at_ms": 3_000 + i * every_ms, "wav": wav, "gain_db": gain} for i, gain in enumerate(gains_db)]
+
+
+def talks_since(world, moment: float) -> list[dict]:
+    found = (world.stack.settings.state / "talks").glob("*/*.json")
+    return [json.loads(file.read_text("utf-8")) for file in found if file.stat().st_mtime >= moment]
+
+
+def legs(world) -> int:
+    return world.stack.console("core show channels concise").count("AudioSocket/")
+
+
+def heard_at(recording: np.ndarray, from_ms: float, to_ms: float) -> float:
+    """Active level (dBov) of the sentence in this part of what a phone heard."""
+    part = recording[round(from_ms * RATE / 1_000) : round(to_ms * RATE / 1_000)]
+    found = presence(part, SAID)
+    assert found.above_chance_db > 10, found
+    start = round(found.at_ms * RATE / 1_000)
+    return active_speech_level(part[start : start + SAID.size], RATE).active_dbov
+
+
+@pytest.fixture(scope="module")
+def calls(world):
+    began = time.time()
+    agents = [
+        world.agent(0, hangup_after_ms=16_500, say=says(SOFT_DB, SOFT_DB, SOFT_DB)),
+        world.agent(1, hangup_after_ms=16_500, say=says(0.0, 0.0, 0.0)),
+    ]
+    ask = ((FIRST_MS, SENTENCE, 0.0),)
+    calls = world.place({"one": Scenario(say=ask), "two": Scenario(say=ask, start_ms=300)}, agents, timeout=60)
+    until(lambda: len(talks_since(world, began)) == 2, 5)
+    by_account = {call.account: call for call in calls.values()}
+    found = {}
+    for talk in talks_since(world, began):
+        agent = talk["events"][0]["agents"][0].split("-")[1]
+        found[agent] = by_account[talk["caller"].split("/")[1].split("-")[0]], talk
+    return found
+
+
+def events(talk: dict, kind: str) -> list[dict]:
+    return [event for event in talk["events"] if event["event"] == kind]
+
+
+@pytest.mark.parametrize("agent", ["8016", "8017"])
+def test_both_are_listened_to_within_half_a_second(calls, agent):
+    _, talk = calls[agent]
+    assert {event["side"] for event in events(talk, "leg")} == {"caller", "agent"}
+    assert max(event["at_ms"] for event in events(talk, "leg")) <= ATTACHED_MS
+
+
+def test_a_soft_agent_is_raised_for_the_caller(calls):
+    call, talk = calls["8016"]
+    assert [event["gain_db"] for event in events(talk, "agent_gain")] == [RAISED_DB]
+    joined = (call.agents[0].answered_at - call.result.answered_at) * 1_000
+    first = heard_at(call.recording, joined + 2_500, joined + 7_000)
+    last = heard_at(call.recording, joined + 11_500, joined + 16_300)
+    assert first == pytest.approx(SPOKEN_DBOV + SOFT_DB, abs=4), "raised in the middle of it"
+    assert last == pytest.approx(SPOKEN_DBOV + SOFT_DB + RAISED_DB, abs=1)
+
+
+def test_a_normal_agent_is_not_changed(calls):
+    call, talk = calls["8017"]
+    assert events(talk, "agent_gain") == []
+    joined = (call.agents[0].answered_at - call.result.answered_at) * 1_000
+    assert heard_at(call.recording, joined + 11_500, joined + 16_300) == pytest.approx(SPOKEN_DBOV, abs=1)
+
+
+def test_the_legs_are_gone_with_the_calls(calls, world):
+    until(lambda: not legs(world), 3)
+
+
+# ---- what breaks in mid-call -----------------------------------------------------------------------------------------
+def kill_assist(world) -> None:
+    os.kill(world.assist_pid(), signal.SIGKILL)
+
+
+def kill_its_worker(world) -> None:
+    [worker] = children_of(world.assist_pid(), "hearline.line.worker")
+    os.kill(worker, signal.SIGKILL)
+
+
+def cut_the_manager_interface(world) -> None:
+    """Asterisk ends its connections when the interface is switched off, and takes new ones when it is on again."""
+    conf = world.stack.home / "etc" / "manager.conf"
+    text = conf.read_text()
+    conf.write_text(text.replace("enabled = yes", "enabled = no"))
+    world.stack.console("manager reload")
+    time.sleep(0.5)
+    conf.write_text(text)
+    world.stack.console("manager reload")
+
+
+@pytest.mark.parametrize("break_it", [kill_assist, kill_its_worker, cut_the_manager_interface])
+def test_a_talk_is_picked_up_again(world, break_it):
+    """Something is lost in mid-call: the two go on talking, and are listened to again, each by one leg."""
+    began = time.time()
+    agent = world.agent(2, hangup_after_ms=17_000, say=says(0.0, 0.0, SOFT_DB))
+    scenario = {"one": Scenario(say=((FIRST_MS, SENTENCE, 0.0),))}
+    script, used = world.script(scenario, [agent])
+    with Phones(script) as phones:
+        until(lambda: legs(world) == 2, 30)
+        break_it(world)
+        time.sleep(1.5)
+        until(lambda: legs(world) == 2, 10)
+        results = phones.wait(40)
+    [call] = world.calls(results, used, scenario).values()
+    assert call.outcome == "queue:care" and len(call.agents) == 1
+    until(lambda: not legs(world), 3)
+    until(lambda: talks_since(world, began), 3)
+    gains = [event["gain_db"] for talk in talks_since(world, began) for event in events(talk, "agent_gain")]
+    assert gains == [RAISED_DB], "the last sentence was heard"
+
+
+def until(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,169 @@
+"""Who talks with whom, by the events that Asterisk tells. The sequences are those of a real Asterisk 22.10."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearline.assist.spying import Side, spy_data
+from hearline.assist.switchboard import Switchboard, other_half
+from hearline.pbx.ami import parse, variables
+
+CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
+ONE, TWO = "Local/agent-8016@hearline-ring-00000001;1", "Local/agent-8016@hearline-ring-00000001;2"
+VARS = f"HEARLINE_CALLER={CALLER}\nHEARLINE_QUEUE=care\nHEARLINE_HEARD=normal"
+
+
+def event(kind: str, channel: str, **more: str) -> dict[str, str]:
+    return {"Event": kind, "Channel": channel, "ChanVariable": VARS, **more}
+
+
+def enter(channel: str, bridge: str) -> dict[str, str]:
+    return event("BridgeEnter", channel, BridgeUniqueid=bridge)
+
+
+def leave(channel: str, bridge: str) -> dict[str, str]:
+    return event("BridgeLeave", channel, BridgeUniqueid=bridge)
+
+
+def hear(board: Switchboard, *events: dict[str, str]) -> Switchboard:
+    for told in events:
+        board.hear(told)
+    return board
+
+
+JOINED = (enter(TWO, "b2"), enter(AGENT, "b2"), enter(ONE, "b1"), enter(CALLER, "b1"))
+
+
+@pytest.fixture
+def board() -> Switchboard:
+    return hear(Switchboard(), *JOINED)
+
+
+def test_caller_and_agent_meet_through_a_local_channel(board):
+    [talk] = board.conversations()
+    assert (talk.caller, talk.agents, talk.queue, talk.heard) == (CALLER, (AGENT,), "care", "normal")
+    assert not talk.on_hold
+
+
+def test_who_waits_in_the_queue_talks_with_nobody():
+    assert hear(Switchboard(), event("Newstate", CALLER), enter(TWO, "b2"), enter(AGENT, "b2")).conversations() == []
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_the_order_of_joining_does_not_matter(order):
+    [talk] = hear(Switchboard(), *(JOINED[i] for i in order)).conversations()
+    assert talk.agents == (AGENT,)
+
+
+def test_other_calls_are_none_of_ours():
+    strangers = [{"Event": "BridgeEnter", "Channel": c, "BridgeUniqueid": "x"} for c in ("PJSIP/a-1", "PJSIP/b-2")]
+    assert hear(Switchboard(), *strangers).conversations() == []
+
+
+def test_hold_and_unhold(board):
+    assert [t.on_hold for t in hear(board, event("Hold", AGENT)).conversations()] == [True]
+    assert [t.on_hold for t in hear(board, event("Unhold", AGENT)).conversations()] == [False]
+
+
+def test_who_holds_and_hangs_up_holds_no_more(board):
+    hear(board, event("Hold", AGENT), event("Hangup", AGENT))
+    assert board.conversations() == []
+    [talk] = hear(board, enter(SECOND, "b2")).conversations()
+    assert talk.agents == (SECOND,) and not talk.on_hold
+
+
+def test_a_blind_transfer_leads_to_the_next_agent(board):
+    hear(board, leave(AGENT, "b2"), leave(TWO, "b2"), event("Hangup", AGENT))
+    assert board.conversations() == []
+    [talk] = hear(board, enter(TWO, "b3"), enter(SECOND, "b3")).conversations()
+    assert talk.agents == (SECOND,)
+
+
+def test_an_attended_transfer_leads_to_somebody_without_our_variables(board):
+    stranger = {"Event": "BridgeEnter", "Channel": "PJSIP/8099-00000009", "BridgeUniqueid": "b2"}
+    [talk] = hear(board, leave(AGENT, "b2"), stranger).conversations()
+    assert talk.agents == ("PJSIP/8099-00000009",)
+
+
+def test_a_second_agent_in_the_same_bridge(board):
+    [talk] = hear(board, enter(SECOND, "b2")).conversations()
+    assert talk.agents == (AGENT, SECOND)
+
+
+def test_a_channel_that_is_renamed_stays(board):
+    [talk] = hear(board, event("Rename", AGENT, Newname="PJSIP/agent-8016-0000000a")).conversations()
+    assert talk.agents == ("PJSIP/agent-8016-0000000a",)
+
+
+def test_a_late_farewell_to_an_earlier_bridge_changes_nothing(board):
+    [talk] = hear(board, enter(AGENT, "b2"), leave(AGENT, "b0")).conversations()
+    assert talk.agents == (AGENT,)
+
+
+def test_the_listening_legs_are_no_agents(board):
+    leg = {"Event": "BridgeEnter", "Channel": "AudioSocket/127.0.0.1:9192-x", "BridgeUniqueid": "b2"}
+    [talk] = hear(board, leg).conversations()
+    assert talk.agents == (AGENT,)
+
+
+def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
+    listed = [
+        {"Channel": CALLER, "ChanVariable": VARS, "BridgeId": "b1"},
+        {"Channel": ONE, "ChanVariable": VARS, "BridgeId": "b1"},
+        {"Channel": TWO, "ChanVariable": VARS, "BridgeId": "b2"},
+        {"Channel": SECOND, "ChanVariable": VARS, "BridgeId": "b2"},
+        {"Channel": "PJSIP/trunk-00000077", "BridgeId": ""},
+    ]
+    fresh = Switchboard()
+    for known in (board, fresh):
+        known.reset(listed)
+        [talk] = known.conversations()
+        assert talk.agents == (SECOND,)
+    board.reset([])
+    assert board.conversations() == []
+
+
+@given(st.lists(st.sampled_from([*JOINED, leave(TWO, "b2"), leave(CALLER, "b1"), event("Hangup", ONE)])))
+def test_whatever_the_order_a_talk_needs_a_caller_and_a_phone(events):
+    for talk in hear(Switchboard(), *events).conversations():
+        assert talk.caller == CALLER and talk.agents == (AGENT,)
+
+
+def test_other_half():
+    assert (other_half(ONE), other_half(TWO)) == (TWO, ONE)
+
+
+# ---- what is asked of ChanSpy ----------------------------------------------------------------------------------------
+def test_only_an_agent_can_be_whispered_to():
+    assert spy_data(AGENT, Side.AGENT) == f"{AGENT},qoESuw"
+    assert spy_data(CALLER, Side.CALLER) == f"{CALLER},qoESu"
+
+
+@given(st.text(), st.sampled_from(Side))
+def test_no_name_makes_a_whisper_that_the_caller_hears(name, side):
+    """B and W bring what we say to both, d lets a key switch to them."""
+    try:
+        data = spy_data(name, side)
+    except ValueError:
+        return
+    channel, options = data.split(",")
+    assert channel == name and not set(options) & set("BWd") and set(options) <= set("qoESuw")
+
+
+# ---- the manager interface's messages --------------------------------------------------------------------------------
+def test_channel_variables_of_an_event():
+    raw = (
+        b"Event: BridgeEnter\r\nChannel: PJSIP/a-1\r\nChanVariable: HEARLINE_CALLER=PJSIP/a-1\r\n"
+        b"ChanVariable: HEARLINE_QUEUE=care=x\r\nChanVariable: HEARLINE_HEARD=\r\nCallerIDName: \xe9lan\r\n\r\n"
+    )
+    message = parse(raw)
+    assert message["Channel"] == "PJSIP/a-1" and message["CallerIDName"] == "\ufffdlan"
+    assert variables(message) == {
+        "HEARLINE_CALLER": "PJSIP/a-1", "HEARLINE_QUEUE": "care=x", "HEARLINE_HEARD": "",
+    }  # fmt: skip
+
+
+def test_a_caller_can_name_themselves_nothing_that_counts_as_a_header():
+    assert parse(b"Event: Newchannel\r\nCallerIDName: x Event: Hangup\r\n\r\n")["Event"] == "Newchannel"
