@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from audio_corpus import CLIPS, over_a_line, speech
+from hearline.audio.hearing import Hearing
 from hearline.audio.looks import Look
 from hearline.audio.settings import CallSettings
 from hearline.line.control import Ears, Finished, Follow, Row
@@ -84,8 +85,8 @@ def test_what_the_caller_says_is_seen(line, flows):  # noqa: F811
         time.sleep(0.0005)
     seen = told(door)
     assert {"QUIET", "SPEAKING", "STOPPING"} <= {ears.look.state for ears in seen}
-    assert seen[0].look.verdict == "no_signal" and seen[-1].look.verdict == "speech"
-    assert seen[-1].look.active_level_dbov == pytest.approx(-26, abs=2)
+    assert seen[0].look.hearing.verdict == "no_signal" and seen[-1].look.hearing.verdict == "speech"
+    assert seen[-1].look.hearing.active_level_dbov == pytest.approx(-26, abs=2)
     assert max(level for ears in seen for level in ears.look.levels_dbov) > -30
     assert any(ears.look.events for ears in seen)
 
@@ -119,7 +120,8 @@ def test_following_that_fails_does_not_harm_the_call(line, flows, caplog):  # no
 
 
 # ---- the door --------------------------------------------------------------------------------------------------------
-LOOK = Look(1_000, (-60.0,) * 5, "QUIET", "no_signal", "comfort_noise", False, None, -60.0, 0, None)
+NOBODY = Hearing("no_signal", "comfort_noise", False, None, None, -60.0, 0, None, 0.0, 0.1)
+LOOK = Look(1_000, (-60.0,) * 5, "QUIET", NOBODY)
 PATIENT = CallSettings(too_soft_dbov=-42.0, normal_dbov=-40.0)
 ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, PATIENT)
 FINISHED = Finished(ROW.uuid, ROW.channel, "queue:care", "normal", {})
@@ -228,9 +230,12 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "reason": "comfort_noise",
         "final": False,
         "active_level_dbov": None,
+        "active_level_error_db": None,
         "noise_level_dbov": -60.0,
         "speech_ms": 0,
         "speech_onset_ms": None,
+        "clipping": 0.0,
+        "max_p_recent": 0.1,
         "events": [],
         "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},
     }
@@ -256,11 +261,11 @@ def test_the_picture_of_what_was_seen(served, tmp_path):
 def test_the_picture_tells_the_last_verdict_on_speech_and_where_the_call_went(served, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("hearline.pictures.ears.save", lambda path, *what: drawn.append(what))
-    spoke = {"verdict": "too_soft", "reason": "soft", "speech_ms": 900, "active_level_dbov": -44.0}
-    served(FakeLine([spoken(1)[0], replace(LOOK, at_ms=200, **spoke), replace(LOOK, at_ms=300)]))
+    soft = replace(NOBODY, verdict="too_soft", reason="soft", speech_ms=900, active_level_dbov=-44.0)
+    served(FakeLine([spoken(1)[0], replace(LOOK, at_ms=200, hearing=soft), replace(LOOK, at_ms=300)]))
     assert run("--call", "1111", "--json", "--png", tmp_path / "seen.png").exit_code == 0
     [(heard, settings)] = drawn
-    assert (heard.verdict, heard.active_level_dbov, heard.start_ms, heard.end_ms) == ("too_soft", -44.0, 0, 300)
+    assert (heard.hearing, heard.start_ms, heard.end_ms) == (soft, 0, 300)
     assert settings == PATIENT, "its lines are those that the call was judged by"
     assert heard.marks == [(100, "opening")] and heard.name.endswith("→ queue:care")
 

@@ -50,9 +50,10 @@ def files(tmp_path):
 @pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.name)
 def test_trimmed_speech_is_speech(path):
     heard = listen(over_a_line(speech(path, -26)))
-    assert heard.verdict == "speech"
-    assert heard.active_level_dbov == pytest.approx(-26, abs=2)
-    assert 0 <= heard.speech_onset_ms < 500 and 0 < heard.speech_ms <= heard.duration_ms
+    hearing = heard.hearing
+    assert hearing.verdict == "speech"
+    assert hearing.active_level_dbov == pytest.approx(-26, abs=2)
+    assert 0 <= hearing.speech_onset_ms < 500 and 0 < hearing.speech_ms <= heard.duration_ms
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_trimmed_speech_is_speech(path):
 )
 def test_whole_recordings(sound, verdict, reason):
     heard = listen(over_a_line(sound))
-    assert (heard.verdict, heard.reason) == (verdict, reason)
+    assert (heard.hearing.verdict, heard.hearing.reason, heard.hearing.final) == (verdict, reason, True)
     assert heard.duration_ms == round(sound.size / 8)
 
 
@@ -82,9 +83,9 @@ def test_results_come_in_order_whatever_the_length():
 
 def test_a_bad_file_does_not_stop_the_others(files):
     results = dict(listen_to_files([files["normal"], files["bad"], files["hum"]]))
-    assert results[files["normal"]].verdict == "speech"
+    assert results[files["normal"]].hearing.verdict == "speech"
     assert isinstance(results[files["bad"]], BadAudio)
-    assert results[files["hum"]].reason == "hum"
+    assert results[files["hum"]].hearing.reason == "hum"
 
 
 def test_json_is_one_line_a_file_in_order(files):

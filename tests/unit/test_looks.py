@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audio_corpus import CLIPS, call, over_a_line, speech, white
-from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level import rms_dbov
 from hearline.audio.listen import listen, listen_all
 from hearline.audio.looks import LOOK_MS, Look, Segment, levels, segments
@@ -45,14 +45,15 @@ def test_the_states_and_the_speech(spoken):
     assert [look.state for look in spoken.looks[:10]] == ["QUIET"] * 10
     assert {"SPEAKING", "STOPPING"} <= {look.state for look in spoken.looks}
     [part] = segments(spoken.looks)
-    assert part.onset_ms == spoken.speech_onset_ms == pytest.approx(1_500, abs=200)
+    assert part.onset_ms == spoken.hearing.speech_onset_ms == pytest.approx(1_500, abs=200)
     assert part.started_ms == part.onset_ms + DEFAULT.onset_backdate_ms
     assert part.ended_ms - part.end_ms == pytest.approx(700, abs=20)
-    assert spoken.looks[-1].active_level_dbov == spoken.active_level_dbov
+    assert spoken.looks[-1].hearing.active_level_dbov == spoken.hearing.active_level_dbov
 
 
 def look(at_ms: int, state: str, *events, count: int = 5) -> Look:
-    return Look(at_ms, (-30.0,) * count, state, "speech", "normal", True, -30.0, -60.0, 1_000, 0, events)
+    hearing = Hearing("speech", "normal", True, -30.0, 1.9, -60.0, 1_000, 0, 0.0, 0.9)
+    return Look(at_ms, (-30.0,) * count, state, hearing, events)
 
 
 def test_speech_that_was_there_before_or_goes_on_after_all_looks():
@@ -73,5 +74,7 @@ def test_json_and_back(spoken):
     for one in spoken.looks:
         told = json.loads(json.dumps(one.as_dict()))
         again = Look.from_dict(told | {"step": "opening"})
-        assert again.events == one.events and again.verdict == one.verdict
+        assert again.events == one.events and again.hearing.verdict == one.hearing.verdict
+        assert again.hearing.noise_level_dbov == pytest.approx(one.hearing.noise_level_dbov, abs=0.06)
+        assert again.hearing.max_p_recent == pytest.approx(one.hearing.max_p_recent, abs=0.0006)
         assert again.levels_dbov == pytest.approx(one.levels_dbov, abs=0.06)

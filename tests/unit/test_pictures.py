@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,11 +50,7 @@ def shown(recordings, name: str, **more) -> ears.Heard:
     return ears.Heard(
         f"{name}.wav",
         heard.looks,
-        heard.verdict,
-        heard.reason,
-        heard.active_level_dbov,
-        heard.noise_level_dbov,
-        heard.speech_ms,
+        heard.hearing,
         heard.duration_ms,
         **{"samples": samples} | more,
     )
@@ -73,7 +71,7 @@ def test_every_kind_is_drawn_with_its_verdict(recordings, name, tmp_path):
     title, reason, about, _ = [text.get_text() for text in figure.texts]
     assert title.startswith(TITLES[name][0]) and reason.endswith(TITLES[name][1])
     assert f"{name}.wav" in about and f"{heard.end_ms / 1000:.1f} s" in about
-    assert ("dBov" in title) == (heard.active_level_dbov is not None)
+    assert ("dBov" in title) == (heard.hearing.active_level_dbov is not None)
     picture = tmp_path / "a" / "picture.png"
     ears.save(picture, heard)
     assert picture.read_bytes().startswith(PNG) and picture.stat().st_size > 10_000
@@ -88,13 +86,13 @@ def test_levels_noise_and_thresholds_are_those_of_the_ears(recordings):
     assert at[1] - at[0] == 20 and len(at) >= heard.end_ms / 20
     quiet = (at > 200) & (at < 1_300)
     assert np.median(level[quiet]) == pytest.approx(-63, abs=1)
-    assert drawn["noise"][1][-1] == pytest.approx(heard.noise_level_dbov)
-    assert drawn["active level"][1][-1] == pytest.approx(heard.active_level_dbov)
+    assert drawn["noise"][1][-1] == pytest.approx(heard.hearing.noise_level_dbov)
+    assert drawn["active level"][1][-1] == pytest.approx(heard.hearing.active_level_dbov)
     assert texts(axes, "name") == [
-        f"noise {heard.noise_level_dbov:.1f}".replace("-", "−"),
+        f"noise {heard.hearing.noise_level_dbov:.1f}".replace("-", "−"),
         "too soft under −38",
         "normal from −35",
-        f"speech {heard.active_level_dbov:.1f}".replace("-", "−"),
+        f"speech {heard.hearing.active_level_dbov:.1f}".replace("-", "−"),
     ]
 
 
@@ -137,13 +135,14 @@ def test_a_live_call_has_no_sound_but_the_steps_of_its_flow(recordings):
 
 def test_names_do_not_lie_on_one_another(recordings):
     heard = shown(recordings, "a long one")
-    axes = ears.draw(ears.Heard(**vars(heard) | {"active_level_dbov": -36.0, "noise_level_dbov": -37.0})).axes[0]
+    close = replace(heard.hearing, active_level_dbov=-36.0, noise_level_dbov=-37.0)
+    axes = ears.draw(replace(heard, hearing=close)).axes[0]
     heights = sorted(text.xy[1] for text in axes.texts if text.get_gid() == "name")
     assert min(np.diff(heights)) > 4
 
 
 def test_without_a_chinese_font_the_words_are_english(recordings):
-    figure = ears.draw(ears.Heard(**vars(shown(recordings, "soft")) | {"name": "录音.wav"}), chinese=False)
+    figure = ears.draw(replace(shown(recordings, "soft"), name="录音.wav"), chinese=False)
     assert all(text.get_text().isascii() or "·" in text.get_text() or "−" in text.get_text() for text in figure.texts)
     assert "声" not in "".join(text.get_text() for text in figure.texts)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,8 @@ class Recording:
     """What a whole recording carries."""
 
     duration_ms: int
-    verdict: Verdict
-    reason: Reason
-    speech_onset_ms: int | None
-    """Start of the first speech; None if there is none."""
-    speech_ms: int
-    active_level_dbov: float | None
-    """ITU-T P.56 method B over all its speech; None if there is none."""
-    noise_level_dbov: float
+    hearing: Hearing
+    """Of all of it."""
     looks: tuple[Look, ...] = ()
     """Ten a second, where they were asked for; the last ones may be of the silence after the end."""
 
@@ -144,16 +138,11 @@ class _Playing:
             verdict, reason = self._background()
             noise = float(np.median([b.noise_level_dbov for b in self.backgrounds]))
         duration_ms = round(self.samples.size * 1000 / SAMPLE_RATE_HZ)
-        return Recording(
-            duration_ms=duration_ms,
-            verdict=verdict,
-            reason=reason,
-            speech_onset_ms=hearing.speech_onset_ms,
-            speech_ms=min(hearing.speech_ms, duration_ms - (hearing.speech_onset_ms or 0)),
-            active_level_dbov=hearing.active_level_dbov,
-            noise_level_dbov=noise,
-            looks=(*self.looks, self.watcher.look()) if self.watcher else (),
+        speech_ms = min(hearing.speech_ms, duration_ms - (hearing.speech_onset_ms or 0))
+        of_all = replace(
+            hearing, verdict=verdict, reason=reason, final=True, noise_level_dbov=noise, speech_ms=speech_ms
         )
+        return Recording(duration_ms, of_all, (*self.looks, self.watcher.look()) if self.watcher else ())
 
     def _background(self) -> tuple[Verdict, Reason]:
         """Noise if it was there a third of the time, else no signal; with its most frequent reason."""

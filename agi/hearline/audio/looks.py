@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .detector import Detector
-from .hearing import Event, Reason, SpeechEnded, SpeechStarted, Verdict
+from .hearing import Event, Hearing, SpeechEnded, SpeechStarted
 from .level import SILENCE_DBOV, power_to_dbov
 from .settings import FRAME_MS, FRAME_SAMPLES
 
@@ -29,24 +29,18 @@ class Look:
     """Of every frame of 20 ms since the last look, oldest first."""
     state: str
     """QUIET, STARTING, SPEAKING or STOPPING."""
-    verdict: Verdict
-    reason: Reason
-    final: bool
-    active_level_dbov: float | None
-    noise_level_dbov: float
-    speech_ms: int
-    speech_onset_ms: int | None
+    hearing: Hearing
     events: tuple[SpeechStarted | SpeechEnded, ...] = ()
     """Since the last look."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; levels to 0.1 dB."""
-        level = self.active_level_dbov
+        """For JSON, the hearing's fields among the others; levels to 0.1 dB, shares to 0.001."""
         names = {kind: name for name, kind in _EVENTS.items()}
-        return {name: getattr(self, name) for name in _NAMES} | {
+        return {
+            "at_ms": self.at_ms,
             "levels_dbov": [round(x, 1) for x in self.levels_dbov],
-            "active_level_dbov": None if level is None else round(level, 1),
-            "noise_level_dbov": round(self.noise_level_dbov, 1),
+            "state": self.state,
+            **{name: _rounded(name, value) for name, value in asdict(self.hearing).items()},
             "events": [{"event": names[type(event)], **asdict(event)} for event in self.events],
         }
 
@@ -55,12 +49,12 @@ class Look:
         """Of what `as_dict` gave; further keys are passed over."""
         events = [{**event} for event in told["events"]]
         found = tuple(_EVENTS[event.pop("event")](**event) for event in events)
-        return cls(
-            **{name: told[name] for name in _NAMES} | {"levels_dbov": tuple(told["levels_dbov"]), "events": found}
-        )
+        hearing = Hearing(**{field.name: told[field.name] for field in fields(Hearing)})
+        return cls(told["at_ms"], tuple(told["levels_dbov"]), told["state"], hearing, found)
 
 
-_NAMES = [field.name for field in fields(Look)]
+def _rounded(name: str, value: Any) -> Any:
+    return round(value, 1 if "_db" in name else 3) if isinstance(value, float) else value
 
 
 class Watcher:
@@ -82,20 +76,8 @@ class Watcher:
         """The line as it is now, with what came since the last look."""
         levels = _levels_dbov(self._frames)
         events, self._frames, self._events = tuple(self._events), [], []
-        hearing = self._detector.hearing(self._slot)
-        return Look(
-            at_ms=self._detector.now_ms(self._slot),
-            levels_dbov=levels,
-            state=self._detector.state(self._slot).name,
-            verdict=hearing.verdict,
-            reason=hearing.reason,
-            final=hearing.final,
-            active_level_dbov=hearing.active_level_dbov,
-            noise_level_dbov=hearing.noise_level_dbov,
-            speech_ms=hearing.speech_ms,
-            speech_onset_ms=hearing.speech_onset_ms,
-            events=events,
-        )
+        detector, slot = self._detector, self._slot
+        return Look(detector.now_ms(slot), levels, detector.state(slot).name, detector.hearing(slot), events)
 
 
 def _levels_dbov(frames: Sequence[np.ndarray]) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -186,18 +187,15 @@ def _draw(seen: list[dict[str, Any]], picture: Path) -> None:
     told = [look for look in seen if "over" not in look]
     looks = [Look.from_dict(look) for look in told]
     steps = [(b["at_ms"], b["step"]) for a, b in zip([{"step": None}, *told], told) if a["step"] != b["step"]]
-    judged = next((look for look in reversed(looks) if look.speech_ms), looks[-1])
+    last = looks[-1].hearing
+    judged = next((look.hearing for look in reversed(looks) if look.hearing.speech_ms), last)
     outcome = [f"→ {seen[-1]['outcome']}"] if seen[-1].get("outcome") else []
     ears.save(
         picture,
         ears.Heard(
             name="   ".join([told[0]["channel"], told[0]["call"], *outcome]),
             looks=looks,
-            verdict=judged.verdict,
-            reason=judged.reason,
-            active_level_dbov=judged.active_level_dbov,
-            noise_level_dbov=looks[-1].noise_level_dbov,
-            speech_ms=judged.speech_ms,
+            hearing=replace(judged, noise_level_dbov=last.noise_level_dbov),
             start_ms=looks[0].at_ms - len(looks[0].levels_dbov) * FRAME_MS,
             end_ms=looks[-1].at_ms,
             marks=steps,

@@ -177,11 +177,7 @@ def _draw(path: Path, heard: Any, picture: Path) -> None:
             ears.Heard(
                 name=path.name,
                 looks=heard.looks,
-                verdict=heard.verdict,
-                reason=heard.reason,
-                active_level_dbov=heard.active_level_dbov,
-                noise_level_dbov=heard.noise_level_dbov,
-                speech_ms=heard.speech_ms,
+                hearing=heard.hearing,
                 end_ms=heard.duration_ms,
                 samples=read_wav(path),
             ),
@@ -191,16 +187,16 @@ def _draw(path: Path, heard: Any, picture: Path) -> None:
 
 
 def _row(path: Path, heard: Any) -> dict[str, Any]:
-    level = heard.active_level_dbov
+    hearing, level = heard.hearing, heard.hearing.active_level_dbov
     return {
         "file": str(path),
         "duration_ms": heard.duration_ms,
-        "verdict": heard.verdict,
-        "speech_onset_ms": heard.speech_onset_ms,
-        "speech_ms": heard.speech_ms,
+        "verdict": hearing.verdict,
+        "speech_onset_ms": hearing.speech_onset_ms,
+        "speech_ms": hearing.speech_ms,
         "active_level_dbov": None if level is None else round(level, 1),
-        "noise_level_dbov": round(heard.noise_level_dbov, 1),
-        "reason": heard.reason,
+        "noise_level_dbov": round(hearing.noise_level_dbov, 1),
+        "reason": hearing.reason,
     }
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hearline.audio.hearing import Reason, Verdict
+from hearline.audio.hearing import Hearing, Reason, Verdict
 from hearline.audio.looks import LOOK_MS, Look, levels, segments
 from hearline.audio.settings import DEFAULT, SAMPLE_RATE_HZ, CallSettings
 from hearline.pictures.style import (
@@ -74,11 +74,8 @@ class Heard:
     name: str
     """Of the file or the call."""
     looks: Sequence[Look]
-    verdict: Verdict
-    reason: Reason
-    active_level_dbov: float | None
-    noise_level_dbov: float
-    speech_ms: int
+    hearing: Hearing
+    """What is to be said of it; the looks tell how it came to that."""
     end_ms: int
     start_ms: int = 0
     samples: np.ndarray | None = None
@@ -119,7 +116,7 @@ def draw(heard: Heard, settings: CallSettings = DEFAULT, chinese: bool = True) -
     top -= GAP
     for title, of, colours in (
         ("state", lambda look: look.state, _STATES),
-        ("verdict so far", lambda look: look.verdict, COLOURS),
+        ("verdict so far", lambda look: look.hearing.verdict, COLOURS),
     ):
         axes = lane(title, STRIP)
         _draw_strip(axes, heard, of, colours)
@@ -142,14 +139,14 @@ def _draw_title(figure: Figure, height: int, heard: Heard, chinese: bool) -> Non
         figure.text(28 / WIDTH, 1 - at_px / height, text, va="center", **how)
 
     said = [f"{(heard.end_ms - heard.start_ms) / 1000:.1f} s"]
-    if heard.speech_ms:
-        said.append(f"{heard.speech_ms / 1000:.1f} s of speech")
+    if heard.hearing.speech_ms:
+        said.append(f"{heard.hearing.speech_ms / 1000:.1f} s of speech")
     name = heard.name if chinese else heard.name.encode("ascii", "replace").decode()
-    title = both(VERDICTS[heard.verdict])
-    if heard.active_level_dbov is not None:
-        title += minus(f"   {heard.active_level_dbov:.1f} dBov")
-    line(34, title, size=20, color=COLOURS[heard.verdict])
-    line(66, both(REASONS[heard.reason]), size=12, color=INK)
+    title = both(VERDICTS[heard.hearing.verdict])
+    if heard.hearing.active_level_dbov is not None:
+        title += minus(f"   {heard.hearing.active_level_dbov:.1f} dBov")
+    line(34, title, size=20, color=COLOURS[heard.hearing.verdict])
+    line(66, both(REASONS[heard.hearing.reason]), size=12, color=INK)
     line(92, "   ·   ".join([name, *said]), size=10, color=MUTED)
 
 
@@ -174,19 +171,19 @@ def _draw_levels(axes: Axes, heard: Heard, settings: CallSettings) -> None:
     axes.fill_between(at, LOWEST_DBOV, shown, color=BLUE, alpha=0.13, linewidth=0)
     axes.plot(at, shown, color=BLUE, linewidth=1.3, label="level")
     times = [look.at_ms for look in heard.looks]
-    noise = [max(look.noise_level_dbov, LOWEST_DBOV) for look in heard.looks]
+    noise = [max(look.hearing.noise_level_dbov, LOWEST_DBOV) for look in heard.looks]
     axes.plot(times, noise, color=PLUM, linewidth=1.6, linestyle=(0, (4, 2)), label="noise")
-    active = [np.nan if look.active_level_dbov is None else look.active_level_dbov for look in heard.looks]
+    active = np.array([look.hearing.active_level_dbov for look in heard.looks], float)  # None → NaN
     if not np.all(np.isnan(active)):
         axes.plot(times, active, color=INK, linewidth=2.4, label="active level")
 
     names = [
         (settings.too_soft_dbov, f"too soft under {settings.too_soft_dbov:.0f}", AMBER),
         (settings.normal_dbov, f"normal from {settings.normal_dbov:.0f}", GREEN),
-        (heard.noise_level_dbov, f"noise {_dbov(heard.noise_level_dbov)}", PLUM),
+        (heard.hearing.noise_level_dbov, f"noise {_dbov(heard.hearing.noise_level_dbov)}", PLUM),
     ]
-    if heard.active_level_dbov is not None:
-        names.append((heard.active_level_dbov, f"speech {heard.active_level_dbov:.1f}", INK))
+    if heard.hearing.active_level_dbov is not None:
+        names.append((heard.hearing.active_level_dbov, f"speech {heard.hearing.active_level_dbov:.1f}", INK))
     _draw_names(axes, names)
 
 
