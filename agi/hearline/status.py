@@ -119,7 +119,7 @@ def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
             if isinstance(message, Ears):
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
-                judged_by = {"ears": asdict(row.ears)}
+                judged_by = {"gain_db": row.gain_db, "ears": asdict(row.ears)}
                 yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
             else:
                 outcome, heard = message.outcome, message.heard

@@ -123,7 +123,7 @@ def test_following_that_fails_does_not_harm_the_call(line, flows, caplog):  # no
 NOBODY = Hearing("no_signal", "comfort_noise", False, None, None, -60.0, 0, None, 0.0, 0.1)
 LOOK = Look(1_000, (-60.0,) * 5, "QUIET", NOBODY)
 PATIENT = CallSettings(too_soft_dbov=-42.0, normal_dbov=-40.0)
-ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, PATIENT)
+ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, 9, PATIENT)
 FINISHED = Finished(ROW.uuid, ROW.channel, "queue:care", "normal", {})
 
 
@@ -237,6 +237,7 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "clipping": 0.0,
         "max_p_recent": 0.1,
         "events": [],
+        "gain_db": 9,
         "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},
     }
     assert over == {"call": ROW.uuid, "over": True, "outcome": "queue:care", "heard": "normal"}
@@ -246,7 +247,7 @@ def test_people_see_it_and_where_it_went(served):
     served(FakeLine(spoken()))
     answer = run("--call", "1111")
     assert answer.exit_code == 0
-    for words in ("PJSIP/trunk-01", "opening", "QUIET", "comfort_noise", "−31.0", "queue:care"):
+    for words in ("PJSIP/trunk-01", "opening", "QUIET", "comfort_noise", "−31.0", "raised by 9 dB", "queue:care"):
         assert words in answer.stdout
 
 

@@ -104,6 +104,22 @@ def test_table_for_people(files):
     assert "too_soft" in result.stdout and "speech" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("gain", "told", "shown"),
+    [
+        ([], (9, "speech"), True),
+        (["--line-gain", "5"], (5, "too_soft"), False),
+        (["--line-gain", "0"], (0, "too_soft"), False),
+    ],
+)
+def test_what_a_call_would_make_of_it_once_raised(files, flows, gain, told, shown):
+    rows = [json.loads(line) for line in run("--json", *gain, files["soft"], files["normal"]).stdout.splitlines()]
+    assert [row["verdict"] for row in rows] == ["too_soft", "speech"], "as it came"
+    assert [(row["gain_db"], row["raised_verdict"]) for row in rows] == [told, (0, "speech")]
+    assert ("too_soft (speech at +9 dB)" in run(*gain, files["soft"]).stdout) == shown
+    assert flows.flows["hotline"].plan.max_gain_db == 9, "what is taken where nothing is said"
+
+
 def test_help_teaches():
     text = run("--help").stdout
     for word in ("no_signal", "too_soft", "dBov", "--json", "Exit status"):

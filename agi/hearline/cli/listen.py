@@ -35,6 +35,16 @@ def listen(
             "where it is missing, with a picture for each under its name.",
         ),
     ] = None,
+    line_gain: Annotated[
+        int,
+        typer.Option(
+            metavar="DB",
+            min=0,
+            max=15,
+            help="How far a call would raise these lines at most, as in a timer profile: who is too soft as they came "
+            "may be so no longer.",
+        ),
+    ] = 9,
     call: Annotated[
         str,
         typer.Option(
@@ -59,12 +69,13 @@ def listen(
 
     \b
       speech     somebody speaks and can be heard
-      too_soft   somebody speaks, under −38 dBov: such a caller is asked to speak up
+      too_soft   somebody speaks, under −38 dBov: such a caller is raised, or asked to speak up
       noise      sounds, but nobody speaks: street, music, tones
       no_signal  silence, comfort noise or hum: such a caller is asked whether they are there
 
     The level is that of the speech alone, pauses left out (ITU-T P.56 method B), in dBov: 0 is a full-scale square
-    wave, ordinary speech lies round −26.
+    wave, ordinary speech lies round −26. The verdict is on the line as it came; a call first raises who speaks under
+    −35 dBov: `too_soft (speech at +9 dB)` is not asked to speak up. In JSON: gain_db and raised_verdict.
 
     \b
       hearline listen call.wav
@@ -92,7 +103,7 @@ def listen(
         from .follow import follow
 
         raise typer.Exit(follow(call, server, as_json, png))
-    if not _listen_to_files(wavs, as_json, png):
+    if not _listen_to_files(wavs, as_json, png, line_gain):
         raise typer.Exit(2)
 
 
@@ -123,7 +134,7 @@ def is_one_picture(out: Path) -> bool:
     return out.suffix.lower() == ".png" and not out.is_dir()
 
 
-def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None) -> bool:
+def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gain: int) -> bool:
     """Could all of them be read?"""
     from ..audio.listen import listen_to_files  # here, so that --help does not load the network
     from ..audio.wav import BadAudio
@@ -134,7 +145,7 @@ def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None) -> bool:
             print(f"hearline listen: {heard}", file=sys.stderr)
             bad = True
             continue
-        row = _row(path, heard)
+        row = _row(path, heard, line_gain)
         if png:
             _draw(path, heard, pictures[index])
             row["picture"] = str(pictures[index])
@@ -186,8 +197,11 @@ def _draw(path: Path, heard: Any, picture: Path) -> None:
         _refuse(f"{picture}: cannot be written ({error.strerror}); name another place with --png", 1)
 
 
-def _row(path: Path, heard: Any) -> dict[str, Any]:
+def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
+    from ..audio.gain import line_gain_db, verdict_when_raised
+
     hearing, level = heard.hearing, heard.hearing.active_level_dbov
+    gain = line_gain_db(hearing, line_gain)
     return {
         "file": str(path),
         "duration_ms": heard.duration_ms,
@@ -197,6 +211,8 @@ def _row(path: Path, heard: Any) -> dict[str, Any]:
         "active_level_dbov": None if level is None else round(level, 1),
         "noise_level_dbov": round(hearing.noise_level_dbov, 1),
         "reason": hearing.reason,
+        "gain_db": gain,
+        "raised_verdict": verdict_when_raised(hearing, gain),
     }
 
 
@@ -211,9 +227,12 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for name in ("length", "from", "speech", "level", "noise"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
+        verdict = with_reason(row["verdict"], row["reason"])
+        if row["raised_verdict"] != row["verdict"]:
+            verdict += f" ({row['raised_verdict']} at +{row['gain_db']} dB)"
         table.add_row(
             row["file"],
-            f"[{COLOURS[row['verdict']]}]{with_reason(row['verdict'], row['reason'])}[/]",
+            f"[{COLOURS[row['verdict']]}]{verdict}[/]",
             seconds(row["duration_ms"]),
             seconds(row["speech_onset_ms"]),
             seconds(row["speech_ms"] or None),

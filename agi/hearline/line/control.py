@@ -87,8 +87,8 @@ class Finished:
 
 @dataclass(frozen=True)
 class Row:
-    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``ears``: by
-    what it is judged."""
+    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``gain_db``:
+    how far it is raised for the agent, so far; ``ears``: by what it is judged."""
 
     uuid: str
     channel: str
@@ -99,6 +99,7 @@ class Row:
     timer_ms: int | None
     level_dbov: float | None
     verdict: str | None
+    gain_db: int = 0
     ears: CallSettings = CallSettings()
 
 

@@ -355,6 +355,7 @@ class Worker:
             left,
             hearing and hearing.active_level_dbov,
             hearing and hearing.verdict,
+            call.session.timeline.gain_db,
             call.session.ears.settings,
         )
 
