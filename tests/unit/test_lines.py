@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from hearline.line.control import NO_BEAT
+from hearline.line.control import NO_BEAT, Row
 from hearline.line.lines import Lines
-from hearline.line.workers import FULL, LineDown
+from hearline.line.workers import FULL, ROWS_S, LineDown
 
 
 class SilentChannel:
@@ -49,6 +51,23 @@ def test_a_full_or_lost_worker_takes_no_call(lines, flows):
         lines.announce(plan, None)
     assert lines.refused == 1
     assert lines.well, "the callers who are here go on"
+
+
+def test_the_calls_of_all_workers_are_asked_for_at_the_same_time(lines):
+    """The one answers with its next beat, the other never."""
+    row = Row("u", "PJSIP/x-1", "hotline", "opening", "playing", 0, None, None, None)
+    one, other = lines
+    for answers, silent in ((one, other), (other, one)):
+        silent.beat = answers.beat = NO_BEAT
+        told = threading.Timer(0.4, setattr, (answers, "beat", replace(NO_BEAT, rows=[row])))
+        told.start()
+        began = time.monotonic()
+        assert lines.rows() == [row]
+        assert time.monotonic() - began < ROWS_S + 0.2, "whichever it is that does not answer"
+    one.beat = other.beat = replace(NO_BEAT, rows=[row])
+    began = time.monotonic()
+    assert lines.rows() == [row, row]
+    assert time.monotonic() - began < 0.1, "nobody waits for what is known"
 
 
 def test_each_worker_listens_on_a_port_of_its_own(tmp_path):

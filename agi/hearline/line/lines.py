@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 from hearline.call.plan import Plan
 from hearline.line.control import Ears, Finished, Row
-from hearline.line.workers import Line, LineDown, Visit
+from hearline.line.workers import ROWS_S, Line, LineDown, Visit
 
 
 class Lines:
@@ -63,8 +64,11 @@ class Lines:
             line.prepare(plans)
 
     def rows(self) -> list[Row]:
-        """The live calls of all workers."""
-        return [row for line in self._lines for row in line.rows()]
+        """The live calls of all workers, which are asked at the same time."""
+        for line in self._lines:
+            line.watch()
+        deadline = time.monotonic() + ROWS_S
+        return [row for line in self._lines for row in line.rows(deadline)]
 
     def follow(self, uuid: str) -> Generator[Ears | Finished]:
         """What the ears hear of a live call; see ``Line.follow``. Raises LineDown."""

@@ -151,15 +151,20 @@ class Line:
             if self._visits.pop(visit.uuid, None) and not visit.over.is_set() and self._channel:
                 self._channel.send(Withdraw(visit.uuid))
 
-    def rows(self) -> list[Row]:
-        """The live calls, at most a beat old; waits for the next beat where nobody has looked for a while."""
+    def watch(self) -> None:
+        """Ask for `rows`: the worker tells them with its next beats."""
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(Watch())
-        deadline = time.monotonic() + ROWS_S
-        while self.well and time.monotonic() < deadline:
+
+    def rows(self, deadline: float) -> list[Row]:
+        """The live calls, at most a beat old; waits until ``deadline`` (monotonic seconds) for the next beat where
+        nobody has looked for a while."""
+        while self.well:
             if self.beat and self.beat.rows is not None:
                 return self.beat.rows
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.02)
         return []
 
