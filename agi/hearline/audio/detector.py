@@ -173,15 +173,29 @@ class Detector:
 
     def hearing(self, slot: int) -> Hearing:
         """The verdict as it stands."""
+        return self.hearings(np.array([slot]))[0]
+
+    def hearings(self, slots: np.ndarray) -> list[Hearing]:
+        """The verdict on each of these `slots` as it stands. Many at once cost little more than one."""
+        spoken = slots[self._slots.speech_frames[slots] > 0]
+        measured = dict(zip(spoken.tolist(), self._measured(spoken), strict=True)) if spoken.size else {}
+        return [self._hearing(slot, measured.get(slot)) for slot in slots.tolist()]
+
+    def _measured(self, slots: np.ndarray) -> list[tuple[float, float]]:
+        """Of slots on which somebody has spoken: (active level, level of the noise) of each, dBov."""
+        noise = self._noise_power(slots)
+        levels = self._levels.level_dbov(slots, noise)
+        return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
+
+    def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
+        """`measured`: the levels of the speech and of the noise, None where nobody has spoken."""
         t, s = self._slots, self.settings
         speech_ms = int(t.speech_frames[slot]) * FRAME_MS
         since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
-        if speech_ms:
-            level = self._level_dbov(slot)
-            soft = self._is_too_soft(slot, level)
-            verdict, reason = ("too_soft", "soft") if soft else ("speech", "normal")
+        if measured:
+            level, noise = measured
+            verdict, reason = ("too_soft", "soft") if self._is_too_soft(slot, level) else ("speech", "normal")
             final = speech_ms >= s.final_speech_ms or t.state[slot] in (QUIET, STARTING)
-            noise = float(power_to_dbov(self._noise_power(slot)))
         else:
             level = None
             verdict, reason = self._background.verdict(slot, since_ms)
@@ -471,48 +485,50 @@ class Detector:
         spoken = t.speech_frames[slots]
         newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
         unmeasured = speech & (t.onset_ms[slots] < 0)
+        for i in np.flatnonzero(starts | unmeasured):
+            self._note_onset(int(slots[i]), bool(starts[i]), bool(unmeasured[i]))
+        told = slots[ends | newly_known]
+        heard = dict(zip(told.tolist(), self.hearings(told), strict=True)) if told.size else {}
         events: list[tuple[int, Event]] = []
-        for i in np.flatnonzero(starts | ends | newly_known | unmeasured):
+        for i in np.flatnonzero(starts | ends | newly_known):
             slot, at_ms = int(slots[i]), self.now_ms(int(slots[i]))
-            asked_ms = int(t.measured_from[slot]) * FRAME_MS
             if starts[i]:
-                onset_ms = max(at_ms - s.onset_backdate_ms, 0)
-                t.speech_frames[slot] += (at_ms - max(onset_ms, asked_ms)) // FRAME_MS
-                if t.speech_frames[slot] * FRAME_MS < s.final_speech_ms:
-                    t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech, better verdict
-                events.append((slot, SpeechStarted(at_ms, onset_ms)))
-            if unmeasured[i]:  # first speech since the question, perhaps begun before it
-                t.onset_ms[slot] = max(at_ms - s.onset_backdate_ms if starts[i] else at_ms, asked_ms)
+                events.append((slot, SpeechStarted(at_ms, max(at_ms - s.onset_backdate_ms, 0))))
             if newly_known[i]:
                 t.verdicts_told[slot] = 2 if spoken[i] * FRAME_MS >= s.final_speech_ms else 1
-                events.append((slot, Heard(at_ms, self._judge(slot))))
+                events.append((slot, self._heard(slot, at_ms, heard[slot])))
             if ends[i]:
-                events.append((slot, SpeechEnded(at_ms, int(t.last_speech[slot]) * FRAME_MS)))
+                events.append((slot, SpeechEnded(at_ms, int(t.last_speech[slot]) * FRAME_MS, heard[slot])))
                 if t.verdicts_told[slot] < 2 and t.speech_frames[slot]:
                     t.verdicts_told[slot] = 2
-                    events.append((slot, Heard(at_ms, self._judge(slot))))
+                    events.append((slot, self._heard(slot, at_ms, heard[slot])))
         return events
 
-    def _judge(self, slot: int) -> Hearing:
-        """The verdict, kept for its hysteresis."""
-        hearing = self.hearing(slot)
+    def _note_onset(self, slot: int, starts: bool, unmeasured: bool) -> None:
+        """Speech starts with this frame, or goes on where none was measured since the question."""
+        t, s, at_ms = self._slots, self.settings, self.now_ms(slot)
+        asked_ms, backdated_ms = int(t.measured_from[slot]) * FRAME_MS, max(at_ms - s.onset_backdate_ms, 0)
+        if starts:
+            t.speech_frames[slot] += (at_ms - max(backdated_ms, asked_ms)) // FRAME_MS
+            if t.speech_frames[slot] * FRAME_MS < s.final_speech_ms:
+                t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech, better verdict
+        if unmeasured:  # perhaps begun before the question
+            t.onset_ms[slot] = max(backdated_ms if starts else at_ms, asked_ms)
+
+    def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
+        """The verdict told, and kept for its hysteresis."""
         self._slots.too_soft[slot] = hearing.verdict == "too_soft"
-        return hearing
+        return Heard(at_ms, hearing)
 
     def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
         t = self._slots
         return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
 
-    def _level_dbov(self, slot: int) -> float:
-        return float(self._levels.level_dbov(np.array([slot]), np.array([self._noise_power(slot)]))[0])
-
-    def _noise_power(self, slot: int) -> float:
-        """Mean square of the noise: what was heard while quiet, or else the softest moments of the speech."""
-        noise = float(self._slots.noise_power[slot])
-        if noise >= 0:
-            return noise
-        floor = float(self._background.floor_power(np.array([slot]))[0])
-        return floor if np.isfinite(floor) else float(dbov_to_power(SILENCE_DBOV))
+    def _noise_power(self, slots: np.ndarray) -> np.ndarray:
+        """Mean square of the noise [slots]: what was heard while quiet, or else the softest moments of the speech."""
+        noise = self._slots.noise_power[slots].astype(float)
+        floor = self._background.floor_power(slots)
+        return np.where(noise >= 0, noise, np.where(np.isfinite(floor), floor, dbov_to_power(SILENCE_DBOV)))
 
     def _follow_noise(self, slots: np.ndarray, at: np.ndarray) -> None:
         """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is

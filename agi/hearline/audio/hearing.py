@@ -1,6 +1,6 @@
 """What the ears report: the verdict on a line and the events on the way to it. Times are ms since `open`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
@@ -64,6 +64,8 @@ class SpeechEnded:
     at_ms: int
     end_ms: int
     """Where the silence began."""
+    hearing: Hearing | None = field(default=None, compare=False)
+    """The verdict as it stands then; not in the dictionary of a look."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Look:
             "levels_dbov": [round(x, 1) for x in self.levels_dbov],
             "state": self.state,
             **{name: _rounded(name, value) for name, value in asdict(self.hearing).items()},
-            "events": [{"event": names[type(event)], **asdict(event)} for event in self.events],
+            "events": [{"event": names[type(event)], **_times(event)} for event in self.events],
         }
 
     @classmethod
@@ -55,6 +55,10 @@ class Look:
 
 def _rounded(name: str, value: Any) -> Any:
     return round(value, 1 if "_db" in name else 3) if isinstance(value, float) else value
+
+
+def _times(event: SpeechStarted | SpeechEnded) -> dict[str, int]:
+    return {name: value for name, value in vars(event).items() if name != "hearing"}
 
 
 class Watcher:
