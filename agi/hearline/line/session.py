@@ -63,7 +63,8 @@ class Session:
         self.ears = ears
         self._player = Player()
         self.next_frame = self._player.next_frame
-        """What ``tick`` returns while nothing has happened and ``nothing_until`` has not come."""
+        """What is to be sent after each ``tick``, also where there was none because nothing had happened and
+        ``nothing_until`` had not come."""
         self._play: flow.Play | None = None
         self._wait_from = 0
         self.nothing_until = 0  # ms: before this only an event can change anything
@@ -73,15 +74,13 @@ class Session:
     def outcome(self) -> str | None:
         return self.engine.outcome
 
-    def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
-        """Move on to ``now`` (ms, a multiple of 20): what came in since the last tick, then the frame that is to be
-        sent at ``now``."""
+    def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> None:
+        """Move on to ``now`` (ms, a multiple of 20), with what came in since the last tick."""
         if now >= self.nothing_until or ear_events or keys or gone:
             self._move_on(now, ear_events, keys, gone)
             self.moved = True
             ends = self.engine.deadline or 0
             self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
-        return self._player.next_frame()
 
     def record(self) -> dict[str, Any]:
         """The timeline as it is kept."""
@@ -126,7 +125,7 @@ class Session:
                     self._do(self.engine.handle(flow.Heard(verdict), now), now)
             case SpeechEnded():
                 self.timeline.add(now, "speech_end", end_ms=event.end_ms)
-                verdict = self._of_speech(self.ears.hearing(), now)
+                verdict = self._of_speech(event.hearing, now)
                 ended = flow.SpeechEnded(verdict, max(0, event.at_ms - event.end_ms))
                 self._do(self.engine.handle(ended, now), now)
 

@@ -66,7 +66,8 @@ def simulate(
         events = [event for _, event in detector.step(*line.at(now), played if frame else None)]
         keys = "".join("#" for press in presses if press <= now)
         presses = [press for press in presses if press > now]
-        frame = session.tick(now, events, keys, gone=now >= hangup)
+        session.tick(now, events, keys, gone=now >= hangup)
+        frame = session.next_frame()
         if frame:
             played[0] = np.frombuffer(frame, np.int16)
         heard.append(frame or SILENCE)

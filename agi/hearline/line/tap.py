@@ -38,7 +38,7 @@ class Tap:
         self._player = Player()
         self.next_frame = self._player.next_frame
 
-    def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> bytes | None:
+    def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> None:
         if gone:
             self.outcome, self.moved = "gone", True
         if ear_events or now >= self.nothing_until:
@@ -46,7 +46,6 @@ class Tap:
             if any(isinstance(event, SpeechEnded) for event in ear_events):
                 self._restart()
             self.nothing_until = now - now % METER_MS + METER_MS
-        return self._player.next_frame()
 
     def settle(self, late_ms: float) -> None:
         self.moved = False

@@ -1,8 +1,8 @@
 """The media process: one tick of 20 ms for all calls.
 
-    every tick:  speak:  the frame that was decided in the last tick, to every leg
+    every tick:  speak:  a frame to every leg, as was decided in the last tick
                  listen: announcements → arrivals → a frame from every leg → ears (all at once)
-                 decide: sessions → the frames of the next tick
+                 decide: the sessions to whom something happens or for whom it is time
 
 Speaking comes first, so that a frame's punctuality does not hang on how much there was to hear. Deadlines are absolute,
 prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, and there is one ``read``
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import heapq
 import logging
 import os
 import signal
@@ -70,8 +71,8 @@ class LiveCall:
     session: Session | Tap
     leg: Leg
     slot: int
-    ticks: int = 0  # decided so far
-    frame: bytes | None = None  # of the next tick
+    began: int  # tick of its first decision
+    due: int  # tick at which its session must move on, though nothing may happen before
 
 
 class Worker:
@@ -104,7 +105,9 @@ class Worker:
         self._present = np.zeros(capacity, bool)
         self._played = np.zeros((capacity, FRAME_SAMPLES), np.int16)
         self._played_to: list[int] = []  # slots
-        self._calls: dict[int, LiveCall] = {}
+        self._spoken: dict[int, bytes] = {}  # frames of prompts that went out in this tick, by slot
+        self._calls: dict[int, LiveCall] = {}  # by slot
+        self._due: list[tuple[int, int]] = []  # heap of (tick, slot); counts where the call's own `due` says the same
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
         self._watched_until = 0
@@ -147,8 +150,8 @@ class Worker:
         for announcement, leg in self._door.arrivals():
             self._begin(announcement, leg)
         if self._calls:
-            events = self._listen(in_haste=began - deadline > SHED_S)
-            self._decide(events)
+            events, stirred = self._listen(in_haste=began - deadline > SHED_S)
+            self._decide(events, stirred)
             if self._followed:
                 self._tell_ears(events)
         self._see_off()
@@ -163,15 +166,20 @@ class Worker:
     def _speak(self, deadline: float) -> None:
         if not self._calls:
             return
-        over = []
-        for call in self._calls.values():
-            moved = call.session.moved
-            if moved and call.session.outcome is not None:
+        over, spoken = [], {}
+        for slot, call in self._calls.items():
+            session = call.session
+            moved = session.moved
+            if moved and session.outcome is not None:
                 over.append(call)
+            elif (frame := session.next_frame()) is None:
+                call.leg.send(SILENCE)
             else:
-                call.leg.send(call.frame or SILENCE)
+                call.leg.send(frame)
+                spoken[slot] = frame
             if moved:
-                call.session.settle((time.monotonic() - deadline) * 1_000)
+                session.settle((time.monotonic() - deadline) * 1_000)
+        self._spoken = spoken
         frames = len(self._calls) - len(over)
         self._sent += frames
         self._note_lateness(time.monotonic() - deadline, frames)
@@ -230,7 +238,7 @@ class Worker:
             self._refuse(announcement, leg)
             return
         session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot, plan))
-        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot)
+        self._take_in(announcement, session, leg, slot)
 
     def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
         def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
@@ -239,49 +247,68 @@ class Worker:
         self._detector.open(slot)
         detector = self._detector
         tap = Tap(lambda: detector.level_dbov(slot), lambda: detector.restart_measure(slot), tell)
-        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, tap, leg, slot)
+        self._take_in(announcement, tap, leg, slot)
+
+    def _take_in(self, announcement: Announce, session: Session | Tap, leg: Leg, slot: int) -> None:
+        now = self._ticks
+        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot, began=now, due=now)
+        heapq.heappush(self._due, (now, slot))
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
         self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
         self._say_goodbye(leg)
 
-    def _listen(self, in_haste: bool) -> dict[int, list[object]]:
-        calls = self._calls.items()
-        came = [(slot, frame) for slot, call in calls if (frame := call.leg.receive()) is not None]
+    def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
+        """(the ears' events by slot, slots on which a key was pressed or the other side is gone)."""
+        came, stirred = {}, set()
+        for slot, call in self._calls.items():
+            leg = call.leg
+            if (frame := leg.receive()) is not None:
+                came[slot] = frame
+            if leg.gone or leg.pressed:
+                stirred.add(slot)
         self._present.fill(False)
         self._present[_write(self._frames, came)] = True
         self._played[self._played_to] = 0
-        self._played_to = _write(self._played, [(slot, call.frame) for slot, call in calls if call.frame])
+        self._played_to = _write(self._played, self._spoken)
         events: dict[int, list[object]] = {}
         played = self._played if self._played_to else None
-        self._shed += len(calls) if in_haste else 0
+        self._shed += len(self._calls) if in_haste else 0
         for slot, event in self._detector.step(self._frames, self._present, played, in_haste):
             events.setdefault(slot, []).append(event)
-        return events
+        return events, stirred
 
-    def _decide(self, events: dict[int, list[object]]) -> None:
-        failed = []
-        for slot, call in self._calls.items():
-            leg, session, now = call.leg, call.session, call.ticks * FRAME_MS
-            if now < session.nothing_until and slot not in events and not leg.pressed and not leg.gone:
-                call.frame = session.next_frame()  # nearly always
-                call.ticks += 1
-                continue
-            keys = leg.keys() if leg.pressed else ""
+    def _decide(self, events: dict[int, list[object]], stirred: set[int]) -> None:
+        for slot in self._due_now() | events.keys() | stirred:
+            call = self._calls[slot]
+            leg, session = call.leg, call.session
             try:
-                call.frame = session.tick(now, events.get(slot, ()), keys, leg.gone)
+                session.tick((self._ticks - call.began) * FRAME_MS, events.get(slot, ()), leg.keys(), leg.gone)
             except Exception:  # one call's failure is that call's: it goes to the queue
                 log.exception("a call failed; it goes to the queue")
-                failed.append(call)
-            call.ticks += 1
-        for call in failed:
-            self._end(call, None)
+                self._end(call, None)
+                continue
+            due = max(self._ticks + 1, call.began + -(-session.nothing_until // FRAME_MS))
+            if due != call.due:
+                call.due = due
+                heapq.heappush(self._due, (due, slot))
+
+    def _due_now(self) -> set[int]:
+        """Slots whose time has come."""
+        found = set()
+        while self._due and self._due[0][0] <= self._ticks:
+            tick, slot = heapq.heappop(self._due)
+            call = self._calls.get(slot)
+            if call and call.due == tick:
+                found.add(slot)
+        return found
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
         self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
         del self._calls[call.slot]
         self._followed.pop(call.slot, None)
+        self._spoken.pop(call.slot, None)
         self._detector.close(call.slot)
         self._free.append(call.slot)
         self._lost_out += call.leg.lost_out
@@ -343,7 +370,7 @@ class Worker:
     def _row(self, call: LiveCall) -> Row:
         engine = call.session.engine
         hearing = call.session.last_hearing  # asking the detector anew costs as much as ten ticks of a call
-        now = call.ticks * FRAME_MS
+        now = (self._ticks - call.began) * FRAME_MS
         left = None if engine.timer is None else max(0, engine.timer - now)
         return Row(
             call.uuid,
@@ -387,11 +414,11 @@ class Worker:
         self._door.close()
 
 
-def _write(rows: np.ndarray, frames: list[tuple[int, bytes]]) -> list[int]:
+def _write(rows: np.ndarray, frames: dict[int, bytes]) -> list[int]:
     """Each frame into the row of its slot; returns the slots."""
-    slots = [slot for slot, _ in frames]
+    slots = list(frames)
     if slots:
-        rows[slots] = np.frombuffer(b"".join([frame for _, frame in frames]), np.int16).reshape(-1, FRAME_SAMPLES)
+        rows[slots] = np.frombuffer(b"".join(frames.values()), np.int16).reshape(-1, FRAME_SAMPLES)
     return slots
 
 
