@@ -90,11 +90,30 @@ def _check(settings: Settings) -> None:
     from hearline.line.peers import parse_networks
     from hearline.settings import address
 
-    for name, read in {"agi": address, "media": address, "status": address, "allow": parse_networks}.items():
+    read_by = {"agi": address, "media": address, "status": address, "legs": address, "allow": parse_networks}
+    if settings.ami:
+        read_by["ami"] = address
+        _check_secret(settings)
+    for name, read in read_by.items():
         text = getattr(settings, name)
         try:
             read(text)
         except ValueError as error:
             remedy = "" if read is address else ". Write addresses or networks, e.g. --allow 192.0.2.10,10.0.0.0/8"
-            typer.secho(f"hearline serve: --{name} (HEARLINE_{name.upper()}): {error}{remedy}", fg="red", err=True)
+            variable = f"HEARLINE_{name.upper()}"
+            given_by = variable if name in ("ami", "legs") else f"--{name} ({variable})"
+            typer.secho(f"hearline serve: {given_by}: {error}{remedy}", fg="red", err=True)
             raise typer.Exit(2) from None
+
+
+def _check_secret(settings: Settings) -> None:
+    """Exit 2 where the manager interface's secret cannot be read."""
+    try:
+        if settings.ami_secret_file is None:
+            raise OSError(0, "not set")
+        settings.ami_secret_file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        remedy = "Name a file that holds the secret of HEARLINE_AMI_USER in manager.conf"
+        typer.secho(f"hearline serve: HEARLINE_AMI_SECRET_FILE: {why}. {remedy}", fg="red", err=True)
+        raise typer.Exit(2) from None
