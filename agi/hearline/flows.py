@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from hearline.call.flow import Fault, Flow, FlowError, Prompts, TimerWords, read_flow, read_profiles
+from hearline.checked_yaml import stamp
 from hearline.sounds.manifest import ManifestError, PhraseSet, load_manifest
 
 log = logging.getLogger(__name__)
@@ -71,15 +72,7 @@ class FlowStore:
             return True
 
     def _look(self) -> tuple:
-        files = sorted(self._folder.glob("*.yaml")) + [self._sounds / "manifest.yaml"]
-        seen = []
-        for file in files:
-            try:
-                stat = file.stat()
-            except OSError:
-                continue
-            seen.append((file, stat.st_mtime_ns, stat.st_size))
-        return tuple(seen)
+        return stamp([*sorted(self._folder.glob("*.yaml")), self._sounds / "manifest.yaml"])
 
     def _read_all(self) -> None:
         self.rejected = {}

@@ -6,18 +6,18 @@ A flow says which prompts are played in which order, how long each waits, and wh
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
-from hearline.located_yaml import YamlError, load_located
+from hearline.checked_yaml import Duration, Fault, Lines, Words, between, duration, like
+from hearline.checked_yaml import Rejected as FlowError
 
 # Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
 # would play it is passed over. Handed in by the caller: this module opens no files.
@@ -26,45 +26,14 @@ Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 # What a profile sets beside waits
 NO_WAITS = ("line_gain", "on_silence", "too_soft_below", "normal_from", "speech_ends_after", "speech_certainty")
 STAY = "stay"  # as a target: the countdown of this step begins anew
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a flow file. ``line`` counts from 1."""
-
-    file: str
-    line: int
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}. {self.remedy}"
-
-
-class FlowError(ValueError):
-    """The flow is rejected; ``faults`` says why, a line each."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
-
-
 # ---- the words of the file -------------------------------------------------------------------------------------------
-def _duration(value: Any) -> int:
-    """``3s``, ``500ms`` or ``2m`` as ms."""
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
-        raise ValueError(f"{value!r} is no duration|Write a number with its unit: 3s, 500ms or 2m")
-    return round(float(found[1]) * _UNITS_MS[found[2]])
-
-
 def _with_unit(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else _duration(value)
+    return value if value is None or isinstance(value, str) else duration(value)
 
 
 def _decibels(value: Any) -> int:
@@ -83,44 +52,30 @@ def _level(value: Any) -> int:
     return int(found[1].replace("−", "-"))
 
 
-def _between(low: str, high: str, why: str, read: Callable[[Any], int] = _duration) -> AfterValidator:
-    def check(value: int) -> int:
-        if not read(low) <= value <= read(high):
-            raise ValueError(f"it must be from {low} to {high}|{why}")
-        return value
-
-    return AfterValidator(check)
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
 Gain = Annotated[int, BeforeValidator(_decibels)]
 Level = Annotated[int, BeforeValidator(_level)]
-_SPOKEN = _between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how telephone speech should be", _level)
+_SPOKEN = between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how telephone speech should be", _level)
 
 
-class _Words(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TimerWords(_Words):
+class TimerWords(Words):
     """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones. The
     ears' may be left out: then it is as it was measured (``audio/settings.py`` says the same numbers)."""
 
-    noinput_timeout: Annotated[Duration, _between("500ms", "60s", "A caller needs time to speak")] | None = None
+    noinput_timeout: Annotated[Duration, between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
     move_time: Duration | None = None
     turn_pause: Duration | None = None
     max_speech: Duration | None = None
-    limit: Annotated[Duration, _between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
-    line_gain: Annotated[Gain, _between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
+    limit: Annotated[Duration, between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
+    line_gain: Annotated[Gain, between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
     on_silence: Literal["hangup", "person"] | None = None
     too_soft_below: Annotated[Level, _SPOKEN] = -38
     normal_from: Annotated[Level, _SPOKEN] = -35
-    speech_ends_after: Annotated[Duration, _between("300ms", "2s", "Shorter is a gap between two words")] = 700
+    speech_ends_after: Annotated[Duration, between("300ms", "2s", "Shorter is a gap between two words")] = 700
     speech_certainty: Literal["low", "normal", "high"] = "normal"
 
 
-class HoursWords(_Words):
+class HoursWords(Words):
     open: str
     timezone: str = "Asia/Shanghai"
     closed: str
@@ -149,14 +104,14 @@ class HoursWords(_Words):
         return begins <= local < ends if begins < ends else not ends <= local < begins
 
 
-class StepWords(_Words):
+class StepWords(Words):
     play: str | None = None
     wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
     bargein: Bargein = Bargein.ANY
     on: dict[Cause, str] = Field(default_factory=dict)
 
 
-class FlowWords(_Words):
+class FlowWords(Words):
     """A flow file as written. ``like`` names another flow that this one begins from."""
 
     like: str | None = None
@@ -203,74 +158,9 @@ class Flow:
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
-class _Lines:
-    """A flow file's YAML, and faults that name its lines."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.file = file
-        self.base: _Lines | None = None  # of the flow that this one is like
-        try:
-            self.yaml = load_located(text)
-        except YamlError as error:
-            raise FlowError([Fault(file, *problem) for problem in error.problems]) from None
-
-    @property
-    def data(self) -> Any:
-        return self.yaml.value
-
-    def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
-        """A fault where ``path`` stands: in this file, or in the one that it is like."""
-        here = self.yaml.nearest(path)
-        if self.base and len(there := self.base.yaml.nearest(path)) > len(here):
-            return Fault(self.base.file, self.base.yaml.line(there), problem, remedy)
-        return Fault(self.file, self.yaml.line(here), problem, remedy)
-
-
-def _like(word: str, known: Collection[str]) -> str:
-    """A remedy that names the nearest known word, or all of them."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(sorted(known))
-
-
-def _from_pydantic(error: ValidationError, lines: _Lines, words: type[BaseModel], above: tuple = ()) -> list[Fault]:
-    faults = []
-    for item in error.errors():
-        path = above + tuple(part for part in item["loc"] if part != "[key]")
-        name = path[-1] if path else "the file"
-        where = ".".join(map(str, path)) or "the file"
-        match item["type"]:
-            case "extra_forbidden":
-                remedy = _like(name, _fields_at(words, item["loc"][:-1]))
-                faults.append(lines.fault(path, f"{where}: unknown word {name!r}", remedy))
-            case "missing":
-                faults.append(lines.fault(path, f"{name!r} is missing", f"Add a line `{name}: …`"))
-            case "enum" | "literal_error":
-                choices = re.findall(r"'([^']+)'", str(item["ctx"].get("expected", "")))
-                faults.append(
-                    lines.fault(
-                        path, f"{where}: {item['input']!r} is not one of the choices", _like(item["input"], choices)
-                    )
-                )
-            case "value_error":
-                problem, _, remedy = str(item["ctx"]["error"]).partition("|")
-                faults.append(lines.fault(path, f"{where}: {problem}", remedy))
-            case "string_type":
-                faults.append(lines.fault(path, f"{where}: {item['input']!r} is not text", "Put it in quotes"))
-            case _:
-                faults.append(lines.fault(path, f"{where}: {item['msg']}", "See docs/flows.md"))
-    return faults
-
-
-def _fields_at(words: type[BaseModel], path: tuple) -> list[str]:
-    if not path:
-        return list(words.model_fields)
-    kinds = {"steps": StepWords, "timers": TimerWords, "hours": HoursWords, "profiles": TimerWords}
-    return list(kinds.get(path[0], words).model_fields)
-
-
 def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
     """The timer profiles of ``profiles.yaml``. Raises FlowError."""
-    lines = _Lines(text, file)
+    lines = Lines(text, file)
     if not isinstance(lines.data, dict) or not all(isinstance(v, dict) for v in lines.data.values()):
         raise FlowError([Fault(file, 1, "no profiles here", "Write `standard:` and its timers below it")])
     profiles, faults = {}, []
@@ -278,7 +168,7 @@ def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
         try:
             profiles[name] = TimerWords.model_validate(timers)
         except ValidationError as error:
-            faults += _from_pydantic(error, lines, TimerWords, (name,))
+            faults += lines.faults(error, TimerWords, (name,))
             continue
         settled = profiles[name].model_dump()
         for timer, value in settled.items():
@@ -302,7 +192,7 @@ def _no_other(name: str) -> str:
     raise OSError(f"no flow {name!r} here")
 
 
-def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
+def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
     """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
     base_name = own.get("like")
     if base_name is None:
@@ -313,7 +203,7 @@ def _overlay(own: dict, lines: _Lines, text_of: Callable[[str], str]) -> dict:
         remedy = "Name a flow in the same folder, without .yaml"
         raise FlowError([lines.fault(("like",), f"there is no flow {base_name!r}", remedy)]) from None
     folder, slash, _ = lines.file.rpartition("/")
-    lines.base = _Lines(text, f"{folder}{slash}{base_name}.yaml")
+    lines.base = Lines(text, f"{folder}{slash}{base_name}.yaml")
     base = lines.base.data
     if not isinstance(base, dict) or "like" in base:
         raise FlowError(
@@ -350,13 +240,13 @@ def read_flow(
     Raises:
         FlowError: with every fault found.
     """
-    lines = _Lines(text, file)
+    lines = Lines(text, file)
     if not isinstance(lines.data, dict):
         raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
     try:
         words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
     except ValidationError as error:
-        raise FlowError(_from_pydantic(error, lines, FlowWords)) from None
+        raise FlowError(lines.faults(error, FlowWords)) from None
     return Flow(name, words, _Settler(words, lines, profiles, prompts).plan(name))
 
 
@@ -364,7 +254,7 @@ def read_flow(
 class _Settler:
     """Turns words into a plan: names into numbers, `always` into every step, absent prompts into short cuts."""
 
-    def __init__(self, words: FlowWords, lines: _Lines, profiles: Mapping[str, TimerWords], prompts: Prompts) -> None:
+    def __init__(self, words: FlowWords, lines: Lines, profiles: Mapping[str, TimerWords], prompts: Prompts) -> None:
         self.words, self.lines = words, lines
         self.faults: list[Fault] = []
         self.timers = self._timers(profiles)
@@ -374,7 +264,7 @@ class _Settler:
     def _timers(self, profiles: Mapping[str, TimerWords]) -> dict[str, Any]:
         if self.words.profile not in profiles:
             self._fault(
-                ("profile",), f"unknown timer profile {self.words.profile!r}", _like(self.words.profile, profiles)
+                ("profile",), f"unknown timer profile {self.words.profile!r}", like(self.words.profile, profiles)
             )
             return {}
         chosen = profiles[self.words.profile].model_dump()
@@ -389,7 +279,7 @@ class _Settler:
             return prompts[key]
         sets = [phrases for language, phrases in prompts if language == self.words.language]
         where = ("phrases",) if sets else ("language",)
-        self._fault(where, f"no phrase set {'/'.join(key)}", _like(key[1], sets) if sets else "Use zh")
+        self._fault(where, f"no phrase set {'/'.join(key)}", like(key[1], sets) if sets else "Use zh")
         return None
 
     def _fault(self, path: tuple, problem: str, remedy: str) -> None:
@@ -428,7 +318,7 @@ class _Settler:
 
     def _begin(self, path: tuple, step: str) -> str:
         if step not in self.words.steps:
-            self._fault(path, f"there is no step {step!r}", _like(step, self.words.steps))
+            self._fault(path, f"there is no step {step!r}", like(step, self.words.steps))
         return step
 
     def _reached(self) -> set[str]:
@@ -451,7 +341,7 @@ class _Settler:
             self._fault(
                 (*path, "play"),
                 f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
-                _like(words.play, self.known),
+                like(words.play, self.known),
             )
         on = {}
         for cause, target in self._on(words).items():
@@ -477,7 +367,7 @@ class _Settler:
         if not self.timers:
             return 0  # the profile is unknown, which is said already
         try:
-            return _duration(named)
+            return duration(named)
         except ValueError:
             self._fault(
                 (*path, "wait"),
@@ -495,7 +385,7 @@ class _Settler:
             return End(f"queue:{self.words.queue}" if self.never_hang_up else text)
         if text not in self.words.steps:
             known = ["queue", "queue:NAME", "message", "hangup:REASON", STAY, *self.words.steps]
-            self._fault(where, f"{text!r} is neither a step nor an end", _like(text, known))
+            self._fault(where, f"{text!r} is neither a step nor an end", like(text, known))
             return None
         if text in passed:
             self._fault(where, f"step {text!r} leads round in a circle without a prompt", "Lead it to an end")
