@@ -66,10 +66,12 @@ class AudioSocketLeg:
         frames = self._frames
         try:
             data = os.read(self._fd, READ_AT_ONCE)
-            if len(data) == _FULL_FRAME and not (self._raw or self._pcm or frames) and data[:3] == AUDIO_HEADER:
-                self._least = 0  # by far the most frequent case: one frame a tick
-                return data[3:]
-            if data:
+            if len(data) == _FULL_FRAME and data.startswith(AUDIO_HEADER) and not (self._raw or self._pcm):
+                if not frames:  # nearly always it is one frame, and there is no backlog, or one that stays as it is
+                    self._least = 0
+                    return data[3:]
+                frames.append(data[3:])
+            elif data:
                 self._take(data)
             else:
                 self.gone = True

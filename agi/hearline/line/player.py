@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import length_hint
 from pathlib import Path
 
 from hearline.line.transport import FRAME_BYTES
@@ -48,31 +49,26 @@ class PromptStore:
 class Player:
     """What is sent to one caller: a prompt's frames, or nothing."""
 
-    __slots__ = ("_frames", "_next")
+    __slots__ = ("_frames",)
 
     def __init__(self) -> None:
-        self._frames: Frames = ()
-        self._next = 0
+        self._frames: Iterator[bytes] = iter(())
 
     def play(self, frames: Frames) -> None:
-        self._frames, self._next = frames, 0
+        self._frames = iter(frames)
 
     def stop(self) -> None:
-        self._frames, self._next = (), 0
+        self._frames = iter(())
 
     @property
     def left(self) -> int:
         """Frames still to be played."""
-        return len(self._frames) - self._next
+        return length_hint(self._frames)  # exact: a sequence knows
 
     @property
     def playing(self) -> bool:
-        return self._next < len(self._frames)
+        return self.left > 0
 
     def next_frame(self) -> bytes | None:
         """The frame for this tick, None where there is nothing to say."""
-        if self._next >= len(self._frames):
-            return None
-        frame = self._frames[self._next]
-        self._next += 1
-        return frame
+        return next(self._frames, None)
