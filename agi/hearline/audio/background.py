@@ -63,7 +63,7 @@ class Background:
     def noise_dbov(self, slot: int, since_ms: int) -> float:
         """Median of the 200 ms levels over the last `since_ms` (at most 3 s)."""
         looks = self._recent(slot, since_ms)
-        return float(np.percentile(self._table.level_dbov[slot, looks], 50)) if looks.size else SILENCE_DBOV
+        return float(_percentiles(self._table.level_dbov[slot, looks], 50)[0]) if looks.size else SILENCE_DBOV
 
     def verdict(self, slot: int, since_ms: int) -> tuple[Verdict, Reason]:
         """No signal or noise, and which, over the last `since_ms` (at most 3 s)."""
@@ -72,14 +72,14 @@ class Background:
         if not looks.size:
             return "no_signal", "digital_silence"
         level = t.level_dbov[slot, looks]
-        silent = np.mean(level < s.silence_dbov) >= s.silence_share
+        silent = (level < s.silence_dbov).mean() >= s.silence_share
         if silent and t.missing[slot, looks].mean() > 0.5:
             return "no_signal", "no_rtp"
-        if np.mean(level < s.digital_silence_dbov) >= s.silence_share:
+        if (level < s.digital_silence_dbov).mean() >= s.silence_share:
             return "no_signal", "digital_silence"
         if silent:
             return "no_signal", "comfort_noise"
-        low, median, high = np.percentile(level, (10, 50, 90))
+        low, median, high = _percentiles(level, 10, 50, 90)
         audible = level >= s.silence_dbov
         if t.tone[slot, looks][audible].mean() > 0.5:
             return "noise", "tone"
@@ -94,6 +94,11 @@ class Background:
         count = int(self._table.count[slot])
         wanted = max(since_ms, 500) // (LOOK_FRAMES * FRAME_MS)
         return np.arange(count - min(count, wanted, LOOKS), count) % LOOKS
+
+
+def _percentiles(x: np.ndarray, *percents: float) -> np.ndarray:
+    """As `np.percentile`, which takes ten times as long for a few values."""
+    return np.interp(np.array(percents) * ((x.size - 1) / 100), np.arange(x.size), np.sort(x))
 
 
 def repeats(samples: np.ndarray, correlation: float) -> np.ndarray:

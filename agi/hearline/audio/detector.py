@@ -12,6 +12,7 @@ Nothing here knows of sockets, clocks or calls: time is counted in frames since 
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from . import caller, echo, tones
 from .background import LOOK_FRAMES, LOOKS, Background, repeats
@@ -31,10 +32,8 @@ _RING_SAMPLES = _RING_FRAMES * FRAME_SAMPLES
 _WINDOW_AFTER = np.full(_RING_FRAMES, -1)
 for _window in range(_RING_SAMPLES // WINDOW_SAMPLES):
     _WINDOW_AFTER[((_window + 1) * WINDOW_SAMPLES - 1) // FRAME_SAMPLES] = _window
-# _WINDOW_AT[w]: ring positions of window w, its context first
-_WINDOW_AT = (
-    np.arange(_RING_SAMPLES // WINDOW_SAMPLES)[:, None] * WINDOW_SAMPLES + np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
-) % _RING_SAMPLES
+# Ring positions of the first window: its context lies at the other end.
+_FIRST_WINDOW = np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
 
 _FAST_FRAMES = 5  # 100 ms levels…
 _FAST_SPAN = 11  # …of which 11, a frame apart, span 300 ms
@@ -352,9 +351,7 @@ class Detector:
             if not due.size:
                 return
         slots, window, at, fast = slots[due], window[due], at[due], fast[due]
-        ring = t.ring.reshape(-1, _RING_SAMPLES)
-        samples = ring[slots[:, None], _WINDOW_AT[window]].astype(np.float32)
-        samples *= self._gain
+        samples = self._windows(slots, window) * self._gain
         p, t.network_state[slots], features = self._network.run(samples, t.network_state[slots])
         log_odds = self._log_odds(slots, at, fast, p, features)
         t.any_speech[slots] = p
@@ -365,6 +362,15 @@ class Detector:
         # A sequential test (CUSUM, E. S. Page 1954): strong evidence decides at once, weak takes longer.
         log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
         t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
+
+    def _windows(self, slots: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """A window of each slot's ring, its context first, int16 [slots, samples]."""
+        ring = self._slots.ring.reshape(-1, _RING_SAMPLES)
+        whole = sliding_window_view(ring, CONTEXT_SAMPLES + WINDOW_SAMPLES, axis=1)
+        samples = whole[:, WINDOW_SAMPLES - CONTEXT_SAMPLES :: WINDOW_SAMPLES][slots, window - 1]
+        first = window == 0
+        samples[first] = ring[slots[first]][:, _FIRST_WINDOW]
+        return samples
 
     def _log_odds(
         self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray, p: np.ndarray, features: np.ndarray
