@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -244,5 +245,10 @@ class World:
 
 def children_of(parent: int, module: str) -> list[int]:
     """The processes that ``parent`` has started to run ``module``, whichever of its threads did."""
-    pids = [pid for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()]
-    return sorted(int(pid) for pid in pids if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
+    found = []
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        with suppress(OSError):  # the thread, or the child, has just ended
+            for pid in (task / "children").read_text().split():
+                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+    return sorted(found)
