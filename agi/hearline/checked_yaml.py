@@ -66,7 +66,13 @@ def between(low: str, high: str, why: str, read: Callable[[Any], int] = duration
     return AfterValidator(check)
 
 
+def listed(value: Any) -> Any:
+    """One thing may be written for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
 Duration = Annotated[int, BeforeValidator(duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
 
 
 def like(word: str, known: Collection[str]) -> str:
