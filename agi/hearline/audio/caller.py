@@ -11,23 +11,33 @@ from pathlib import Path
 
 import numpy as np
 
+from .settings import FRAME_MS
+
 WEIGHTS = Path(__file__).with_name("caller.npz")
 _LOG_ODDS = 9.0  # as far as an answer is believed
 
 # Levels as inputs: in units of 10 dB, and what stands for them while there is no floor to compare with.
 _RISE_DB, _RISE_UNKNOWN_DB = (-10.0, 30.0), (12.0, 6.0)
 _FALL_DB = (-40.0, 3.0)
+_SETTLED_FRAMES = 2000 // FRAME_MS  # from then on the floor is as good as known
 _QUIET_DBOV = -66.0
 """Frames that do not come, and digital silence, are no background to rise from."""
 
 
 def inputs(
-    p: np.ndarray, said: np.ndarray, features: np.ndarray, fast: np.ndarray, floor: np.ndarray, power: np.ndarray
+    p: np.ndarray,
+    said: np.ndarray,
+    features: np.ndarray,
+    fast: np.ndarray,
+    floor: np.ndarray,
+    power: np.ndarray,
+    frames: np.ndarray,
 ) -> np.ndarray:
     """What is asked about: float32 [calls, inputs].
 
     `p` [calls], `said` and `features` [calls, 128] are the speech network's; `fast`, `floor` and `power` [calls] are
-    mean squares: loudest 100 ms of the last 300 ms, background (+inf: not known yet), this frame.
+    mean squares: loudest 100 ms of the last 300 ms, background (+inf: not known yet), this frame. `frames` [calls] are
+    those since the answer: a background that was heard for a moment only may be the caller.
     """
     x = np.empty((len(p), 5 + said.shape[1] + features.shape[1]), np.float32)
     bounded = np.clip(p, 1e-4, 1 - 1e-4)
@@ -38,7 +48,7 @@ def inputs(
     with np.errstate(invalid="ignore"):
         x[:, 1] = np.where(known, np.clip(fast_db - floor_db, 0, _RISE_DB[1]), _RISE_UNKNOWN_DB[0]) / 10
         x[:, 2] = np.where(known, np.clip(power_db - floor_db, *_RISE_DB), _RISE_UNKNOWN_DB[1]) / 10
-    x[:, 3] = known
+    x[:, 3] = np.minimum(frames / _SETTLED_FRAMES, 1)
     x[:, 4] = np.clip(power_db - fast_db, *_FALL_DB) / 10
     x[:, 5 : 5 + said.shape[1]] = said
     x[:, 5 + said.shape[1] :] = features
@@ -46,7 +56,7 @@ def inputs(
 
 
 class CallerNetwork:
-    """One hidden layer; knows nothing of the windows before, except by its inputs."""
+    """One hidden layer, of three networks side by side; knows nothing of the windows before, except by its inputs."""
 
     def __init__(self) -> None:
         self._hidden, self._hidden_bias, self._out, self._out_bias = _weights()
@@ -61,7 +71,6 @@ class CallerNetwork:
 
 @cache
 def _weights() -> tuple[np.ndarray, ...]:
-    """Once a process. The inputs' means and scales are folded into the first layer."""
+    """Once a process."""
     with np.load(WEIGHTS) as of:
-        hidden = of["hidden"] / of["scale"][:, None]
-        return hidden, of["hidden_bias"] - of["mean"] @ hidden, of["out"][:, 0], of["out_bias"]
+        return of["hidden"], of["hidden_bias"], of["out"], of["out_bias"]

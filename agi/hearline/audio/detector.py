@@ -378,7 +378,7 @@ class Detector:
         """Is it the caller? Natural logarithm of the odds [slots]."""
         t = self._slots
         said, floor = t.network_state[slots, 0], self._background.floor_power(slots)
-        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, t.power[slots, at]))
+        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, t.power[slots, at], t.frames[slots]))
 
     def _are_tones(self, slots: np.ndarray) -> np.ndarray:
         last = self._last_samples(slots, tones.WINDOW_SAMPLES)
