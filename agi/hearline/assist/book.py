@@ -16,6 +16,7 @@ from hearline.checked_yaml import Fault, Rejected, stamp
 log = logging.getLogger(__name__)
 
 RULES, CARDS, CHARACTERS, SPOKEN = "rules.yaml", "cards.yaml", "characters.yaml", "spoken.yaml"
+FILES = (RULES, CARDS, CHARACTERS, SPOKEN)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class HintStore:
             return self._book
 
     def _look(self) -> tuple:
-        return stamp(self._folder / name for name in (RULES, CARDS, CHARACTERS, SPOKEN))
+        return stamp(self._folder / name for name in FILES)
 
     def _read_again(self) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from hearline.cli import demo, dialplan, flow, serve, sounds, stack
+from hearline.cli import demo, dialplan, flow, hints, serve, sounds, stack
 from hearline.cli.listen import listen
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(stack.app, name="stack")
 app.command("serve")(serve.serve)
 app.command("dialplan")(dialplan.dialplan)
 app.add_typer(flow.app, name="flow")
+app.add_typer(hints.app, name="hints")
 app.command("listen")(listen)
 app.add_typer(sounds.app, name="sounds")
 

@@ -26,7 +26,8 @@ def check(
 
     Exit status: 0 all is well, 1 something is wrong.
     """
-    from hearline.call.flow import FlowError
+    from hearline.call.flow import Fault, FlowError
+    from hearline.cli.faults import tell
     from hearline.settings import Settings
 
     settings = Settings()
@@ -36,27 +37,13 @@ def check(
         try:
             _check_one(file, settings)
         except FlowError as error:
-            faults = [vars(fault) for fault in error.faults]
+            faults = error.faults
         except OSError as error:
-            faults = [
-                {
-                    "file": str(file),
-                    "line": 0,
-                    "problem": error.strerror or str(error),
-                    "remedy": "Give the path of a flow file",
-                }
-            ]
+            faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
         except ValueError as error:
-            faults = [
-                {"file": str(file), "line": 0, "problem": str(error), "remedy": "Mend the sounds' manifest first"}
-            ]
+            faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first")]
         bad = bad or bool(faults)
-        if json_:
-            typer.echo(json.dumps({"file": str(file), "ok": not faults, "faults": faults}, ensure_ascii=False))
-        elif not faults:
-            typer.secho(f"{file}: ok", fg="green")
-        for fault in [] if json_ else faults:
-            typer.secho("{file}:{line}: {problem}. {remedy}".format(**fault), fg="red", err=True)
+        tell(file, faults, json_)
     if bad:
         raise typer.Exit(1)
 

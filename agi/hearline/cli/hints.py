@@ -1,0 +1,225 @@
+"""`hearline hints`: check the rules and cards, run a conversation in no time, tell which rules nobody uses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check hint rules and cards, try them out, see which are used.")
+
+RULES = Annotated[
+    Path | None,
+    typer.Argument(metavar="RULES", help="The rules; the cards lie beside them. Default: ivr_flows/hints/rules.yaml."),
+]
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Default: all files of ivr_flows/hints.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+) -> None:
+    """Tell what is wrong with the files of the hints: file, line, remedy.
+
+    The server checks them in the same way and keeps to what it had while one is broken: check before you trust an
+    edit. A file is checked together with those beside it. All words: docs/hints.md.
+
+    \b
+      hearline hints check
+      hearline hints check ivr_flows/hints/rules.yaml
+
+    Exit status: 0 all is well, 1 something is wrong.
+    """
+    from hearline.assist.book import FILES
+    from hearline.cli.faults import tell
+    from hearline.settings import Settings
+
+    settings = Settings()
+    chosen = files or [settings.flows / "hints" / name for name in FILES]
+    found = {folder: _faults(folder, settings) for folder in {file.parent for file in chosen}}
+    bad = False
+    for file in chosen:
+        faults = _of_one(file, found[file.parent])
+        bad = bad or bool(faults)
+        tell(file, faults, json_)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _faults(folder: Path, settings: Any) -> list:
+    from hearline.assist.book import load_book
+    from hearline.checked_yaml import Rejected
+
+    try:
+        load_book(folder, _whispers(settings))
+    except Rejected as error:
+        return error.faults
+    return []
+
+
+def _of_one(file: Path, faults: list) -> list:
+    from hearline.assist.book import CARDS, FILES, RULES, SPOKEN
+    from hearline.checked_yaml import Fault
+
+    if file.name not in FILES:
+        return [Fault(str(file), 0, "no file of the hints", f"They are called {', '.join(FILES)}")]
+    own = [fault for fault in faults if fault.file == str(file)]
+    before = {Path(fault.file).name for fault in faults} & {CARDS, SPOKEN}
+    if file.name == RULES and not own and before:
+        return [Fault(str(file), 0, "could not be checked", f"Mend {' and '.join(sorted(before))} first")]
+    return own
+
+
+def _whispers(settings: Any) -> Any:
+    """The whispers that were recorded; None, any, where the sounds have no such set."""
+    from hearline.flows import prompts_of
+
+    try:
+        return prompts_of(settings.sounds).get(("zh", "hints"))
+    except Exception:
+        return None  # the sounds have a check of their own
+
+
+def _load(rules: Path | None) -> Any:
+    from hearline.assist.book import RULES, load_book
+    from hearline.checked_yaml import Rejected
+    from hearline.settings import Settings
+
+    settings = Settings()
+    try:
+        return load_book((rules or settings.flows / "hints" / RULES).parent, _whispers(settings))
+    except Rejected as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def run(
+    rules: RULES = None,
+    events: Annotated[
+        Path, typer.Option(metavar="JSONL", help="What happens, an event a line, in order; - reads stdin.")
+    ] = Path("-"),
+    until: Annotated[
+        int, typer.Option(metavar="MS", help="Go on until then. Default: a minute after the last event.")
+    ] = -1,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object an action.")] = False,
+) -> None:
+    """Run a conversation against the rules: which card comes when, what is whispered.
+
+    The engine is that of the live server, and the clock jumps. The events are those of docs/hints.md; the first one
+    is `joined`, and times are ms since then.
+
+    \b
+      {"at_ms": 0, "event": "joined", "queue": "care", "wait_s": 24.5}
+      {"at_ms": 620, "event": "speech_started", "side": "agent", "ago_ms": 120}
+      {"at_ms": 4200, "event": "speech_ended", "side": "agent", "ago_ms": 700}
+
+    \b
+      hearline hints run --events talk.jsonl
+      hearline hints run --json --events - < talk.jsonl | jq -c 'select(.action == "show_card")'
+
+    Exit status: 0 it was run, 2 a file cannot be used.
+    """
+    from hearline.assist import hints
+    from hearline.assist.events import Count, as_dict
+
+    book = _load(rules)
+    story = _story(events)
+    end = until if until >= 0 else story[-1][0] + 60_000
+    done = hints.run(book.rules, story, end)
+    if json_:
+        for ms, action in done:
+            typer.echo(json.dumps({"at_ms": ms} | as_dict(action), ensure_ascii=False))
+        return
+    for ms, action in done:
+        if not isinstance(action, Count):
+            told = as_dict(action)
+            what = told.get("card") or told.get("whisper") or ""
+            typer.echo(f"{ms / 1000:9.2f} s  {told['action']:<12} {told.get('rule', ''):<20} {what}".rstrip())
+
+
+def _story(file: Path) -> list:
+    from hearline.assist.events import Joined, event_from_dict
+
+    def refuse(line: int, why: str) -> None:
+        typer.secho(f"{file}:{line}: {why}", fg="red", err=True)
+        raise typer.Exit(2)
+
+    try:
+        lines = (sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(0, f"{getattr(error, 'strerror', None) or 'not UTF-8 text'}. Give a file of events, one a line")
+    story: list = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+            at = told.pop("at_ms")
+            event = event_from_dict(told)
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            refuse(number, "no at_ms" if isinstance(error, KeyError) else f"no event: {error}")
+        if isinstance(at, bool) or not isinstance(at, int) or at < (story[-1][0] if story else 0):
+            refuse(number, f"at_ms {at!r}: whole ms since the join, never less than in the line before")
+        story.append((at, event))
+    if not story or not isinstance(story[0][1], Joined):
+        refuse(1, 'Begin with {"at_ms": 0, "event": "joined"}')
+    return story
+
+
+@app.command()
+def report(
+    figures: Annotated[
+        list[Path], typer.Argument(metavar="FIGURES", help='Files of figures: {"RULE": {"shown": 3, "used": 1}}.')
+    ],
+    rules: Annotated[Path | None, typer.Option(metavar="RULES", help="Default: ivr_flows/hints/rules.yaml.")] = None,
+    enough: Annotated[
+        int, typer.Option(metavar="N", help="From so many showings on a rule can be called unused.")
+    ] = 20,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a rule.")] = False,
+) -> None:
+    """Tell how often each rule's card was shown and used, those that nobody uses first.
+
+    \b
+      fired      the rule had its occasion        used       the agent said it, or did it
+      shown      …and the card was seen           dismissed  the agent put it away
+      whispered  …and was heard                   expired    it went unanswered
+      silent     the whisper gave way to the card passed     what it was about was over
+      crowded    never seen: something more important was on the screen
+
+    Exit status: 0 it was told, 2 a file cannot be used.
+    """
+    from hearline.assist.events import Tallied
+    from hearline.assist.hints import Figures
+
+    book, all_of_them = _load(rules), Figures()
+    for file in figures:
+        try:
+            all_of_them.merge(Figures(json.loads(file.read_text("utf-8"))))
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            typer.secho(f"{file}: {error}. Give a file of figures", fg="red", err=True)
+            raise typer.Exit(2) from None
+    rows = all_of_them.report(book.rules, enough)
+    if json_:
+        for row in rows:
+            told = {"rule": row.rule, "automatic": row.automatic, "unused": row.unused, "used_share": row.used_share}
+            typer.echo(json.dumps(told | {what: row[what] for what in Tallied}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rule", box=None, header_style="bold")
+    for what in Tallied:
+        table.add_column(what, justify="right")
+    table.add_column("used share", justify="right")
+    table.add_column("")
+    for row in rows:
+        share = "" if row.used_share is None else f"{row.used_share:.0%}"
+        counted = [str(row[what] or "") for what in Tallied]
+        table.add_row(row.rule, *counted, share, "nobody uses it" if row.unused else "")
+    Console(width=140).print(table)
