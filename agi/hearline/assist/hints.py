@@ -154,6 +154,8 @@ class HintEngine:
             case e.LevelHeard(side, too_soft, _, speech_ms):
                 if too_soft:
                     self._fire_where(r.TooSoft, now, lambda t: t.of is side and speech_ms >= t.speech)
+                else:
+                    self._moment(f"{side}_normal", now)
             case e.Joined() if self.joined is None:
                 self.joined = event
                 self._not_ours = {
@@ -259,7 +261,8 @@ class HintEngine:
             if name == "agent_speech" and hint.reading:
                 continue  # it goes with the end of the sentence
             if name in hint.rule.used_by and name != "agent_speech":
-                self._end(hint, Tallied.USED, now)
+                unseen = hint.rule.card and hint.shown_ms is None
+                self._end(hint, Tallied.PASSED if unseen else Tallied.USED, now)
             elif name in hint.rule.until:
                 self._end(hint, Tallied.PASSED, now)
 

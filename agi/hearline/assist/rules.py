@@ -20,10 +20,10 @@ from hearline.checked_yaml import Duration, Fault, Lines, Names, Rejected, Words
 SEE = "docs/hints.md"
 SHORTEST_MS = 2_000
 """A card that can be seen for less is not worth a look."""
-SPEECH_MOMENTS = ("caller_speech", "agent_speech")
+SOUND_MOMENTS = ("caller_speech", "agent_speech", "caller_normal", "agent_normal")
 MOMENTS = ("joined", "hold", "unhold", "transfer", *(key.value for key in Key))
-"""What `within … of`, `until` and `used_by` can name, beside cards (used) and groups of spoken phrases (heard); the
-latter two also name speech, when it begins."""
+"""What `within … of`, `until` and `used_by` can name, beside cards (used) and groups of spoken phrases (heard). The
+latter two know sounds as well: a side begins to speak, or is heard to be loud enough."""
 _DECIBELS = re.compile(r"([+-]?)(\d+)\s*dB")
 
 
@@ -56,7 +56,7 @@ def _one_of(known: str, what: str) -> AfterValidator:
 
 
 Moment = Annotated[str, _one_of("moments", "{} is no moment")]
-SpeechOrMoment = Annotated[str, _one_of("all moments", "{} is no moment")]
+SoundOrMoment = Annotated[str, _one_of("all moments", "{} is no moment")]
 
 
 # ---- what must be seen ---------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ class RuleWords(Words):
     priority: Annotated[int, _whole(0, 100)] = 50
     card: Annotated[str, _one_of("cards", "no card {} in cards.yaml")] | None = None
     whisper: Annotated[WhisperWords | None, BeforeValidator(lambda v: {"say": v} if isinstance(v, str) else v)] = None
-    until: Annotated[tuple[SpeechOrMoment, ...], BeforeValidator(listed)] = ()
-    used_by: Annotated[tuple[SpeechOrMoment, ...], BeforeValidator(listed)] = ()
+    until: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
+    used_by: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
 
 
 # ---- settled -------------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ class _Settler:
         self.faults: list[Fault] = []
         moments = {*MOMENTS, *cards, *groups}
         self._known = {"cards": cards, "groups": groups, "whispers": whispers, "moments": moments}
-        self._known["all moments"] = moments.union(SPEECH_MOMENTS)
+        self._known["all moments"] = moments.union(SOUND_MOMENTS)
 
     def _fault(self, path: tuple, problem: str, remedy: str) -> None:
         self.faults.append(self.lines.fault(path, problem, remedy))
