@@ -476,6 +476,8 @@ def test_the_hold_clock():
     assert engine.holds.back_by_ms(41_000) == 70_000
     engine.handle(e.Unhold(), 50_000)
     engine.handle(e.Hold(AGENT, "8017"), 60_000)
+    engine.handle(e.Unhold(), 70_000)
+    engine.handle(e.Hold(CALLER), 70_000)
     engine.handle(e.HungUp(CALLER), 75_000)
     holds = engine.holds
     assert (holds.count, holds.longest_ms, holds.longest_by, holds.total_ms) == (2, 40_000, "8016", 55_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_all_faults_are_told_at_once():
 
 def test_any_whisper_is_taken_where_none_is_known():
     assert read(GOOD.replace("ping", "pong"), None).by_name["waits"].whisper == "pong"
+
+
+def test_the_rules_of_the_manual_are_taken():
+    manual = (REPO / "docs" / "hints.md").read_text("utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", manual, re.M | re.S)
+    assert len(blocks) == 3
+    cards = {*load_book(HINTS).cards["lanzhi"].by_id, "are-you-there"}
+    for block in blocks:
+        if "when:" in block:
+            assert read_rules(block, "hints.md", cards).by_name
+        else:
+            assert read_cards(block, "hints.md")
+    rows = set(re.findall(r"^\| `(\w+)", manual, re.M))
+    assert rows >= {*r.TRIGGERS, *(f.alias or name for name, f in r.RuleWords.model_fields.items())}
 
 
 # ---- the other files -------------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ _ALWAYS = 1 << 40  # later than any call
 
 @dataclass(frozen=True)
 class Holds:
-    """The hold clock. ``since_ms`` None: nobody is on hold. ``by``: the agent's work number, or ``caller``."""
+    """The hold clock. ``count``: how often agents have held. ``since_ms`` None: nobody is on hold. ``by``: the agent's
+    work number where it is known, else ``agent``, or ``caller``."""
 
     count: int = 0
     since_ms: int | None = None
@@ -53,7 +54,7 @@ class Holds:
         return None if self.since_ms is None else now + self.every_ms - self.held_ms(now) % self.every_ms
 
     def began(self, now: int, by: str) -> Holds:
-        return replace(self, count=self.count + 1, since_ms=now, by=by)
+        return replace(self, count=self.count + (by != Side.CALLER), since_ms=now, by=by)
 
     def ended(self, now: int) -> Holds:
         held = self.held_ms(now)
@@ -93,15 +94,16 @@ class HintEngine:
     """One conversation's hints. ``handle`` for each event, first of all ``Joined``; ``due`` at each deadline.
 
     ``deadline``: ms at which ``due`` must be called; None: nothing is due until something happens. ``hangover_ms``: how
-    long after the last sound the ears tell that speech has ended. ``holds``, ``muted``, ``card`` are there to be read.
+    long after the last sound the ears tell that speech has ended. ``muted``: the agent wants no whispers. ``holds``,
+    ``muted`` and ``card`` are there to be read.
     """
 
-    def __init__(self, rules: Rules, hangover_ms: int = HANGOVER_MS) -> None:
+    def __init__(self, rules: Rules, hangover_ms: int = HANGOVER_MS, muted: bool = False) -> None:
         self.rules = rules
         self._hangover_ms = hangover_ms
         self.deadline: int | None = None
         self.holds = Holds(every_ms=rules.hold_every_ms or HOLD_EVERY_MS)
-        self.muted = False
+        self.muted = muted
         self.joined: e.Joined | None = None
         self.ended = False
         self._not_ours: set[str] = set()  # rules for calls of another queue, or with something else heard
@@ -176,7 +178,7 @@ class HintEngine:
             case e.KeyPressed(key):
                 self._key(key, now)
             case e.TransferBegan():
-                self._handed_over = True
+                self._hand_over()
                 self._moment("transfer", now)
                 self._fire_where(r.TransferStarted, now)
             case e.TransferGivenUp():
@@ -225,7 +227,7 @@ class HintEngine:
 
     def _hold(self, by: Side, agent_id: str, now: int) -> None:
         self.holds = self.holds.began(now, str(by) if by is Side.CALLER else agent_id or str(by))
-        self._breaking_in.clear()
+        self._breaking_in.clear()  # whoever still speaks is not heard by the other
         self._moment("hold", now)
         if by is Side.AGENT:
             self._fire_where(r.HoldBegan, now, lambda t: self.holds.count >= t.first)
@@ -236,9 +238,13 @@ class HintEngine:
             if self.muted and now < self._whisper_until:
                 self._stop_whisper(now)
         if key is e.Key.NUISANCE:
-            self._handed_over = True
+            self._hand_over()
         self._moment(key.value, now)
         self._fire_where(r.AgentKey, now, lambda t: t.key is key)
+
+    def _hand_over(self) -> None:
+        self._handed_over = True
+        self._breaking_in.clear()
 
     def _card_used(self, card: str, now: int) -> None:
         self._end(self._with_card(card), Tallied.USED, now)
