@@ -113,6 +113,11 @@ def test_wording_is_the_standards_to_the_letter(phrases):
     assert list(said) == list(STANDARD), "in the standard's order: 2.9 before 2.10"
 
 
+def test_a_phrase_set_that_has_nothing_of_its_own_has_the_files_words():
+    assert BOOK.cards_of("training") is BOOK.cards["training"]
+    assert BOOK.cards_of("ours") is LANZHI
+
+
 def test_what_must_never_be_said():
     for section, words in NEVER.items():
         for card in LANZHI.by_section()[section]:

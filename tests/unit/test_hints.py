@@ -351,6 +351,15 @@ def test_what_is_called_up_by_hand_comes_over_everything_and_at_once():
     assert talk(at(1_000, e.CalledUp("nothing")), rules=KEYS) == []
 
 
+def test_of_what_is_called_up_the_latest_counts():
+    assert talk(at(1_000, e.CalledUp("high")), at(2_000, e.CalledUp("low")), rules=KEYS) == [
+        (1_000, "show high"),
+        (2_000, "hide high"),
+        (2_000, "show low"),
+        (12_000, "hide low"),
+    ]
+
+
 def test_the_sentence_that_is_being_read_out_is_not_taken_away():
     text = KEYS_TEXT.replace("priority: 10,", "priority: 10, used_by: agent_speech,")
     log = talk(at(1_000, LOW), agent(2_000, 14_000), at(3_000, HIGH), rules=rules(text))

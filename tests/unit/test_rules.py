@@ -80,6 +80,7 @@ def test_good_rules_are_settled():
         ("expiry: 8s", "delay: 5m", 7, "no value"),
         ("expiry: 8s", "until: [caller_speach]", 7, "Did you mean 'caller_speech'"),
         ("expiry: 8s", "if: {quene: care}", 7, "Did you mean 'queue'"),
+        ("expiry: 8s", "if: {heard: silent3}", 7, "Did you mean 'silent"),
         ("[on_hold", "[onhold", 8, "Did you mean 'on_hold'"),
         ("of: two", "of: too", 8, "Did you mean 'two'"),
         ("of: two", "of: caller_speech", 8, "is no moment"),

@@ -28,6 +28,10 @@ class HintBook:
     characters: Characters
     spoken: Mapping[str, Group]
 
+    def cards_of(self, phrases: str) -> Cards:
+        """The cards of a phrase set; the file's own where it knows no such set."""
+        return self.cards.get(phrases) or next(iter(self.cards.values()))
+
 
 def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook:
     """Read the four files of a folder.

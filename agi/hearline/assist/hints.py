@@ -29,7 +29,7 @@ HANGOVER_MS = 700
 """How long after the last sound the ears tell that speech has ended (a profile's ``speech_ends_after``)."""
 HOLD_EVERY_MS = 30_000
 """How long a caller may be left alone where no rule says so."""
-_ALWAYS = 1 << 40  # later than any call
+_NEVER = 1 << 40  # ms: later than any call; negative: before any
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class _Voice:
     """One side's speech; true times, without the ears' delays."""
 
     speaking: bool = False
-    started: int = -_ALWAYS
-    ended: int = -_ALWAYS
+    started: int = -_NEVER
+    ended: int = -_NEVER
     turn_from: int = 0  # start of what is being said, pauses for breath included
 
 
@@ -91,7 +91,8 @@ class _Hint:
 
 
 class HintEngine:
-    """One conversation's hints. ``handle`` for each event, first of all ``Joined``; ``due`` at each deadline.
+    """One conversation's hints. ``handle`` for each event, first of all ``Joined``; ``due`` at each deadline. After the
+    hang-up only cards are left, to be used, dismissed or to expire.
 
     ``deadline``: ms at which ``due`` must be called; None: nothing is due until something happens. ``hangover_ms``: how
     long after the last sound the ears tell that speech has ended. ``muted``: the agent wants no whispers. ``holds``,
@@ -324,16 +325,16 @@ class HintEngine:
     def _free_from(self, rule: Rule) -> int:
         """ms from which nothing forbids the rule, as things are: exceptions, cooldown, a hint of it that is valid."""
         if rule.name in self._not_ours or any(hint.rule is rule for hint in self._hints):
-            return _ALWAYS
+            return _NEVER
         if rule.states and any(self._is(state) for state in rule.states):
-            return _ALWAYS
-        return max(self._quiet_until.get(rule.name, -_ALWAYS), self._apart_until(rule))
+            return _NEVER
+        return max(self._quiet_until.get(rule.name, -_NEVER), self._apart_until(rule))
 
     def _apart_until(self, rule: Rule) -> int:
         """When the last of the rule's `within … of` ends."""
         if not rule.apart:
-            return -_ALWAYS
-        return max(self._last.get(moment, -_ALWAYS) + ms for moment, ms in rule.apart)
+            return -_NEVER
+        return max(self._last.get(moment, -_NEVER) + ms for moment, ms in rule.apart)
 
     def _is(self, state: str) -> bool:
         match state:
@@ -347,8 +348,8 @@ class HintEngine:
                 return self._voices[Side.CALLER].speaking
 
     def _fire(self, rule: Rule, now: int, by_hand: bool = False) -> None:
-        if by_hand:
-            for hint in [h for h in self._hints if h.rule is rule]:
+        if by_hand:  # in place of what was called up before, and of what the rule has shown by itself
+            for hint in [h for h in self._hints if h.by_hand or h.rule is rule]:
                 self._end(hint, Tallied.PASSED, now)
         self._fired[rule.name] = now
         self._count += 1
@@ -432,7 +433,7 @@ class HintEngine:
                 if due <= now:
                     self._told[index] = which
                     self._fire(rule, now)
-                elif due < _ALWAYS:
+                elif due < _NEVER:
                     upcoming.append(due)
         return upcoming
 

@@ -168,9 +168,12 @@ Situation = tuple[type[Trigger], Side | None]
 
 
 # ---- the words of the file -----------------------------------------------------------------------------------------
+Heard = Literal["normal", "silent1", "silent2", "low", "noise", "key", "unknown"]
+
+
 class IfWords(Words):
     queue: Names | None = None
-    heard: Names | None = None
+    heard: Annotated[tuple[Heard, ...], BeforeValidator(listed)] | None = None
 
 
 class WhisperWords(Words):
@@ -240,6 +243,7 @@ class Rule:
 
     @property
     def automatic(self) -> bool:
+        """Can it come without being called up?"""
         return any(not isinstance(trigger, ByHand) for trigger in self.triggers)
 
     def concerns(self, queue: str, heard: str) -> bool:
