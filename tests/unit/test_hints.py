@@ -495,7 +495,7 @@ def test_the_hold_clock():
 
 # ---- how much it costs -----------------------------------------------------------------------------------------------
 def test_a_core_has_time_for_hundreds_of_conversations_a_second():
-    """2,200 of 70 s were measured; asserted with room for a machine that is busy with other things."""
+    """About 2,000 were measured; asserted with room for a machine that is busy with other things."""
     story = sorted(
         [*BEGINNING, *caller(12_000, 35_000), *at(36_000, e.Hold()), *at(64_000, e.Unhold())], key=lambda p: p[0]
     )
