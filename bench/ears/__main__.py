@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hearline.audio import caller
+from hearline.audio import caller, distance
 from hearline.audio.detector import Detector
 
 from .measure import Row, rows
@@ -21,7 +21,9 @@ from .run import run
 from .sources import SPLITS, read_sources
 from .testset import Material, build
 from .train import train
+from .train_distance import train as train_distance
 
+_LEARNED = {"caller": (train, caller.WEIGHTS), "distance": (train_distance, distance.WEIGHTS)}
 _WORST = 8  # groups shown of a label with many
 
 
@@ -36,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     measure.add_argument("--json", action="store_true", help="figures for scripts, details included")
     measure.add_argument("--seed", type=int, default=1)
     measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a first look")
-    learn = verbs.add_parser("train", help="train the caller's network (tuning part only; minutes, 6 GB of memory)")
-    learn.add_argument("--out", type=Path, default=caller.WEIGHTS, help="file to write, else the detector's own")
+    learn = verbs.add_parser("train", help="train what the ears have learned (tuning part only; minutes)")
+    learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="the caller's takes 6 GB of memory")
+    learn.add_argument("--out", type=Path, help="file to write, else the detector's own")
     learn.add_argument("--seeds", type=int, nargs="+", default=[11, 12], help="as many times all clips; measure has 1")
     options = parser.parse_args(arguments)
     say = partial(print, file=sys.stderr)
@@ -46,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _fetch(say)
         if options.verb == "measure":
             return _measure(options, say)
-        train(options.seeds, options.out, say)
+        learn_it, weights = _LEARNED[options.what]
+        learn_it(options.seeds, options.out or weights, say)
         return 0
     except TooFewSounds as error:
         say(error)

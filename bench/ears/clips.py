@@ -25,7 +25,7 @@ class Clip:
 
     kind: str
     """speech, answered (speech from the first frame on), no_signal, tone, noise, music, babble, transient,
-    background, echo, barge_in."""
+    background, echo, barge_in, handset, far_talker."""
     subkind: str
     split: Split
     frames: np.ndarray

@@ -94,6 +94,8 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
         Row("background taken for the caller", taken_for_the_caller, "%", background, 20, by=("subkind", "language")),
         Row("background: speech started", claimed, "%", background, by=("subkind", "speaker")),
         Row("background: too soft at the end", _share(lambda _, h: h.final.verdict == "too_soft"), "%", background),
+        Row("telephone at the mouth: taken for far", taken_for_far, "%", of("handset"), 1, by=line),
+        Row("across the room: known to be far", taken_for_far, "%", of("far_talker"), 50, at_least=True, by=line),
         Row("prompt echo: barge-ins", started_while_playing, "%", echo, 1, by=("subkind", "echo_loss_db", "law")),
         Row("barge-in over echo: caught", caught, "%", barge_in, by=("echo_loss_db", "nominal_dbov", "law")),
         Row("barge-in over echo: false start before", false_start, "%", barge_in, by=("echo_loss_db",)),
@@ -144,6 +146,11 @@ def right(clip: Clip, heard: Heard) -> bool:
 @_share
 def taken_for_the_caller(_: Clip, heard: Heard) -> bool:
     return heard.final.verdict == "speech" or any(h.verdict == "speech" for h in heard.at.values())
+
+
+@_share
+def taken_for_far(_: Clip, heard: Heard) -> bool:
+    return bool(heard.final.far)
 
 
 @_share

@@ -40,6 +40,13 @@ def band_limited(x: np.ndarray, band: Band) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(x, size) * gain, size)[: x.size]
 
 
+def tilted(x: np.ndarray, db_per_octave: float) -> np.ndarray:
+    """`x` with its spectrum tilted about 1 kHz, without delay."""
+    size = x.size + 800
+    octaves = np.log2(np.clip(np.fft.rfftfreq(size, 1 / RATE), 100, 4000) / 1000)
+    return np.fft.irfft(np.fft.rfft(x, size) * 10 ** (db_per_octave * octaves / 20), size)[: x.size]
+
+
 def room(rng: np.random.Generator, rt60_s: float, direct_db: float) -> np.ndarray:
     """Impulse response of a room: a direct sound, `direct_db` over exponentially decaying noise."""
     count = round(rt60_s * RATE)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from hearline.audio.level import active_speech_level
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 from hearline.audio.wav import read_wav
 
-from . import mixing, synthetic
+from . import mixing, rooms, synthetic
 from .clips import Clip, Spoken
 from .labels import onset_and_end_ms, spoken_by_ms, talking
 from .mixing import FLAT, RATE, TELEPHONE
@@ -34,6 +34,7 @@ _PER_CELL = 80  # speech, of one level and SNR
 _COUNTS = {
     "soft": 240, "answered": 300, "no_signal": 256, "tone": 240, "noise": 300, "real_noise": 200, "music": 200,
     "babble": 400, "other_babble": 160, "transient": 160, "background": 400, "echo": 480, "barge_in": 240,
+    "handset": 600, "far_talker": 400,
 }  # fmt: skip
 
 
@@ -62,8 +63,7 @@ def build(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
     """All clips of one split. `scale` makes fewer or more of each."""
 
     def many(name: str, make: Callable[..., Clip], count: int, *args: object) -> Iterator[Clip]:
-        for i in range(max(1, round(count * scale))):
-            yield make(np.random.default_rng([seed, zlib.crc32(f"{material.split} {name}".encode()), i]), i, *args)
+        return _many(material.split, seed, scale, name, make, count, *args)
 
     n = _COUNTS
     clips: list[Clip] = []
@@ -83,7 +83,23 @@ def build(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
     clips += many("background", _background, n["background"], material)
     clips += many("echo", _echo, n["echo"], material, False)
     clips += many("barge_in", _echo, n["barge_in"], material, True)
+    clips += build_distances(material, seed, scale)
     return clips
+
+
+def build_distances(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
+    """Of these the clips of callers with the telephone at the mouth, and of those across the room."""
+    clips: list[Clip] = []
+    for kind in ("handset", "far_talker"):
+        clips += _many(material.split, seed, scale, kind, _at_a_distance, _COUNTS[kind], material, kind)
+    return clips
+
+
+def _many(
+    split: Split, seed: int, scale: float, name: str, make: Callable[..., Clip], count: int, *args: object
+) -> Iterator[Clip]:
+    for i in range(max(1, round(count * scale))):
+        yield make(np.random.default_rng([seed, zlib.crc32(f"{split} {name}".encode()), i]), i, *args)
 
 
 # ── sounds of some length ──
@@ -178,6 +194,21 @@ def _answered(rng: np.random.Generator, i: int, material: Material) -> Clip:
     said = said[loud[loud < loud[0] + 60][rng.integers(np.sum(loud < loud[0] + 60))] * 80 :]
     clean = np.concatenate([said[: said.size // FRAME_SAMPLES * FRAME_SAMPLES], np.zeros(_whole_frames(1.0))])
     return _call(rng, i, material, speaker, clean, level, snr, kind="answered")
+
+
+def _at_a_distance(rng: np.random.Generator, i: int, material: Material, kind: str) -> Clip:
+    """Some 5 s of speech, close to the telephone or far from it. Every other close one is the recording as it is, with
+    whatever room it was made in."""
+    far = kind == "far_talker"
+    snr = (None, 30, 20, 10)[i % 4]
+    level = int(rng.integers(-44, -24) if far else rng.integers(-48, -18))  # telephones raise who is far off
+    speaker = _turn(material.speakers, i // 4, level=-26, snr=snr)
+    silence = np.zeros(_whole_frames(1.0))
+    clean = np.concatenate([silence, talk(rng, speaker, _whole_frames(6.5)), silence])
+    if far or i // 4 % 2:
+        clean = rooms.through_the_air(rng, clean, far, material.split)
+    clip = _call(rng, i // 8, material, speaker, clean, level, snr, kind)
+    return replace(clip, verdict=None, verdict_ms=None)  # the verdict on the level has rows of its own
 
 
 def _turn(speakers: list[Sound], i: int, level: int, snr: int | None) -> Sound:

@@ -236,6 +236,7 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "speech_onset_ms": None,
         "clipping": 0.0,
         "max_p_recent": 0.1,
+        "far": None,
         "events": [],
         "gain_db": 9,
         "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},

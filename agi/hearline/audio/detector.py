@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from . import caller, echo, tones
 from .background import LOOK_FRAMES, LOOKS, Background, repeats
+from .distance import Distances
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
@@ -62,6 +63,7 @@ class Detector:
         self._network = SpeechNetwork()
         self._caller = caller.CallerNetwork()
         self._levels = SpeechLevels(capacity)
+        self._distances = Distances(capacity)
         self._background = Background(capacity, settings)
         self._limits = _Limits(settings)
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
@@ -117,6 +119,7 @@ class Detector:
             raise ValueError(f"slot {slot} is open already")
         t.clear(slot)
         self._levels.clear(slot)
+        self._distances.clear(slot)
         self._background.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
         t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
@@ -130,7 +133,7 @@ class Detector:
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots; open ones go on."""
-        for part in (self._slots, self._levels, self._background):
+        for part in (self._slots, self._levels, self._distances, self._background):
             part.grow(capacity)
         self.capacity = capacity
 
@@ -151,6 +154,7 @@ class Detector:
         t.speech_frames[slot] = t.clipped[slot] = t.verdicts_told[slot] = 0
         t.too_soft[slot] = False
         self._levels.restart(slot)
+        self._distances.clear(slot)
 
     # ── what is known ──
 
@@ -211,6 +215,7 @@ class Detector:
             speech_onset_ms=int(t.onset_ms[slot]) if t.onset_ms[slot] >= 0 else None,
             clipping=float(t.clipped[slot]) / max(1, since_ms * FRAME_SAMPLES // FRAME_MS),
             max_p_recent=float(t.p_recent[slot].max()),
+            far=self._distances.is_far(slot),
         )
 
     # ── one tick ──
@@ -446,6 +451,7 @@ class Detector:
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])
+        self._distances.add(slots[active], power[active])
         t.speech_frames[slots] += speech
         return self._events(slots, starts, ends, speech)
 
@@ -481,7 +487,9 @@ class Detector:
         before = np.arange(-PAST_FRAMES, 0)
         at = (t.frames[slots, None] - 1 + before) % _RING_FRAMES
         asked = t.frames[slots, None] + before > t.measured_from[slots, None]
-        self._levels.add_past(slots, np.where(asked, t.power[slots[:, None], at], 0))
+        power = np.where(asked, t.power[slots[:, None], at], 0)
+        self._levels.add_past(slots, power)
+        self._distances.add_past(slots, power)
 
     def _events(
         self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray

@@ -43,6 +43,9 @@ class Hearing:
     """Share of clipped samples, 0…1."""
     max_p_recent: float
     """Highest speech probability of the last 600 ms."""
+    far: bool | None = None
+    """They speak across the room or to a telephone on its loudspeaker; None before 4 s of talk.
+    False says little: many who are far off cannot be told from the others."""
 
 
 def level_error_db(speech_ms: int) -> float:

@@ -131,6 +131,7 @@ def _screen(look: dict[str, Any]) -> Group:
     table.add_row("noise", level(look["noise_level_dbov"]), Text("dBov, between the words", "dim"))
     table.add_row("speech", level(look["active_level_dbov"]), Text(_speech(look), "dim"))
     verdict = Text(with_reason(look["verdict"], look["reason"]), f"bold {COLOURS[look['verdict']]}")
+    verdict.append(", far" if look["far"] else "")
     verdict.append("" if look["final"] else "  so far", "dim")
     verdict.append(f"  line raised by {look['gain_db']} dB" if look["gain_db"] else "", "dim")
     facts = Table.grid(padding=(0, 2))

@@ -211,6 +211,7 @@ def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
         "active_level_dbov": None if level is None else round(level, 1),
         "noise_level_dbov": round(hearing.noise_level_dbov, 1),
         "reason": hearing.reason,
+        "far": hearing.far,
         "gain_db": gain,
         "raised_verdict": verdict_when_raised(hearing, gain),
     }
@@ -228,6 +229,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         verdict = with_reason(row["verdict"], row["reason"])
+        if row["far"]:
+            verdict += ", far"
         if row["raised_verdict"] != row["verdict"]:
             verdict += f" ({row['raised_verdict']} at +{row['gain_db']} dB)"
         table.add_row(
