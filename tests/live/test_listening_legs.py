@@ -105,6 +105,15 @@ def kill_assist(world) -> None:
     os.kill(world.assist_pid(), signal.SIGKILL)
 
 
+def kill_the_server(world) -> None:
+    """All of it ends, agent assist as well, and lets go of its ports; and a new one is started."""
+    assist = world.assist_pid()
+    pids = [assist, *children_of(assist, "hearline.line.worker")]
+    os.kill(world.stack.running.server_pid, signal.SIGKILL)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 3)
+    world.stack.start_server()
+
+
 def kill_its_worker(world) -> None:
     [worker] = children_of(world.assist_pid(), "hearline.line.worker")
     os.kill(worker, signal.SIGKILL)
@@ -121,7 +130,7 @@ def cut_the_manager_interface(world) -> None:
     world.stack.console("manager reload")
 
 
-@pytest.mark.parametrize("break_it", [kill_assist, kill_its_worker, cut_the_manager_interface])
+@pytest.mark.parametrize("break_it", [kill_assist, kill_its_worker, cut_the_manager_interface, kill_the_server])
 def test_a_talk_is_picked_up_again(world, break_it):
     """Something is lost in mid-call: the two go on talking, and are listened to again, each by one leg."""
     began = time.time()

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hearline.assist.spying import APPLICATION, Side, spy_data
@@ -86,10 +87,9 @@ class Legs:
                 self._look(channel, leg)
             missing = [c for c in self._wanted if c not in self._legs and self._may_try(c)]
             await asyncio.gather(*(self._attach(channel) for channel in missing))
-            try:
-                await asyncio.wait_for(self._change.wait(), LOOK_S)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._change.wait()
 
     def let_go(self) -> None:
         """Of all: the worker closes their connections, and Asterisk ends them."""

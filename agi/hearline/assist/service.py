@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 
 from hearline.assist.legs import Leg, Legs
@@ -21,6 +23,8 @@ from hearline.pbx.ami import Ami, Message
 from hearline.settings import Settings, address
 
 log = logging.getLogger(__name__)
+
+END_S = 4.0  # the media worker has ended by then
 
 
 class Service:
@@ -79,6 +83,10 @@ async def _until_told(service: Service) -> None:
     ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
     running = asyncio.create_task(service.run())
     await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
+    # Whatever hangs now: the next one needs our ports.
+    last_resort = threading.Timer(END_S, os._exit, (1,))
+    last_resort.daemon = True
+    last_resort.start()
     for task in (running, *ends):
         task.cancel()
     with suppress(asyncio.CancelledError):

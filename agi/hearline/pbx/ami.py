@@ -109,8 +109,9 @@ class Ami:
 
     # ---- the connection ---------------------------------------------------------------------------------------------
     async def _once(self) -> None:
-        reader, self._writer = await asyncio.wait_for(asyncio.open_connection(*self._address, limit=_MOST), ANSWER_S)
-        await asyncio.wait_for(reader.readuntil(b"\r\n"), ANSWER_S)  # "Asterisk Call Manager/…"
+        async with asyncio.timeout(ANSWER_S):
+            reader, self._writer = await asyncio.open_connection(*self._address, limit=_MOST)
+            await reader.readuntil(b"\r\n")  # "Asterisk Call Manager/…"
         waiting: asyncio.Queue[Message] = asyncio.Queue()
         reading = asyncio.create_task(self._read(reader, waiting))
         living = asyncio.create_task(self._live(waiting))
@@ -133,7 +134,8 @@ class Ami:
         log.info("connected to Asterisk's manager interface")
         while True:
             try:
-                event = await asyncio.wait_for(waiting.get(), PING_S)
+                async with asyncio.timeout(PING_S):  # `wait_for` loses a cancellation that comes with an event
+                    event = await waiting.get()
             except TimeoutError:
                 await self.ask("Ping")
                 continue
@@ -175,7 +177,8 @@ class Ami:
 
     async def _answer(self, number: str, within: float) -> Message:
         try:
-            message = await asyncio.wait_for(self._answers[number], within)
+            async with asyncio.timeout(within):
+                message = await self._answers[number]
         except TimeoutError:
             raise AmiDown("Asterisk's manager interface does not answer") from None
         finally:
