@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearline.assist.spying import Side, spy_data
+from hearline.assist.events import Side
+from hearline.assist.spying import spy_data
 from hearline.assist.switchboard import Switchboard, other_half
 from hearline.pbx.ami import parse, variables
 
@@ -44,7 +45,7 @@ def board() -> Switchboard:
 def test_caller_and_agent_meet_through_a_local_channel(board):
     [talk] = board.conversations()
     assert (talk.caller, talk.agents, talk.queue, talk.heard) == (CALLER, (AGENT,), "care", "normal")
-    assert not talk.on_hold
+    assert talk.held_by is None
 
 
 def test_who_waits_in_the_queue_talks_with_nobody():
@@ -63,15 +64,16 @@ def test_other_calls_are_none_of_ours():
 
 
 def test_hold_and_unhold(board):
-    assert [t.on_hold for t in hear(board, event("Hold", AGENT)).conversations()] == [True]
-    assert [t.on_hold for t in hear(board, event("Unhold", AGENT)).conversations()] == [False]
+    assert [t.held_by for t in hear(board, event("Hold", AGENT)).conversations()] == [Side.AGENT]
+    assert [t.held_by for t in hear(board, event("Unhold", AGENT)).conversations()] == [None]
+    assert [t.held_by for t in hear(board, event("Hold", CALLER)).conversations()] == [Side.CALLER]
 
 
 def test_who_holds_and_hangs_up_holds_no_more(board):
     hear(board, event("Hold", AGENT), event("Hangup", AGENT))
     assert board.conversations() == []
     [talk] = hear(board, enter(SECOND, "b2")).conversations()
-    assert talk.agents == (SECOND,) and not talk.on_hold
+    assert talk.agents == (SECOND,) and talk.held_by is None
 
 
 def test_a_blind_transfer_leads_to_the_next_agent(board):
@@ -95,6 +97,12 @@ def test_a_second_agent_in_the_same_bridge(board):
 def test_a_channel_that_is_renamed_stays(board):
     [talk] = hear(board, event("Rename", AGENT, Newname="PJSIP/agent-8016-0000000a")).conversations()
     assert talk.agents == ("PJSIP/agent-8016-0000000a",)
+
+
+def test_what_the_queue_says_of_the_answer():
+    connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
+    [talk] = hear(Switchboard(), connected, *JOINED).conversations()
+    assert (talk.answer.agent_id, talk.answer.wait_s, talk.answer.ring_s) == ("8016", 21.0, 6.0)
 
 
 def test_a_late_farewell_to_an_earlier_bridge_changes_nothing(board):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from hearline.assist.book import HintStore
+from hearline.assist.events import Side
 from hearline.assist.legs import Leg
-from hearline.assist.spying import Side
 from hearline.assist.switchboard import Conversation
 from hearline.assist.talks import Talks
 from hearline.audio.hearing import Heard, Hearing
@@ -25,10 +27,13 @@ class Asked:
     """Stands where Asterisk's manager interface stands, and remembers what it was asked."""
 
     refuses: bool = False
+    raised: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     async def ask(self, action: str, **headers: str) -> dict[str, str]:
-        assert (action, headers["Variable"]) == ("Setvar", "VOLUME(RX)")
+        assert headers["Variable"] == "VOLUME(RX)"
+        if action == "Getvar":
+            return {"Response": "Success", "Value": self.raised}
         self.asked.append((headers["Channel"], headers["Value"]))
         if self.refuses:
             raise AmiRefused("No such channel")
@@ -45,6 +50,18 @@ def leg(channel: str, side: Side) -> Leg:
     return Leg(channel, side, CALLER, Visit("leg", ("127.0.0.1", 1)), 0.0)
 
 
+@pytest.fixture(autouse=True)
+def runner():
+    """One event loop for the whole of a test."""
+    with asyncio.Runner() as loop:
+        RUNNERS.append(loop)
+        yield
+        RUNNERS.clear()
+
+
+RUNNERS: list[asyncio.Runner] = []
+
+
 @pytest.fixture
 def ami() -> Asked:
     return Asked()
@@ -52,7 +69,7 @@ def ami() -> Asked:
 
 @pytest.fixture
 def talks(ami, tmp_path) -> Talks:
-    talks = Talks(ami, tmp_path / "talks")
+    talks = Talks(ami, None, lambda *_: None, tmp_path / "talks")
     talks.follow([Conversation(CALLER, (AGENT,), "care", "normal")])
     return talks
 
@@ -62,13 +79,13 @@ def hear(talks: Talks, *turns: Overheard, channel: str = AGENT, side: Side = Sid
 
     async def run() -> None:
         working = asyncio.create_task(talks.work())
-        for message in turns:
+        for message in (Overheard("leg", 0, (), -60.0), *turns):
             talks.hear(leg(channel, side), message)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(4):
+                await asyncio.sleep(0)
         working.cancel()
 
-    asyncio.run(run())
+    RUNNERS[0].run(run())
 
 
 def record(tmp_path) -> dict:
@@ -102,8 +119,14 @@ def test_a_word_is_too_short_to_judge_by(talks, ami):
     assert ami.asked == []
 
 
-def test_a_callers_line_is_not_touched_here(talks, ami):
-    hear(talks, turn(-45.0), channel=CALLER, side=Side.CALLER)
+def test_a_caller_is_raised_as_well(talks, ami):
+    hear(talks, turn(-42.0), channel=CALLER, side=Side.CALLER)
+    assert ami.asked == [(CALLER, "2.818")]
+
+
+def test_a_caller_whom_the_ivr_has_raised_is_left_alone(talks, ami):
+    ami.raised = "2.818000"
+    hear(talks, turn(-42.0), channel=CALLER, side=Side.CALLER)
     assert ami.asked == []
 
 
@@ -124,10 +147,10 @@ def test_a_second_agent_has_a_gain_of_their_own(talks, ami):
 
 def test_the_record_of_a_talk(talks, tmp_path):
     hear(talks, turn(-42.0))
-    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", on_hold=True)])
+    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", held_by=Side.AGENT)])
     talks.follow([Conversation(CALLER, (SECOND,), "care", "normal")])
     talks.follow([])
-    assert events(tmp_path) == ["joined", "agent_gain", "hold", "agents", "unhold", "ended"]
+    assert events(tmp_path) == ["joined", "leg", "agent_gain", "hold", "agents", "unhold", "ended"]
     assert record(tmp_path)["events"][0]["queue"] == "care"
 
 
@@ -139,6 +162,74 @@ def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
 
 def test_a_record_that_cannot_be_written_costs_nothing(ami, tmp_path):
     (tmp_path / "talks").write_text("no folder")
-    talks = Talks(ami, tmp_path / "talks")
+    talks = Talks(ami, None, lambda *_: None, tmp_path / "talks")
     talks.follow([Conversation(CALLER, (AGENT,), "care", "normal")])
     talks.follow([])
+
+
+# ---- hints -----------------------------------------------------------------------------------------------------------
+HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
+
+
+def hinted(ami, tmp_path, story) -> tuple[list, dict]:
+    """What was whispered in a talk of which ``story`` is told, and its record."""
+    whispered: list = []
+
+    async def run() -> None:
+        talks = Talks(
+            ami, HintStore(HINTS), lambda channel, what: whispered.append((channel, what)), tmp_path / "talks"
+        )
+        talks.follow([Conversation(CALLER, (AGENT,), "care", "normal")])
+        working = asyncio.create_task(talks.work())
+        await story(talks)
+        talks.follow([])
+        working.cancel()
+
+    RUNNERS[0].run(run())
+    return whispered, record(tmp_path)
+
+
+def cards(record: dict) -> list[str]:
+    return [event["rule"] for event in record["events"] if event["event"] == "show_card"]
+
+
+async def settled() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+def test_a_caller_who_stays_too_soft_is_whispered_of_and_a_raised_one_is_not(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        for level_dbov in (-42.0, -55.0):
+            for message in (Overheard("leg", 0, (), -60.0), turn(level_dbov)):
+                talks.hear(leg(CALLER, Side.CALLER), message)
+                await settled()
+
+    whispered, told = hinted(ami, tmp_path, story)
+    assert whispered == [(AGENT, ("caller-too-soft", -3))]
+    assert cards(told)[-1] == "caller_too_soft" and cards(told).count("caller_too_soft") == 1
+    [counts] = [event["counts"] for event in told["events"] if event["event"] == "hints"]
+    assert counts["caller_too_soft"]["whispered"] == 1
+
+
+def test_who_hangs_up_first_is_told(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.leaves("PJSIP/somebody-else")
+        talks.leaves(AGENT)
+        talks.leaves(CALLER)
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["side"] for event in told["events"] if event["event"] == "hung_up"] == ["agent"]
+
+
+def test_hints_that_fail_end_and_the_talk_goes_on(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks._whisper = lambda *_: 1 / 0
+        [talk] = talks._talks.values()
+        talk.coaches[AGENT]._whisper = talks._whisper
+        for message in (Overheard("leg", 0, (), -60.0), turn(-55.0), turn(-55.0)):
+            talks.hear(leg(CALLER, Side.CALLER), message)
+            await settled()
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["event"] for event in told["events"]][-1] == "ended"

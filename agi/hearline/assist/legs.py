@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hearline.assist.spying import APPLICATION, Side, spy_data
+from hearline.assist.events import Side
+from hearline.assist.spying import APPLICATION, spy_data
 from hearline.assist.switchboard import Conversation
 from hearline.line.control import Overheard
 from hearline.line.workers import Line, LineDown, Visit
@@ -68,6 +69,11 @@ class Legs:
     def of(self, caller: str) -> list[Leg]:
         """The legs of this caller's talk."""
         return [leg for leg in self._legs.values() if leg.caller == caller]
+
+    def on(self, channel: str) -> Leg | None:
+        """The leg on this channel, where one has come."""
+        leg = self._legs.get(channel)
+        return leg if leg is not None and leg.live_at is not None else None
 
     def hear(self, message: Overheard) -> None:
         """What the worker tells."""

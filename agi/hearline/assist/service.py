@@ -14,9 +14,12 @@ import sys
 import threading
 from contextlib import suppress
 
+from hearline.assist.book import HintStore
 from hearline.assist.legs import Leg, Legs
 from hearline.assist.switchboard import Switchboard
 from hearline.assist.talks import Talks
+from hearline.assist.whispers import Whispers
+from hearline.checked_yaml import Rejected
 from hearline.line.control import Overheard
 from hearline.line.workers import Line
 from hearline.pbx.ami import Ami, Message
@@ -36,8 +39,22 @@ class Service:
         secret = settings.ami_secret_file.read_text("utf-8").strip()
         self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._talks = Talks(self._ami, settings.state / "talks")
+        self._whispers = Whispers(settings.sounds)
+        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
         self._legs = Legs(self._ami, self._line, self._on_heard)
+
+    def _hints(self) -> HintStore | None:
+        """The rules; without any that can be read, talks go on without hints."""
+        try:
+            return HintStore(self._settings.flows / "hints", self._whispers.known)
+        except Rejected as error:
+            log.error("no hints are given: %s", error)
+            return None
+
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+        leg = self._legs.on(channel)
+        if leg is not None:
+            self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -57,6 +74,8 @@ class Service:
         self._changed()
 
     def _on_event(self, event: Message) -> None:
+        if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
+            self._talks.leaves(event.get("Channel", ""))
         if self._switchboard.hear(event):
             self._changed()
 

@@ -9,15 +9,10 @@ https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_A
 
 from __future__ import annotations
 
-from enum import StrEnum
+from hearline.assist.events import Side
 
 APPLICATION = "ChanSpy"
 _LISTEN = "qoESu"
-
-
-class Side(StrEnum):
-    CALLER = "caller"
-    AGENT = "agent"
 
 
 def spy_data(channel: str, side: Side) -> str:

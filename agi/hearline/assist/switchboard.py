@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hearline.assist.events import Side
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
@@ -22,6 +23,15 @@ _NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "S
 
 
 @dataclass(frozen=True)
+class Answer:
+    """How the queue says it was answered; nothing where we were not there. ``agent_id``: the work number."""
+
+    agent_id: str = ""
+    wait_s: float = 0.0
+    ring_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Conversation:
     """A caller who came through a queue, and the phones that are connected with them, in order of their names."""
 
@@ -29,8 +39,9 @@ class Conversation:
     agents: tuple[str, ...]
     queue: str
     heard: str
-    on_hold: bool = False
-    """One of them has put the other on hold."""
+    held_by: Side | None = None
+    """Who has put the other on hold."""
+    answer: Answer = Answer()
 
 
 class Switchboard:
@@ -40,12 +51,14 @@ class Switchboard:
         self._bridge_of: dict[str, str] = {}  # by channel
         self._callers: dict[str, dict[str, str]] = {}  # their variables, by channel
         self._holding: set[str] = set()  # channels that have put the others on hold
+        self._answers: dict[str, Answer] = {}  # by the caller's channel
 
     def reset(self, channels: Iterable[Message]) -> None:
         """Forget everything and take over what ``CoreShowChannels`` lists."""
         self._bridge_of.clear()
         self._callers.clear()
         self._holding.clear()
+        self._answers.clear()
         for listed in channels:
             self._note_variables(listed["Channel"], listed)
             if listed.get("BridgeId"):
@@ -62,9 +75,13 @@ class Switchboard:
                 if self._bridge_of.get(channel) == event["BridgeUniqueid"]:
                     del self._bridge_of[channel]
             case "Hangup":
-                for known in (self._bridge_of, self._callers):
+                for known in (self._bridge_of, self._callers, self._answers):
                     known.pop(channel, None)
                 self._holding.discard(channel)
+            case "AgentConnect":
+                self._answers[channel] = Answer(
+                    event.get("MemberName", ""), float(event.get("HoldTime", 0)), float(event.get("RingTime", 0))
+                )
             case "Rename":
                 self._rename(channel, event["Newname"])
             case "Hold":
@@ -85,9 +102,22 @@ class Switchboard:
             reached = self._reach(caller, members)
             agents = tuple(sorted(channel for channel in reached - {caller} if not channel.startswith(_NO_PHONE)))
             if agents:
-                hold = not self._holding.isdisjoint(reached)
-                found.append(Conversation(caller, agents, told.get(QUEUE, ""), told.get(HEARD, ""), hold))
+                found.append(
+                    Conversation(
+                        caller,
+                        agents,
+                        told.get(QUEUE, ""),
+                        told.get(HEARD, ""),
+                        self._held_by(caller, reached),
+                        self._answers.get(caller, Answer()),
+                    )
+                )
         return found
+
+    def _held_by(self, caller: str, reached: set[str]) -> Side | None:
+        if self._holding.isdisjoint(reached):
+            return None
+        return Side.CALLER if caller in self._holding else Side.AGENT
 
     def _note_variables(self, channel: str, event: Message) -> None:
         told = variables(event)
@@ -95,7 +125,7 @@ class Switchboard:
             self._callers[channel] = told
 
     def _rename(self, old: str, new: str) -> None:
-        for known in (self._bridge_of, self._callers):
+        for known in (self._bridge_of, self._callers, self._answers):
             if old in known:
                 known[new] = known.pop(old)
         if old in self._holding:

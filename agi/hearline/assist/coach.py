@@ -1,0 +1,92 @@
+"""The hint engine at work for one agent in one talk: what is heard goes in, whispers and cards come out, on time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from hearline.assist import events as e
+from hearline.assist.hints import Figures, HintEngine
+from hearline.assist.rules import Rules
+
+log = logging.getLogger(__name__)
+
+FRAME_MS = 20
+
+
+class Coach:
+    """Begins with the join, ends with ``close``. Whatever goes wrong in it ends the hints of this talk, nothing else.
+
+    Args:
+        rules: as they are at the join; an edit counts from the next talk on.
+        whisper: told (id, level in dB) to begin, None to stop.
+        tell: told of every card that is shown and hidden.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        joined: e.Joined,
+        whisper: Callable[[tuple[str, int] | None], None],
+        tell: Callable[[e.Action], None],
+    ) -> None:
+        self.figures = Figures()
+        self._whisper, self._tell = whisper, tell
+        self._loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._engine: HintEngine | None = HintEngine(rules)
+        self.hear(joined)
+
+    def hear(self, event: e.Event) -> None:
+        """Something has happened just now."""
+        self._do(lambda engine: engine.handle(event, self._now_ms()))
+
+    def close(self) -> None:
+        """The talk is over."""
+        if self._timer:
+            self._timer.cancel()
+        self._engine = None
+
+    def _now_ms(self) -> int:
+        """Since the join, whole frames."""
+        return int((time.monotonic() - self._began) * 1_000) // FRAME_MS * FRAME_MS
+
+    def _do(self, step: Callable[[HintEngine], list[e.Action]]) -> None:
+        if self._engine is None:
+            return
+        try:
+            actions = step(self._engine)
+            self.figures.add(actions)
+            for action in actions:
+                self._act(action)
+            self._set_timer()
+        except Exception:
+            log.exception("the hints of a talk failed; it goes on without them")
+            self.close()
+
+    def _act(self, action: e.Action) -> None:
+        match action:
+            case e.Whisper(whisper, level_db):
+                self._whisper((whisper, level_db))
+                self._tell(action)
+            case e.StopWhisper():
+                self._whisper(None)
+                self._tell(action)
+            case e.ShowCard() | e.HideCard():
+                self._tell(action)
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        deadline = self._engine.deadline
+        if deadline is None:
+            self._timer = None
+            return
+        ahead_s = self._began + deadline / 1_000 - time.monotonic()
+        self._timer = self._loop.call_later(max(0.0, ahead_s), self._due, deadline)
+
+    def _due(self, deadline: int) -> None:
+        self._do(lambda engine: engine.due(max(deadline, self._now_ms())))
