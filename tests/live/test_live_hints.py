@@ -21,7 +21,7 @@ KEY_MS = 1_500  # leads on at once; the two are joined some 5 s later
 JOINED_MS = 9_000  # by now, surely
 TOO_SOFT_DB = -28.0  # on −23 dBov: raising the line by 9 dB is not enough
 AGENT_SAYS_MS = 6_000  # after its answer
-LATE_MS = 300
+LATE_MS = 400
 
 
 def speaking(gain_db: float) -> tuple[tuple[float, str, float], ...]:
@@ -39,8 +39,8 @@ def talks(world):
     calls = world.place(
         {
             "too soft": Scenario(keys=key, say=speaking(TOO_SOFT_DB)),
-            "normal": Scenario(keys=key, say=speaking(0.0), start_ms=300),
-            "silent": Scenario(keys=key, start_ms=600),
+            "normal": Scenario(keys=key, say=speaking(0.0), start_ms=1_500),
+            "silent": Scenario(keys=key, start_ms=3_000),
         },
         agents[:3],
         timeout=60,

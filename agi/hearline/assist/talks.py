@@ -167,17 +167,18 @@ class Talks:
                     self._judge(talk, leg, hearing)
 
     def _judge(self, talk: Talk, leg: Leg, hearing: Hearing) -> None:
-        """Who is too soft is raised on the line, before anybody is told of it. The ears hear what comes, not what is
-        made of it: a gain does not change the next verdict."""
+        """An agent who is too soft is raised on the line, before anybody is told of it; a caller was raised by the IVR,
+        as far as the flow's profile lets it. The ears hear what comes, not what is made of it: a gain does not change
+        the next verdict."""
         level = hearing.active_level_dbov
         if level is None:
             return
         gain = talk.gains_db.get(leg.channel)
-        if gain is not None and hearing.speech_ms >= LEAST_SPEECH_MS:
+        if leg.side is Side.AGENT and gain is not None and hearing.speech_ms >= LEAST_SPEECH_MS:
             needed = line_gain_db(hearing, MOST_GAIN_DB)
             if abs(needed - gain) >= LEAST_CHANGE_DB:
                 gain = talk.gains_db[leg.channel] = needed
-                talk.add(f"{leg.side}_gain", channel=leg.channel, gain_db=gain, level_dbov=round(level, 1))
+                talk.add("agent_gain", channel=leg.channel, gain_db=gain, level_dbov=round(level, 1))
                 self._to_do.put_nowait(partial(self._set_gain, talk, leg.channel, gain))
         too_soft = verdict_when_raised(hearing, gain or 0) == "too_soft"
         talk.tell(e.LevelHeard(leg.side, too_soft, round(level, 1) + (gain or 0), hearing.speech_ms))
