@@ -15,7 +15,8 @@ from world import RATE, SOUNDS, SPEECH, Scenario
 SOFT_DB = -19.0  # on recordings of −23 dBov: −42 dBov, too soft until the line is raised
 MAX_DB = 9
 SENTENCE = "caller-ask"
-SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
+# The beginning: after 2 s of it the agent may be whispered to, over the rest.
+SAID = read_wav(SPEECH / f"{SENTENCE}.wav")[: round(1.9 * RATE)]
 SPOKEN_DBOV = active_speech_level(SAID, RATE).active_dbov
 FIRST_MS = 4_300  # the opening has ended
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
