@@ -8,12 +8,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
-import tempfile
 import threading
-import time
-from pathlib import Path
 
+from hearline import records
 from hearline.assist.beside import AssistProcess
 from hearline.flows import FlowStore
 from hearline.line.control import Finished
@@ -89,19 +86,12 @@ class Server:
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        self._write(self._records / time.strftime("%Y-%m-%d") / f"{finished.uuid}.json", record)
+        records.keep(self._records, finished.uuid, record)
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
         for file in self._records.glob(f"*/{call}.json"):
-            self._write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
-
-    @staticmethod
-    def _write(file: Path, record: dict) -> None:
-        file.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
-            json.dump(record, out, ensure_ascii=False)
-        os.replace(out.name, file)
+            records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from hearline.assist import events as e
 from hearline.assist.hints import Figures, HintEngine
 from hearline.assist.rules import Rules
+from hearline.line.transport import FRAME_MS
 
 log = logging.getLogger(__name__)
-
-FRAME_MS = 20
 
 
 class Coach:

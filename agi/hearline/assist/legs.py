@@ -55,7 +55,6 @@ class Legs:
         self._legs: dict[str, Leg] = {}  # by channel
         self._not_before: dict[str, float] = {}
         self._change = asyncio.Event()
-        self.attach_ms: list[float] = []  # of the last ones
 
     def want(self, conversations: Iterable[Conversation]) -> None:
         """These talks are to be listened to, and no others."""
@@ -65,10 +64,6 @@ class Legs:
             for agent in talk.agents:
                 self._wanted[agent] = Side.AGENT, talk.caller
         self._change.set()
-
-    def of(self, caller: str) -> list[Leg]:
-        """The legs of this caller's talk."""
-        return [leg for leg in self._legs.values() if leg.caller == caller]
 
     def on(self, channel: str) -> Leg | None:
         """The leg on this channel, where one has come."""
@@ -82,7 +77,6 @@ class Legs:
             return
         if leg.live_at is None:
             leg.live_at = time.monotonic()
-            self.attach_ms = [*self.attach_ms[-99:], (leg.live_at - leg.asked_at) * 1_000]
         self._on_heard(leg, message)
 
     async def keep(self) -> None:

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 
 from hearline.assist.book import HintStore
-from hearline.assist.legs import Leg, Legs
+from hearline.assist.legs import Legs
 from hearline.assist.switchboard import Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -41,7 +41,7 @@ class Service:
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds)
         self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
-        self._legs = Legs(self._ami, self._line, self._on_heard)
+        self._legs = Legs(self._ami, self._line, self._talks.hear)
 
     def _hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -87,9 +87,6 @@ class Service:
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._legs.hear, message)
-
-    def _on_heard(self, leg: Leg, message: Overheard) -> None:
-        self._talks.hear(leg, message)
 
 
 async def _until_told(service: Service) -> None:

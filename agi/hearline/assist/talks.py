@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
-import os
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hearline import records
 from hearline.assist import events as e
 from hearline.assist.book import HintStore
 from hearline.assist.coach import Coach
@@ -26,6 +24,7 @@ from hearline.assist.switchboard import Conversation
 from hearline.audio.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.line.control import Overheard
+from hearline.line.transport import FRAME_MS
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Talks:
     Args:
         hints: the rules; None: no hints.
         whisper: says (id, level in dB) to the agent on this channel, None: stops.
-        records: folder of the records, one JSON file a talk, by day; no personal data.
+        folder: of the records, one JSON file a talk, by day; no personal data.
     """
 
     def __init__(
@@ -74,9 +73,9 @@ class Talks:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], None],
-        records: Path,
+        folder: Path,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, records
+        self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, folder
         self._talks: dict[str, Talk] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -216,18 +215,14 @@ class Talks:
             "began_at": talk.began_at.isoformat(timespec="milliseconds"),
             "events": talk.events,
         }
-        folder = self._records / time.strftime("%Y-%m-%d")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as out:
-                json.dump(record, out, ensure_ascii=False)
-            os.replace(out.name, folder / f"{talk.id}.json")
+            records.keep(self._records, talk.id, record)
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 
 
 def _frames(ms: int) -> int:
-    return max(0, ms) // 20 * 20
+    return max(0, ms) // FRAME_MS * FRAME_MS
 
 
 def _decibels(factor: str) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 from hearline.audio.hearing import SpeechEnded
 from hearline.line.player import Player, cut
-from hearline.line.transport import FRAME_MS
 
 METER_MS = 100
 
@@ -54,11 +53,6 @@ class Tap:
         """Whisper these 16-bit samples (8 kHz) from the next tick on, instead of what is being whispered; b'' ends
         it."""
         self._player.play(cut(pcm))
-
-    @property
-    def said_ms(self) -> int:
-        """How much is still to be said."""
-        return self._player.left * FRAME_MS
 
     def record(self) -> dict[str, Any]:
         return {}

@@ -1,0 +1,23 @@
+"""Records as they are kept: one JSON file each, in a folder a day."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def keep(records: Path, name: str, record: dict[str, Any]) -> None:
+    """Keep a new record in today's folder. Raises OSError."""
+    write(records / time.strftime("%Y-%m-%d") / f"{name}.json", record)
+
+
+def write(file: Path, record: dict[str, Any]) -> None:
+    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
+        json.dump(record, out, ensure_ascii=False)
+    os.replace(out.name, file)
