@@ -48,6 +48,7 @@ class Talk:
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     coaches: dict[str, Coach] = field(default_factory=dict)  # by the agent's channel
     left_first: Side | None = None
+    file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: str, **what: object) -> None:
@@ -58,6 +59,14 @@ class Talk:
         for coach in self.coaches.values():
             coach.hear(event)
 
+    def record(self) -> dict[str, Any]:
+        return {
+            "talk": self.id,
+            "caller": self.conversation.caller,
+            "began_at": self.began_at.isoformat(timespec="milliseconds"),
+            "events": self.events,
+        }
+
 
 class Talks:
     """Follows the talks; ``work`` does what takes time.
@@ -66,6 +75,7 @@ class Talks:
         hints: the rules; None: no hints.
         whisper: says (id, level in dB) to the agent on this channel, None: stops.
         folder: of the records, one JSON file a talk, by day; no personal data.
+        changed: told of a talk in which something has changed that its agents see.
     """
 
     def __init__(
@@ -74,8 +84,10 @@ class Talks:
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], None],
         folder: Path,
+        changed: Callable[[Talk], None] = lambda _talk: None,
     ) -> None:
         self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, folder
+        self._changed = changed
         self._talks: dict[str, Talk] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -106,6 +118,7 @@ class Talks:
             else:
                 talk.add("hold", by=now.held_by)
                 talk.tell(e.Hold(now.held_by, now.answer.agent_id))
+        self._changed(talk)
 
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up."""
@@ -142,10 +155,35 @@ class Talks:
         coach.close()
         talk.add("hints", counts=coach.figures.by_rule)
 
-    @staticmethod
-    def _note_hint(talk: Talk, action: e.Action) -> None:
+    def _note_hint(self, talk: Talk, action: e.Action) -> None:
         told = e.as_dict(action)
         talk.add(told.pop("action"), **told)
+        self._changed(talk)
+
+    # ---- what an agent does ----------------------------------------------------------------------------------------
+    def of(self, caller: str) -> Talk | None:
+        """The talk that this caller's channel is in."""
+        return self._talks.get(caller)
+
+    def press(self, channel: str, key: e.Key) -> None:
+        """The agent on this channel presses a key, on the phone or on the page."""
+        self.tell_agent(channel, e.KeyPressed(key))
+
+    def tell_agent(self, channel: str, event: e.Event) -> None:
+        """The hints of the agent on this channel, and no other's."""
+        for talk in self._talks.values():
+            if coach := talk.coaches.get(channel):
+                coach.hear(event)
+                self._changed(talk)
+
+    def add_to(self, talk: Talk, event: str, **what: object) -> None:
+        """Into the record of a talk that goes on, or of one that is over."""
+        talk.add(event, **what)
+        if talk.file:
+            try:
+                records.write(talk.file, talk.record())
+            except OSError as error:
+                log.error("a talk's record could not be kept: %s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: Overheard) -> None:
@@ -209,14 +247,8 @@ class Talks:
         for channel in list(talk.coaches):
             self._dismiss(talk, channel)
         talk.add("ended")
-        record = {
-            "talk": talk.id,
-            "caller": talk.conversation.caller,
-            "began_at": talk.began_at.isoformat(timespec="milliseconds"),
-            "events": talk.events,
-        }
         try:
-            records.keep(self._records, talk.id, record)
+            talk.file = records.keep(self._records, talk.id, talk.record())
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 
