@@ -1,5 +1,5 @@
-"""Agents at their desks without a telephone between them: the page, desks, talks and hints of the server, in a thread of
-their own, told by hand what Asterisk and the ears would tell."""
+"""Agents at their desks without a telephone between them: the server's page, desks, talks and hints, in a thread of their
+own, told by hand what Asterisk and the ears would tell."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Floor:
         self.asterisk_up = True
         self.earlier: list[EarlierCall] = []
         self._conversations: dict[str, Conversation] = {}  # by agent
+        self._ringing: set[str] = set()
         self._count = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
@@ -96,23 +97,21 @@ class Floor:
         self.kept: list[tuple] = []
         self.desks = Desks(
             self.index.who,
-            look_up=lambda caller: self._loop.call_soon(
-                lambda: self.desks.know_earlier(caller.id, list(self.earlier))
-            ),
+            look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
         self.talks = Talks(
             _NoAsterisk(), self.book, lambda *_: None, state / "talks", lambda talk: self.desks.see(talk)
         )
         self._working = self._loop.create_task(self.talks.work())
-        self._page: asyncio.Task | None = None
+        self._serving: asyncio.Task | None = None
 
     async def _end(self) -> None:
         self._working.cancel()
         self.index.close()
 
     def _make_page(self) -> Page:
-        return Page(
+        self.page = Page(
             self.desks,
             self.talks,
             lambda: self.book.book,
@@ -123,12 +122,13 @@ class Floor:
             {"care": "养老热线"},
             lambda: self.asterisk_up,
         )
+        return self.page
 
     # ---- the server -------------------------------------------------------------------------------------------------
     def open(self) -> None:
         """Serve the page, from the beginning: as after a restart."""
         server = PageServer(("127.0.0.1", self.port), self._make_page, lambda: self.asterisk_up)
-        self._page = self.do(lambda: self._loop.create_task(server.run()))
+        self._serving = self.do(lambda: self._loop.create_task(server.run()))
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             with socket.socket() as probe:
@@ -139,8 +139,8 @@ class Floor:
 
     def close(self) -> None:
         async def end() -> None:
-            self._page.cancel()
-            await asyncio.wait([self._page])
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
 
         self._wait(end())
 
@@ -174,7 +174,7 @@ class Floor:
         self._conversations[agent] = Conversation(
             caller, (f"PJSIP/agent-{agent}-{self._count:08x}",), "care", heard, answer=Answer(agent, wait_s, 3.0)
         )
-        self._ringing = getattr(self, "_ringing", set()) | {agent}
+        self._ringing.add(agent)
         return caller
 
     def stop_ringing(self, agent: str) -> None:
@@ -184,7 +184,7 @@ class Floor:
 
     def join(self, agent: str, **how: Any) -> None:
         """The agent answers; without a call that rings, one comes at once."""
-        if agent not in getattr(self, "_ringing", set()):
+        if agent not in self._ringing:
             self.ring(agent, **how)
         self._ringing.discard(agent)
         self.do(self._follow)
@@ -203,8 +203,7 @@ class Floor:
         self.do(self._follow)
 
     def _follow(self) -> None:
-        ringing = getattr(self, "_ringing", set())
-        conversations = [c for agent, c in self._conversations.items() if agent not in ringing]
+        conversations = [c for agent, c in self._conversations.items() if agent not in self._ringing]
         self.talks.follow(conversations)
         self.desks.follow(conversations, self.talks.of)
 

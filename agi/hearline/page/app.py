@@ -77,12 +77,11 @@ class Page:
         self._desks, self._talks, self._book, self._volumes = desks, talks, book, volumes
         self._sessions, self._fields, self._queues, self._asterisk = sessions, fields, queues, asterisk
         self._door = Door(pins)
-        self.feed = Feed(self._view, lambda agent: desks.of(agent).levels())
+        self.feed = Feed(self._view, lambda agent: desks.of(agent).levels(), HEADERS)
         desks.changed, desks.levels = self.feed.changed, self.feed.levels_changed
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
-        app["headers"] = HEADERS
         app.add_routes(
             [
                 web.get("/", self._index),

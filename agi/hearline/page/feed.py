@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -58,10 +58,16 @@ class Feed:
     Args:
         view: an agent's state.
         levels: an agent's levels.
+        headers: of every answer.
     """
 
-    def __init__(self, view: Callable[[str], dict[str, Any]], levels: Callable[[str], dict[str, Any]]) -> None:
-        self._view, self._levels = view, levels
+    def __init__(
+        self,
+        view: Callable[[str], dict[str, Any]],
+        levels: Callable[[str], dict[str, Any]],
+        headers: Mapping[str, str] = {},
+    ) -> None:
+        self._view, self._levels, self._headers = view, levels, {**headers, **HEADERS}
         self._watchers: dict[str, list[Watcher]] = {}
 
     def changed(self, agent: str) -> None:
@@ -72,14 +78,17 @@ class Feed:
         for watcher in self._watchers.get(agent, ()):
             watcher.levels_changed()
 
+    def pages(self, agent: str) -> int:
+        """How many this agent has open."""
+        return len(self._watchers.get(agent, ()))
+
     def all_changed(self) -> None:
         for agent in self._watchers:
             self.changed(agent)
 
     async def serve(self, request: web.Request, agent: str, still: Callable[[], bool]) -> web.StreamResponse:
         """One page's stream, until it goes, is too slow, or ``still`` says that it is not signed in any more."""
-        response = web.StreamResponse(headers=HEADERS)
-        response.headers.update(request.app["headers"])
+        response = web.StreamResponse(headers=self._headers)
         await response.prepare(request)
         with self._watching(agent) as watcher:
             while still() and await self._room(request.transport):

@@ -281,7 +281,6 @@ function showClocks() {
   const time = clock((now - since) / 1000);
   write(by("state"), state.state === "idle" ? words().states.idle : `${words().states[state.state]} ${time}`);
   if (call) {
-    write(by("clock"), state.state === "after" ? "" : time);
     if (state.state === "ringing") write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
   by("hold").hidden = !hold || (hold.since === null && !hold.count);
@@ -448,6 +447,7 @@ const goTo = (id) => () => {
 const SHORTCUTS = {
   u: DO.used,
   x: DO.dismissed,
+  d: () => state.state === "after" && live() && DO.done(),
   h: goTo("hint"),
   "/": goTo("search"),
   c: goTo("character"),

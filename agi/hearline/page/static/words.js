@@ -97,7 +97,7 @@ const WORDS = {
     close: "关闭",
     help_keys: [
       ["1 – 5", "一键操作"], ["u", "已说提示卡上的话"], ["x", "收起提示卡"], ["/", "查找标准用语"],
-      ["c", "是哪个字"], ["o", "选择结果"], ["n", "写备注"], ["h", "回到提示卡"], ["Esc", "离开输入框"], ["?", "显示快捷键"],
+      ["c", "是哪个字"], ["o", "选择结果"], ["n", "写备注"], ["d", "完成，等待下一个来电"], ["h", "回到提示卡"], ["Esc", "离开输入框"], ["?", "显示快捷键"],
     ],
     faults: {
       wrong: () => "工号或 PIN 不对。",
@@ -209,8 +209,8 @@ const WORDS = {
     close: "Close",
     help_keys: [
       ["1 – 5", "One key"], ["u", "Said what the card says"], ["x", "Put the card away"], ["/", "Search the phrases"],
-      ["c", "Which character"], ["o", "Pick the outcome"], ["n", "Write the note"], ["h", "To the hint card"],
-      ["Esc", "Leave a field"], ["?", "This list"],
+      ["c", "Which character"], ["o", "Pick the outcome"], ["n", "Write the note"], ["d", "Done, next call"],
+      ["h", "To the hint card"], ["Esc", "Leave a field"], ["?", "This list"],
     ],
     faults: {
       wrong: () => "Work number or PIN is wrong.",
