@@ -88,11 +88,15 @@ class EarlierCalls:
             return ""
         return hmac.new(self._key, number.encode(), hashlib.sha256).hexdigest()
 
-    def note(self, call: str, **what: str | float | None) -> None:
-        """Keep what is known of this call beside what is kept already. Returns at once."""
+    def start(self) -> None:
+        """Start the thread that writes; the first ``note`` does so as well."""
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
             self._writer.start()
+
+    def note(self, call: str, **what: str | float | None) -> None:
+        """Keep what is known of this call beside what is kept already. Returns at once."""
+        self.start()
         try:
             self._to_write.put_nowait((call, what))
         except queue.Full:

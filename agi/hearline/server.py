@@ -57,6 +57,7 @@ class Server:
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
         self._records.mkdir(parents=True, exist_ok=True)
+        self._earlier.start()
         self.line.start()
         self._prepare()
         where = self._agi_address

@@ -1,5 +1,5 @@
-"""Agents at their desks without a telephone between them: the server's page, desks, talks and hints, in a thread of their
-own, told by hand what Asterisk and the ears would tell."""
+"""Agents at their desks without a telephone between them: the server's page, desks, talks and hints, in a thread of
+their own, told by hand what Asterisk and the ears would tell."""
 
 from __future__ import annotations
 
@@ -137,7 +137,14 @@ class Floor:
             time.sleep(0.02)
         raise TimeoutError("the page does not listen")
 
+    @property
+    def closed(self) -> bool:
+        return self._serving is None or self._serving.done()
+
     def close(self) -> None:
+        if self.closed:
+            return
+
         async def end() -> None:
             self._serving.cancel()
             await asyncio.wait([self._serving])
@@ -188,6 +195,18 @@ class Floor:
             self.ring(agent, **how)
         self._ringing.discard(agent)
         self.do(self._follow)
+
+    def clear(self) -> None:
+        """Everybody is idle again, and the page is there."""
+        if self.closed:
+            self.open()
+        self.asterisk_up, self.earlier = True, []
+        self._ringing.clear()
+        self._conversations.clear()
+        self.do(self._follow)
+        for agent in self.agents:
+            self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
+            self.do(self.desks.done, agent)
 
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
         """``by`` None: they hear each other again."""

@@ -34,12 +34,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def floor(shared):
     yield shared
-    for agent in list(shared._conversations):
-        shared._ringing.discard(agent)
-        shared.hang_up(agent)
-    for agent in shared.agents:
-        shared.do(shared.desks.done, agent)
-    shared.asterisk_up = True
+    shared.clear()
 
 
 class Browser:

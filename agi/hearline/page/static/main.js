@@ -72,6 +72,7 @@ function connect() {
       levels = null;
       showLink();
       showLevels();
+      showClocks();
       announce(words().lost(timeOfDay(since, words().lang)), true);
     },
     over: () => {

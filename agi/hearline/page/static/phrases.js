@@ -1,17 +1,21 @@
 // All standard phrases, with search; and how to name a character.
 
-import { cardBody, filled } from "./card.js";
+import { filled } from "./card.js";
 import { by, make, write } from "./dom.js";
 import { Fault, get } from "./link.js";
 import { inWords, words } from "./words.js";
 
 const TYPING_MS = 120;
 
-/** A list that follows a search field. `fetchFound(query)` and `show(found)`; an answer that comes too late is dropped. */
+/**
+ * A list that follows a search field. `fetchFound(query)` and `show(found)`; an answer that comes too late is dropped.
+ * Returns what looks now, and tells whether what is shown is the answer to what is typed.
+ */
 function follow(field, fetchFound, show) {
   let asked = 0;
   let timer = 0;
   const look = async () => {
+    clearTimeout(timer);
     const mine = ++asked;
     try {
       const found = await fetchFound(field.value.trim());
@@ -19,6 +23,7 @@ function follow(field, fetchFound, show) {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
     }
+    return mine === asked;
   };
   field.addEventListener("input", () => {
     clearTimeout(timer);
@@ -38,8 +43,9 @@ export class Phrases {
       this.found = phrases;
       this.show();
     });
-    search.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && this.found.length) this.callUp(this.found[0]);
+    search.addEventListener("keydown", async (event) => {
+      // Who types fast presses Enter before the list has followed.
+      if (event.key === "Enter" && !event.isComposing && (await this.look()) && this.found.length) this.callUp(this.found[0]);
     });
     this.lookUp = follow(by("character"), (q) => get(`characters?q=${encodeURIComponent(q)}`), ({ characters }) => {
       const list = by("character-list");
@@ -75,5 +81,3 @@ export class Phrases {
     by("phrase-list").replaceChildren(...items);
   }
 }
-
-export { cardBody };

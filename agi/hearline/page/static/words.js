@@ -21,7 +21,7 @@ const WORDS = {
     asterisk_short: "电话系统中断",
     over: "此工号已在其他窗口打开。",
     use_here: "在此使用",
-    caller: "来电",
+    caller: "来电号码",
     anonymous: "无号码",
     queue: "队列",
     wait: "已等候",
