@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from bench.page.browser import chromium, sign_in
+from bench.page.browser import chromium, chromium_path, sign_in
 from bench.page.floor import PIN, Floor
 
 REPO = Path(__file__).resolve().parents[2]
@@ -18,6 +17,8 @@ OUT = REPO / "page-out"
 
 @pytest.fixture(scope="session")
 def browser():
+    if chromium_path() is None:
+        pytest.skip("no Chromium here: make setup installs it, as root; or apt-get install chromium")
     with chromium() as browser:
         yield browser
 

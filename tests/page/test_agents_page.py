@@ -8,8 +8,8 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-
 from bench.page.floor import PIN
+
 from hearline.assist.events import Side
 from hearline.earlier_calls import EarlierCall
 
@@ -42,7 +42,7 @@ def in_the_middle_of_a_call(floor, page) -> None:
     page.wait_for_selector(".say >> text=" + TOO_SOFT)
 
 
-# ---- a whole call ------------------------------------------------------------------------------------------------------
+# ---- a whole call ----------------------------------------------------------------------------------------------------
 def test_a_call_from_the_first_ring_to_the_note(window, floor, keep):
     page = window()
     keep(page, "idle")
@@ -174,7 +174,7 @@ def test_a_shortcut_with_a_modifier_is_the_browsers(window, floor):
     assert page.text_content("#hint-title") == "接听"
 
 
-# ---- phrases, fields, characters ---------------------------------------------------------------------------------------
+# ---- phrases, fields, characters -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "section", ["2.6", "2.10", "2.14", "2.15", "2.16", "2.17", "2.18", "2.20", "2.21", "2.22", "2.25", "2.26"]
 )
@@ -244,7 +244,7 @@ def test_the_hold_clock(window, floor, keep):
     page.wait_for_selector("#hold:not(.now) >> text=等候 1 次")
 
 
-# ---- when the connection breaks ----------------------------------------------------------------------------------------
+# ---- when the connection breaks --------------------------------------------------------------------------------------
 def test_a_lost_connection_greys_the_call_within_two_seconds_and_comes_back(window, floor, keep):
     page = window()
     in_the_middle_of_a_call(floor, page)
@@ -312,7 +312,7 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
     page.wait_for_selector("#agent:visible")
 
 
-# ---- to be read by everybody -------------------------------------------------------------------------------------------
+# ---- to be read by everybody -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):

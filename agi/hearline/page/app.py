@@ -75,7 +75,7 @@ class Page:
         asterisk: Callable[[], bool],
     ) -> None:
         self._desks, self._talks, self._book, self._volumes = desks, talks, book, volumes
-        self._sessions, self._fields, self._queues, self._asterisk = sessions, fields, queues, asterisk
+        self.sessions, self._fields, self._queues, self._asterisk = sessions, fields, queues, asterisk
         self._door = Door(pins)
         self.feed = Feed(self._view, lambda agent: desks.of(agent).levels(), HEADERS)
         desks.changed, desks.levels = self.feed.changed, self.feed.levels_changed
@@ -124,7 +124,7 @@ class Page:
 
     def _agent(self, request: web.Request) -> str:
         """Who is signed in."""
-        agent = self._sessions.agent(request.cookies.get(COOKIE, ""))
+        agent = self.sessions.agent(request.cookies.get(COOKIE, ""))
         if not agent:
             raise Refused(401, "signed_out")
         return agent
@@ -149,7 +149,7 @@ class Page:
         response = web.json_response({"agent": agent})
         secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
         response.set_cookie(
-            COOKIE, self._sessions.begin(agent), max_age=SHIFT_S, httponly=True, samesite="Strict", secure=secure
+            COOKIE, self.sessions.begin(agent), max_age=SHIFT_S, httponly=True, samesite="Strict", secure=secure
         )
         return response
 
@@ -164,7 +164,7 @@ class Page:
     # ---- what is seen -----------------------------------------------------------------------------------------------
     async def _events(self, request: web.Request) -> web.StreamResponse:
         agent, cookie = self._agent(request), request.cookies[COOKIE]
-        return await self.feed.serve(request, agent, lambda: self._sessions.agent(cookie) == agent)
+        return await self.feed.serve(request, agent, lambda: self.sessions.agent(cookie) == agent)
 
     def _view(self, agent: str) -> dict[str, Any]:
         desk = self._desks.of(agent)

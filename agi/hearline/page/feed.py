@@ -43,9 +43,10 @@ class Watcher:
         self.wake.set()
 
     def levels_changed(self) -> None:
-        self.levels_at = self.levels_at or time.time()
-        if time.monotonic() >= self.next_levels:
-            self.wake.set()
+        if self.levels_at is None:
+            self.levels_at = time.time()
+            wait_s = self.next_levels - time.monotonic()
+            asyncio.get_running_loop().call_later(max(0.0, wait_s), self.wake.set)
 
     def end(self) -> None:
         self.over = True
@@ -139,9 +140,9 @@ class Feed:
         if watcher.changed_at is not None:
             found.append(_event("state", self._view(watcher.agent), watcher.changed_at))
             watcher.changed_at = None
-        if watcher.levels_at is not None and time.monotonic() >= watcher.next_levels:
+        if watcher.levels_at is not None and time.monotonic() >= watcher.next_levels - 0.001:
             found.append(_event("levels", self._levels(watcher.agent), watcher.levels_at))
-            watcher.levels_at, watcher.next_levels = None, time.monotonic() + METER_S * 0.9
+            watcher.levels_at, watcher.next_levels = None, time.monotonic() + METER_S
         return b"".join(found) or _event("beat", {}, time.time())
 
 

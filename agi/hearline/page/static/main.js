@@ -192,10 +192,9 @@ function showHint(before) {
   by("hint").classList.toggle("empty", !card);
   write(by("hint-section"), card?.section ?? "");
   write(by("hint-kind"), card ? (card === preview ? words().preview : words().hint) : "");
-  const idle = { idle: ["ready", "ready_why"], ringing: ["ready_ring", "ringing_why"] }[state.state];
-  const [title, why] = idle ?? ["no_hint", "no_hint_why"];
-  write(by("hint-title"), card ? inWords(card.title) : (words()[title] ?? words().states.ringing));
-  by("hint-body").replaceChildren(...(card ? cardBody(card, fields) : [make("p", { class: "why" }, words()[why])]));
+  const [title, why] = words().no_card[state.state];
+  write(by("hint-title"), card ? inWords(card.title) : title);
+  by("hint-body").replaceChildren(...(card ? cardBody(card, fields) : [make("p", { class: "why" }, why)]));
   by("hint-acts").hidden = !card;
   by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
   by("expiry").hidden = !card || card === preview;
