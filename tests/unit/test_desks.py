@@ -145,6 +145,14 @@ def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
     assert floor.view()["call"]["number"] == "138****5678"
 
 
+def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(floor):
+    floor.talk()
+    floor.desks.reset([about()], [])
+    floor.follow(Conversation(CALLER, (AGENT,), "care", "silent2"))
+    view = floor.view("8016")
+    assert view["state"] == "talking" and view["call"]["wait_s"] == 21
+
+
 # ---- a call rings ----------------------------------------------------------------------------------------------------
 def test_the_call_is_seen_before_it_is_answered(floor):
     floor.desks.hear(called())

@@ -323,8 +323,10 @@ class Desks:
                 self.levels(desk.agent)
 
     def _agent_on(self, channel: str, conversation: Conversation) -> str:
+        """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
         alone = len(conversation.agents) == 1
-        return self.work_numbers.of(channel) or (conversation.answer.agent_id if alone else "")
+        known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
+        return self.work_numbers.of(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
 
     def _join(self, desk: Desk, talk: Talk, channel: str) -> None:
         conversation = talk.conversation
@@ -342,7 +344,8 @@ class Desks:
         coach = desk.talk.coaches.get(desk.channel)
         conversation = desk.talk.conversation
         desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
-        desk.wait_s = conversation.answer.wait_s or max(0.0, desk.began - (desk.caller.queued_at or desk.began))
+        waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
+        desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
         if coach is None:
             return
         now = self.now()

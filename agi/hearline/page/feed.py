@@ -19,6 +19,7 @@ from aiohttp import web
 BEAT_S = 0.5  # a page that hears nothing for 1.5 s takes the connection for lost
 METER_S = 0.1
 SLOW_S = 3.0
+CHECK_S = 1.0  # is who looks still signed in?
 MOST_PAGES = 4  # of one agent
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -92,7 +93,12 @@ class Feed:
         response = web.StreamResponse(headers=self._headers)
         await response.prepare(request)
         with self._watching(agent) as watcher:
-            while still() and await self._room(request.transport):
+            checked = time.monotonic()
+            while await self._room(request.transport):
+                if time.monotonic() - checked > CHECK_S:
+                    checked = time.monotonic()
+                    if not still():
+                        break
                 try:
                     await response.write(self._news(watcher))
                 except ConnectionError:
