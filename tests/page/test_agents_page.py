@@ -32,6 +32,14 @@ def said(page) -> str:
     return page.text_content("#polite")
 
 
+def becomes_true(page, expression: str, within_s: float = 5.0) -> None:
+    """(Playwright's own way of waiting for an expression is kept out by our content security policy.)"""
+    deadline = time.monotonic() + within_s
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
+
+
 def in_the_middle_of_a_call(floor, page) -> None:
     """A soft caller, a card, somebody on the line before."""
     floor.earlier = earlier()
@@ -203,9 +211,24 @@ def test_what_is_typed_of_the_caller_fills_the_phrases_and_goes_with_the_call(wi
     page.wait_for_selector("#hint-body >> text=对不起，女士，这超出了我的权限范围")
     floor.hang_up("8016")
     floor.join("8016")
-    page.wait_for_function("document.getElementById('f-name').value === ''")
+    becomes_true(page, "document.getElementById('f-name').value === ''")
     stored = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     assert "李明" not in stored and "13900000000" not in stored
+
+
+def test_what_was_being_written_when_the_next_call_rings_is_not_lost(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    floor.hang_up("8016")
+    page.wait_for_selector("body[data-state=after]")
+    page.focus("#note")
+    page.keyboard.type("x" * 30)
+    floor.ring("8016")
+    page.wait_for_selector("body[data-state=ringing]")
+    page.wait_for_timeout(300)
+    assert floor.kept[-1] == ("8016", "after", None, "x" * 30)
+    assert page.evaluate("document.activeElement.id") == "hint", "the focus is not lost"
 
 
 def test_phrases_can_be_read_between_calls(window, floor):
@@ -223,7 +246,7 @@ def test_whisper_volume(window, floor):
     page.focus("#volume")
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.getElementById('volume-db').textContent === '−3 dB'")
+    becomes_true(page, "document.getElementById('volume-db').textContent === '−3 dB'")
     page.wait_for_timeout(200)
     page.reload()
     page.wait_for_selector("#volume-db >> text='−3 dB'")
@@ -253,7 +276,7 @@ def test_a_lost_connection_greys_the_call_within_two_seconds_and_comes_back(wind
     page.wait_for_selector("body[data-link=lost]")
     assert time.monotonic() - began < STALE_S
     assert re.search(r"\d\d:\d\d:\d\d 起连接中断", page.text_content("#banner"))
-    page.wait_for_function("document.getElementById('urgent').textContent.includes('连接中断')")
+    becomes_true(page, "document.getElementById('urgent').textContent.includes('连接中断')")
     assert page.get_attribute("[data-key=low_volume]", "aria-disabled") == "true"
     frozen = page.text_content("#state")
     keep(page, "connection-lost")

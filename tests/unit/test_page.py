@@ -454,7 +454,6 @@ def test_a_key_reaches_this_agents_hints(talking):
         ("card", {"card": "answering", "did": "used"}),
         ("call-up", {"rule": "thanks"}),
         ("outcome", {"outcome": "closing-inquiry"}),
-        ("note", {"note": "x"}),
         ("done", {}),
     ],
 )
@@ -469,6 +468,21 @@ def test_what_was_meant_for_the_last_call_never_reaches_the_next(talking, path, 
         assert (await browser.post(path, what))[0] == 409
 
     browse(floor, story)
+
+
+def test_a_note_that_comes_when_the_next_call_rings_already_is_of_the_last_one(talking):
+    floor, call = talking
+
+    async def story(browser: Browser):
+        await browser.sign_in()
+        floor.hang_up("8016")
+        floor.ring("8016")
+        assert (await browser.post("note", {"call": call, "note": "late"}))[0] == 200
+        assert (await browser.state())["call"]["note"] == ""
+        assert (await browser.post("note", {"call": "another", "note": "x"}))[0] == 409
+
+    browse(floor, story)
+    assert floor.kept[-1] == ("8016", "after", None, "late")
 
 
 def test_the_whisper_volume_is_kept_by_work_number(floor):

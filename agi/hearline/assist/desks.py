@@ -203,6 +203,7 @@ class Desks:
         self._desks: dict[str, Desk] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[Desk]] = {}  # by the caller's channel
+        self._last: dict[str, Desk] = {}  # by agent, as it was left
 
     def of(self, agent: str) -> Desk:
         """This agent's desk."""
@@ -211,6 +212,10 @@ class Desks:
             desk = self._desks[agent] = Desk(agent, since=self.now())
             self._meet_agent(agent)
         return desk
+
+    def last_of(self, agent: str) -> Desk | None:
+        """The desk of the call before: a note may come late."""
+        return self._last.get(agent)
 
     # ---- Asterisk's events ------------------------------------------------------------------------------------------
     def hear(self, event: Message) -> None:
@@ -376,8 +381,9 @@ class Desks:
         self._set(desk, Desk(desk.agent, since=self.now()))
         self.changed(desk.agent)
 
-    @staticmethod
-    def _set(desk: Desk, fresh: Desk) -> None:
+    def _set(self, desk: Desk, fresh: Desk) -> None:
+        if desk.state is State.AFTER:
+            self._last[desk.agent] = replace(desk)
         fresh.left_first_count, fresh.left_first_day = desk.left_first_count, desk.left_first_day
         vars(desk).update(vars(fresh))
 

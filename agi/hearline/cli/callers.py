@@ -36,9 +36,10 @@ def forget(
     if not earlier.who(number):
         _fail("forget", ValueError("that is no telephone number"), 2)
     try:
-        typer.echo(f"{earlier.forget(number)} calls forgotten")
+        count = earlier.forget(number)
     except (OSError, sqlite3.Error) as error:
         _fail("forget", error, 1)
+    typer.echo(f"{count} {'call' if count == 1 else 'calls'} forgotten")
 
 
 def _fail(verb: str, error: Exception, status: int) -> None:

@@ -254,7 +254,13 @@ class Page:
         return web.json_response({})
 
     async def _note(self, request: web.Request) -> web.StreamResponse:
-        desk, told = await self._desk(request, State.TALKING, State.AFTER)
+        """Of this call, or of the one before: the next one may ring while the agent still writes."""
+        agent, told = self._agent(request), await _told(request)
+        last = self._desks.last_of(agent)
+        if last and last.caller.id == told.get("call"):
+            desk = last
+        else:
+            desk, _ = await self._desk(request, State.TALKING, State.AFTER)
         note = told.get("note")
         if not isinstance(note, str) or len(note) > NOTE_LONGEST:
             raise Refused(400, "too_long", longest=NOTE_LONGEST)

@@ -21,6 +21,7 @@ let lostSince = null;
 let preview = null; // a card that is looked at without a call
 let fields = {}; // title, name, phone of this call's caller: nowhere but here
 let asteriskLostAt = null;
+let saving = 0; // the timer of a note that is not sent yet
 
 const serverNow = () => Date.now() - skew;
 const live = () => link?.live && state?.asterisk;
@@ -126,8 +127,9 @@ function tell(text) {
 // ---- how things stand -----------------------------------------------------------------------------------------------
 function show(before) {
   const call = state.call;
-  if (call?.id !== before?.call?.id) forgetCaller();
+  if (call?.id !== before?.call?.id) forgetCaller(before?.call);
   if (state.state !== "idle" && state.state !== before?.state) preview = null;
+  if (state.card && state.card.hint !== before?.card?.hint) preview = null;
   document.body.dataset.state = state.state;
   write(by("me"), words().me(state.agent));
   document.title = `${words().states[state.state]} · ${state.agent} · Hearline`;
@@ -148,7 +150,12 @@ function show(before) {
   by("desk").dataset.at = state.at; // for those who measure how long it took
 }
 
-function forgetCaller() {
+/** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
+function forgetCaller(last) {
+  if (last && saving) post("note", { call: last.id, note: by("note").value }).catch(() => tell(words().not_saved));
+  clearTimeout(saving);
+  saving = 0;
+  if (by("closing").contains(document.activeElement)) by("hint").focus();
   fields = {};
   for (const field of document.querySelectorAll("[data-field]")) field.value = "";
   by("note").value = state?.call?.note ?? "";
@@ -375,8 +382,9 @@ async function press(key) {
     return;
   }
   endConfirming();
+  const muted = state.muted;
   if (!(await act("press", { key }))) return;
-  if (key === "mute") tell(state.muted ? words().unmuted : words().muted);
+  if (key === "mute") tell(muted ? words().unmuted : words().muted);
   else tell(words().pressed(label));
 }
 
@@ -406,8 +414,6 @@ document.addEventListener("click", (event) => {
 });
 
 // ---- notes, fields, volume ------------------------------------------------------------------------------------------
-let saving = 0;
-
 by("note").addEventListener("input", () => {
   clearTimeout(saving);
   write(by("note-state"), words().saving);
