@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hearline.assist.events import Side
-from hearline.assist.spying import APPLICATION, spy_data
+from hearline.assist.spying import APPLICATION, audiosocket, spy_data
 from hearline.assist.switchboard import Conversation
 from hearline.line.control import Overheard
 from hearline.line.workers import Line, LineDown, Visit
@@ -123,12 +123,10 @@ class Legs:
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
         self._legs[channel] = leg = Leg(channel, side, caller, visit, time.monotonic())
-        host, port = visit.address
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             await self._ami.ask(
                 "Originate",
-                Channel=f"AudioSocket/{where}/{visit.uuid}",
+                Channel=audiosocket(visit),
                 Application=APPLICATION,
                 Data=spy_data(channel, side),
                 Async="true",

@@ -12,10 +12,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from hearline.assist.book import HintStore
 from hearline.assist.legs import Legs
+from hearline.assist.loop_call import LoopCall
+from hearline.assist.permit import Permit, Standing
 from hearline.assist.switchboard import Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -31,17 +34,25 @@ END_S = 4.0  # the media worker has ended by then
 
 
 class Service:
-    """``run`` until cancelled."""
+    """``run`` until cancelled.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        tell: told how we stand with Asterisk, whenever that changes.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Standing], None]) -> None:
         self._settings = settings
         self._switchboard = Switchboard()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
+        self._ami = Ami(
+            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
+        )
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds)
         self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
         self._legs = Legs(self._ami, self._line, self._talks.hear)
+        self._loop_call = LoopCall(self._ami, self._line)
+        self._permit = Permit(self._ami, self._loop_call, tell)
 
     def _hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -51,10 +62,12 @@ class Service:
             log.error("no hints are given: %s", error)
             return None
 
-    def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
         leg = self._legs.on(channel)
-        if leg is not None:
-            self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+        if leg is None or (what and not self._permit.allowed):
+            return False
+        self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+        return True
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -64,6 +77,7 @@ class Service:
                 tasks.create_task(self._ami.run())
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
+                tasks.create_task(self._permit.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
@@ -72,6 +86,10 @@ class Service:
         """After every login: calls may have come, gone and moved meanwhile."""
         self._switchboard.reset(await self._ami.ask_list("CoreShowChannels"))
         self._changed()
+        await self._permit.logged_in()
+
+    def _on_down(self) -> None:
+        self._permit.logged_out()
 
     def _on_event(self, event: Message) -> None:
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
@@ -86,7 +104,11 @@ class Service:
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._legs.hear, message)
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: Overheard) -> None:
+        self._legs.hear(message)
+        self._loop_call.hear(message)
 
 
 async def _until_told(service: Service) -> None:
@@ -109,10 +131,16 @@ async def _until_told(service: Service) -> None:
         await running
 
 
+def _tell(standing: Standing) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there."""
+    with suppress(OSError):
+        os.write(sys.stdin.fileno(), standing.as_line())
+
+
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]))))
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,23 @@ https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_A
 from __future__ import annotations
 
 from hearline.assist.events import Side
+from hearline.line.workers import Visit
 
 APPLICATION = "ChanSpy"
 _LISTEN = "qoESu"
+
+
+def audiosocket(visit: Visit) -> str:
+    """The channel that Asterisk is to make for a visit to our media worker."""
+    host, port = visit.address
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"AudioSocket/{where}/{visit.uuid}"
+
+
+def audiosocket_name(visit: Visit) -> str:
+    """What Asterisk calls that channel once it is there."""
+    where, _, uuid = audiosocket(visit).rpartition("/")
+    return f"{where}-{uuid}"
 
 
 def spy_data(channel: str, side: Side) -> str:

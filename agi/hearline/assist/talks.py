@@ -64,7 +64,7 @@ class Talks:
 
     Args:
         hints: the rules; None: no hints.
-        whisper: says (id, level in dB) to the agent on this channel, None: stops.
+        whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
         folder: of the records, one JSON file a talk, by day; no personal data.
     """
 
@@ -72,7 +72,7 @@ class Talks:
         self,
         ami: Ami,
         hints: HintStore | None,
-        whisper: Callable[[str, tuple[str, int] | None], None],
+        whisper: Callable[[str, tuple[str, int] | None], bool],
         folder: Path,
     ) -> None:
         self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, folder

@@ -67,6 +67,7 @@ class Layout(Parts):
     ami: Account = Account("hearline-assist", "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+    whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
     verbose: int = 0
 
     @property
