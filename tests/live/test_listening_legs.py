@@ -75,8 +75,8 @@ def events(talk: dict, kind: str) -> list[dict]:
 @pytest.mark.parametrize("agent", ["8016", "8017"])
 def test_both_are_listened_to_within_half_a_second(calls, agent):
     _, talk = calls[agent]
-    assert {event["side"] for event in events(talk, "leg")} == {"caller", "agent"}
-    assert max(event["at_ms"] for event in events(talk, "leg")) <= ATTACHED_MS
+    assert {event["side"] for event in events(talk, "sound")} == {"caller", "agent"}
+    assert max(event["at_ms"] for event in events(talk, "sound")) <= ATTACHED_MS
 
 
 def test_a_soft_agent_is_raised_for_the_caller(calls):

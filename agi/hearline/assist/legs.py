@@ -39,7 +39,7 @@ class Leg:
     visit: Visit
     asked_at: float
     live_at: float | None = None
-    """Monotonic s: when its first sound came."""
+    """Monotonic s: when it came."""
 
 
 class Legs:

@@ -24,6 +24,7 @@ from hearline.assist.switchboard import Conversation
 from hearline.audio.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.line.control import Overheard
+from hearline.line.tap import SoundCame
 from hearline.line.transport import FRAME_MS
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 
@@ -158,6 +159,8 @@ class Talks:
             self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
         for event in message.events:
             match event:
+                case SoundCame():
+                    talk.add("sound", side=leg.side, channel=leg.channel)
                 case SpeechStarted(at_ms, onset_ms):
                     talk.tell(e.SpeechStarted(leg.side, _frames(at_ms - onset_ms)))
                 case SpeechEnded(at_ms, end_ms):

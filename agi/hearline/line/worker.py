@@ -248,7 +248,7 @@ class Worker:
         self._detector.open(slot)
         detector, hz = self._detector, announcement.tone_hz
         level = partial(detector.tone_dbov, slot, hz) if hz else partial(detector.level_dbov, slot)
-        tap = Tap(level, partial(detector.restart_measure, slot), tell)
+        tap = Tap(partial(self._present.item, slot), level, partial(detector.restart_measure, slot), tell)
         self._take_in(announcement, tap, leg, slot)
 
     def _take_in(self, announcement: Announce, session: Session | Tap, leg: Leg, slot: int) -> None:
