@@ -34,6 +34,7 @@ NUMBER = "8203"
 A_SECOND = 4.0  # calls begun
 STAY_MS = 9_000  # from the caller's answer; the first 3.5 s are ringing and whisper
 BAR_MS = 500
+SETTLE_S = 2.0
 SIDES = {"caller", "agent"}
 
 Say = Callable[[str], None]
@@ -99,7 +100,8 @@ def figures(runs: Sequence[Run]) -> list[Figure]:
 def run(stack: Stack, folder: Path, calls: int, a_second: float = A_SECOND, stay_ms: int = STAY_MS) -> Run:
     heard = sounds()
     _wait(lambda: stack.get("/ready")["assist"].get("whispers"), 20)
-    _wait(lambda: not _channels(stack), 10)  # of the loop call
+    _wait(lambda: not _channels(stack), 10)
+    time.sleep(SETTLE_S)  # the loop call's last connections
     assist = _assist(stack)
     before = _holdings(assist)
     asterisk_s, assist_s = cpu_s(stack.running.asterisk_pid), sum(map(cpu_s, assist))
