@@ -121,7 +121,7 @@ def run(stack: Stack, folder: Path, calls: int, a_second: float = A_SECOND, stay
     return Run(
         calls,
         group(folder / "callers", Kind.TALKING).failed,
-        _heard_ms(stack.settings.state / "talks", joins.at),
+        heard_ms(stack.settings.state / "talks", joins.at),
         at_once,
         1_000 * asterisk_s / seconds,
         1_000 * assist_s / seconds,
@@ -170,7 +170,7 @@ class _Joins:
                 thread.join()
 
 
-def _heard_ms(records: Path, joined: dict[str, float]) -> list[float]:
+def heard_ms(records: Path, joined: dict[str, float]) -> list[float]:
     """Of each talk whose both sides' sound came: from the join until it had."""
     found = []
     for file in records.glob("*/*.json"):

@@ -15,7 +15,7 @@ from hearline.audio.level import active_speech_level
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import presence
 from hearline.phone.run import Phones
-from world import RATE, SPEECH, Scenario, children_of
+from world import RATE, SPEECH, Scenario, children_of, until
 
 SENTENCE = "caller-ask"
 SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
@@ -149,10 +149,3 @@ def test_a_talk_is_picked_up_again(world, break_it):
     until(lambda: talks_since(world, began), 3)
     gains = [event["gain_db"] for talk in talks_since(world, began) for event in events(talk, "agent_gain")]
     assert gains == [RAISED_DB], "the last sentence was heard"
-
-
-def until(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

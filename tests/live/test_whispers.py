@@ -4,7 +4,6 @@ while the caller's phone sends nothing at all."""
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -18,7 +17,7 @@ from hearline.pbx.ami import Ami
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
 from hearline.settings import address
-from world import SOUNDS, SPEECH, Scenario
+from world import SOUNDS, SPEECH, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "hints")
 TOO_SOFT_DB = -28.0  # on −23 dBov: raising the line by 9 dB is not enough
@@ -126,10 +125,3 @@ def test_a_whisper_is_heard_whole_by_the_agent_and_not_by_the_caller(calls, name
 def test_a_phone_that_sends_nothing_sent_nothing(calls):
     assert calls["no RTP"].result.end("tx_packets") < 20, "the events of its one key"
     assert calls["silence"].result.end("tx_packets") > 500
-
-
-def until(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
