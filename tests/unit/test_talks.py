@@ -141,7 +141,7 @@ def test_a_second_agent_has_a_gain_of_their_own(talks, ami):
 
 def test_the_record_of_a_talk(talks, tmp_path):
     hear(talks, turn(-42.0))
-    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", held_by=Side.AGENT)])
+    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", holder=AGENT)])
     talks.follow([Conversation(CALLER, (SECOND,), "care", "normal")])
     talks.follow([])
     assert events(tmp_path) == ["joined", "leg", "agent_gain", "hold", "agents", "unhold", "ended"]
