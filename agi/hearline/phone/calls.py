@@ -80,9 +80,7 @@ class SipAccount(pj.Account):
 class SipCall(pj.Call):
     """One call of one phone. `about`: the call that this one is a consultation about; then it follows no script."""
 
-    def __init__(
-        self, phone: SoftPhone, number: int, call_id: int | None = None, about: SipCall | None = None
-    ) -> None:
+    def __init__(self, phone: SoftPhone, number: int, call_id: int | None = None, about: SipCall | None = None) -> None:
         super().__init__(phone.account, *(() if call_id is None else (call_id,)))
         self.phone = phone
         self.about = about

@@ -178,7 +178,7 @@ class Phones:
         self._command(phone, do="key", digit=digit)
 
     def act(self, phone: str, do: str, to: str = "") -> None:
-        """Let `phone` do one of `script.ACTS` now. To consult, its process needs a free call (see `Phone.lines`)."""
+        """Let `phone` do one of `script.ACTS` now. Who consults needs two `lines`."""
         scripts.check_act(phone, do, to)
         self._command(phone, do=do, to=to)
 

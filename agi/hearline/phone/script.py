@@ -71,12 +71,14 @@ class Act:
 
 @dataclass(frozen=True)
 class Phone:
-    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends."""
+    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends; `lines`: how
+    many calls it may have at once (two where its acts have a consultation)."""
 
     name: str
     account: Account
     codec: str | None = None  # None: A-law and mu-law are both offered
     packet_ms: int = 20  # one of PACKETS_MS
+    lines: int = 1
     rtp: str = "always"  # "always", "none" or "speech_only"
     say: tuple[Say, ...] = ()
     background: Say | None = None  # looped under the whole call (rtp "always" only); at_ms is not used
@@ -85,11 +87,6 @@ class Phone:
     record: str | None = None  # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
     said: str | None = None  # what the phone was to say, likewise; none if nothing
     max_ms: float = 120_000  # the phone hangs up at the latest this long after the answer
-
-    @property
-    def lines(self) -> int:
-        """How many calls it has at once."""
-        return 2 if any(act.do == "consult" for act in self.acts) else 1
 
 
 @dataclass(frozen=True)
@@ -209,6 +206,8 @@ def _phone(kind: type, entry: Any) -> Any:
     fields["say"] = tuple(_make(Say, say, f"{name}: say") for say in fields.get("say", ()))
     fields["keys"] = tuple(_make(Key, key, f"{name}: keys") for key in fields.get("keys", ()))
     fields["acts"] = tuple(_make(Act, act, f"{name}: acts") for act in fields.get("acts", ()))
+    if any(act.do == "consult" for act in fields["acts"]):
+        fields["lines"] = max(2, fields.get("lines", 1))
     if background := fields.get("background"):
         if isinstance(background, str):
             background = {"wav": background}
@@ -221,6 +220,8 @@ def _phone(kind: type, entry: Any) -> Any:
     if phone.packet_ms not in PACKETS_MS:
         known = ", ".join(map(str, PACKETS_MS))
         raise ScriptError(f"{name}: packet_ms is {phone.packet_ms!r}, but must be one of {known}")
+    if phone.lines not in range(1, CALLS_PER_PROCESS + 1):
+        raise ScriptError(f"{name}: lines is {phone.lines!r}, but must be from 1 to {CALLS_PER_PROCESS}")
     if phone.rtp == "none" and (phone.say or phone.background):
         raise ScriptError(f"{name}: rtp is 'none', so there can be neither `say` nor `background`")
     if phone.rtp != "always" and phone.background:
