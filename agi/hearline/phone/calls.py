@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hearline.phone import wav
@@ -205,7 +206,7 @@ class SipCall(pj.Call):
 
     def say(self, say: Say, *, from_track: bool) -> None:
         """One utterance now. Where it is part of the track it plays already, and this only reports it."""
-        if not from_track:
+        if not from_track and not self.held:
             samples = wav.read(say.wav) * 10 ** (say.gain_db / 20)
             player = self.desk.endpoint.player(self.desk.endpoint.wav_of(samples, "say"), loop=False)
             self.sound.append(player)
@@ -216,7 +217,8 @@ class SipCall(pj.Call):
         self.emit("said", wav=say.wav, gain_db=say.gain_db, planned_ms=say.at_ms)
 
     def drop(self, player: Any) -> None:
-        player.stopTransmit(self.audio)
+        with suppress(pj.Error):  # the stream that it played to is gone: the phone holds, or held
+            player.stopTransmit(self.audio)
         self.sound.remove(player)
         self.send(False)
 
