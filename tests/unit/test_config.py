@@ -170,3 +170,11 @@ def test_every_account_has_endpoint_auth_and_aor(layout):
         assert text.count(f"\n[{account.name}]") == 3
     for agent in layout.agents:
         assert f"member => Local/{agent.name}@hearline-ring/n" in rendered(layout)["queues.conf"]
+
+
+def test_agents_reach_each_other_and_the_queues_and_callers_do_not(layout):
+    callers, agents = rendered(layout)["extensions.conf"].split("[hearline-agents]")
+    for agent in layout.agents:
+        assert f"exten => {agent.number},1,Goto(hearline-to-agent,{agent.name},1)\n" in agents
+    assert "exten => 8090,1,Goto(hearline-to-queue,care,1)\n" in agents
+    assert "hearline-to-" not in callers

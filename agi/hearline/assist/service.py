@@ -19,18 +19,19 @@ from hearline.assist.book import HintStore
 from hearline.assist.legs import Legs
 from hearline.assist.loop_call import LoopCall
 from hearline.assist.permit import Permit, Standing
-from hearline.assist.switchboard import Switchboard
+from hearline.assist.switchboard import CALLER, Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
 from hearline.checked_yaml import Rejected
 from hearline.line.control import Overheard
 from hearline.line.workers import Line
-from hearline.pbx.ami import Ami, Message
+from hearline.pbx.ami import Ami, Message, variables
 from hearline.settings import Settings, address
 
 log = logging.getLogger(__name__)
 
 END_S = 4.0  # the media worker has ended by then
+TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
 class Service:
@@ -85,6 +86,9 @@ class Service:
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
         self._switchboard.reset(await self._ami.ask_list("CoreShowChannels"))
+        for told in await self._ami.ask_list("QueueStatus"):
+            if told["Event"] == "QueueMember":  # whose phone is whose
+                self._switchboard.hear(told)
         self._changed()
         await self._permit.logged_in()
 
@@ -94,6 +98,9 @@ class Service:
     def _on_event(self, event: Message) -> None:
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
             self._talks.leaves(event.get("Channel", ""))
+        if event["Event"] in TRANSFERERS and event.get("Result") == "Success":
+            how, who = TRANSFERERS[event["Event"]]
+            self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
         if self._switchboard.hear(event):
             self._changed()
 

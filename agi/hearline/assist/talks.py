@@ -19,8 +19,9 @@ from hearline.assist import events as e
 from hearline.assist.book import HintStore
 from hearline.assist.coach import Coach
 from hearline.assist.events import Side
+from hearline.assist.hints import Holds
 from hearline.assist.legs import Leg
-from hearline.assist.switchboard import Conversation
+from hearline.assist.switchboard import Answer, Conversation
 from hearline.audio.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.line.control import Overheard
@@ -48,11 +49,16 @@ class Talk:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     coaches: dict[str, Coach] = field(default_factory=dict)  # by the agent's channel
+    holds: Holds = Holds()
     left_first: Side | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def now_ms(self) -> int:
+        return round((time.monotonic() - self.began) * 1_000)
+
     def add(self, event: str, **what: object) -> None:
-        self.events.append({"at_ms": round((time.monotonic() - self.began) * 1_000), "event": event, **what})
+        self.events.append({"at_ms": self.now_ms, "event": event, **what})
 
     def tell(self, event: e.Event) -> None:
         """All agents' coaches."""
@@ -100,13 +106,38 @@ class Talks:
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
             self._coach(talk)
-        if now.held_by is not before.held_by:
-            if now.held_by is None:
-                talk.add("unhold")
-                talk.tell(e.Unhold())
-            else:
-                talk.add("hold", by=now.held_by)
-                talk.tell(e.Hold(now.held_by, now.answer.agent_id))
+        for agent in now.agents:
+            if (agent in now.consulting) != (agent in before.consulting):
+                self._consults(talk, agent, agent in now.consulting)
+        if now.holder != before.holder:
+            if before.holder:
+                self._unhold(talk)
+            if now.holder:
+                self._hold(talk, now.number(now.holder) or now.answer.agent_id)
+
+    def _hold(self, talk: Talk, number: str) -> None:
+        by = talk.conversation.held_by
+        talk.holds = talk.holds.began(talk.now_ms, str(by) if by is Side.CALLER else number or str(by))
+        talk.add("hold", by=by)
+        talk.tell(e.Hold(by, number if by is Side.AGENT else ""))
+
+    def _unhold(self, talk: Talk) -> None:
+        talk.holds = talk.holds.ended(talk.now_ms)
+        talk.add("unhold")
+        talk.tell(e.Unhold())
+
+    def _consults(self, talk: Talk, agent: str, begins: bool) -> None:
+        """An agent calls somebody else meanwhile, which is how an attended transfer begins; or does so no more."""
+        talk.add("transfer_began" if begins else "transfer_given_up", channel=agent)
+        if coach := talk.coaches.get(agent):
+            coach.hear(e.TransferBegan() if begins else e.TransferGivenUp())
+
+    def transferred(self, caller: str, by: str, how: str) -> None:
+        """An agent has passed the caller on: ``blind`` or ``attended``."""
+        if talk := self._talks.get(caller):
+            talk.add("transferred", channel=by, how=how)
+            if how == "blind" and (coach := talk.coaches.get(by)):
+                coach.hear(e.TransferBegan())
 
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up."""
@@ -123,16 +154,9 @@ class Talks:
             self._dismiss(talk, channel)
         if self._hints is None:
             return
-        answer = conversation.answer
-        joined = e.Joined(
-            queue=conversation.queue,
-            wait_s=answer.wait_s,
-            rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
-            heard=conversation.heard or "unknown",
-            agent_id=answer.agent_id,
-        )
         for channel in conversation.agents:
             if channel not in talk.coaches:
+                joined = _joined(conversation, channel)
                 rules = self._hints.book.rules
                 talk.coaches[channel] = Coach(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -211,17 +235,40 @@ class Talks:
     def _end(self, talk: Talk) -> None:
         for channel in list(talk.coaches):
             self._dismiss(talk, channel)
+        if talk.holds.since_ms is not None:
+            talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
+        holds = talk.holds
         record = {
             "talk": talk.id,
             "caller": talk.conversation.caller,
             "began_at": talk.began_at.isoformat(timespec="milliseconds"),
+            "holds": {
+                "count": holds.count,
+                "total_ms": holds.total_ms,
+                "longest_ms": holds.longest_ms,
+                "longest_by": holds.longest_by,
+            },
             "events": talk.events,
         }
         try:
             records.keep(self._records, talk.id, record)
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
+
+
+def _joined(conversation: Conversation, agent: str) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue, or passed on by another, past it."""
+    answer, number = conversation.answer, conversation.number(agent)
+    if number and number != answer.agent_id:
+        answer = Answer(number)
+    return e.Joined(
+        queue=conversation.queue,
+        wait_s=answer.wait_s,
+        rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
+        heard=conversation.heard or "unknown",
+        agent_id=answer.agent_id,
+    )
 
 
 def _frames(ms: int) -> int:

@@ -21,6 +21,8 @@ from hearline.sounds.manifest import WhisperSet, load_manifest
 CHANNEL_VARIABLES = ("HEARLINE_CALLER", "HEARLINE_QUEUE", "HEARLINE_HEARD", "HEARLINE_QUEUED_AT")
 """What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
+FIRST_QUEUE = 8090
+"""What agents of the private stack dial for the first of its queues; the others come after it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Queue:
+    """``number``: what agents dial to reach it."""
+
     name: str
+    number: str
     strategy: str = "rrmemory"
 
 
@@ -66,7 +71,7 @@ class Layout(Parts):
     agents: list[Account] = field(default_factory=list)
     ami: Account = Account("hearline-assist", "", "")
     ami_port: int = 5038
-    queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+    queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
     whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
     verbose: int = 0
 

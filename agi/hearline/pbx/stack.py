@@ -191,7 +191,7 @@ class Stack:
             ami=config.Account("hearline-assist", "", config.ami_secret(self.home).read_text()),
             ami_port=address(ami)[1],
             verbose=self._verbose,
-            queues=[config.Queue(name) for name in queues],
+            queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
             whispers_into_silence=bool(way) and ways.whispers_into_silence(way.version()),
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
