@@ -2,6 +2,7 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+    agents' keys → talks → keys → prompts to the caller
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import threading
 from contextlib import suppress
 
 from hearline.assist.book import HintStore
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
 from hearline.assist.legs import Legs
+from hearline.assist.prompts import Prompter, Prompts
 from hearline.assist.switchboard import Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -27,6 +31,7 @@ from hearline.settings import Settings, address
 
 log = logging.getLogger(__name__)
 
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
 
 
@@ -39,8 +44,10 @@ class Service:
         secret = settings.ami_secret_file.read_text("utf-8").strip()
         self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds)
-        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks", keys.press)
         self._legs = Legs(self._ami, self._line, self._talks.hear)
 
     def _hints(self) -> HintStore | None:
@@ -52,9 +59,16 @@ class Service:
             return None
 
     def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+        self._say(channel, self._whispers.pcm(*what) if what else b"")
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> None:
+        """To the agent on this channel alone."""
         leg = self._legs.on(channel)
         if leg is not None:
-            self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+            self._line.say(leg.visit.uuid, pcm)
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -74,8 +88,11 @@ class Service:
         self._changed()
 
     def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(event.get("Channel", ""))
+            self._talks.leaves(channel)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
         if self._switchboard.hear(event):
             self._changed()
 
@@ -86,7 +103,11 @@ class Service:
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._legs.hear, message)
+            self._loop.call_soon_threadsafe(self._hear, message)
+
+    def _hear(self, message: Overheard) -> None:
+        self._legs.hear(message)
+        self._prompter.hear(message)
 
 
 async def _until_told(service: Service) -> None:
