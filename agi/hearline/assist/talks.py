@@ -228,6 +228,8 @@ class Talks:
             talk.add("gain_refused", channel=channel)
 
     def _end(self, talk: Talk) -> None:
+        if talk.playing:
+            talk.playing.task.cancel()
         for channel in list(talk.coaches):
             self._dismiss(talk, channel)
         talk.add("ended")
