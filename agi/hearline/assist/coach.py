@@ -39,6 +39,11 @@ class Coach:
         self._engine: HintEngine | None = HintEngine(rules)
         self.hear(joined)
 
+    @property
+    def muted(self) -> bool:
+        """The agent wants no whispers."""
+        return self._engine is not None and self._engine.muted
+
     def hear(self, event: e.Event) -> None:
         """Something has happened just now."""
         self._do(lambda engine: engine.handle(event, self._now_ms()))

@@ -2,6 +2,7 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+    agents' keys → talks → keys → prompts to the caller
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hearline.assist.book import HintStore
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
 from hearline.assist.legs import Legs
 from hearline.assist.loop_call import LoopCall
 from hearline.assist.permit import Permit, Standing
+from hearline.assist.prompts import Prompter, Prompts
 from hearline.assist.switchboard import CALLER, Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -30,6 +34,7 @@ from hearline.settings import Settings, address
 
 log = logging.getLogger(__name__)
 
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
@@ -49,8 +54,10 @@ class Service:
             address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
         )
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds)
-        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks", keys.press)
         self._legs = Legs(self._ami, self._line, self._talks.hear)
         self._loop_call = LoopCall(self._ami, self._line)
         self._permit = Permit(self._ami, self._loop_call, tell)
@@ -64,10 +71,17 @@ class Service:
             return None
 
     def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
+        return self._say(channel, self._whispers.pcm(*what) if what else b"")
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> bool:
+        """To the agent on this channel alone; → is it said?"""
         leg = self._legs.on(channel)
-        if leg is None or (what and not self._permit.allowed):
+        if leg is None or (pcm and not self._permit.allowed):
             return False
-        self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+        self._line.say(leg.visit.uuid, pcm)
         return True
 
     async def run(self) -> None:
@@ -96,11 +110,14 @@ class Service:
         self._permit.logged_out()
 
     def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(event.get("Channel", ""))
-        if event["Event"] in TRANSFERERS and event.get("Result") == "Success":
+            self._talks.leaves(channel)
+        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
             how, who = TRANSFERERS[event["Event"]]
             self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
         if self._switchboard.hear(event):
             self._changed()
 
@@ -115,6 +132,7 @@ class Service:
 
     def _heard(self, message: Overheard) -> None:
         self._legs.hear(message)
+        self._prompter.hear(message)
         self._loop_call.hear(message)
 
 
