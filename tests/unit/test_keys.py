@@ -68,7 +68,7 @@ class Exchange:
         self.visit = Visit(f"visit-{self.announced}", ("127.0.0.1", 1))
         return self.visit
 
-    def say(self, uuid: str, pcm: bytes, ahead: int) -> None:
+    def say(self, uuid: str, pcm: bytes) -> None:
         assert uuid == self.visit.uuid
         self.to_caller.append(pcm)
 

@@ -30,7 +30,6 @@ WORDINGS = {Key.LOW_VOLUME: ("low-1", "low-2", "low-move"), Key.RECEIVER: ("spea
 standard §1.3). Not every set has each of them."""
 
 LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
-AHEAD = 2  # frames; it throws away what it has in hand where that becomes 100 ms
 TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
 IMPATIENCE_S = 1.0  # whoever presses again so soon has not heard yet that it plays
 SILENT_S = 0.6  # the worker tells ten times a second how far it is
@@ -115,7 +114,7 @@ class Prompter:
             async with asyncio.timeout(CONNECT_S):
                 began_ms = await came.get()
             lead = bytes(2 * FRAME_SAMPLES * (LEAD_MS // FRAME_MS))
-            self._line.say(visit.uuid, lead + samples.astype("<i2").tobytes(), AHEAD)
+            self._line.say(visit.uuid, lead + samples.astype("<i2").tobytes())
             begins(lead)
             ends_ms = began_ms + LEAD_MS + samples.size // FRAME_SAMPLES * FRAME_MS + TAIL_MS
             try:

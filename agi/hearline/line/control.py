@@ -52,12 +52,10 @@ class Follow:
 
 @dataclass(frozen=True)
 class Say:
-    """Say this into a leg that is listened to: 16-bit samples, 8 kHz; b'' ends what is being said. So many frames
-    ``ahead`` of silence go out at once before it: who mixes them then has some in hand when we are late."""
+    """Say this into a leg that is listened to: 16-bit samples, 8 kHz; b'' ends what is being said."""
 
     uuid: str
     pcm: bytes
-    ahead: int = 0
 
 
 @dataclass(frozen=True)

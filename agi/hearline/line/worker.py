@@ -197,11 +197,9 @@ class Worker:
                     self._follow(uuid)
                 case Prepare(plan):
                     self._load(plan)
-                case Say(uuid, pcm, ahead):
+                case Say(uuid, pcm):
                     for call in [c for c in self._calls.values() if c.uuid == uuid]:
                         call.session.say(pcm)
-                        for _ in range(ahead):
-                            call.leg.send(SILENCE)
                 case Announce():
                     self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
                 case Withdraw(uuid):

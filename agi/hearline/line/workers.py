@@ -142,11 +142,11 @@ class Line:
         for plan in self._plans:
             self._channel.send(Prepare(plan))
 
-    def say(self, uuid: str, pcm: bytes, ahead: int = 0) -> None:
-        """Say 16-bit samples (8 kHz) into a leg that is listened to, instead of what is being said there; see `Say`."""
+    def say(self, uuid: str, pcm: bytes) -> None:
+        """Say 16-bit samples (8 kHz) into a leg that is listened to, instead of what is being said there."""
         with self._lock:
             if self._channel and not self._channel.closed:
-                self._channel.send(Say(uuid, pcm, ahead))
+                self._channel.send(Say(uuid, pcm))
 
     def withdraw(self, visit: Visit) -> None:
         """Asterisk is done with this visit; whatever is left of it is let go."""
