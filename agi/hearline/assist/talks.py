@@ -139,10 +139,11 @@ class Talks:
                 coach.hear(e.TransferBegan())
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up."""
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
-            if talk.left_first is None and channel in (talk.conversation.caller, *talk.conversation.agents):
-                talk.left_first = Side.CALLER if channel == talk.conversation.caller else Side.AGENT
+            here = talk.conversation
+            if talk.left_first is None and (channel == here.caller or here.agents == (channel,)):
+                talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
 
