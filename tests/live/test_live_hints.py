@@ -59,7 +59,7 @@ CONVERSATIONS = {
         caller(25.4, ASK), caller(36, HERE), caller(37.8, "hold"), caller(39.8, "unhold"), caller(41, "hangup"),
     ),
     "long hold": (
-        agent(1, "hold"), agent(31, "unhold"), agent(31.6, GREETING), caller(38.4, "hangup"),
+        agent(0.3, GREETING), agent(6.4, "hold"), agent(33.4, "unhold"), agent(34, GREETING), caller(40.5, "hangup"),
     ),
     "short holds": (
         agent(0.3, GREETING), agent(9, "hold"), agent(11, "unhold"), agent(12.5, "hold"), agent(14.5, "unhold"),
@@ -68,11 +68,11 @@ CONVERSATIONS = {
     # Four who had to wait for them.
     "soft caller": (
         caller(0.5, ASK, TOO_SOFT_DB), caller(3.6, ASK, TOO_SOFT_DB), caller(6.7, ASK, TOO_SOFT_DB), caller(11, LOUDER),
-        caller(17, LONG), agent(19, REPLY), agent(24.5, GREETING), agent(33.5, "hangup"),
+        caller(17, LONG), agent(18.5, REPLY), agent(25, GREETING), agent(33.5, "hangup"),
     ),
     "normal caller": (
         caller(0.5, ASK), caller(3.6, ASK), caller(6.7, ASK), caller(11, LOUDER),
-        caller(17, LONG), agent(19, REPLY), agent(28.7, GREETING), caller(35, "hangup"),
+        caller(17, LONG), agent(18.5, REPLY), agent(28.7, GREETING), caller(35, "hangup"),
     ),
     "soft agent": (
         agent(0.5, REPLY, TOO_SOFT_DB), caller(6.6, HERE), agent(12, REPLY), agent(16.9, REPLY), agent(21.8, REPLY),
@@ -88,7 +88,7 @@ IN_TIME = ("long turn", "acknowledged", "long hold", "short holds")
 COMES = {  # rule: (where it must come, where it must not)
     "answered_late": ("soft caller", "long turn"),
     "caller_too_soft": ("soft caller", "normal caller"),
-    "caller_silent": ("short holds", "soft agent"),
+    "caller_silent": ("soft agent", "raised agent"),
     "agent_too_soft": ("soft agent", "raised agent"),
     "listening": ("long turn", "acknowledged"),
     "interrupting": ("soft caller", "normal caller"),

@@ -252,6 +252,25 @@ def test_back_from_a_hold_the_apology_comes_first_and_the_second_sentence_after_
     assert counts(story, until=60_000)["during_hold"]["used"] == 1
 
 
+@pytest.mark.parametrize("away", [e.Hold(), e.TransferBegan()])
+@pytest.mark.parametrize(
+    ("rule", "story"),
+    [
+        ("caller_silent", GREETING),
+        ("nothing_more", [*GREETING, *caller(4_000, 6_000), *agent(7_000, 7_500)]),
+        ("listening", [*GREETING, *caller(4_500, 60_000)]),
+    ],
+)
+def test_what_is_said_or_not_said_to_each_other_is_no_matter_once_they_are_apart(rule, story, away):
+    [(shown, _)] = [entry for entry in talk(story) if entry[1] == f"show {rule}"][:1]
+    assert (shown + 500, f"hide {rule}") in talk(story, at(shown + 500, away))
+
+
+def test_a_transfer_is_over_when_the_caller_is_taken_back():
+    log = talk(GREETING, at(5_000, e.Hold()), at(6_000, e.TransferBegan()), at(9_000, e.TransferGivenUp(), e.Unhold()))
+    assert (9_000, "hide transfer") in log and (9_000, "show after_hold") in log
+
+
 def test_what_is_said_on_hold_is_not_said_to_the_caller():
     story = [*BEGINNING, *at(12_000, e.Hold()), *agent(38_000, 40_000)]
     assert counts(story, until=60_000)["during_hold"] == {"fired": 1, "shown": 1, "whispered": 1, "expired": 1}

@@ -88,21 +88,24 @@ def test_a_talk_is_over_when_the_caller_hangs_up(board):
     assert hear(board, leave(CALLER, "b1"), event("Hangup", CALLER)).conversations() == []
 
 
+LISTED = {"Event": "QueueMember", "Name": "8016", "StateInterface": "PJSIP/agent-8016"}
+
+
 def test_whoever_calls_somebody_else_meanwhile_consults(board):
     dialled = {"Event": "Newchannel", "Channel": "PJSIP/agent-8016-00000008", "ChannelStateDesc": "Down"}
     assert hear(board, dialled).conversations()[0].consulting == (), "somebody calls them"
     calls = {**dialled, "ChannelStateDesc": "Ring"}
     others = {**calls, "Channel": "PJSIP/agent-80-00000009"}
     assert hear(board, others).conversations()[0].consulting == ()
-    assert hear(board, calls).conversations()[0].consulting == (AGENT,)
+    assert hear(board, calls).conversations()[0].consulting == (), "is it an agent's phone?"
+    assert hear(board, LISTED).conversations()[0].consulting == (AGENT,)
     assert hear(board, {**calls, "Event": "Hangup"}).conversations()[0].consulting == ()
 
 
 def test_the_queue_knows_whose_phone_it_is(board):
-    listed = {"Event": "QueueMember", "Name": "8016", "StateInterface": "PJSIP/agent-8016"}
     changed = {"Event": "QueueMemberStatus", "MemberName": "8017", "StateInterface": "PJSIP/agent-8017"}
     stranger = "PJSIP/8099-00000009"
-    [talk] = hear(board, listed, changed, enter(SECOND, "b2"), enter(stranger, "b2")).conversations()
+    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2"), enter(stranger, "b2")).conversations()
     assert [talk.number(agent) for agent in (AGENT, SECOND, stranger)] == ["8016", "8017", ""]
 
 

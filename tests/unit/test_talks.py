@@ -273,6 +273,17 @@ def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
     assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
 
 
+def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.follow(with_agents(AGENT, SECOND))
+        talks.leaves(AGENT)
+        talks.follow(with_agents(SECOND))
+        talks.leaves(CALLER)
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["side"] for event in told["events"] if event["event"] == "hung_up"] == ["caller"]
+
+
 def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
     async def story(talks: Talks) -> None:
         talks.follow([])

@@ -43,7 +43,7 @@ class Conversation:
     holder: str = ""
     """The channel of who has put the other on hold."""
     consulting: tuple[str, ...] = ()
-    """Those of the agents who have called somebody else meanwhile."""
+    """Those of the agents who have called somebody else meanwhile, from a phone that a queue knows."""
     answer: Answer = Answer()
     numbers: tuple[str, ...] = ()
     """The agents' work numbers, in the same order; empty where no queue knows the phone."""
@@ -68,7 +68,7 @@ class Switchboard:
         self._answered: set[str] = set()  # callers who are, or were, connected with a phone
         self._holding: set[str] = set()  # channels that have put the others on hold
         self._calls_of: dict[str, set[str]] = {}  # channels on which a phone has called us, by phone
-        self._numbers: dict[str, str] = {}  # work numbers, by phone
+        self._numbers: dict[str, str] = {}  # work numbers, by phone, of those who are in a queue
         self._answers: dict[str, Answer] = {}  # by the caller's channel
 
     def reset(self, channels: Iterable[Message]) -> None:
@@ -102,9 +102,12 @@ class Switchboard:
             case "Newchannel" if event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
                 self._calls_of.setdefault(phone_of(channel), set()).add(channel)
             case "QueueMember" | "QueueMemberStatus" | "QueueMemberAdded":
-                self._numbers[event.get("StateInterface", "")] = event.get("MemberName") or event.get("Name", "")
+                phone, number = event.get("StateInterface", ""), event.get("MemberName") or event.get("Name", "")
+                known = self._numbers.get(phone) == number
+                self._numbers[phone] = number
+                return not known
             case "AgentConnect":
-                self._answers[variables(event).get(CALLER, channel)] = Answer(
+                self._answers[variables(event).get(CALLER) or channel] = Answer(
                     event.get("MemberName", ""), float(event.get("HoldTime", 0)), float(event.get("RingTime", 0))
                 )
             case "Rename":
@@ -137,12 +140,16 @@ class Switchboard:
                     told.get(QUEUE, ""),
                     told.get(HEARD, ""),
                     min(self._holding & reached, default=""),
-                    tuple(agent for agent in agents if self._calls_of.get(phone_of(agent), set()) - reached),
+                    tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
                     self._answers.get(caller, Answer()),
                     tuple(self._numbers.get(phone_of(agent), "") for agent in agents),
                 )
             )
         return found
+
+    def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
+        """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""
+        return phone in self._numbers and not self._calls_of.get(phone, set()) <= reached
 
     def _note_variables(self, channel: str, event: Message) -> None:
         told = variables(event)

@@ -153,11 +153,12 @@ class Talks:
                 coach.hear(e.TransferBegan())
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up."""
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
-            here = channel in (talk.conversation.caller, *talk.conversation.agents)
-            if here and talk.left_first is None and not talk.handed_over:
-                talk.left_first = Side.CALLER if channel == talk.conversation.caller else Side.AGENT
+            here = talk.conversation
+            last = channel == here.caller or here.agents == (channel,)
+            if last and talk.left_first is None and not talk.handed_over:
+                talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
 
