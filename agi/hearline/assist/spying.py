@@ -53,7 +53,7 @@ def _checked(channel: str) -> str:
 
 
 async def attach(ami: Ami, visit: Visit, data: str, application: str = "ChanSpy") -> None:
-    """Have Asterisk connect for this visit and run ChanSpy, or another application, there. Raises AmiDown, AmiRefused."""
+    """Have Asterisk connect for this visit and run an application there. Raises AmiDown, AmiRefused."""
     await ami.ask(
         "Originate",
         Channel=audiosocket(visit),
