@@ -29,7 +29,7 @@ SOFTLY_DB = (-18, -6)  # an agent hears a prompt so much under what the caller h
 
 @dataclass
 class Told:
-    """A call with its talk's record, its agent's phone, and when that phone pressed its last key (monotonic s)."""
+    """A call with its talk's record and its first agent's phone."""
 
     call: Call
     talk: dict
@@ -83,7 +83,7 @@ def until(condition, seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def told(world):
-    """Four callers, four agents: each presses what the scenario's name says."""
+    """Four callers, four agents, who press what the scenario's name says."""
     began = time.time()
     key = ((KEY_MS, "1"),)
     scenarios = {
@@ -110,12 +110,16 @@ def told(world):
         at(4.0, "marks", CODES["mute"])
         at(6.5, "low volume", CODES["low_volume"])
         at(6.6, "marks", CODES["mute"])
+        at(8.0, "", "")
+        second = agents["nuisance"]  # free again: takes over
+        phones.act(agents["receiver"], "transfer", f"sip:{second.removeprefix('agent-')}@{world.stack.sip}")
         at(9.0, "marks", CODES["nuisance"])
-        at(11.5, "marks caller", "")
+        at(11.5, "", "")
         press(phones, "marks", "1")  # there is some business after all
         at(13.0, "low volume", CODES["low_volume"])
+        at(13.5, second, CODES["receiver"])
         at(15.5, "low volume", CODES["low_volume"])  # stops it
-        at(17.0, "", "")
+        at(20.0, "", "")
         for account in agents.values():
             phones.hang_up(account)
         results = phones.wait(30)
@@ -153,16 +157,25 @@ def test_the_caller_hears_the_prompts_one_after_the_other_whole_until_one_is_sto
 
 
 def test_a_caller_who_sends_no_rtp_hears_it_whole(told):
-    [prompt] = told["receiver"].caller_heard
-    assert prompt.id == "speakerphone" and prompt.complete >= WHOLE
+    for prompt in told["receiver"].caller_heard:
+        assert prompt.id == "speakerphone" and prompt.complete >= WHOLE
 
 
-def test_the_agent_hears_softly_that_it_plays(told):
+def test_the_agents_hear_softly_that_it_plays(told):
     heard = told["low volume"].agent_heard
     assert [prompt.id for prompt in heard] == ["low-1", "low-2", "low-move"]
-    for prompt in heard:
-        assert SOFTLY_DB[0] < prompt.level_db < SOFTLY_DB[1]
     assert heard[0].complete >= WHOLE and heard[2].complete < 0.7
+    for prompt in (*heard, *told["receiver"].agent_heard):
+        assert SOFTLY_DB[0] < prompt.level_db < SOFTLY_DB[1]
+    assert [prompt.id for prompt in told["receiver"].agent_heard] == ["speakerphone"], "a caller without RTP"
+
+
+def test_the_keys_work_for_who_takes_over(told):
+    assert len(told["receiver"].caller_heard) == 2
+    numbers = [told[name].agent.removeprefix("agent-") for name in ("receiver", "nuisance")]
+    assert [event["by"] for event in told["receiver"].events("key")] == numbers
+    taken_over = told["phones"][told["nuisance"].agent].calls[1]
+    assert [prompt.id for prompt in audible(read_wav(taken_over.recording))] == ["speakerphone"]
 
 
 def test_nobody_else_hears_it(told):

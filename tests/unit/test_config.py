@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from hearline.assist.events import Key
 from hearline.pbx import config
 from hearline.pbx.config import Layout, accounts, render, render_parts, whisper_waits
 
@@ -85,6 +86,21 @@ def test_a_bridge_that_swallows_whispers_over_silence_is_left_out_where_it_does(
     assert re.findall(r"^noload = (\S+)", files["hearline-bridges.conf"], re.M) == [
         "bridge_simple.so", "bridge_native_rtp.so",
     ]  # fmt: skip
+
+
+def test_every_key_of_an_agents_has_a_code_of_its_own_and_none_of_asterisks_samples(layout):
+    files = rendered(layout)
+    told = dict(
+        re.findall(
+            r'^hearline-(\w+) => (\*\d),self,TryExec,"UserEvent\(HearlineKey,Key: \1\)"$',
+            files["hearline-features.conf"],
+            re.M,
+        )
+    )
+    assert set(told) == set(Key)
+    assert len(set(told.values())) == len(told) and not {"*0", "*1", "*2", "*3", "*8"} & set(told.values())
+    [names] = re.findall(r"^HEARLINE_KEYS = (.+)$", files["hearline-globals.conf"], re.M)
+    assert names.split("#") == [f"hearline-{key}" for key in told]
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
