@@ -26,6 +26,7 @@ HEARD_DBOV = TONE_DBOV - 6
 LEAST_DB = 60.0  # the caller's end is to be so far below the agent's
 SECOND = 10  # levels
 SOUNDS_S = 4.0  # at the longest
+COMES_S = 2.0  # else it never will: an Asterisk that is just starting lets us in before it can place calls
 WITHIN_S = 10.0  # all of it
 
 
@@ -103,9 +104,9 @@ class LoopCall:
         at_caller, at_agent = self._levels[caller.uuid], self._levels[agent.uuid]
         sound = tone(TONE_HZ, TONE_DBOV, round(SOUNDS_S * 1_000)).tobytes()
         await self._originate(caller, "Dial", audiosocket(agent))
-        await self._until(lambda: at_agent)
+        await self._comes(agent)
         await self._originate(whisper, APPLICATION, self._spy(audiosocket_name(agent), Side.AGENT))
-        await self._until(lambda: self._levels[whisper.uuid])
+        await self._comes(whisper)
 
         self._line.say(agent.uuid, sound)
         await self._until(lambda: at_caller and at_caller[-1] > HEARD_DBOV)
@@ -117,7 +118,7 @@ class LoopCall:
         self._line.say(whisper.uuid, sound)
         with suppress(TimeoutError):
             async with asyncio.timeout(SOUNDS_S):
-                await self._until(lambda: sum(level > HEARD_DBOV for level in at_agent) >= SECOND)
+                await self._until(lambda: sum(level > HEARD_DBOV for level in at_agent) >= SECOND <= len(at_caller))
         return found(at_agent, at_caller)
 
     async def _originate(self, end: Visit, application: str, data: str) -> None:
@@ -127,9 +128,16 @@ class LoopCall:
             Application=application,
             Data=data,
             Async="true",
-            Timeout=str(round(WITHIN_S * 1_000)),
+            Timeout=str(round(COMES_S * 1_000)),
             Codecs="slin",
         )
+
+    async def _comes(self, end: Visit) -> None:
+        try:
+            async with asyncio.timeout(COMES_S):
+                await self._until(lambda: self._levels[end.uuid])
+        except TimeoutError:
+            raise NotTried("Asterisk did not place the loop call") from None
 
     async def _until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -138,7 +146,8 @@ class LoopCall:
 
 
 def found(agent: Sequence[float], caller: Sequence[float]) -> Found:
-    """Of the levels (dBov, ten a second) that came while the tone was whispered. Raises NotTried where none did."""
-    if not agent or not caller:
+    """Of the levels (dBov, ten a second) that came while the tone was whispered. Raises NotTried where an end did not
+    tell for a whole second."""
+    if min(len(agent), len(caller)) < SECOND:
         raise NotTried("the loop call broke")
     return Found(median(sorted(agent)[-SECOND:]), max(caller))
