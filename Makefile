@@ -11,7 +11,7 @@ help:
 	@echo "make demo    five real calls on a private Asterisk, to hear and see in demo-out/"
 	@echo "make test    all tests (unit, then live calls on the private Asterisk)"
 	@echo "make unit    only the tests that need no Asterisk"
-	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about half an hour)"
+	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 40 minutes)"
 	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
 	@echo "make setup   only set up"
 

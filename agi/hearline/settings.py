@@ -39,6 +39,8 @@ class Settings(BaseModel):
     ami_secret_file: Path | None = None
     # Where Asterisk brings the sound of those who talk.
     legs: str = "127.0.0.1:9192"
+    # A soft tick before each whisper.
+    whisper_tick: bool = False
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).

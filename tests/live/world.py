@@ -253,3 +253,11 @@ def children_of(parent: int, module: str) -> list[int]:
                 if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
     return sorted(found)
+
+
+def until(condition, seconds: float) -> None:
+    """Wait until it holds; it must before so many seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

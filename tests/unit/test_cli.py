@@ -125,7 +125,7 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
 PARTS = (
-    "", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-guard",
+    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-guard",
 )  # fmt: skip
 
 
@@ -151,6 +151,7 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
         ("HEARLINE_FALLBACK_QUEUE", "care"),
         ("HEARLINE_SOUNDS", str(REPO / "sounds")),
         ("HEARLINE_MESSAGES", "/srv/messages"),
+        ("HEARLINE_KEYS", "hearline-low_volume#hearline-receiver#hearline-mute#hearline-callback#hearline-nuisance"),
     ]
     assert all((tmp_path / "etc" / name).stat().st_mode & 0o044 for name in files), (
         "Asterisk reads them as another user"

@@ -77,6 +77,16 @@ def test_the_private_asterisk_goes_by_the_same_files_as_any_other(layout):
     assert not re.search(r"^\[hearline(-queue|-join|-guard|-ring|-message)?\]$", others, re.M), "told twice"
 
 
+@pytest.mark.parametrize("new", [True, False])
+def test_a_bridge_that_swallows_whispers_over_silence_is_left_out_where_it_does(layout, new):
+    files = rendered(replace(layout, whispers_into_silence=new))
+    assert "load = bridge_simple.so\nload = bridge_softmix.so\n" in files["modules.conf"]
+    assert ('#include "hearline-bridges.conf"' in files["modules.conf"]) is not new
+    assert re.findall(r"^noload = (\S+)", files["hearline-bridges.conf"], re.M) == [
+        "bridge_simple.so", "bridge_native_rtp.so",
+    ]  # fmt: skip
+
+
 # ---- addresses -------------------------------------------------------------------------------------------------------
 def test_by_default_nothing_leaves_the_loopback(layout):
     for name, text in rendered(layout).items():

@@ -2,6 +2,7 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+    agents' keys → talks → keys → prompts to the caller
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from hearline.assist.book import HintStore
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
 from hearline.assist.legs import Legs
+from hearline.assist.loop_call import LoopCall
+from hearline.assist.permit import Permit, Standing
+from hearline.assist.prompts import Prompter, Prompts
 from hearline.assist.switchboard import CALLER, Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -27,22 +34,33 @@ from hearline.settings import Settings, address
 
 log = logging.getLogger(__name__)
 
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
 class Service:
-    """``run`` until cancelled."""
+    """``run`` until cancelled.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        tell: told how we stand with Asterisk, whenever that changes.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Standing], None]) -> None:
         self._settings = settings
         self._switchboard = Switchboard()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
+        self._ami = Ami(
+            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
+        )
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds)
-        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks", keys.press)
         self._legs = Legs(self._ami, self._line, self._talks.hear)
+        self._loop_call = LoopCall(self._ami, self._line)
+        self._permit = Permit(self._ami, self._loop_call, tell)
 
     def _hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -52,10 +70,19 @@ class Service:
             log.error("no hints are given: %s", error)
             return None
 
-    def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
+        return self._say(channel, self._whispers.pcm(*what) if what else b"")
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> bool:
+        """To the agent on this channel alone; → is it said?"""
         leg = self._legs.on(channel)
-        if leg is not None:
-            self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+        if leg is None or (pcm and not self._permit.allowed):
+            return False
+        self._line.say(leg.visit.uuid, pcm)
+        return True
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,6 +92,7 @@ class Service:
                 tasks.create_task(self._ami.run())
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
+                tasks.create_task(self._permit.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
@@ -76,13 +104,20 @@ class Service:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._switchboard.hear(told)
         self._changed()
+        await self._permit.logged_in()
+
+    def _on_down(self) -> None:
+        self._permit.logged_out()
 
     def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(event.get("Channel", ""))
-        if event["Event"] in TRANSFERERS and event.get("Result") == "Success":
+            self._talks.leaves(channel)
+        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
             how, who = TRANSFERERS[event["Event"]]
             self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
         if self._switchboard.hear(event):
             self._changed()
 
@@ -93,7 +128,12 @@ class Service:
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._legs.hear, message)
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: Overheard) -> None:
+        self._legs.hear(message)
+        self._prompter.hear(message)
+        self._loop_call.hear(message)
 
 
 async def _until_told(service: Service) -> None:
@@ -116,10 +156,16 @@ async def _until_told(service: Service) -> None:
         await running
 
 
+def _tell(standing: Standing) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there."""
+    with suppress(OSError):
+        os.write(sys.stdin.fileno(), standing.as_line())
+
+
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]))))
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ from hearline import records
 from hearline.assist import events as e
 from hearline.assist.book import HintStore
 from hearline.assist.coach import Coach
-from hearline.assist.events import Side
+from hearline.assist.events import Key, Side
 from hearline.assist.hints import Holds
 from hearline.assist.legs import Leg
+from hearline.assist.prompts import Playing
 from hearline.assist.switchboard import Answer, Conversation
 from hearline.audio.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.line.control import Overheard
+from hearline.line.tap import SoundCame
 from hearline.line.transport import FRAME_MS
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 
@@ -46,10 +48,14 @@ class Talk:
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     coaches: dict[str, Coach] = field(default_factory=dict)  # by the agent's channel
     holds: Holds = Holds()
     left_first: Side | None = None
+    handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
+    played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
+    playing: Playing | None = None  # what a key has begun to play, also when it is over
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -58,6 +64,11 @@ class Talk:
 
     def add(self, event: str, **what: object) -> None:
         self.events.append({"at_ms": self.now_ms, "event": event, **what})
+
+    def work_number(self, channel: str) -> str:
+        """Of the agent on this channel; '' where no queue has told it."""
+        of_answer = self.conversation.answer.agent_id if channel in self.answered_by else ""
+        return self.conversation.number(channel) or of_answer
 
     def tell(self, event: e.Event) -> None:
         """All agents' coaches."""
@@ -70,18 +81,20 @@ class Talks:
 
     Args:
         hints: the rules; None: no hints.
-        whisper: says (id, level in dB) to the agent on this channel, None: stops.
+        whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
         folder: of the records, one JSON file a talk, by day; no personal data.
+        do: what a key does, of the agent on this channel in this talk.
     """
 
     def __init__(
         self,
         ami: Ami,
         hints: HintStore | None,
-        whisper: Callable[[str, tuple[str, int] | None], None],
+        whisper: Callable[[str, tuple[str, int] | None], bool],
         folder: Path,
+        do: Callable[[Talk, str, Key], None] = lambda *_: None,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, folder
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
         self._talks: dict[str, Talk] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -94,7 +107,7 @@ class Talks:
         for caller, conversation in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                talk = self._talks[caller] = Talk(conversation)
+                talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
                 talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
                 self._coach(talk)
             elif conversation != talk.conversation:
@@ -103,6 +116,7 @@ class Talks:
     def _moved(self, talk: Talk, now: Conversation) -> None:
         before, talk.conversation = talk.conversation, now
         if now.agents != before.agents:
+            talk.handed_over &= bool(before.agents)  # a nuisance call that came back to an agent is a call again
             talk.add("agents", agents=now.agents)
             self._coach(talk)
         for agent in now.agents:
@@ -142,10 +156,21 @@ class Talks:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
             here = talk.conversation
-            if talk.left_first is None and (channel == here.caller or here.agents == (channel,)):
+            last = channel == here.caller or here.agents == (channel,)
+            if last and talk.left_first is None and not talk.handed_over:
                 talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
+
+    def press(self, channel: str, key: Key) -> None:
+        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
+        any more."""
+        for talk in self._talks.values():
+            if channel in talk.conversation.agents and not talk.handed_over:
+                talk.add("key", key=key, by=talk.work_number(channel))
+                if channel in talk.coaches:
+                    talk.coaches[channel].hear(e.KeyPressed(key))
+                self._do(talk, channel, key)
 
     def _coach(self, talk: Talk) -> None:
         """One coach for each agent who is there."""
@@ -183,6 +208,8 @@ class Talks:
             self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
         for event in message.events:
             match event:
+                case SoundCame():
+                    talk.add("sound", side=leg.side, channel=leg.channel)
                 case SpeechStarted(at_ms, onset_ms):
                     talk.tell(e.SpeechStarted(leg.side, _frames(at_ms - onset_ms)))
                 case SpeechEnded(at_ms, end_ms):
@@ -231,6 +258,8 @@ class Talks:
             talk.add("gain_refused", channel=channel)
 
     def _end(self, talk: Talk) -> None:
+        if talk.playing:
+            talk.playing.task.cancel()
         for channel in list(talk.coaches):
             self._dismiss(talk, channel)
         if talk.holds.since_ms is not None:

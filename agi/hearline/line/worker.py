@@ -22,6 +22,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -245,8 +246,9 @@ class Worker:
             self._channel.send(Overheard(announcement.uuid, at_ms, tuple(events), level_dbov))
 
         self._detector.open(slot)
-        detector = self._detector
-        tap = Tap(lambda: detector.level_dbov(slot), lambda: detector.restart_measure(slot), tell)
+        detector, hz = self._detector, announcement.tone_hz
+        level = partial(detector.tone_dbov, slot, hz) if hz else partial(detector.level_dbov, slot)
+        tap = Tap(partial(self._present.item, slot), level, partial(detector.restart_measure, slot), tell)
         self._take_in(announcement, tap, leg, slot)
 
     def _take_in(self, announcement: Announce, session: Session | Tap, leg: Leg, slot: int) -> None:

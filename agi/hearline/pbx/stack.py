@@ -192,6 +192,7 @@ class Stack:
             ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
+            whispers_into_silence=bool(way) and ways.whispers_into_silence(way.version()),
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",
