@@ -285,17 +285,10 @@ def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
 
 
 def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
-    async def story(talks: Talks) -> None:
-        talks.follow([])
-        talks.follow(with_agents(AGENT))
-        talks.follow(with_agents(SECOND))
-
-    whispered: list = []
-
     async def run() -> None:
-        talks = Talks(ami, HintStore(HINTS), lambda *what: whispered.append(what), tmp_path / "talks")
-        await story(talks)
-        talks.follow([])
+        talks = Talks(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        for now in (with_agents(AGENT), with_agents(SECOND), []):
+            talks.follow(now)
 
     RUNNERS[0].run(run())
     assert cards(record(tmp_path)) == ["answered_late", "answering"]

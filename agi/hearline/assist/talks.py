@@ -126,13 +126,13 @@ class Talks:
             if before.holder:
                 self._unhold(talk)
             if now.holder:
-                self._hold(talk, now.number(now.holder) or now.answer.agent_id)
+                self._hold(talk)
 
-    def _hold(self, talk: Talk, number: str) -> None:
-        by = talk.conversation.held_by
-        talk.holds = talk.holds.began(talk.now_ms, str(by) if by is Side.CALLER else number or str(by))
+    def _hold(self, talk: Talk) -> None:
+        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        talk.holds = talk.holds.began(talk.now_ms, number or str(by))
         talk.add("hold", by=by)
-        talk.tell(e.Hold(by, number if by is Side.AGENT else ""))
+        talk.tell(e.Hold(by, number))
 
     def _unhold(self, talk: Talk) -> None:
         talk.holds = talk.holds.ended(talk.now_ms)
