@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from hearline.assist.book import HintStore
 from hearline.assist.legs import Legs
+from hearline.assist.recognition import Recognition
 from hearline.assist.switchboard import Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -40,8 +41,13 @@ class Service:
         self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds)
-        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks")
+        hints = self._hints()
+        self._talks = Talks(self._ami, hints, self._whisper, settings.state / "talks")
         self._legs = Legs(self._ami, self._line, self._talks.hear)
+        self._recognition = None
+        if settings.recogniser_model and hints:
+            model, most = settings.recogniser_model, settings.recogniser_legs
+            self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
 
     def _hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -64,6 +70,8 @@ class Service:
                 tasks.create_task(self._ami.run())
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
+                if self._recognition:
+                    tasks.create_task(self._recognition.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
