@@ -4,6 +4,7 @@ few kilobytes (`tiny_recogniser`), for legs that come in over AudioSocket."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -17,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hearline.assist.book import HintStore
 from hearline.assist.cards import Group
 from hearline.assist.events import Side
 from hearline.assist.legs import Leg
-from hearline.assist.recogniser import MOST_WAITING, Recogniser
+from hearline.assist.recogniser import MOST_WAITING, Recogniser, load
 from hearline.assist.recognition import Recognition
 from hearline.assist.sherpa import ModelFault, Sherpa, find_model
 from hearline.audio.wav import read_wav
+from hearline.cli.app import app
 from hearline.line.relay import FRAMES, Relay, unpacked
 from hearline.line.workers import Line
 from hearline.settings import Settings
@@ -197,34 +200,38 @@ def line():
 class Phone:
     """Stands where Asterisk stands: brings the sound of one leg to the worker, over and over again."""
 
-    def __init__(self, line: Line, legs: Legs, side: Side, samples: np.ndarray) -> None:
+    def __init__(self, line: Line, legs: Legs, name: str, side: Side, samples: np.ndarray) -> None:
         self._visit = line.announce(None)
-        self.leg = Leg(f"Test/{side}", side, "Test/caller", self._visit, 0.0, live_at=0.0)
+        self.leg = Leg(name, side, "Test/caller", self._visit, 0.0, live_at=0.0)
         self._samples, self._legs = samples, legs
 
-    async def speak(self, seconds: float) -> None:
-        reader, writer = await asyncio.open_connection(*self._visit.address)
+    async def speak(self) -> None:
+        """Until cancelled."""
+        _, writer = await asyncio.open_connection(*self._visit.address)
         writer.write(b"\x01\x00\x10" + uuid.UUID(self._visit.uuid).bytes)
         began = time.monotonic()
-        for number in range(int(seconds * 50)):
-            if number == 10:  # by now the worker has told of it
-                self._legs.live.append(self.leg)
-            at = number * 160 % (self._samples.size - 160)
-            writer.write(b"\x10\x01\x40" + self._samples[at : at + 160].astype("<i2").tobytes())
-            await asyncio.sleep(max(0.0, began + 0.02 * number - time.monotonic()))
-        writer.close()
+        try:
+            for number in itertools.count():
+                if number == 10:  # by now the worker has told of it
+                    self._legs.live.append(self.leg)
+                at = number * 160 % (self._samples.size - 160)
+                writer.write(b"\x10\x01\x40" + self._samples[at : at + 160].astype("<i2").tobytes())
+                await asyncio.sleep(max(0.0, began + 0.02 * number - time.monotonic()))
+        finally:
+            self._legs.live.remove(self.leg)
+            writer.close()
 
 
-def run(model: Path, line: Line | None, legs: Legs, do, most: int = 2) -> tuple[Recognition, list[tuple[Side, str]]]:
-    """``do(process id)`` while a recognition is kept. → it, and what was heard."""
-    heard: list[tuple[Side, str]] = []
+def run(model: Path, line: Line | None, legs: Legs, do, most: int = 2) -> tuple[Recognition, list[tuple[str, str]]]:
+    """``do(recognition, heard)`` while a recognition is kept. → it, and what was heard on which channel."""
+    heard: list[tuple[str, str]] = []
     pass_on = line.pass_on if line else lambda *_: None
     hints = HintStore(Settings().flows / "hints")
-    recognition = Recognition(model, most, hints, legs, pass_on, lambda leg, group: heard.append((leg.side, group)))
+    recognition = Recognition(model, most, hints, legs, pass_on, lambda leg, group: heard.append((leg.channel, group)))
 
     async def together() -> None:
         kept = asyncio.create_task(recognition.keep())
-        await do(recognition)
+        await do(recognition, heard)
         if recognition.failed:
             await asyncio.wait_for(kept, 5)
         kept.cancel()
@@ -253,23 +260,28 @@ async def until(holds, seconds: float = 20.0) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_an_agent_who_says_a_forbidden_phrase_is_heard_on_the_leg_and_a_silent_one_is_not(model, line, caplog):
+def test_an_agent_who_says_a_forbidden_phrase_is_heard_and_nobody_else(model, line, caplog):
     """Sound comes in by AudioSocket; out comes the group, and nothing of what was said."""
     caplog.set_level(logging.INFO)
     legs = Legs()
-    agent = Phone(line, legs, Side.AGENT, SENTENCE)
-    quiet = Phone(line, legs, Side.AGENT, np.zeros(8_000, np.int16))
+    phones = [
+        Phone(line, legs, "agent", Side.AGENT, SENTENCE),
+        Phone(line, legs, "quiet", Side.AGENT, np.zeros(8_000, np.int16)),
+        Phone(line, legs, "caller", Side.CALLER, SENTENCE),
+    ]
 
-    async def talk(recognition: Recognition) -> None:
+    async def talk(recognition: Recognition, heard: list) -> None:
         await until(lambda: "the recogniser is ready" in caplog.text)
-        await asyncio.gather(agent.speak(3.0), quiet.speak(3.0))
-        legs.live.clear()
-        await asyncio.sleep(0.6)
-        assert not recognition._heard
+        speaking = [asyncio.create_task(phone.speak()) for phone in phones]
+        await until(lambda: heard)
+        await asyncio.sleep(1.0)  # the others had their time as well
+        for task in speaking:
+            task.cancel()
+        await until(lambda: not recognition._heard)
         assert len(children()) == 1
 
-    recognition, heard = run(model, line, legs, talk)
-    assert heard == [(Side.AGENT, "forbidden_phrase")]
+    recognition, heard = run(model, line, legs, talk, most=3)
+    assert set(heard) == {("agent", "forbidden_phrase")}
     assert not recognition.failed and children() == []
     assert SAYS not in caplog.text and "知道" not in caplog.text
 
@@ -277,19 +289,24 @@ def test_an_agent_who_says_a_forbidden_phrase_is_heard_on_the_leg_and_a_silent_o
 def test_more_legs_than_allowed_go_without_and_that_is_said_once(model, line, caplog):
     caplog.set_level(logging.INFO)
     legs = Legs()
-    phones = [Phone(line, legs, Side.AGENT, SENTENCE) for _ in range(3)]
+    phones = [Phone(line, legs, f"agent {number}", Side.AGENT, SENTENCE) for number in range(3)]
 
-    async def talk(_: Recognition) -> None:
+    async def talk(_: Recognition, heard: list) -> None:
         await until(lambda: "the recogniser is ready" in caplog.text)
-        await asyncio.gather(*(phone.speak(2.0) for phone in phones))
+        speaking = [asyncio.create_task(phone.speak()) for phone in phones]
+        await until(lambda: heard and "HEARLINE_RECOGNISER_LEGS" in caplog.text)
+        await asyncio.sleep(1.0)
+        for task in speaking:
+            task.cancel()
+        await asyncio.sleep(0)
 
     _, heard = run(model, line, legs, talk, most=1)
-    assert heard == [(Side.AGENT, "forbidden_phrase")]
-    assert caplog.text.count("HEARLINE_RECOGNISER_LEGS") == 1
+    assert len(set(heard)) == 1
+    assert caplog.text.count("go without the recogniser") == 1
 
 
 def test_a_recogniser_that_dies_is_off_with_one_error(model, caplog):
-    async def kill(recognition: Recognition) -> None:
+    async def kill(recognition: Recognition, _: list) -> None:
         await until(lambda: children())
         os.kill(children()[0], signal.SIGKILL)
         await until(lambda: recognition.failed)
@@ -308,10 +325,35 @@ def test_a_bad_model_is_off_with_one_error(tmp_path, caplog, broken):
     else:
         (model / "encoder.onnx").write_bytes(b"no model")
 
-    async def wait(recognition: Recognition) -> None:
+    async def wait(recognition: Recognition, _: list) -> None:
         await until(lambda: recognition.failed)
 
     run(model, None, Legs(), wait)
     [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert str(model) in error or "while it loaded the model" in error
     assert children() == []
+
+
+# ---- tried on recordings -------------------------------------------------------------------------------------------
+def test_recordings_are_tried_and_the_cost_told(model):
+    wav = Settings().sounds / "zh" / "callers" / "agent-reply.wav"
+    answer = CliRunner().invoke(app, ["hints", "hear", str(wav), "--model", str(model), "--json"])
+    assert answer.exit_code == 0, answer.output
+    *found, cost = [json.loads(line) for line in answer.output.splitlines() if line.startswith("{")]
+    assert [(one["file"], one["group"]) for one in found] == [(str(wav), "forbidden_phrase")]
+    assert 0 < found[0]["at_s"] < 2 and 0 < cost["core"] < 1 and cost["sound_s"] > SENTENCE.size / 8_000
+    assert SAYS not in answer.output
+
+
+def test_without_a_model_or_with_a_bad_one_the_remedy_is_told(tmp_path):
+    wav = str(Settings().sounds / "zh" / "callers" / "agent-reply.wav")
+    answer = CliRunner().invoke(app, ["hints", "hear", wav])
+    assert answer.exit_code == 2 and "--model DIR" in answer.output
+    answer = CliRunner().invoke(app, ["hints", "hear", wav, "--model", str(tmp_path)])
+    assert answer.exit_code == 2 and "no tokens.txt" in answer.output
+
+
+def test_what_is_not_installed_is_named(model, monkeypatch):
+    monkeypatch.setattr("hearline.assist.recogniser.find_spec", lambda name: None)
+    with pytest.raises(ModelFault, match=r"sherpa_onnx is not installed: pip install 'hearline\[recogniser\]'"):
+        load(model)

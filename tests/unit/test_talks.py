@@ -229,3 +229,14 @@ def test_hints_that_fail_end_and_the_talk_goes_on(ami, tmp_path):
 
     _, told = hinted(ami, tmp_path, story)
     assert [event["event"] for event in told["events"]][-1] == "ended"
+
+
+def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_kept(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.spoken(leg(AGENT, Side.AGENT), "forbidden_phrase")
+        await settled()
+
+    _, kept = hinted(ami, tmp_path, story)
+    assert "forbidden" in cards(kept)
+    [spoken] = [event for event in kept["events"] if event["event"] == "spoken"]
+    assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"

@@ -15,8 +15,10 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +28,9 @@ from hearline.assist.cards import Group
 from hearline.assist.events import Side
 from hearline.assist.phrases import Listener
 from hearline.line.relay import FRAMES, unpacked
-from hearline.line.transport import FRAME_MS
+from hearline.line.transport import FRAME_MS, FRAME_SAMPLES
 
+RATE = 8000
 NICE = 10  # whatever is live comes first
 MOST_WAITING = 30  # datagrams of a leg: 3 s. What is older is of no use to a hint
 
@@ -101,6 +104,38 @@ class Recogniser:
                     self._tell({"leg": uuid, "spoken": group})
 
 
+class Trial:
+    """The recogniser on recordings. Raises `sherpa.ModelFault`. ``sound_s``, ``cpu_s``: what was heard so far, and
+    what it cost."""
+
+    def __init__(self, model: Path, groups: Mapping[str, Group]) -> None:
+        self._engine, self._groups = load(model), groups
+        self.sound_s = self.cpu_s = 0.0
+
+    def hear(self, samples: np.ndarray) -> Iterator[tuple[float, str]]:
+        """(seconds, group) in a recording, int16 [n] at 8 kHz. Silence follows, so that what was said last ends."""
+        piece = FRAMES * FRAME_SAMPLES
+        padded = np.concatenate([samples, np.zeros(2 * RATE + piece, np.int16)])
+        stream, listener = self._engine.stream(), Listener(self._groups)
+        for at in range(0, padded.size - piece, piece):
+            began = time.process_time()
+            found = listener.hear(*self._engine.hear(stream, padded[at : at + piece]))
+            self.cpu_s += time.process_time() - began
+            self.sound_s += piece / RATE
+            for group in found:
+                yield (at + piece) / RATE, group
+
+
+def load(model: Path) -> Engine:
+    """The engine. Raises `sherpa.ModelFault`, also where something is not installed."""
+    from hearline.assist.sherpa import ModelFault, Sherpa
+
+    for package in ("sherpa_onnx", "pypinyin"):  # told now, not at the first word
+        if find_spec(package) is None:
+            raise ModelFault(f"{package} is not installed: pip install 'hearline[recogniser]'")
+    return Sherpa(model)
+
+
 def serve(recogniser: Recogniser, sound: socket.socket, orders: Any) -> None:
     """Until ``orders`` (a binary stream) ends."""
     sound.setblocking(False)
@@ -134,21 +169,15 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.nice(NICE)
-    from hearline.assist.sherpa import ModelFault, Sherpa
+    from hearline.assist.sherpa import ModelFault
 
-    model, path = Path(sys.argv[1]), sys.argv[2]
     try:
-        import pypinyin  # noqa: F401  told now, not at the first word
-
-        engine = Sherpa(model)
+        engine = load(Path(sys.argv[1]))
     except ModelFault as error:
         tell({"failed": str(error)})
         return
-    except ImportError as error:
-        tell({"failed": f"{error.name} is not installed: pip install 'hearline[recogniser]'"})
-        return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sound:
-        sound.bind(path)
+        sound.bind(sys.argv[2])
         _quieten_libraries()
         tell({"ready": True})
         try:

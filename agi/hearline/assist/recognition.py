@@ -22,8 +22,8 @@ from hearline.assist.legs import Leg
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-TELL_LOST_S = 60.0
-REMEDY = "Hints go on without spoken triggers until the server is started again"
+MINUTE_S = 60.0
+LEAST_LOST_MS = 2_000  # in a minute: less than that happens to a machine that is busy for a moment
 
 
 class HasLegs(Protocol):
@@ -56,7 +56,7 @@ class Recognition:
         self._pass_on, self._spoken, self._module = pass_on, spoken, module
         self._heard: dict[str, Leg] = {}  # by UUID
         self._told_most = False
-        self._lost_ms, self._told_lost = 0, -TELL_LOST_S
+        self._lost_ms, self._lost_since = 0, 0.0  # in this minute
         self.failed = ""
 
     async def keep(self) -> None:
@@ -82,7 +82,10 @@ class Recognition:
                     self._hear(told)
             if not self.failed:
                 when = "while it ran" if looking else "while it loaded the model"
-                self._fail(f"it ended {when} ({await _status(process)}); see its own message above. {REMEDY}")
+                self._fail(
+                    f"it ended {when} ({await _status(process)}); see its own message above. "
+                    "When that is mended, start the server again"
+                )
         finally:
             if looking:
                 looking.cancel()
@@ -106,18 +109,17 @@ class Recognition:
             await asyncio.sleep(LOOK_S)
 
     def _begin(self, process: Process, leg: Leg, to: str) -> None:
-        groups = {name: asdict(g) for name, g in self._hints.book.spoken.items() if g.of == leg.side}
-        if not groups:
-            return
         if len(self._heard) >= self._most:
             if not self._told_most:
                 self._told_most = True
                 log.warning("more than %d legs at once: the others go without the recogniser; "
                             "HEARLINE_RECOGNISER_LEGS says how many", self._most)  # fmt: skip
             return
-        self._heard[leg.visit.uuid] = leg
-        _say(process, {"leg": leg.visit.uuid, "groups": groups})
-        self._pass_on(leg.visit.uuid, to)
+        groups = {name: asdict(g) for name, g in self._hints.book.spoken.items() if g.of == leg.side}
+        if groups:
+            self._heard[leg.visit.uuid] = leg
+            _say(process, {"leg": leg.visit.uuid, "groups": groups})
+            self._pass_on(leg.visit.uuid, to)
 
     def _forget(self, process: Process, uuid: str) -> None:
         del self._heard[uuid]
@@ -126,12 +128,16 @@ class Recognition:
     def _hear(self, told: dict[str, Any]) -> None:
         if leg := self._heard.get(told.get("leg", "")):
             self._spoken(leg, told["spoken"])
-        self._lost_ms += told.get("lost_ms", 0)
+        self._count_lost(told.get("lost_ms", 0))
+
+    def _count_lost(self, lost_ms: int) -> None:
         now = time.monotonic()
-        if self._lost_ms and now - self._told_lost > TELL_LOST_S:
-            log.warning("the recogniser is slower than people speak: %.1f s of sound were dropped. "
-                        "Lower HEARLINE_RECOGNISER_LEGS or take a smaller model", self._lost_ms / 1_000)  # fmt: skip
-            self._lost_ms, self._told_lost = 0, now
+        if now - self._lost_since > MINUTE_S:
+            self._lost_ms, self._lost_since = 0, now
+        before, self._lost_ms = self._lost_ms, self._lost_ms + lost_ms
+        if before < LEAST_LOST_MS <= self._lost_ms:
+            log.warning("the recogniser is slower than people speak, sound is dropped: "
+                        "lower HEARLINE_RECOGNISER_LEGS or take a smaller model")  # fmt: skip
 
     def _fail(self, why: str) -> None:
         self.failed = why

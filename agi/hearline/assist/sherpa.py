@@ -53,10 +53,8 @@ class Sherpa:
 
     def __init__(self, folder: Path) -> None:
         model = find_model(folder)
-        try:
-            from sherpa_onnx import OnlineRecognizer
-        except ImportError as error:
-            raise ModelFault(f"{error.name} is not installed: pip install 'hearline[recogniser]'") from None
+        from sherpa_onnx import OnlineRecognizer
+
         make: Callable[..., Any] = getattr(OnlineRecognizer, f"from_{model.kind}")
         try:
             self._recogniser = make(
