@@ -41,6 +41,10 @@ class Settings(BaseModel):
     legs: str = "127.0.0.1:9192"
     # A soft tick before each whisper.
     whisper_tick: bool = False
+    # A folder with a streaming model for sherpa-onnx: spoken triggers of hints. Without it nothing is recognised.
+    recogniser_model: Path | None = None
+    # How many legs are recognised at once; others go without.
+    recogniser_legs: int = Field(2, ge=1, le=64)
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).

@@ -292,3 +292,14 @@ def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
 
     RUNNERS[0].run(run())
     assert cards(record(tmp_path)) == ["answered_late", "answering"]
+
+
+def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_kept(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.spoken(leg(AGENT, Side.AGENT), "forbidden_phrase")
+        await settled()
+
+    _, kept = hinted(ami, tmp_path, story)
+    assert "forbidden" in cards(kept)
+    [spoken] = [event for event in kept["events"] if event["event"] == "spoken"]
+    assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"

@@ -23,6 +23,7 @@ from hearline.assist.legs import Legs
 from hearline.assist.loop_call import LoopCall
 from hearline.assist.permit import Permit, Standing
 from hearline.assist.prompts import Prompter, Prompts
+from hearline.assist.recognition import Recognition
 from hearline.assist.switchboard import CALLER, Switchboard
 from hearline.assist.talks import Talks
 from hearline.assist.whispers import Whispers
@@ -56,11 +57,16 @@ class Service:
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
+        hints = self._hints()
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
-        self._talks = Talks(self._ami, self._hints(), self._whisper, settings.state / "talks", keys.press)
+        self._talks = Talks(self._ami, hints, self._whisper, settings.state / "talks", keys.press)
         self._legs = Legs(self._ami, self._line, self._talks.hear)
         self._loop_call = LoopCall(self._ami, self._line)
         self._permit = Permit(self._ami, self._loop_call, tell)
+        self._recognition = None
+        if settings.recogniser_model and hints:
+            model, most = settings.recogniser_model, settings.recogniser_legs
+            self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
 
     def _hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -93,6 +99,8 @@ class Service:
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
                 tasks.create_task(self._permit.keep())
+                if self._recognition:
+                    tasks.create_task(self._recognition.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)

@@ -217,6 +217,12 @@ class Talks:
                 case Heard(hearing=hearing):
                     self._judge(talk, leg, hearing)
 
+    def spoken(self, leg: Leg, group: str) -> None:
+        """A recogniser heard a phrase of this group on a leg."""
+        if talk := self._talks.get(leg.caller):
+            talk.add("spoken", side=leg.side, group=group)
+            talk.tell(e.Spoken(group, leg.side))
+
     def _judge(self, talk: Talk, leg: Leg, hearing: Hearing) -> None:
         """An agent who is too soft is raised on the line, before anybody is told of it; a caller was raised by the IVR,
         as far as the flow's profile lets it. The ears hear what comes, not what is made of it: a gain does not change
