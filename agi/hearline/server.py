@@ -64,7 +64,7 @@ class Server:
         try:
             self._agi = FastAgiServer(where, self._scripts, self._networks)
             where = self._status_address
-            self._status = serve_status(where, self.line, self.flows)
+            self._status = serve_status(where, self.line, self.flows, self._assist)
         except OSError as error:
             self.line.stop()
             raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None

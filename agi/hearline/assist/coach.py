@@ -20,7 +20,7 @@ class Coach:
 
     Args:
         rules: as they are at the join; an edit counts from the next talk on.
-        whisper: told (id, level in dB) to begin, None to stop.
+        whisper: told (id, level in dB) to begin, None to stop; → is it said?
         tell: told of every card that is shown and hidden.
     """
 
@@ -28,7 +28,7 @@ class Coach:
         self,
         rules: Rules,
         joined: e.Joined,
-        whisper: Callable[[tuple[str, int] | None], None],
+        whisper: Callable[[tuple[str, int] | None], bool],
         tell: Callable[[e.Action], None],
     ) -> None:
         self.figures = Figures()
@@ -38,6 +38,7 @@ class Coach:
         self._timer: asyncio.TimerHandle | None = None
         self._engine: HintEngine | None = HintEngine(rules)
         self.hear(joined)
+
 
     def hear(self, event: e.Event) -> None:
         """Something has happened just now."""
@@ -88,8 +89,8 @@ class Coach:
     def _act(self, action: e.Action) -> None:
         match action:
             case e.Whisper(whisper, level_db):
-                self._whisper((whisper, level_db))
-                self._tell(action)
+                if self._whisper((whisper, level_db)):
+                    self._tell(action)
             case e.StopWhisper():
                 self._whisper(None)
                 self._tell(action)

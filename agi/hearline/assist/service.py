@@ -2,7 +2,8 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
-                                                               └──→ desks → the agents' page
+                                                                └──→ desks → the agents' page
+    agents' keys → talks → keys → prompts to the caller
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from datetime import date, datetime
 
 from hearline.assist.book import HintStore
 from hearline.assist.desks import Caller, Desk, Desks, State
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
 from hearline.assist.legs import Leg, Legs
-from hearline.assist.switchboard import Switchboard
+from hearline.assist.loop_call import LoopCall
+from hearline.assist.permit import Permit, Standing
+from hearline.assist.prompts import Prompter, Prompts
+from hearline.assist.recognition import Recognition
+from hearline.assist.switchboard import CALLER, Switchboard
 from hearline.assist.talks import Talk, Talks
 from hearline.assist.volumes import Volumes
 from hearline.assist.whispers import Whispers
@@ -32,28 +39,45 @@ from hearline.page.app import Page
 from hearline.page.pins import Pins
 from hearline.page.server import PageServer
 from hearline.page.sign_in import Sessions
-from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.settings import Settings, address
 from hearline.sounds.manifest import load_manifest
 
 log = logging.getLogger(__name__)
 
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
+TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
 class Service:
-    """``run`` until cancelled."""
+    """``run`` until cancelled.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        tell: told how we stand with Asterisk, whenever that changes.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Standing], None]) -> None:
         self._settings = settings
         self._switchboard = Switchboard()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
+        self._ami = Ami(
+            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
+        )
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds)
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
         self._hints = self._read_hints()
-        self._talks = Talks(self._ami, self._hints, self._whisper, settings.state / "talks", self._see)
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = Talks(self._ami, self._hints, self._whisper, settings.state / "talks", keys.press, self._see)
         self._legs = Legs(self._ami, self._line, self._overheard)
+        self._loop_call = LoopCall(self._ami, self._line)
+        self._permit = Permit(self._ami, self._loop_call, tell)
+        self._recognition = None
+        if settings.recogniser_model and self._hints:
+            model, most = settings.recogniser_model, settings.recogniser_legs
+            talks = self._talks
+            self._recognition = Recognition(model, most, self._hints, self._legs, self._line.pass_on, talks.spoken)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         self._desks = Desks(self._earlier.who, self._look_up, self._meet_agent, self._keep)
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
@@ -68,12 +92,23 @@ class Service:
             log.error("no hints are given: %s", error)
             return None
 
-    def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
+        if what is None:
+            return self._say(channel, b"")
+        whisper, level_db = what
+        level_db += self._volumes.of(self._desks.work_numbers.of(channel))
+        return self._say(channel, self._whispers.pcm(whisper, level_db))
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> bool:
+        """To the agent on this channel alone; → is it said?"""
         leg = self._legs.on(channel)
-        if leg is not None:
-            whisper, level_db = what or ("", 0)
-            level_db += self._volumes.of(self._desks.work_numbers.of(channel))
-            self._line.say(leg.visit.uuid, self._whispers.pcm(whisper, level_db) if whisper else b"")
+        if leg is None or (pcm and not self._permit.allowed):
+            return False
+        self._line.say(leg.visit.uuid, pcm)
+        return True
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -83,7 +118,10 @@ class Service:
                 tasks.create_task(self._ami.run())
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
+                tasks.create_task(self._permit.keep())
                 tasks.create_task(self._page.run())
+                if self._recognition:
+                    tasks.create_task(self._recognition.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
@@ -98,12 +136,25 @@ class Service:
         except (AmiRefused, AmiDown) as error:
             log.warning("which agent has which phone is learned only as they are called: %s", error)
             members = []
+        for told in members:
+            if told["Event"] == "QueueMember":  # whose phone is whose
+                self._switchboard.hear(told)
         self._for_the_page(self._desks.reset, channels, members)
         self._changed()
+        await self._permit.logged_in()
+
+    def _on_down(self) -> None:
+        self._permit.logged_out()
 
     def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(event.get("Channel", ""))
+            self._talks.leaves(channel)
+        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
+            how, who = TRANSFERERS[event["Event"]]
+            self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
         self._for_the_page(self._desks.hear, event)
         if self._switchboard.hear(event):
             self._changed()
@@ -120,7 +171,12 @@ class Service:
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._legs.hear, message)
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: Overheard) -> None:
+        self._legs.hear(message)
+        self._prompter.hear(message)
+        self._loop_call.hear(message)
 
     # ---- the agents' page -------------------------------------------------------------------------------------------
     def _make_page(self) -> Page:
@@ -204,10 +260,16 @@ async def _until_told(service: Service) -> None:
         await running
 
 
+def _tell(standing: Standing) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there."""
+    with suppress(OSError):
+        os.write(sys.stdin.fileno(), standing.as_line())
+
+
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]))))
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 
 if __name__ == "__main__":

@@ -170,6 +170,11 @@ class Detector:
         newest = (self._slots.frames[slot] - 1) % _RING_FRAMES
         return float(power_to_dbov(self._slots.fast_power[slot, newest]))
 
+    def tone_dbov(self, slot: int, hz: float) -> float:
+        """Level of this tone in the last 100 ms."""
+        [last] = self._last_samples(np.array([slot]), _FAST_FRAMES * FRAME_SAMPLES)
+        return tones.tone_dbov(last, hz)
+
     def maybe_speech(self, slot: int) -> bool:
         """Somebody may just have begun to speak: worth another moment before a prompt."""
         return bool(self._slots.p_recent[slot].max() >= self.settings.maybe_probability)

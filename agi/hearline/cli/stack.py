@@ -137,6 +137,8 @@ def logs(lines: Annotated[int, typer.Option("-n", metavar="N", help="How many li
 
 def _card(stack) -> dict:
     from hearline.flows import FlowStore
+    from hearline.pbx.config import FIRST_QUEUE
+    from hearline.pbx.stack import queues_of
 
     running = stack.running
     callers, agents = stack.accounts()
@@ -158,6 +160,8 @@ def _card(stack) -> dict:
         "pins": {a.number: a.pin for a in agents if stack.pins.check(a.number, a.pin)},
         "numbers": numbers,
         "listen_in": {a.number: f"7{a.number}" for a in agents},
+        "pass_on": {a.number: f"agent {a.number}" for a in agents}
+        | {str(FIRST_QUEUE + i): f"queue {queue}" for i, queue in enumerate(queues_of(stack.settings))},
         "status": f"http://{running.status}/calls",
         "kind": running.kind,
     }
@@ -176,5 +180,7 @@ def _as_text(card: dict) -> str:
         "Hear what an agent hears: register a softphone as that agent; or, from another agent's account, dial",
     ]
     lines += [f"  {dial:<10} to listen in on agent {agent}" for agent, dial in card["listen_in"].items()]
+    lines += ["", "Call a colleague or a queue, or pass a caller on to them; from an agent's account:"]
+    lines += [f"  {number:<10} {whom}" for number, whom in card["pass_on"].items()]
     lines += ["", f"Live calls   {card['status']}", "Stop         hearline stack down"]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from hearline.line.control import (
     Finished,
     Follow,
     Overheard,
+    PassOn,
     Prepare,
     Row,
     Say,
@@ -114,8 +115,11 @@ class Line:
         """Is a worker there, and was it heard within the last second?"""
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
-    def announce(self, plan: Plan | None, begin: str | None = None, channel: str = "") -> Visit:
-        """Expect a connection for a new call, or without a plan, for a leg that is listened to. Raises LineDown."""
+    def announce(
+        self, plan: Plan | None, begin: str | None = None, channel: str = "", tone_hz: float | None = None
+    ) -> Visit:
+        """Expect a connection for a new call, or without a plan, for a leg that is listened to; see
+        ``control.Announce``. Raises LineDown."""
         with self._lock:
             if not self.well:
                 raise LineDown("the media worker does not answer")
@@ -125,7 +129,7 @@ class Line:
                 raise LineDown("the media worker has no time left for a further call")
             visit = Visit(str(uuid.uuid4()), self._address)
             self._visits[visit.uuid] = visit
-            self._channel.send(Announce(visit.uuid, plan, begin, channel))
+            self._channel.send(Announce(visit.uuid, plan, begin, channel, tone_hz))
         return visit
 
     def prepare(self, plans: Collection[Plan]) -> None:
@@ -144,6 +148,12 @@ class Line:
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(Say(uuid, pcm))
+
+    def pass_on(self, uuid: str, to: str) -> None:
+        """Pass on what comes on a leg that is listened to, to the Unix socket ``to``; '' ends it."""
+        with self._lock:
+            if self._channel and not self._channel.closed:
+                self._channel.send(PassOn(uuid, to))
 
     def withdraw(self, visit: Visit) -> None:
         """Asterisk is done with this visit; whatever is left of it is let go."""

@@ -27,7 +27,12 @@ CHANNEL_VARIABLES = (
     "HEARLINE_PHRASES",
 )
 """What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
+"""What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
+other things on *0 to *3, and picking up on *8."""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
+FIRST_QUEUE = 8090
+"""What agents of the private stack dial for the first of its queues; the others come after it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Queue:
+    """``number``: what agents dial to reach it."""
+
     name: str
+    number: str
     strategy: str = "rrmemory"
 
 
@@ -58,6 +66,8 @@ class Parts:
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
     channel_variables: str = ",".join(CHANNEL_VARIABLES)
+    key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
+    key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
 
 
 @dataclass(kw_only=True)
@@ -75,7 +85,8 @@ class Layout(Parts):
     agents: list[Account] = field(default_factory=list)
     ami: Account = Account("hearline-assist", "", "")
     ami_port: int = 5038
-    queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+    queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
+    whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
     verbose: int = 0
 
     @property

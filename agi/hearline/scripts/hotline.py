@@ -37,8 +37,12 @@ def serve(
     Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
     message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
     a queue is raised first.
+
+    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    wording stays, and `queue` leads back to where they came from.
     """
-    flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
+    name = agi.env.get("agi_arg_1", "")
+    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
     try:
         visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
@@ -62,10 +66,12 @@ def serve(
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
             return
-        kind, _, name = result.outcome.partition(":")
-        agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
+        kind, _, queue = result.outcome.partition(":")
+        if not name:
+            agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
         if kind == "queue":
-            agi.set_variable("HEARLINE_QUEUE", name)
+            if not name or queue != flow.words.queue:
+                agi.set_variable("HEARLINE_QUEUE", queue)
             _raise_line(agi, result.timeline["gain_db"])
         agi.set_variable("__HEARLINE_HEARD", result.heard)
         agi.set_variable("HEARLINE_RESULT", kind)
