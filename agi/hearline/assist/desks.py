@@ -1,8 +1,8 @@
 """What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
 
 No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
-shows them). An agent is who Asterisk's queue says has this phone; see `WorkNumbers`. Of a caller's number nothing is
-kept but what may be shown of it, and its keyed hash.
+shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
+may be shown of it, and its keyed hash.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from hearline.assist import events as e
-from hearline.assist.events import Side
-from hearline.assist.hints import Holds
+from hearline.assist.events import Key, Side
+from hearline.assist.hints import HOLD_EVERY_MS, Holds
 from hearline.assist.legs import Leg
 from hearline.assist.switchboard import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, Conversation
 from hearline.assist.talks import Talk
@@ -32,25 +32,6 @@ class State(StrEnum):
     RINGING = "ringing"
     TALKING = "talking"
     AFTER = "after"  # the call is over: pick an outcome, write a note
-
-
-class WorkNumbers:
-    """Which agent (工号) has which phone. The queue knows both: a member's name is the work number, its state that of
-    the phone."""
-
-    def __init__(self) -> None:
-        self._by_phone: dict[str, str] = {}
-
-    def learn(self, told: Message) -> None:
-        """From an event about a queue's member, or a line of the list of them."""
-        number = told.get("MemberName") or told.get("Name", "")
-        for phone in (told.get("StateInterface"), told.get("Interface"), told.get("Location")):
-            if phone and number:
-                self._by_phone[phone] = number
-
-    def of(self, channel: str) -> str:
-        """``PJSIP/agent-8016-0000001a`` → ``8016``; '' where no queue has this phone."""
-        return self._by_phone.get(channel.rpartition("-")[0], "")
 
 
 @dataclass(frozen=True)
@@ -108,9 +89,11 @@ class Desk:
     card_from: float = 0.0
     card_until: float = 0.0
     holds: Holds = Holds()
-    hold_since: float | None = None
+    hold_every_ms: int = HOLD_EVERY_MS
     held_by: Side | None = None
     muted: bool = False
+    playing: Key | None = None  # whose prompt the caller hears
+    callback: bool = False  # marked to be called back
     # What the agent has told of it.
     outcome: str | None = None
     note: str | None = None
@@ -143,6 +126,8 @@ class Desk:
             "card": self._card(now) if call else None,
             "hold": self._hold() if call else None,
             "muted": self.muted,
+            "playing": self.playing,
+            "callback": self.callback,
             "left_first_today": self.left_first_count if self.left_first_day == _day(now) else 0,
         }
 
@@ -165,10 +150,11 @@ class Desk:
         }
 
     def _hold(self) -> dict[str, Any]:
+        since = self.holds.since_ms
         return {
-            "since": _ms(self.hold_since) if self.hold_since is not None else None,
+            "since": None if since is None else _ms(self.began) + since,
             "by": self.held_by,
-            "every_ms": self.holds.every_ms,
+            "every_ms": self.hold_every_ms,
             "count": self.holds.count,
             "longest_ms": self.holds.longest_ms,
             "longest_by": self.holds.longest_by,
@@ -197,7 +183,6 @@ class Desks:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._who, self._look_up, self._meet_agent, self._keep, self.now = who, look_up, meet_agent, keep, now
-        self.work_numbers = WorkNumbers()
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self._desks: dict[str, Desk] = {}
@@ -224,7 +209,6 @@ class Desks:
         channel = event.get("Channel", "")
         match event["Event"]:
             case "AgentCalled":
-                self.work_numbers.learn(event)
                 self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
             case "AgentRingNoAnswer":
                 self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
@@ -240,14 +224,9 @@ class Desks:
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
-            case "QueueMemberAdded" | "QueueMemberStatus":
-                self.work_numbers.learn(event)
 
-    def reset(self, channels: Iterable[Message], members: Iterable[Message]) -> None:
+    def reset(self, channels: Iterable[Message]) -> None:
         """After every login: how things stand. Who is being rung is not told, so nobody is."""
-        for member in members:
-            if member.get("Event") == "QueueMember":
-                self.work_numbers.learn(member)
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
@@ -331,7 +310,7 @@ class Desks:
         """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
         alone = len(conversation.agents) == 1
         known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
-        return self.work_numbers.of(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+        return conversation.number(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
 
     def _join(self, desk: Desk, talk: Talk, channel: str) -> None:
         conversation = talk.conversation
@@ -351,18 +330,18 @@ class Desks:
         desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
         waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
         desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
+        desk.holds = desk.talk.holds
+        desk.playing, desk.callback = _done_by_keys(desk.talk)
         if coach is None:
             return
         now = self.now()
         if coach.card and (desk.card is None or desk.card.hint != coach.card.hint):
             desk.card_from, desk.card_until = now, now - coach.ago_s(coach.card.expires_ms)
-        desk.card, desk.holds, desk.muted = coach.card, coach.holds, coach.muted
-        since = desk.holds.since_ms
-        desk.hold_since = None if since is None else now - coach.ago_s(since)
+        desk.card, desk.muted, desk.hold_every_ms = coach.card, coach.muted, coach.hold_every_ms
 
     def _over(self, desk: Desk) -> None:
         desk.state, desk.since = State.AFTER, self.now()
-        desk.hold_since, desk.held_by = None, None
+        desk.held_by, desk.playing, desk.holds = None, None, desk.talk.holds
         desk.meters.clear()
         if desk.left_first is Side.AGENT:
             self._count_left_first(desk, 1)
@@ -427,6 +406,14 @@ class Desks:
     def _told_of(self, desk: Desk) -> None:
         self._keep(desk)
         self.changed(desk.agent)
+
+
+def _done_by_keys(talk: Talk) -> tuple[Key | None, bool]:
+    """(whose prompt the caller hears just now, is a callback marked), by the talk's record."""
+    told = [event["event"] for event in talk.events]
+    prompts = [event for event in told if event.startswith("prompt_")]
+    plays = bool(prompts) and prompts[-1] == "prompt_start" and talk.playing is not None
+    return talk.playing.key if plays else None, "callback_marked" in told
 
 
 def _told(one: EarlierCall) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Service:
         if what is None:
             return self._say(channel, b"")
         whisper, level_db = what
-        level_db += self._volumes.of(self._desks.work_numbers.of(channel))
+        level_db += self._volumes.of(self._switchboard.number(channel))
         return self._say(channel, self._whispers.pcm(whisper, level_db))
 
     def _confirm(self, channel: str, whisper: str) -> None:
@@ -139,7 +139,7 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._switchboard.hear(told)
-        self._for_the_page(self._desks.reset, channels, members)
+        self._for_the_page(self._desks.reset, channels)
         self._changed()
         await self._permit.logged_in()
 

@@ -58,6 +58,7 @@ class Talk:
     playing: Playing | None = None  # what a key has begun to play, also when it is over
     file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
+    changed: Callable[[Talk], None] = lambda _talk: None
 
     @property
     def now_ms(self) -> int:
@@ -65,6 +66,7 @@ class Talk:
 
     def add(self, event: str, **what: object) -> None:
         self.events.append({"at_ms": self.now_ms, "event": event, **what})
+        self.changed(self)
 
     def work_number(self, channel: str) -> str:
         """Of the agent on this channel; '' where no queue has told it."""
@@ -126,7 +128,7 @@ class Talks:
         for caller, conversation in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
+                talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents, changed=self._changed)
                 talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
                 self._coach(talk)
             elif conversation != talk.conversation:
@@ -202,10 +204,10 @@ class Talks:
         coach.close()
         talk.add("hints", counts=coach.figures.by_rule)
 
-    def _note_hint(self, talk: Talk, action: e.Action) -> None:
+    @staticmethod
+    def _note_hint(talk: Talk, action: e.Action) -> None:
         told = e.as_dict(action)
         talk.add(told.pop("action"), **told)
-        self._changed(talk)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
     def of(self, caller: str) -> Talk | None:
@@ -228,7 +230,6 @@ class Talks:
         for talk in self._talks.values():
             if coach := talk.coaches.get(channel):
                 coach.hear(event)
-                self._changed(talk)
 
     def add_to(self, talk: Talk, event: str, **what: object) -> None:
         """Into the record of a talk that goes on, or of one that is over."""

@@ -141,6 +141,7 @@ function show(before) {
   if (call) showCall(call);
   showOutcomes();
   showOwn();
+  showKeys();
   showHint(before);
   showLink();
   showClocks();
@@ -235,7 +236,16 @@ function showOwn() {
   write(by("left-first"), words().left_first(state.left_first_today));
   if (document.activeElement !== by("volume")) by("volume").value = state.volume_db;
   showVolume();
-  for (const button of document.querySelectorAll("[data-key=mute]")) button.setAttribute("aria-pressed", `${state.muted}`);
+}
+
+/** What the keys have set going: a prompt that plays is stopped by the same key. */
+function showKeys() {
+  const on = { low_volume: state.playing === "low_volume", receiver: state.playing === "receiver", callback: state.callback, mute: state.muted };
+  for (const [key, pressed] of Object.entries(on)) {
+    const button = document.querySelector(`[data-key=${key}]`);
+    button.setAttribute("aria-pressed", `${pressed}`);
+    write(button.querySelector("span"), pressed && key in words().key_on ? words().key_on[key] : words()[`key_${key}`]);
+  }
 }
 
 function showVolume() {
@@ -383,10 +393,10 @@ async function press(key) {
     return;
   }
   endConfirming();
-  const muted = state.muted;
+  const { muted, playing } = state;
   if (!(await act("press", { key }))) return;
   if (key === "mute") tell(muted ? words().unmuted : words().muted);
-  else tell(words().pressed(label));
+  else tell(playing === key ? words().stopped : words().pressed(label));
 }
 
 /** A key that cannot be taken back is pressed twice. */
