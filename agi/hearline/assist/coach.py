@@ -39,7 +39,6 @@ class Coach:
         self._engine: HintEngine | None = HintEngine(rules)
         self.hear(joined)
 
-
     def hear(self, event: e.Event) -> None:
         """Something has happened just now."""
         self._do(lambda engine: engine.handle(event, self._now_ms()))
