@@ -264,7 +264,8 @@ def test_the_hold_clock(window, floor, keep):
     assert "29 秒内" in page.text_content("#hold-now")
     keep(page, "hold")
     floor.hold("8016", None)
-    page.wait_for_selector("#hold:not(.now) >> text=等候 1 次")
+    page.wait_for_selector("#hold-now", state="hidden")
+    assert page.text_content("#hold-counts").startswith("等候 1 次")
 
 
 # ---- when the connection breaks --------------------------------------------------------------------------------------
@@ -395,7 +396,7 @@ def test_large_text_needs_no_scrolling_sideways(window, floor, keep, width, heig
     page = window(locale="en-GB", width=width, height=height, device_scale_factor=2)
     in_the_middle_of_a_call(floor, page)
     floor.hold("8016")
-    page.wait_for_selector("#hold.now")
+    page.wait_for_selector("#hold-now")
     page.evaluate("document.querySelector('#earlier').open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     cut = page.evaluate(

@@ -218,6 +218,14 @@ def test_the_talk_and_its_card(floor):
     assert coach.card.card == "answered-late"
 
 
+def test_a_cards_time_does_not_begin_anew_with_every_change(floor):
+    floor.talk()
+    before = floor.view()["card"]
+    floor.now += 3
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["card"] == before
+
+
 def test_a_card_that_is_put_away_goes(floor):
     floor.talk()
     floor.talks.tell_agent(AGENT, CardDismissed("answered-late"))

@@ -354,10 +354,9 @@ class Desks:
         if coach is None:
             return
         now = self.now()
+        if coach.card and (desk.card is None or desk.card.hint != coach.card.hint):
+            desk.card_from, desk.card_until = now, now - coach.ago_s(coach.card.expires_ms)
         desk.card, desk.holds, desk.muted = coach.card, coach.holds, coach.muted
-        if desk.card:
-            desk.card_from = now
-            desk.card_until = now - coach.ago_s(desk.card.expires_ms)
         since = desk.holds.since_ms
         desk.hold_since = None if since is None else now - coach.ago_s(since)
 

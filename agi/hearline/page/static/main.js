@@ -198,7 +198,7 @@ function showHint(before) {
   by("hint").dataset.shown = shown;
   by("hint").classList.toggle("empty", !card);
   write(by("hint-section"), card?.section ?? "");
-  write(by("hint-kind"), card ? (card === preview ? words().preview : words().hint) : "");
+  write(by("hint-kind"), card && card === preview ? words().preview : "");
   const [title, why] = words().no_card[state.state];
   write(by("hint-title"), card ? inWords(card.title) : title);
   by("hint-body").replaceChildren(...(card ? cardBody(card, fields) : [make("p", { class: "why" }, why)]));
@@ -290,8 +290,7 @@ function showClocks() {
   if (call) {
     if (state.state === "ringing") write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
-  by("hold").hidden = !hold || (hold.since === null && !hold.count);
-  if (hold) showHold(hold, now);
+  showHold(hold, now);
   const card = state.card;
   if (card) {
     const left = Math.max(0, Math.min(1, (card.until - now) / Math.max(1, card.until - card.from)));
@@ -304,13 +303,15 @@ function showClocks() {
 }
 
 function showHold(hold, now) {
-  const held = hold.since === null ? 0 : (now - hold.since) / 1000;
-  const left = Math.max(0, Math.ceil(hold.every_ms / 1000 - (held % (hold.every_ms / 1000))));
-  const text = hold.by === "caller" ? words().held_by_caller(clock(held)) : words().on_hold(clock(held), left);
-  write(by("hold-now"), hold.since === null ? "" : text);
-  by("hold").classList.toggle("now", hold.since !== null);
-  const counted = hold.count ? words().holds(hold.count, Math.round(hold.longest_ms / 1000), hold.longest_by) : "";
+  const counted = hold?.count ? words().holds(hold.count, Math.round(hold.longest_ms / 1000), hold.longest_by) : "";
   write(by("hold-counts"), counted);
+  const on = Boolean(hold) && hold.since !== null;
+  by("hold-now").hidden = !on;
+  if (!on) return;
+  const [held, every] = [(now - hold.since) / 1000, hold.every_ms / 1000];
+  const left = Math.max(0, Math.ceil(every - (held % every)));
+  const back = hold.by === "caller" ? words().held_by_caller(clock(held)) : words().on_hold(clock(held), left);
+  write(by("hold-now"), back);
 }
 
 /** What a screen reader tells by itself. */

@@ -45,9 +45,7 @@ const WORDS = {
     ended: { hangup: "系统结束", caller: "客户挂断", queue: "转人工，未接通", message: "留言" },
     talked: (agent, minutes) => `${agent} 接听 ${minutes}`,
     outcomes: { inquiry: "咨询", "order-made": "已预订", "not-made": "未预订" },
-    hint: "提示",
-    preview: "查看",
-    called_up: "调出",
+    preview: "仅查看",
     no_card: {
       idle: ["等待来电", "电话一响，上方就会显示客户的情况。"],
       ringing: ["来电", "请在第二声铃响前接听。"],
@@ -155,9 +153,7 @@ const WORDS = {
     ended: { hangup: "ended by the IVR", caller: "caller hung up", queue: "queue, not answered", message: "message" },
     talked: (agent, minutes) => `${agent} talked ${minutes}`,
     outcomes: { inquiry: "Inquiry", "order-made": "Order made", "not-made": "Not made" },
-    hint: "Hint",
-    preview: "To read",
-    called_up: "Called up",
+    preview: "to read",
     no_card: {
       idle: ["Ready for the next call", "As soon as the phone rings, you see above who calls."],
       ringing: ["A call", "Answer by the second ring."],
