@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class Floor:
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
         self.talks = Talks(
-            _NoAsterisk(), self.book, lambda *_: None, state / "talks", lambda talk: self.desks.see(talk)
+            _NoAsterisk(), self.book, lambda *_: None, state / "talks", changed=lambda talk: self.desks.see(talk)
         )
         self._working = self._loop.create_task(self.talks.work())
         self._serving: asyncio.Task | None = None
@@ -211,9 +212,8 @@ class Floor:
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
         """``by`` None: they hear each other again."""
         conversation = self._conversations[agent]
-        self._conversations[agent] = Conversation(
-            conversation.caller, conversation.agents, "care", conversation.heard, by, conversation.answer
-        )
+        holder = {None: "", Side.CALLER: conversation.caller, Side.AGENT: conversation.agents[0]}[by]
+        self._conversations[agent] = replace(conversation, holder=holder)
         self.do(self._follow)
 
     def hang_up(self, agent: str, by: Side = Side.CALLER) -> None:

@@ -85,8 +85,8 @@ def test_the_stack_gives_its_agents_pins_and_leaves_those_that_were_set(tmp_path
 def test_the_card_tells_how_to_sign_in(tmp_path):
     _, agents = config.accounts(tmp_path)
     card = {
-        "server": "", "codecs": [], "callers": [], "agents": [vars(a) for a in agents], "numbers": {}, "listen_in": {}, "pass_on": {},
-        "status": "", "page": "http://127.0.0.1:9673/", "pins": {a.number: a.pin for a in agents[1:]},
+        "server": "", "codecs": [], "callers": [], "agents": [vars(a) for a in agents], "numbers": {}, "listen_in": {},
+        "pass_on": {}, "status": "", "page": "http://127.0.0.1:9673/", "pins": {a.number: a.pin for a in agents[1:]},
     }  # fmt: skip
     text = _as_text(card)
     assert "http://127.0.0.1:9673/" in text

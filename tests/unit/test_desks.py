@@ -79,14 +79,15 @@ class Floor:
             now=lambda: self.now,
         )
         self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
-        self.talks = Talks(None, self.hints, lambda *_: None, self.folder / "talks", self.desks.see)
+        self.talks = Talks(None, self.hints, lambda *_: None, self.folder / "talks", changed=self.desks.see)
 
     def follow(self, *conversations: Conversation) -> None:
         self.talks.follow(conversations)
         self.desks.follow(conversations, self.talks.of)
 
     def talk(self, agents: tuple[str, ...] = (AGENT,), held_by: Side | None = None, wait_s: float = 21.0) -> None:
-        self.follow(Conversation(CALLER, agents, "care", "silent2", held_by, Answer("8016", wait_s, 3.0)))
+        holder = {None: "", Side.CALLER: CALLER, Side.AGENT: AGENT}[held_by]
+        self.follow(Conversation(CALLER, agents, "care", "silent2", holder, answer=Answer("8016", wait_s, 3.0)))
 
     def view(self, agent: str = "8016") -> dict:
         view = self.desks.of(agent).view(self.now)
