@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hearline.assist.events import Side
-from hearline.assist.spying import APPLICATION, audiosocket, spy_data
+from hearline.assist.spying import CONNECT_S, attach, spy_data
 from hearline.assist.switchboard import Conversation
 from hearline.line.control import Overheard
 from hearline.line.workers import Line, LineDown, Visit
@@ -25,7 +25,6 @@ from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-CONNECT_S = 3.0  # a leg that has brought no sound by then is tried anew
 AGAIN_S = 1.0  # after a leg that broke
 
 
@@ -69,6 +68,11 @@ class Legs:
         """The leg on this channel, where one has come."""
         leg = self._legs.get(channel)
         return leg if leg is not None and leg.live_at is not None else None
+
+    @property
+    def live(self) -> list[Leg]:
+        """The legs that have come, in the order they were asked for."""
+        return [leg for leg in self._legs.values() if leg.live_at is not None]
 
     def hear(self, message: Overheard) -> None:
         """What the worker tells."""
@@ -124,15 +128,7 @@ class Legs:
             return
         self._legs[channel] = leg = Leg(channel, side, caller, visit, time.monotonic())
         try:
-            await self._ami.ask(
-                "Originate",
-                Channel=audiosocket(visit),
-                Application=APPLICATION,
-                Data=spy_data(channel, side),
-                Async="true",
-                Timeout=str(round(CONNECT_S * 1_000)),
-                Codecs="slin",
-            )
+            await attach(self._ami, visit, spy_data(channel, side))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from hearline.assist.events import Side
-from hearline.assist.spying import APPLICATION, audiosocket, audiosocket_name, spy_data
+from hearline.assist.spying import attach, audiosocket, audiosocket_name, spy_data
 from hearline.audio.tones import tone
 from hearline.line.control import Overheard
 from hearline.line.workers import Line, LineDown, Visit
@@ -103,9 +103,9 @@ class LoopCall:
     async def _try(self, caller: Visit, agent: Visit, whisper: Visit) -> Found:
         at_caller, at_agent = self._levels[caller.uuid], self._levels[agent.uuid]
         sound = tone(TONE_HZ, TONE_DBOV, round(SOUNDS_S * 1_000)).tobytes()
-        await self._originate(caller, "Dial", audiosocket(agent))
+        await attach(self._ami, caller, audiosocket(agent), "Dial")
         await self._comes(agent)
-        await self._originate(whisper, APPLICATION, self._spy(audiosocket_name(agent), Side.AGENT))
+        await attach(self._ami, whisper, self._spy(audiosocket_name(agent), Side.AGENT))
         await self._comes(whisper)
 
         self._line.say(agent.uuid, sound)
@@ -120,17 +120,6 @@ class LoopCall:
             async with asyncio.timeout(SOUNDS_S):
                 await self._until(lambda: sum(level > HEARD_DBOV for level in at_agent) >= SECOND <= len(at_caller))
         return found(at_agent, at_caller)
-
-    async def _originate(self, end: Visit, application: str, data: str) -> None:
-        await self._ami.ask(
-            "Originate",
-            Channel=audiosocket(end),
-            Application=application,
-            Data=data,
-            Async="true",
-            Timeout=str(round(COMES_S * 1_000)),
-            Codecs="slin",
-        )
 
     async def _comes(self, end: Visit) -> None:
         try:

@@ -40,6 +40,7 @@ from hearline.line.control import (
     Finished,
     Follow,
     Overheard,
+    PassOn,
     Prepare,
     Row,
     Say,
@@ -48,6 +49,7 @@ from hearline.line.control import (
 )
 from hearline.line.peers import is_allowed, parse_networks
 from hearline.line.player import PromptStore
+from hearline.line.relay import Relay
 from hearline.line.session import Session, SlotEars
 from hearline.line.tap import Tap
 from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE, Leg
@@ -113,6 +115,7 @@ class Worker:
         self._ticks = 0
         self._watched_until = 0
         self._followed: dict[int, tuple[Watcher, int]] = {}  # by slot; until this tick
+        self._relays: dict[int, Relay] = {}  # by slot
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
         self._worst_s = self._work_s = self._busy_s = 0.0
         self._shed = 0
@@ -200,12 +203,22 @@ class Worker:
                 case Say(uuid, pcm):
                     for call in [c for c in self._calls.values() if c.uuid == uuid]:
                         call.session.say(pcm)
+                case PassOn(uuid, to):
+                    self._pass_on(uuid, to)
                 case Announce():
                     self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
                 case Withdraw(uuid):
                     self._expected.pop(uuid, None)
                     for call in [c for c in self._calls.values() if c.uuid == uuid]:
                         self._end(call, None)
+
+    def _pass_on(self, uuid: str, to: str) -> None:
+        for slot, call in self._calls.items():
+            if call.uuid == uuid:
+                if relay := self._relays.pop(slot, None):
+                    relay.close()
+                if to:
+                    self._relays[slot] = Relay(uuid, to)
 
     def _load(self, plan: Plan) -> None:
         for prompt in plan.prompts:
@@ -269,6 +282,8 @@ class Worker:
                 came[slot] = frame
             if leg.gone or leg.pressed:
                 stirred.add(slot)
+        for slot in self._relays.keys() & came.keys():
+            self._relays[slot].take(came[slot])
         self._present.fill(False)
         self._present[_write(self._frames, came)] = True
         self._played[self._played_to] = 0
@@ -310,6 +325,8 @@ class Worker:
         self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
         del self._calls[call.slot]
         self._followed.pop(call.slot, None)
+        if relay := self._relays.pop(call.slot, None):
+            relay.close()
         self._spoken.pop(call.slot, None)
         self._detector.close(call.slot)
         self._free.append(call.slot)
@@ -413,6 +430,8 @@ class Worker:
             call.leg.close()
         for leg, _ in self._leaving:
             leg.close()
+        for relay in self._relays.values():
+            relay.close()
         self._door.close()
 
 
