@@ -86,7 +86,7 @@ def test_the_card_tells_how_to_sign_in(tmp_path):
     _, agents = config.accounts(tmp_path)
     card = {
         "server": "", "codecs": [], "callers": [], "agents": [vars(a) for a in agents], "numbers": {}, "listen_in": {},
-        "status": "", "page": "http://127.0.0.1:9673/", "pins": {a.number: a.pin for a in agents[1:]},
+        "pass_on": {}, "status": "", "page": "http://127.0.0.1:9673/", "pins": {a.number: a.pin for a in agents[1:]},
     }  # fmt: skip
     text = _as_text(card)
     assert "http://127.0.0.1:9673/" in text

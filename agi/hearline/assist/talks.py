@@ -128,16 +128,19 @@ class Talks:
         for caller, conversation in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents, changed=self._changed)
-                talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
-                self._coach(talk)
+                if conversation.agents:
+                    talk = Talk(conversation, answered_by=conversation.agents, changed=self._changed)
+                    self._talks[caller] = talk
+                    talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
+                    self._coach(talk)
+            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
                 self._moved(talk, conversation)
 
     def _moved(self, talk: Talk, now: Conversation) -> None:
         before, talk.conversation = talk.conversation, now
         if now.agents != before.agents:
-            talk.handed_over &= bool(before.agents)  # a nuisance call that came back to an agent is a call again
             talk.add("agents", agents=now.agents)
             self._coach(talk)
         for agent in now.agents:
