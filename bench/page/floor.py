@@ -63,6 +63,9 @@ class Floor:
         self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
 
     def __enter__(self) -> Floor:
+        self.pins = Pins(self.folder / "state" / "page" / "pins.json")
+        for agent in self.agents:
+            self.pins.set(agent, PIN)
         self._thread.start()
         self.do(self._begin)
         self.open()
@@ -88,11 +91,6 @@ class Floor:
 
     def _begin(self) -> None:
         state = self.folder / "state"
-        self.pins = Pins(state / "page" / "pins.json")
-        known = set(self.pins.agents())
-        for agent in self.agents:
-            if agent not in known:
-                self.pins.set(agent, PIN)
         self.index = EarlierCalls(state / "callers")
         self.book = HintStore(REPO / "ivr_flows" / "hints")
         self.kept: list[tuple] = []

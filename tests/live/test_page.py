@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class Seen:
 def seen(world) -> Seen:
     seen = Seen()
     account = world.agents[0]
+    url = f"http://{world.stack.running.page}/"
+    wait_for(url)
     speaking = tuple((JOINED_MS + i * (SENTENCE_MS + 150), SENTENCE, TOO_SOFT_DB) for i in range(3))
     scenario = {"soft": Scenario(keys=((KEY_MS, "1"),), say=speaking)}
     agent = world.agent(0, answer_after_ms=3_000, hangup_after_ms=16_000)
@@ -49,7 +52,7 @@ def seen(world) -> Seen:
     with chromium() as browser:
         page = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(30_000)
-        sign_in(page, f"http://{world.stack.running.page}/", account.number, account.pin)
+        sign_in(page, url, account.number, account.pin)
 
         def reached(what: str, selector: str) -> None:
             page.wait_for_selector(selector)
@@ -79,6 +82,18 @@ def seen(world) -> Seen:
                 seen.record = json.loads(file.read_text("utf-8"))
         time.sleep(0.1)
     return seen
+
+
+def wait_for(url: str, seconds: float = 10.0) -> None:
+    """Agent assist is up a little later than the server."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def callers_number(world, account: str) -> str:
