@@ -67,6 +67,7 @@ class Floor:
     def __post_init__(self) -> None:
         self.desks = Desks(
             lambda number: f"hash of {len(number)} digits" if number else "",
+            number=lambda channel: channel.split("-")[1] if "agent-" in channel else "",
             look_up=lambda caller: self.looked_up.append(caller.id),
             keep=self.kept.append,
             now=lambda: self.now,
@@ -289,6 +290,41 @@ def test_earlier_calls_come_when_they_are_known(floor):
     floor.talk()
     assert floor.view()["call"]["earlier"][0]["ended"] == "hangup:noinput"
     assert floor.looked_up == ["1.1"], "not looked up twice"
+
+
+def rings(channel: str, caller: str = CALLER) -> dict[str, str]:
+    return {
+        "Event": "Newstate",
+        "Channel": channel,
+        "ChannelStateDesc": "Ringing",
+        "ChanVariable": f"HEARLINE_CALLER={caller}\nHEARLINE_QUEUE=care",
+    }
+
+
+def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.desks.write_note(floor.desks.of("8016"), "Mrs Li asks for a bed")
+    floor.follow()
+    floor.desks.hear(rings(SECOND))
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"], view["call"]["number"]) == ("ringing", "8016", "138****5678")
+    assert view["call"]["note"] == "Mrs Li asks for a bed"
+    floor.talk(agents=(SECOND,))
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"]) == ("talking", "8016")
+    assert view["call"]["note"] == "Mrs Li asks for a bed"
+    floor.follow()
+    floor.desks.done("8017")
+    floor.desks.hear(rings(SECOND))
+    floor.desks.hear({"Event": "Hangup", "Channel": SECOND})
+    assert floor.view("8017")["state"] == "idle"
+
+
+def test_an_agents_phone_that_rings_for_somebody_else_shows_nothing(floor):
+    floor.desks.hear(rings(SECOND, caller=""))
+    floor.desks.hear(rings(SECOND, caller="PJSIP/trunk-unheard-of"))
+    assert floor.view("8017")["state"] == "idle"
 
 
 # ---- after it --------------------------------------------------------------------------------------------------------

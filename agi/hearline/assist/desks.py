@@ -80,6 +80,7 @@ class Desk:
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
     ring_channel: str = ""
+    passed_on_by: str = ""  # another agent's work number
     # The talk that goes on, or the last one.
     talk: Talk | None = None
     channel: str = ""
@@ -112,6 +113,7 @@ class Desk:
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not State.RINGING else self._waited(now)),
                 "heard": self.caller.heard or "unknown",
+                "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
                 "began": _ms(self.began) if self.state is not State.RINGING else None,
                 "left_first": self.left_first,
@@ -166,6 +168,7 @@ class Desks:
 
     Args:
         who: the keyed hash of a caller's number.
+        number: the work number of whose phone a channel is on; '' where nobody knows.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
         keep: told of a desk whose talk is over, or whose agent has told something of it.
@@ -177,18 +180,21 @@ class Desks:
     def __init__(
         self,
         who: Callable[[str], str],
+        number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
         keep: Callable[[Desk], None] = lambda _desk: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._who, self._look_up, self._meet_agent, self._keep, self.now = who, look_up, meet_agent, keep, now
+        self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
+        self._keep, self.now = keep, now
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self._desks: dict[str, Desk] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[Desk]] = {}  # by the caller's channel
         self._last: dict[str, Desk] = {}  # by agent, as it was left
+        self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
 
     def of(self, agent: str) -> Desk:
         """This agent's desk."""
@@ -210,6 +216,10 @@ class Desks:
         match event["Event"]:
             case "AgentCalled":
                 self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
+            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # passed on, past the queue
+                caller = variables(event).get(CALLER, "")
+                if caller in self._answered_by:
+                    self._ring(self._number(channel), caller, channel)
             case "AgentRingNoAnswer":
                 self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
             case "AgentConnect":  # one has answered: the others need not
@@ -220,6 +230,7 @@ class Desks:
                 self._stop_ringing(lambda desk: desk.caller.channel == channel)
             case "Hangup":
                 self._callers.pop(channel, None)
+                self._answered_by.pop(channel, None)
                 self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
             case "Rename":
                 if caller := self._callers.pop(channel, None):
@@ -230,6 +241,7 @@ class Desks:
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
+        self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
         self._stop_ringing(lambda desk: True)
 
     def _meet(self, told: Message) -> None:
@@ -254,12 +266,13 @@ class Desks:
         )
 
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
-        caller = self._callers.get(channel)
-        desk = self.of(agent)
-        if not agent or caller is None or desk.state is State.TALKING:
+        if not agent:
+            return
+        caller, desk = self._callers.get(channel), self.of(agent)
+        if caller is None or desk.state is State.TALKING:
             return
         self._begin(desk, State.RINGING, caller)
-        desk.ring_channel = ring_channel
+        desk.ring_channel, desk.passed_on_by = ring_channel, self._answered_by.get(channel, "")
         self.changed(agent)
 
     def _stop_ringing(self, meant: Callable[[Desk], bool]) -> None:
@@ -320,6 +333,9 @@ class Desks:
             self._over(desk)
         self._begin(desk, State.TALKING, caller)
         desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
+        first = conversation.answer.agent_id or self._answered_by.get(caller.channel, "")
+        desk.passed_on_by = first if first != desk.agent else ""
+        self._answered_by[caller.channel] = desk.agent
         self._look(desk)
         self.changed(desk.agent)
 
@@ -349,9 +365,11 @@ class Desks:
         self.changed(desk.agent)
 
     def _begin(self, desk: Desk, state: State, caller: Caller) -> None:
-        """Another call; what is known of this one stays."""
+        """Another call; what is known of this one stays, also what a colleague who had it before has written."""
         known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
-        self._set(desk, Desk(desk.agent, state, self.now(), caller, earlier=known))
+        others = [*self._desks.values(), *self._last.values()]
+        note = next((d.note for d in others if d.note and d.caller and d.caller.id == caller.id), None)
+        self._set(desk, Desk(desk.agent, state, self.now(), caller, earlier=known, note=note))
         if known is None:
             self._look_up(caller)
 

@@ -79,7 +79,7 @@ class Service:
             talks = self._talks
             self._recognition = Recognition(model, most, self._hints, self._legs, self._line.pass_on, talks.spoken)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
-        self._desks = Desks(self._earlier.who, self._look_up, self._meet_agent, self._keep)
+        self._desks = Desks(self._earlier.who, self._switchboard.number, self._look_up, self._meet_agent, self._keep)
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._looking: set[asyncio.Task] = set()
         self._page = PageServer(address(settings.page), self._make_page, lambda: self._ami.up)

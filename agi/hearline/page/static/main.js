@@ -167,7 +167,7 @@ function forgetCaller(last) {
 function showCall(call) {
   write(by("number"), call.number || words().anonymous);
   write(by("queue"), (language() === "zh" && call.queue_zh) || call.queue);
-  write(by("wait"), words().seconds(call.wait_s));
+  write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
   by("heard").dataset.heard = call.heard;
   const earlier = call.earlier;
@@ -298,7 +298,7 @@ function showClocks() {
   const time = clock((now - since) / 1000);
   write(by("state"), state.state === "idle" ? words().states.idle : `${words().states[state.state]} ${time}`);
   if (call) {
-    if (state.state === "ringing") write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
+    if (state.state === "ringing" && !call.passed_on_by) write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
   showHold(hold, now);
   const card = state.card;
