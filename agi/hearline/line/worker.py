@@ -103,8 +103,6 @@ class Worker:
         self._free = list(range(capacity - 1, -1, -1))
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
         self._present = np.zeros(capacity, bool)
-        self._played = np.zeros((capacity, FRAME_SAMPLES), np.int16)
-        self._played_to: list[int] = []  # slots
         self._spoken: dict[int, bytes] = {}  # frames of prompts that went out in this tick, by slot
         self._calls: dict[int, LiveCall] = {}  # by slot
         self._due: list[tuple[int, int]] = []  # heap of (tick, slot); counts where the call's own `due` says the same
@@ -269,12 +267,9 @@ class Worker:
                 stirred.add(slot)
         self._present.fill(False)
         self._present[_write(self._frames, came)] = True
-        self._played[self._played_to] = 0
-        self._played_to = _write(self._played, self._spoken)
         events: dict[int, list[object]] = {}
-        played = self._played if self._played_to else None
         self._shed += len(self._calls) if in_haste else 0
-        for slot, event in self._detector.step(self._frames, self._present, played, in_haste):
+        for slot, event in self._detector.step(self._frames, self._present, self._spoken, in_haste):
             events.setdefault(slot, []).append(event)
         return events, stirred
 
