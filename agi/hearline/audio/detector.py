@@ -212,7 +212,7 @@ class Detector:
 
         `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
         as silence, and remembered. `played`: by slot, what was sent to it just before, 160 samples of int16 in anything
-        that is a buffer; remembered as it is, so never change it. `in_haste`: do without what takes time, the network
+        that is a buffer; remembered as it is. `in_haste`: do without what takes time, the network
         and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
         """
         lines = self._lines
