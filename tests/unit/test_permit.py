@@ -60,7 +60,7 @@ def test_whispers_need_an_agent_who_hears_them_and_a_caller_60_db_below(agent, c
     assert what.fault.startswith(fault) and bool(what.fault) is bool(fault)
 
 
-@pytest.mark.parametrize(("agent", "caller"), [([], [SILENT]), ([-12.0], [])])
+@pytest.mark.parametrize(("agent", "caller"), [([], [SILENT] * 10), ([-12.0] * 10, []), ([-12.0] * 10, [SILENT] * 9)])
 def test_an_end_that_was_not_there_proves_nothing(agent, caller):
     with pytest.raises(NotTried):
         found(agent, caller)
@@ -80,6 +80,7 @@ class Loop:
     agent_db: float = 0.0
     caller_db: float = SILENT
     refuses: type[Exception] | None = None
+    comes: bool = True
     ends: list[Visit] = field(default_factory=list)
     sounding: set[str] = field(default_factory=set)
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -120,7 +121,7 @@ def run(loop: Loop) -> Found:
         trying = asyncio.create_task(call.run())
         while not trying.done():
             await asyncio.sleep(0.001)
-            if len(loop.ends) >= 3:
+            if loop.comes and len(loop.ends) >= 3:
                 for uuid, level in loop.levels().items():
                     call.hear(Overheard(uuid, 100, (), level))
         return trying.result()
@@ -131,6 +132,7 @@ def run(loop: Loop) -> Found:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(loop_call, "SOUNDS_S", 0.05)
+    monkeypatch.setattr(loop_call, "COMES_S", 0.1)
     monkeypatch.setattr(loop_call, "WITHIN_S", 0.2)
 
 
@@ -152,8 +154,8 @@ def test_it_whispers_as_in_a_talk_and_leaves_nothing_behind():
     assert loop.withdrawn == loop.ends
 
 
-@pytest.mark.parametrize("loop", [Loop(joined=False), Loop(refuses=AmiDown), Loop(refuses=LineDown)])
-def test_silence_of_ends_that_do_not_hear_each_other_proves_nothing(loop):
+@pytest.mark.parametrize("loop", [Loop(joined=False), Loop(comes=False), Loop(refuses=AmiDown), Loop(refuses=LineDown)])
+def test_ends_that_do_not_come_or_do_not_hear_each_other_prove_nothing(loop):
     with pytest.raises(NotTried):
         run(loop)
     assert loop.withdrawn == loop.ends

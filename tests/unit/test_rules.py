@@ -118,11 +118,13 @@ def test_any_whisper_is_taken_where_none_is_known():
 def test_the_rules_of_the_manual_are_taken():
     manual = (REPO / "docs" / "hints.md").read_text("utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", manual, re.M | re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     cards = {*load_book(HINTS).cards["lanzhi"].by_id, "are-you-there"}
     for block in blocks:
         if "when:" in block:
             assert read_rules(block, "hints.md", cards).by_name
+        elif "phrases:" in block:
+            assert read_spoken(block, "hints.md")
         else:
             assert read_cards(block, "hints.md")
     rows = set(re.findall(r"^\| `(\w+)", manual, re.M))

@@ -285,17 +285,34 @@ def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
 
 
 def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
-    async def story(talks: Talks) -> None:
-        talks.follow([])
-        talks.follow(with_agents(AGENT))
-        talks.follow(with_agents(SECOND))
-
-    whispered: list = []
-
     async def run() -> None:
-        talks = Talks(ami, HintStore(HINTS), lambda *what: whispered.append(what), tmp_path / "talks")
-        await story(talks)
-        talks.follow([])
+        talks = Talks(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        for now in (with_agents(AGENT), with_agents(SECOND), []):
+            talks.follow(now)
 
     RUNNERS[0].run(run())
     assert cards(record(tmp_path)) == ["answered_late", "answering"]
+
+
+def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_kept(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.spoken(leg(AGENT, Side.AGENT), "forbidden_phrase")
+        await settled()
+
+    _, kept = hinted(ami, tmp_path, story)
+    assert "forbidden" in cards(kept)
+    [spoken] = [event for event in kept["events"] if event["event"] == "spoken"]
+    assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"
+
+
+def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.of(CALLER).handed_over = True
+        talks.follow(with_agents())
+        assert talks.of(CALLER) is None, "the prompts have the caller, no agent"
+        talks.follow(with_agents())
+        assert talks.of(CALLER) is None
+        talks.follow(with_agents(SECOND))
+        assert talks.of(CALLER).conversation.agents == (SECOND,)
+
+    hinted(ami, tmp_path, story)

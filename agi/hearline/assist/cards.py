@@ -134,10 +134,11 @@ class Characters:
 
 @dataclass(frozen=True)
 class Group:
-    """Phrases that a recogniser listens for, and who says them."""
+    """Phrases that a recogniser listens for, who says them, and what they may be part of without counting."""
 
     of: Side
     phrases: tuple[str, ...]
+    not_in: tuple[str, ...] = ()
 
 
 # ---- the words of the files ----------------------------------------------------------------------------------------
@@ -194,6 +195,7 @@ class CharacterWords(Words):
 class GroupWords(Words):
     of: Side
     phrases: Names = Field(min_length=1)
+    not_in: Names = ()
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def read_spoken(text: str, file: str) -> dict[str, Group]:
     lines, told = _mapping(text, file, "phrases", "Write a group's name, and `of:` and `phrases:` below it")
     words, faults = _each(lines, told, GroupWords, r"[a-z][a-z0-9_]*")
     _refuse(faults)
-    return {name: Group(group.of, group.phrases) for name, group in words.items()}
+    return {name: Group(group.of, group.phrases, group.not_in) for name, group in words.items()}
 
 
 def _mapping(text: str, file: str, what: str, remedy: str) -> tuple[Lines, dict]:

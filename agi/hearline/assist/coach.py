@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from hearline.assist import events as e
-from hearline.assist.hints import Figures, HintEngine
+from hearline.assist.hints import Figures, HintEngine, Holds
 from hearline.assist.rules import Rules
 from hearline.line.transport import FRAME_MS
 
@@ -39,14 +39,28 @@ class Coach:
         self._engine: HintEngine | None = HintEngine(rules)
         self.hear(joined)
 
-    @property
-    def muted(self) -> bool:
-        """The agent wants no whispers."""
-        return self._engine is not None and self._engine.muted
-
     def hear(self, event: e.Event) -> None:
         """Something has happened just now."""
         self._do(lambda engine: engine.handle(event, self._now_ms()))
+
+    @property
+    def card(self) -> e.ShowCard | None:
+        """What is on the agent's screen."""
+        return self._engine.card if self._engine else None
+
+    @property
+    def holds(self) -> Holds:
+        """The hold clock."""
+        return self._engine.holds if self._engine else Holds()
+
+    @property
+    def muted(self) -> bool:
+        """The agent wants no whispers."""
+        return bool(self._engine and self._engine.muted)
+
+    def ago_s(self, ms: int) -> float:
+        """How long ago this moment of the talk was, s; negative: it is still to come."""
+        return time.monotonic() - self._began - ms / 1_000
 
     def close(self) -> None:
         """The talk is over."""

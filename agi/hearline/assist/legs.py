@@ -69,6 +69,11 @@ class Legs:
         leg = self._legs.get(channel)
         return leg if leg is not None and leg.live_at is not None else None
 
+    @property
+    def live(self) -> list[Leg]:
+        """The legs that have come, in the order they were asked for."""
+        return [leg for leg in self._legs.values() if leg.live_at is not None]
+
     def hear(self, message: Overheard) -> None:
         """What the worker tells."""
         leg = next((leg for leg in self._legs.values() if leg.visit.uuid == message.uuid), None)

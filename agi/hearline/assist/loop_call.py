@@ -26,6 +26,7 @@ HEARD_DBOV = TONE_DBOV - 6
 LEAST_DB = 60.0  # the caller's end is to be so far below the agent's
 SECOND = 10  # levels
 SOUNDS_S = 4.0  # at the longest
+COMES_S = 2.0  # else it never will: an Asterisk that is just starting lets us in before it can place calls
 WITHIN_S = 10.0  # all of it
 
 
@@ -103,9 +104,9 @@ class LoopCall:
         at_caller, at_agent = self._levels[caller.uuid], self._levels[agent.uuid]
         sound = tone(TONE_HZ, TONE_DBOV, round(SOUNDS_S * 1_000)).tobytes()
         await attach(self._ami, caller, audiosocket(agent), "Dial")
-        await self._until(lambda: at_agent)
+        await self._comes(agent)
         await attach(self._ami, whisper, self._spy(audiosocket_name(agent), Side.AGENT))
-        await self._until(lambda: self._levels[whisper.uuid])
+        await self._comes(whisper)
 
         self._line.say(agent.uuid, sound)
         await self._until(lambda: at_caller and at_caller[-1] > HEARD_DBOV)
@@ -117,8 +118,15 @@ class LoopCall:
         self._line.say(whisper.uuid, sound)
         with suppress(TimeoutError):
             async with asyncio.timeout(SOUNDS_S):
-                await self._until(lambda: sum(level > HEARD_DBOV for level in at_agent) >= SECOND)
+                await self._until(lambda: sum(level > HEARD_DBOV for level in at_agent) >= SECOND <= len(at_caller))
         return found(at_agent, at_caller)
+
+    async def _comes(self, end: Visit) -> None:
+        try:
+            async with asyncio.timeout(COMES_S):
+                await self._until(lambda: self._levels[end.uuid])
+        except TimeoutError:
+            raise NotTried("Asterisk did not place the loop call") from None
 
     async def _until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -127,7 +135,8 @@ class LoopCall:
 
 
 def found(agent: Sequence[float], caller: Sequence[float]) -> Found:
-    """Of the levels (dBov, ten a second) that came while the tone was whispered. Raises NotTried where none did."""
-    if not agent or not caller:
+    """Of the levels (dBov, ten a second) that came while the tone was whispered. Raises NotTried where an end did not
+    tell for a whole second."""
+    if min(len(agent), len(caller)) < SECOND:
         raise NotTried("the loop call broke")
     return Found(median(sorted(agent)[-SECOND:]), max(caller))

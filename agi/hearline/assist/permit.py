@@ -19,7 +19,7 @@ from hearline.pbx.asterisk import version_of, whispers_into_silence
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = (2.0, 5.0, 15.0, 60.0)  # the last again and again
+AGAIN_S = (1.0, 5.0, 15.0, 60.0)  # the last again and again
 BRIDGES_OF_TWO = ("simple_bridge", "native_rtp")
 NOT_YET = "not tried yet"
 WORDS = {True: "allowed", False: "refused"}

@@ -15,7 +15,7 @@ from hearline.assist.events import Side
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
-CALLER, QUEUE, HEARD, QUEUED_AT = CHANNEL_VARIABLES
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES = CHANNEL_VARIABLES
 """The first is set by the dialplan on the caller's channel to its own name; whatever is dialled from there has it
 too."""
 

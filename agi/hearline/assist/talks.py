@@ -56,6 +56,7 @@ class Talk:
     handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
     played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
     playing: Playing | None = None  # what a key has begun to play, also when it is over
+    file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -75,6 +76,21 @@ class Talk:
         for coach in self.coaches.values():
             coach.hear(event)
 
+    def record(self) -> dict[str, Any]:
+        """As it is kept; no personal data."""
+        return {
+            "talk": self.id,
+            "caller": self.conversation.caller,
+            "began_at": self.began_at.isoformat(timespec="milliseconds"),
+            "holds": {
+                "count": self.holds.count,
+                "total_ms": self.holds.total_ms,
+                "longest_ms": self.holds.longest_ms,
+                "longest_by": self.holds.longest_by,
+            },
+            "events": self.events,
+        }
+
 
 class Talks:
     """Follows the talks; ``work`` does what takes time.
@@ -84,6 +100,7 @@ class Talks:
         whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
         folder: of the records, one JSON file a talk, by day; no personal data.
         do: what a key does, of the agent on this channel in this talk.
+        changed: told of a talk in which something has changed that its agents see.
     """
 
     def __init__(
@@ -93,8 +110,10 @@ class Talks:
         whisper: Callable[[str, tuple[str, int] | None], bool],
         folder: Path,
         do: Callable[[Talk, str, Key], None] = lambda *_: None,
+        changed: Callable[[Talk], None] = lambda _talk: None,
     ) -> None:
         self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._changed = changed
         self._talks: dict[str, Talk] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -107,16 +126,18 @@ class Talks:
         for caller, conversation in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
-                talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
-                self._coach(talk)
+                if conversation.agents:
+                    talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
+                    talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
+                    self._coach(talk)
+            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
                 self._moved(talk, conversation)
 
     def _moved(self, talk: Talk, now: Conversation) -> None:
         before, talk.conversation = talk.conversation, now
         if now.agents != before.agents:
-            talk.handed_over &= bool(before.agents)  # a nuisance call that came back to an agent is a call again
             talk.add("agents", agents=now.agents)
             self._coach(talk)
         for agent in now.agents:
@@ -126,13 +147,14 @@ class Talks:
             if before.holder:
                 self._unhold(talk)
             if now.holder:
-                self._hold(talk, now.number(now.holder) or now.answer.agent_id)
+                self._hold(talk)
+        self._changed(talk)
 
-    def _hold(self, talk: Talk, number: str) -> None:
-        by = talk.conversation.held_by
-        talk.holds = talk.holds.began(talk.now_ms, str(by) if by is Side.CALLER else number or str(by))
+    def _hold(self, talk: Talk) -> None:
+        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        talk.holds = talk.holds.began(talk.now_ms, number or str(by))
         talk.add("hold", by=by)
-        talk.tell(e.Hold(by, number if by is Side.AGENT else ""))
+        talk.tell(e.Hold(by, number))
 
     def _unhold(self, talk: Talk) -> None:
         talk.holds = talk.holds.ended(talk.now_ms)
@@ -162,16 +184,6 @@ class Talks:
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
 
-    def press(self, channel: str, key: Key) -> None:
-        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
-        any more."""
-        for talk in self._talks.values():
-            if channel in talk.conversation.agents and not talk.handed_over:
-                talk.add("key", key=key, by=talk.work_number(channel))
-                if channel in talk.coaches:
-                    talk.coaches[channel].hear(e.KeyPressed(key))
-                self._do(talk, channel, key)
-
     def _coach(self, talk: Talk) -> None:
         """One coach for each agent who is there."""
         conversation = talk.conversation
@@ -192,10 +204,42 @@ class Talks:
         coach.close()
         talk.add("hints", counts=coach.figures.by_rule)
 
-    @staticmethod
-    def _note_hint(talk: Talk, action: e.Action) -> None:
+    def _note_hint(self, talk: Talk, action: e.Action) -> None:
         told = e.as_dict(action)
         talk.add(told.pop("action"), **told)
+        self._changed(talk)
+
+    # ---- what an agent does ----------------------------------------------------------------------------------------
+    def of(self, caller: str) -> Talk | None:
+        """The talk that this caller's channel is in."""
+        return self._talks.get(caller)
+
+    def press(self, channel: str, key: Key) -> None:
+        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
+        any more."""
+        for talk in self._talks.values():
+            if channel in talk.conversation.agents and not talk.handed_over:
+                talk.add("key", key=key, by=talk.work_number(channel))
+                if channel in talk.coaches:
+                    talk.coaches[channel].hear(e.KeyPressed(key))
+                self._do(talk, channel, key)
+                self._changed(talk)
+
+    def tell_agent(self, channel: str, event: e.Event) -> None:
+        """The hints of the agent on this channel, and no other's."""
+        for talk in self._talks.values():
+            if coach := talk.coaches.get(channel):
+                coach.hear(event)
+                self._changed(talk)
+
+    def add_to(self, talk: Talk, event: str, **what: object) -> None:
+        """Into the record of a talk that goes on, or of one that is over."""
+        talk.add(event, **what)
+        if talk.file:
+            try:
+                records.write(talk.file, talk.record())
+            except OSError as error:
+                log.error("a talk's record could not be kept: %s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: Overheard) -> None:
@@ -216,6 +260,12 @@ class Talks:
                     talk.tell(e.SpeechEnded(leg.side, _frames(at_ms - end_ms)))
                 case Heard(hearing=hearing):
                     self._judge(talk, leg, hearing)
+
+    def spoken(self, leg: Leg, group: str) -> None:
+        """A recogniser heard a phrase of this group on a leg."""
+        if talk := self._talks.get(leg.caller):
+            talk.add("spoken", side=leg.side, group=group)
+            talk.tell(e.Spoken(group, leg.side))
 
     def _judge(self, talk: Talk, leg: Leg, hearing: Hearing) -> None:
         """An agent who is too soft is raised on the line, before anybody is told of it; a caller was raised by the IVR,
@@ -265,21 +315,8 @@ class Talks:
         if talk.holds.since_ms is not None:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        holds = talk.holds
-        record = {
-            "talk": talk.id,
-            "caller": talk.conversation.caller,
-            "began_at": talk.began_at.isoformat(timespec="milliseconds"),
-            "holds": {
-                "count": holds.count,
-                "total_ms": holds.total_ms,
-                "longest_ms": holds.longest_ms,
-                "longest_by": holds.longest_by,
-            },
-            "events": talk.events,
-        }
         try:
-            records.keep(self._records, talk.id, record)
+            talk.file = records.keep(self._records, talk.id, talk.record())
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 

@@ -223,3 +223,49 @@ def report(
         counted = [str(row[what] or "") for what in Tallied]
         table.add_row(row.rule, *counted, share, "nobody uses it" if row.unused else "")
     Console(width=140).print(table)
+
+
+@app.command()
+def hear(
+    recordings: Annotated[list[Path], typer.Argument(metavar="WAV", help="Recordings of one side of a talk.")],
+    side: Annotated[str, typer.Option(metavar="agent|caller", help="Who speaks in them.")] = "agent",
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The model's folder. Default: HEARLINE_RECOGNISER_MODEL.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a finding, and a last one.")] = False,
+) -> None:
+    """Try a recogniser: which groups of spoken.yaml it hears in recordings, when, and what it costs.
+
+    Text is not shown, as in live talks. The last line tells how much of a core one leg takes: with it choose
+    HEARLINE_RECOGNISER_LEGS. Needs the extra: pip install 'hearline[recogniser]'.
+
+    \b
+      hearline hints hear agent.wav --model /srv/models/zipformer-zh
+      hearline hints hear caller.wav --side caller
+
+    Exit status: 0 all were heard, 2 a file or the model cannot be used.
+    """
+    from hearline.assist.events import Side
+    from hearline.assist.recogniser import Trial
+    from hearline.assist.sherpa import ModelFault
+    from hearline.audio.wav import BadAudio, read_wav
+    from hearline.settings import Settings
+
+    folder = model or Settings().recogniser_model
+    if folder is None or side not in list(Side):
+        remedy = "Give --model DIR, or set HEARLINE_RECOGNISER_MODEL" if folder is None else "--side: agent or caller"
+        typer.secho(f"hearline hints hear: {remedy}", fg="red", err=True)
+        raise typer.Exit(2)
+    groups = {name: group for name, group in _load(None).spoken.items() if group.of == side}
+    try:
+        sounds = [read_wav(file) for file in recordings]
+        trial = Trial(folder, groups)
+        for file, sound in zip(recordings, sounds):
+            for at_s, group in trial.hear(sound):
+                told = {"file": str(file), "at_s": round(at_s, 1), "group": group}
+                typer.echo(json.dumps(told) if json_ else f"{file}: {at_s:6.1f} s  {group}")
+    except (BadAudio, ModelFault) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from None
+    cost = {"sound_s": round(trial.sound_s, 1), "core": round(trial.cpu_s / trial.sound_s, 3)}
+    typer.echo(json.dumps(cost) if json_ else f"{cost['sound_s']} s of sound; a leg takes {cost['core']:.0%} of a core")

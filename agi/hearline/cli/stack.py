@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+AS_SET = "(as set by `hearline agents pin`)"
 app = typer.Typer(no_args_is_help=True, help="A private Asterisk with the Hearline server beside it, to ring up.")
 
 
@@ -155,6 +156,8 @@ def _card(stack) -> dict:
         "codecs": ["PCMA", "PCMU"],
         "callers": [vars(a) for a in callers],
         "agents": [vars(a) for a in agents],
+        "page": f"http://{running.page}/",
+        "pins": {a.number: a.pin for a in agents if stack.pins.check(a.number, a.pin)},
         "numbers": numbers,
         "listen_in": {a.number: f"7{a.number}" for a in agents},
         "pass_on": {a.number: f"agent {a.number}" for a in agents}
@@ -169,6 +172,8 @@ def _as_text(card: dict) -> str:
     lines += [f"             {a['name']}  {a['password']}" for a in card["callers"]]
     lines += ["", "Answer as    account, password (register, then pick up)"]
     lines += [f"             {a['name']}  {a['password']}" for a in card["agents"]]
+    lines += ["", f"Agents' page {card['page']}", "Sign in      work number, PIN"]
+    lines += [f"             {a['number']}  {card['pins'].get(a['number'], AS_SET)}" for a in card["agents"]]
     lines += ["", "Dial"] + [f"  {number:<10} {what}" for number, what in card["numbers"].items()]
     lines += [
         "",

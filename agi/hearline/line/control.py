@@ -59,6 +59,14 @@ class Say:
 
 
 @dataclass(frozen=True)
+class PassOn:
+    """Pass on what comes on this leg to a recogniser, at the Unix socket ``to``; see ``relay.Relay``. '' ends it."""
+
+    uuid: str
+    to: str
+
+
+@dataclass(frozen=True)
 class Overheard:
     """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
     last 100 ms (of the announced tone, where there was one); ten times a second, and with every event."""

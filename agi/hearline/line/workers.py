@@ -24,6 +24,7 @@ from hearline.line.control import (
     Finished,
     Follow,
     Overheard,
+    PassOn,
     Prepare,
     Row,
     Say,
@@ -147,6 +148,12 @@ class Line:
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(Say(uuid, pcm))
+
+    def pass_on(self, uuid: str, to: str) -> None:
+        """Pass on what comes on a leg that is listened to, to the Unix socket ``to``; '' ends it."""
+        with self._lock:
+            if self._channel and not self._channel.closed:
+                self._channel.send(PassOn(uuid, to))
 
     def withdraw(self, visit: Visit) -> None:
         """Asterisk is done with this visit; whatever is left of it is let go."""

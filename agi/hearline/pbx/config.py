@@ -16,9 +16,16 @@ from pathlib import Path
 
 import jinja2
 
+from hearline.page.pins import new_pin
 from hearline.sounds.manifest import WhisperSet, load_manifest
 
-CHANNEL_VARIABLES = ("HEARLINE_CALLER", "HEARLINE_QUEUE", "HEARLINE_HEARD", "HEARLINE_QUEUED_AT")
+CHANNEL_VARIABLES = (
+    "HEARLINE_CALLER",
+    "HEARLINE_QUEUE",
+    "HEARLINE_HEARD",
+    "HEARLINE_QUEUED_AT",
+    "HEARLINE_PHRASES",
+)
 """What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
@@ -30,11 +37,13 @@ FIRST_QUEUE = 8090
 
 @dataclass(frozen=True)
 class Account:
-    """A SIP account; ``number`` is what others see, for an agent the work number (工号)."""
+    """A SIP account; ``number`` is what others see, for an agent the work number (工号), ``pin`` what they sign in with
+    at the page."""
 
     name: str
     number: str
     password: str
+    pin: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Layout(Parts):
 
 
 def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[Account], list[Account]]:
-    """(callers, agents) with their passwords, made once and kept in ``home/accounts.json`` (mode 0600).
+    """(callers, agents) with their passwords and PINs, made once and kept in ``home/accounts.json`` (mode 0600).
 
     ``callers`` names the callers' accounts where they are made now.
     """
@@ -101,6 +110,9 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
             ],
             "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
         }
+    if not all(agent.get("pin") for agent in data["agents"]):
+        for agent in data["agents"]:
+            agent["pin"] = agent.get("pin") or new_pin()
         home.mkdir(parents=True, exist_ok=True)
         _write_private(kept, json.dumps(data, indent=1))
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]

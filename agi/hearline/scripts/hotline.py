@@ -10,6 +10,7 @@ from asterisk.agi import AGIAppError, AGIError, AGIHangup
 
 from hearline.audio.gain import gain_factor
 from hearline.flows import FlowStore
+from hearline.line.control import Finished
 from hearline.line.lines import Lines
 from hearline.line.workers import LineDown
 from hearline.pbx.agi import AgiSession
@@ -23,9 +24,15 @@ RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
 
 def serve(
-    agi: AgiSession, flows: FlowStore, line: Lines, lost: Callable[[str], None], always_open: bool = False
+    agi: AgiSession,
+    flows: FlowStore,
+    line: Lines,
+    lost: Callable[[str], None],
+    over: Callable[[dict[str, str], Finished], None] = lambda _env, _result: None,
+    always_open: bool = False,
 ) -> None:
-    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed.
+    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
+    ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
 
     Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
     message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
@@ -53,6 +60,8 @@ def serve(
             except AGIAppError:
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
+        if result is not None:
+            over(agi.env, result)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)

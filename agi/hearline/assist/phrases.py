@@ -1,0 +1,80 @@
+"""Finds the phrases of ``spoken.yaml`` in what a recogniser makes of somebody's speech. Pure.
+
+Recognisers mistake a character for another that sounds alike, so a phrase of four syllables and more is found by its
+sound: pinyin without tones. Shorter ones must stand there to the letter, for two syllables sound like too much else
+(不对, 部队).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hearline.assist.cards import Group
+
+BY_SOUND = 4
+"""So many syllables make a phrase that may be found by its sound."""
+_WORD = re.compile(r"[a-z0-9']+|[^\W_]")
+
+Sound = Callable[[str], str]
+"""A character's syllable without its tone."""
+
+
+def words_of(text: str) -> list[str]:
+    """Each Chinese character, each word of letters and digits; no punctuation, no capitals."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def in_pinyin(character: str) -> str:
+    """By pypinyin, of the extra ``recogniser``."""
+    from pypinyin import lazy_pinyin
+
+    return lazy_pinyin(character)[0]
+
+
+@dataclass
+class Listener:
+    """Listens to one speaker: ``hear`` for every result, partial or final.
+
+    Args:
+        groups: what to listen for.
+        sound: of a character.
+    """
+
+    groups: Mapping[str, Group]
+    sound: Sound = in_pinyin
+    _told: set[str] = field(default_factory=set)
+
+    def hear(self, text: str, ended: bool = False) -> list[str]:
+        """The groups heard in an utterance, of which ``text`` is there so far; each is told once an utterance, however
+        often its results are mended. ``ended``: there will be no more of it."""
+        words = words_of(text)
+        new = [
+            name for name, group in self.groups.items() if name not in self._told and self._said(group, words, ended)
+        ]
+        self._told.update(new)
+        if ended:
+            self._told.clear()
+        return new
+
+    def _said(self, group: Group, words: list[str], ended: bool) -> bool:
+        harmless = [span for phrase in group.not_in for span in self._find(words_of(phrase), words)]
+        for phrase in group.phrases:
+            for start, end in self._find(words_of(phrase), words):
+                if group.not_in and end == len(words) and not ended:
+                    continue  # the next word may make it harmless
+                if not any(first <= start and end <= last for first, last in harmless):
+                    return True
+        return False
+
+    def _find(self, phrase: list[str], words: list[str]) -> list[tuple[int, int]]:
+        """(start, end) wherever it stands."""
+        same = self._alike if len(phrase) >= BY_SOUND else str.__eq__
+        size = len(phrase)
+        starts = range(len(words) - size + 1)
+        return [(at, at + size) for at in starts if all(map(same, phrase, words[at : at + size]))]
+
+    def _alike(self, one: str, other: str) -> bool:
+        return one == other or (not one.isascii() and not other.isascii() and self.sound(one) == self.sound(other))
