@@ -150,14 +150,22 @@ class Service:
         channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
             self._talks.leaves(channel)
-        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
-            how, who = TRANSFERERS[event["Event"]]
-            self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event["Event"] in TRANSFERERS:
+            self._transferred(event)
         elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
             self._talks.press(channel, Key(event["Key"]))
         self._for_the_page(self._desks.hear, event)
         if self._switchboard.hear(event):
             self._changed()
+
+    def _transferred(self, event: Message) -> None:
+        how, who = TRANSFERERS[event["Event"]]
+        caller, by = variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", "")
+        match how, event.get("Result"):
+            case _, "Success":
+                self._talks.transferred(caller, by, how)
+            case "blind", "Fail":
+                self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
 
     def _changed(self) -> None:
         conversations = self._switchboard.conversations()

@@ -177,6 +177,13 @@ class Talks:
             if how == "blind" and (coach := talk.coaches.get(by)):
                 coach.hear(e.TransferBegan())
 
+    def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
+        """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
+        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
+        talk = self._talks.get(caller)
+        if talk and talk.conversation.agents == (by,):
+            self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
+
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
@@ -292,6 +299,16 @@ class Talks:
         while True:
             do = await self._to_do.get()
             await do()
+
+    async def _pass_on(self, talk: Talk, by: str, context: str, exten: str) -> None:
+        caller = talk.conversation.caller
+        try:
+            await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
+            await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("a caller was not passed on, and stays with the agent: %s", error)
+        else:
+            self.transferred(caller, by, "blind")
 
     async def _ask_gain(self, talk: Talk, channel: str) -> None:
         """A caller's line may be raised already, by the IVR or by who listened before."""
