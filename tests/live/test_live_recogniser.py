@@ -37,7 +37,7 @@ def talks(world, tmp_path_factory):
             world.agent(1, hangup_after_ms=9_000, say=[]),
         ]
         key = ((1_500, "1"),)
-        calls = world.place({"one": Scenario(keys=key), "two": Scenario(keys=key, start_ms=300)}, agents, timeout=60)
+        calls = world.place({"one": Scenario(keys=key), "two": Scenario(keys=key, start_ms=1_500)}, agents, timeout=60)
         folder = world.stack.settings.state / "talks"
 
         def records() -> list[dict]:
