@@ -5,13 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint unit live bench sounds clean
+.PHONY: help setup demo test lint unit page live bench sounds clean
 
 help:
 	@echo "make demo    five real calls on a private Asterisk, to hear and see in demo-out/"
-	@echo "make test    all tests (unit, then live calls on the private Asterisk)"
-	@echo "make unit    only the tests that need no Asterisk"
-	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about half an hour)"
+	@echo "make test    all tests (unit, the page in a browser, live calls on the private Asterisk)"
+	@echo "make unit    only the tests that need neither Asterisk nor a browser"
+	@echo "make page    only the agents' page in a browser; leaves pictures of it in page-out/"
+	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 40 minutes)"
 	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
 	@echo "make setup   only set up"
 
@@ -33,6 +34,9 @@ lint: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
 
+page: $(STAMP)
+	$(BIN)/python -m pytest tests/page
+
 live: $(STAMP)
 	$(BIN)/python -m pytest tests/live
 
@@ -41,10 +45,11 @@ bench: $(STAMP)
 	-$(BIN)/python -m bench.ears fetch
 	$(BIN)/python -m bench.ears measure
 	$(BIN)/python -m bench.load
+	$(BIN)/python -m bench.page
 
 sounds: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[voice]"
 	$(BIN)/hearline sounds make
 
 clean:
-	rm -rf $(VENV) demo-out build *.egg-info agi/*.egg-info
+	rm -rf $(VENV) demo-out page-out build *.egg-info agi/*.egg-info

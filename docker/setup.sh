@@ -52,6 +52,7 @@ if [ "$(id -u)" = 0 ]; then
 		[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
 	fi
 	need sipp sip-tester # places the hundred calls of the load test
+	need chromium chromium # opens the agents' page in the tests
 	[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
 		packages="$packages fonts-wqy-microhei"
 fi

@@ -124,6 +124,13 @@ class FlowStore:
                 return self.flows[name], False
         raise LookupError("no flow is loaded")
 
+    def named(self, name: str) -> Flow:
+        """The flow that the dialplan asks for by its name. Raises LookupError."""
+        self.refresh()
+        if name not in self.flows:
+            raise LookupError(f"no flow {name!r} is loaded")
+        return self.flows[name]
+
 
 def _numbers(flow: Flow) -> list[str]:
     """What can be dialled for it; a leading plus does not count."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 
-def keep(records: Path, name: str, record: dict[str, Any]) -> None:
-    """Keep a new record in today's folder. Raises OSError."""
-    write(records / time.strftime("%Y-%m-%d") / f"{name}.json", record)
+def keep(records: Path, name: str, record: dict[str, Any]) -> Path:
+    """Keep a new record in today's folder; returns its file. Raises OSError."""
+    file = records / time.strftime("%Y-%m-%d") / f"{name}.json"
+    write(file, record)
+    return file
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

@@ -9,9 +9,11 @@ import functools
 import json
 import logging
 import threading
+import time
 
 from hearline import records
 from hearline.assist.beside import AssistProcess
+from hearline.earlier_calls import EarlierCalls
 from hearline.flows import FlowStore
 from hearline.line.control import Finished
 from hearline.line.lines import Lines
@@ -32,11 +34,17 @@ class Server:
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
         self.flows = FlowStore(settings.flows, settings.sounds)
         self._records = settings.state / "calls"
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         media = address(settings.media)
         self.line = Lines(media, settings.workers, settings.allow, settings.sounds, self._keep_record)
         scripts = {
             "hotline": functools.partial(
-                hotline.serve, flows=self.flows, line=self.line, lost=self._note_lost_media, always_open=always_open
+                hotline.serve,
+                flows=self.flows,
+                line=self.line,
+                lost=self._note_lost_media,
+                over=self._note_call,
+                always_open=always_open,
             ),
             "alive": functools.partial(alive.serve, line=self.line),
         }
@@ -49,13 +57,14 @@ class Server:
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
         self._records.mkdir(parents=True, exist_ok=True)
+        self._earlier.start()
         self.line.start()
         self._prepare()
         where = self._agi_address
         try:
             self._agi = FastAgiServer(where, self._scripts, self._networks)
             where = self._status_address
-            self._status = serve_status(where, self.line, self.flows)
+            self._status = serve_status(where, self.line, self.flows, self._assist)
         except OSError as error:
             self.line.stop()
             raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
@@ -73,6 +82,7 @@ class Server:
         if self._assist:
             self._assist.stop()
         self.line.stop()
+        self._earlier.close()
 
     def _look_after_flows(self) -> None:
         """A broken edit is told at once, not only when the next call comes."""
@@ -87,6 +97,17 @@ class Server:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
         records.keep(self._records, finished.uuid, record)
+
+    def _note_call(self, env: dict[str, str], finished: Finished) -> None:
+        """For the next time that this caller calls. A number that is not told is no number."""
+        number = env.get("agi_callerid", "")
+        self._earlier.note(
+            env.get("agi_uniqueid", finished.uuid),
+            who=self._earlier.who("" if number == "unknown" else number),
+            at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
+            heard=finished.heard,
+            ended=finished.outcome,
+        )
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""

@@ -39,10 +39,16 @@ class Settings(BaseModel):
     ami_secret_file: Path | None = None
     # Where Asterisk brings the sound of those who talk.
     legs: str = "127.0.0.1:9192"
+    # A soft tick before each whisper.
+    whisper_tick: bool = False
     # A folder with a streaming model for sherpa-onnx: spoken triggers of hints. Without it nothing is recognised.
     recogniser_model: Path | None = None
     # How many legs are recognised at once; others go without.
     recogniser_legs: int = Field(2, ge=1, le=64)
+    # What agents look at while they talk; only with agent assist. It has no TLS: put a proxy before it.
+    page: str = "127.0.0.1:9673"
+    # How long it is remembered that a caller has called, and what came of it.
+    earlier_calls_days: int = Field(90, ge=1, le=3_650)
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).

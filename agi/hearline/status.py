@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from hearline.assist.beside import AssistProcess
 from hearline.flows import FlowStore
 from hearline.line.control import NO_BEAT, Beat, Ears, Row
 from hearline.line.lines import Lines
@@ -28,14 +29,32 @@ STUCK_S = 5.0  # one who reads nothing for so long is let go
 class _Figures:
     """The line's counters at the moment they are asked for."""
 
-    def __init__(self, lines: Lines, flows: FlowStore) -> None:
-        self._lines, self._flows = lines, flows
+    def __init__(self, lines: Lines, flows: FlowStore, assist: AssistProcess | None) -> None:
+        self._lines, self._flows, self._assist = lines, flows, assist
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
         yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
+        if self._assist:
+            standing = self._assist.standing
+            yield counter("hearline_assist_restarts", "agent assists replaced", value=self._assist.restarts)
+            yield gauge(
+                "hearline_assist_connected",
+                "1 while agent assist reaches Asterisk's manager interface",
+                value=standing.get("connected", 0),
+            )
+            yield gauge(
+                "hearline_whispers_allowed",
+                "1 while agents are whispered to: no caller hears it",
+                value=standing.get("whispers", 0),
+            )
+            yield gauge(
+                "hearline_whispers_over_silence",
+                "1 while they are heard although the caller's phone sends nothing",
+                value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
+            )
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
         def each(kind: type, name: str, what: str, value: Callable[[Line, Beat], float]) -> Metric:
@@ -130,10 +149,12 @@ def _json(told: dict) -> bytes:
     return json.dumps(told, ensure_ascii=False).encode() + b"\n"
 
 
-def serve_status(address: tuple[str, int], line: Lines, flows: FlowStore) -> WSGIServer:
+def serve_status(
+    address: tuple[str, int], line: Lines, flows: FlowStore, assist: AssistProcess | None = None
+) -> WSGIServer:
     """Serve in a thread of its own; the server's ``server_port`` tells the port."""
     registry = CollectorRegistry()
-    registry.register(_Figures(line, flows))
+    registry.register(_Figures(line, flows, assist))
     metrics = make_wsgi_app(registry)
 
     def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -147,6 +168,8 @@ def serve_status(address: tuple[str, int], line: Lines, flows: FlowStore) -> WSG
             ready = line.well and bool(flows.flows)
             status = "200 OK" if ready else "503 Service Unavailable"
             body = {"ready": ready, "rejected_flows": flows.rejected}
+            if assist:  # calls do without it: it makes nobody unready
+                body["assist"] = assist.standing
         elif path == "/calls":
             body = {"calls": [asdict(row) for row in line.rows()]}
         elif path.startswith("/calls/") and path.endswith("/ears"):

@@ -40,7 +40,7 @@ class Heard:
 
 def run(detector_factory: Callable[[int], Detector], clips: list[Clip]) -> list[Heard]:
     """`detector_factory` makes a detector for so many calls. A detector whose `step` takes a third argument is also
-    told what is played to each caller in this tick, int16 [capacity, 160]. → one Heard a clip, in their order."""
+    told what is played to callers in this tick, int16 [160] by slot. → one Heard a clip, in their order."""
     heard = [Heard() for _ in clips]
     for batch in _batches(clips):
         _run_batch(detector_factory(len(batch)), [clips[i] for i in batch], [heard[i] for i in batch])
@@ -57,20 +57,22 @@ def _batches(clips: list[Clip]) -> Iterator[list[int]]:
 def _run_batch(detector: Detector, clips: list[Clip], heard: list[Heard]) -> None:
     lengths = np.array([len(clip.frames) for clip in clips])
     frames = np.zeros((lengths.max(), len(clips), FRAME_SAMPLES), np.int16)
-    far, present = np.zeros_like(frames), np.zeros(frames.shape[:2], bool)
+    present = np.zeros(frames.shape[:2], bool)
+    far: dict[int, np.ndarray] = {}  # by slot, int16 [frames, 160]
     questions: dict[int, list[tuple[int, int]]] = {}
     for slot, clip in enumerate(clips):
         frames[: lengths[slot], slot] = clip.frames
         present[: lengths[slot], slot] = clip.present
         if clip.far is not None:
-            far[: lengths[slot], slot] = clip.far
+            far[slot] = clip.far
         for ms in {clip.verdict_ms, *(spoken.at_ms for spoken in clip.spoken.values())} - {None}:
             questions.setdefault(min(-(-ms // FRAME_MS), lengths[slot]) - 1, []).append((slot, ms))
         detector.open(slot)
 
     takes_far = len(inspect.signature(detector.step).parameters) > 2
     for tick in range(len(frames)):
-        told = (frames[tick], present[tick], far[tick]) if takes_far else (frames[tick], present[tick])
+        played = {slot: sound[tick] for slot, sound in far.items() if tick < len(sound)}
+        told = (frames[tick], present[tick], played) if takes_far else (frames[tick], present[tick])
         for slot, event in detector.step(*told):
             if isinstance(event, SpeechStarted):
                 heard[slot].starts_ms.append(event.at_ms)

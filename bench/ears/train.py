@@ -177,11 +177,10 @@ class _Listener(Detector):
         """Slot, end of the window in ms, level of its last frame in dBov, inputs: [n], [n], [n], [n, inputs]."""
 
     def _log_odds(
-        self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray, p: np.ndarray, features: np.ndarray
+        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, p: np.ndarray, features: np.ndarray
     ) -> np.ndarray:
         t = self._slots
-        power, said, floor = t.power[slots, at], t.network_state[slots, 0], self._background.floor_power(slots)
-        frames = t.frames[slots]
+        said, floor, frames = t.network_state[slots, 0], self._background.floor_power(slots), t.frames[slots]
         x = caller.inputs(p, said, features, fast, floor, power, frames)
         self.noted.append((slots, frames * FRAME_MS, power_to_dbov(power), x))
         # The speech network's own answer: what is heard must not depend on the weights of the last training.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from . import through_asterisk, two_workers, worker_alone
+from . import talks, through_asterisk, two_workers, worker_alone
 from .callers import THIRDS, Kind
 from .figures import Figure, at_least, at_most
 from .machine import this_machine
@@ -21,6 +21,7 @@ from .table import show, write_json
 PARTS = {
     "worker": "calls and cost of one media worker, alone on a core",
     "two": "two workers on two cores against one",
+    "talks": "caller and agent through a real Asterisk, both listened to: how soon, and what is left behind",
     "asterisk": "calls through a real Asterisk: Hearline, an EAGI process a call, Asterisk's own applications",
 }
 
@@ -38,10 +39,11 @@ class Extent:
     silent_rungs: tuple[int, ...]
     two_workers: int  # calls of each
     asterisk: int  # calls at once
+    talks: int
 
 
-FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600), 400, 300)
-QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30)
+FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600), 400, 300, 500)
+QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30, 12)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few calls, once: does it run? The figures tell nothing")
     parser.add_argument("--repetitions", type=int, metavar="N", help=f"default {FULL.repetitions}")
     parser.add_argument("--calls", type=int, metavar="N", help=f"at once through Asterisk, default {FULL.asterisk}")
+    parser.add_argument("--talks", type=int, metavar="N", help=f"in all, default {FULL.talks}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
@@ -73,6 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
                 figures += _worker(extent, repetitions, say)
             elif part == "two":
                 figures += two_workers.measure(extent.two_workers, extent.seconds, repetitions, say)
+            elif part == "talks":
+                found, version = talks.measure(options.talks or extent.talks, repetitions, say)
+                figures += found
+                machine = replace(machine, asterisk=version)
             else:
                 calls = options.calls or extent.asterisk
                 found, version = through_asterisk.measure(calls, repetitions, say)

@@ -15,7 +15,7 @@ from hearline.pbx.asterisk import RootFolder
 from hearline.pbx.stack import Stack
 from hearline.settings import Settings
 
-from .callers import THIRDS
+from .callers import Kind
 
 HERE = Path(__file__).parent
 MODULES = ("app_talkdetect.so", "app_waitforsilence.so", "app_playback.so")
@@ -23,8 +23,9 @@ HOST = "/tmp/host"  # this machine's files, as Asterisk sees them in its root fo
 
 
 @contextmanager
-def private_asterisk(folder: Path, server: bool) -> Iterator[Stack]:
-    """Up in `folder`, a caller's account for each kind of caller; down at the end. `server`: Hearline beside it."""
+def private_asterisk(folder: Path, server: bool, script: bool = True) -> Iterator[Stack]:
+    """Up in `folder`, a caller's account for each kind of caller; down at the end. `server`: Hearline beside it.
+    `script`: the EAGI script within its reach."""
     shipped = Settings()
     flows, templates = folder / "flows", folder / "asterisk"
     shutil.copytree(shipped.flows, flows)
@@ -32,6 +33,8 @@ def private_asterisk(folder: Path, server: bool) -> Iterator[Stack]:
     shutil.copytree(shipped.asterisk_templates, templates)
     _append(templates / "etc" / "extensions.conf.j2", (HERE / "bench.conf").read_text())
     _append(templates / "etc" / "modules.conf.j2", "".join(f"load = {name}\n" for name in MODULES))
+    for name in ("pjsip", "queues", "manager"):
+        _append(templates / "etc" / f"{name}.conf.j2", (HERE / f"bench-{name}.conf").read_text())
     settings = Settings(
         state=folder / "state",
         flows=flows,
@@ -40,10 +43,11 @@ def private_asterisk(folder: Path, server: bool) -> Iterator[Stack]:
         media="127.0.0.1:15092",
         status="127.0.0.1:15574",
     )
-    stack = Stack(settings, callers=tuple(THIRDS))
+    stack = Stack(settings, callers=tuple(Kind))
     with stack:
         stack.up(kind=kind(), server=server)
-        _show_script(stack)
+        if script:
+            _show_script(stack)
         yield stack
 
 

@@ -1,4 +1,4 @@
-"""Callers with telephones: SIPp, one process a kind of caller."""
+"""Callers and agents with telephones: SIPp, one process for all of a kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from hearline.pbx.stack import Stack
 from .callers import Kind
 
 SCENARIO = Path(__file__).with_name("caller.xml")
-PORTS = {Kind.SILENT: 61_000, Kind.SOFT: 62_000, Kind.SPEAKING: 63_000}  # none that the system gives away
+AGENT = Path(__file__).with_name("agent.xml")
+# None that the system gives away.
+PORTS = {Kind.SILENT: 61_000, Kind.SOFT: 62_000, Kind.SPEAKING: 63_000, Kind.TALKING: 30_000}
+AGENTS_PORT = 28_000
 _STAT, _RTT = "stat.csv", "*_rtt.csv"
 
 
@@ -61,11 +64,32 @@ def callers(
         "-timeout": round(calls / a_second + stay_ms / 1_000 + 20),
         "-error_file": "errors.log",
     }
-    command = ["sipp", stack.sip, *(str(word) for option in options.items() for word in option)]
+    with _sipp(folder, options, stack.sip, "-trace_rtt", "-trace_stat") as process:
+        yield process
+
+
+@contextmanager
+def agents(folder: Path, samples: np.ndarray) -> Iterator[subprocess.Popen]:
+    """Whoever calls ``AGENTS_PORT`` is answered after half a second and hears `samples` until they hang up. It is ended
+    with the block."""
+    folder.mkdir(parents=True)
+    (folder / "audio.alaw").write_bytes(encode_alaw(samples).tobytes())
+    options = {
+        "-sf": AGENT,
+        "-i": "127.0.0.1",
+        "-p": AGENTS_PORT,
+        "-mp": AGENTS_PORT + 100,
+        "-error_file": "errors.log",
+    }
+    with _sipp(folder, options) as process:
+        yield process
+
+
+@contextmanager
+def _sipp(folder: Path, options: dict[str, object], *more: str) -> Iterator[subprocess.Popen]:
+    command = ["sipp", *more, *(str(word) for option in options.items() for word in option), "-nostdin", "-trace_err"]
     with open(folder / "console.log", "wb") as out:
-        process = subprocess.Popen(
-            [*command, "-nostdin", "-trace_err", "-trace_rtt", "-trace_stat"], cwd=folder, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
     try:
         yield process
     finally:

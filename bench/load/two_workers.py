@@ -39,9 +39,10 @@ class ReplayLeg:
     def __init__(self, frames: list[bytes], offset: int) -> None:
         self._frames, self._next = frames, offset
 
-    def receive(self) -> bytes | None:
+    def receive(self, row: memoryview) -> bool:
         self._next = (self._next + 1) % len(self._frames)
-        return self._frames[self._next]
+        row[:] = self._frames[self._next]
+        return True
 
     def keys(self) -> str:
         return ""

@@ -54,6 +54,7 @@ class Scenario:
     background: str | None = None
     hangup_at_ms: float | None = None
     start_ms: float = 0
+    max_ms: float = 60_000
 
 
 @dataclass
@@ -140,7 +141,7 @@ class World:
                     ],
                     "keys": [{"at_ms": at, "digit": digit} for at, digit in s.keys],
                     "record": str(take / f"{name}.wav"),
-                    "max_ms": 60_000,
+                    "max_ms": s.max_ms,
                 }
             )
         agents = [{**agent, "record": str(take / f"{agent['name']}.wav")} for agent in agents or []]
@@ -252,3 +253,11 @@ def children_of(parent: int, module: str) -> list[int]:
                 if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
     return sorted(found)
+
+
+def until(condition, seconds: float) -> None:
+    """Wait until it holds; it must before so many seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

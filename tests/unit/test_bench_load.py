@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime
 
 import numpy as np
 import pytest
+from bench.load import talks
 from bench.load.callers import (
     FRAME,
     NOISE_DBOV,
@@ -137,6 +139,32 @@ def test_ways_are_compared_by_the_cpu_of_their_own_processes():
     by_name = {figure.what: figure for figure in asterisk_figures(runs)}
     assert by_name["Hearline against Asterisk in the same calls"].values == [0.45]
     assert by_name["Hearline against the EAGI processes"].values == [pytest.approx(0.1)]
+
+
+def test_a_talk_is_heard_when_the_sound_of_both_sides_has_come(tmp_path):
+    def keep(name: str, *sounds: tuple[str, int]) -> None:
+        told = [{"event": "joined", "at_ms": 0}, *({"event": "sound", "side": s, "at_ms": ms} for s, ms in sounds)]
+        talk = {"caller": name, "began_at": "2026-11-25T08:00:00.010+00:00", "events": told}
+        (tmp_path / "day").mkdir(exist_ok=True)
+        (tmp_path / "day" / f"{name}.json").write_text(json.dumps(talk))
+
+    joined = datetime.fromisoformat("2026-11-25T08:00:00+00:00").timestamp()
+    keep("both", ("caller", 120), ("agent", 140), ("agent", 9_000))
+    keep("one", ("caller", 120))
+    keep("unknown", ("caller", 120), ("agent", 140))
+    found = talks.heard_ms(tmp_path, {"both": joined, "one": joined})
+    assert found == [pytest.approx(150, abs=1)]
+
+
+def test_a_slow_leg_and_a_stray_channel_miss_their_bars():
+    def missed(heard_ms: list[float], channels: int = 0) -> set[str]:
+        one = talks.Run(3, 0, heard_ms, 3, 10.0, 5.0, channels, 0, 0, 0)
+        return {figure.what for figure in talks.figures([one]) if figure.met is False}
+
+    assert missed([100.0, 200.0, 300.0]) == set()
+    assert missed([100.0, 200.0]) == {"both sides are listened to"}
+    assert missed([100.0, 200.0, 501.0]) == {"the same, 99 % of them", "the same, the last"}
+    assert missed([100.0, 200.0, 300.0], channels=1) == {"channels left afterwards"}
 
 
 def test_only_so_many_scripts_as_the_machine_can_carry():

@@ -124,11 +124,16 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
+PARTS = (
+    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-guard",
+)  # fmt: skip
+
+
 def test_the_dialplan_is_printed_ready_to_be_included():
     answer = run("dialplan")
     assert answer.exit_code == 0
     contexts = re.findall(r"^\[(.+)\]$", answer.output, re.M)
-    assert contexts == [f"hearline{x}" for x in ("", "-fallback", "-queue", "-ring", "-join", "-message", "-guard")]
+    assert contexts == [f"hearline{x}" for x in PARTS]
     assert "{{" not in answer.output and "/stack/" not in answer.output
 
 
@@ -146,6 +151,7 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
         ("HEARLINE_FALLBACK_QUEUE", "care"),
         ("HEARLINE_SOUNDS", str(REPO / "sounds")),
         ("HEARLINE_MESSAGES", "/srv/messages"),
+        ("HEARLINE_KEYS", "hearline-low_volume#hearline-receiver#hearline-mute#hearline-callback#hearline-nuisance"),
     ]
     assert all((tmp_path / "etc" / name).stat().st_mode & 0o044 for name in files), (
         "Asterisk reads them as another user"

@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from hearline.assist.events import Key
 from hearline.pbx import config
 from hearline.pbx.config import Layout, accounts, render, render_parts, whisper_waits
 
@@ -75,6 +76,31 @@ def test_the_private_asterisk_goes_by_the_same_files_as_any_other(layout):
     for name in parts:
         assert f'\n#include "{name}"\n' in f"\n{others}"
     assert not re.search(r"^\[hearline(-queue|-join|-guard|-ring|-message)?\]$", others, re.M), "told twice"
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_bridge_that_swallows_whispers_over_silence_is_left_out_where_it_does(layout, new):
+    files = rendered(replace(layout, whispers_into_silence=new))
+    assert "load = bridge_simple.so\nload = bridge_softmix.so\n" in files["modules.conf"]
+    assert ('#include "hearline-bridges.conf"' in files["modules.conf"]) is not new
+    assert re.findall(r"^noload = (\S+)", files["hearline-bridges.conf"], re.M) == [
+        "bridge_simple.so", "bridge_native_rtp.so",
+    ]  # fmt: skip
+
+
+def test_every_key_of_an_agents_has_a_code_of_its_own_and_none_of_asterisks_samples(layout):
+    files = rendered(layout)
+    told = dict(
+        re.findall(
+            r'^hearline-(\w+) => (\*\d),self,TryExec,"UserEvent\(HearlineKey,Key: \1\)"$',
+            files["hearline-features.conf"],
+            re.M,
+        )
+    )
+    assert set(told) == set(Key)
+    assert len(set(told.values())) == len(told) and not {"*0", "*1", "*2", "*3", "*8"} & set(told.values())
+    [names] = re.findall(r"^HEARLINE_KEYS = (.+)$", files["hearline-globals.conf"], re.M)
+    assert names.split("#") == [f"hearline-{key}" for key in told]
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
@@ -160,3 +186,11 @@ def test_every_account_has_endpoint_auth_and_aor(layout):
         assert text.count(f"\n[{account.name}]") == 3
     for agent in layout.agents:
         assert f"member => Local/{agent.name}@hearline-ring/n" in rendered(layout)["queues.conf"]
+
+
+def test_agents_reach_each_other_and_the_queues_and_callers_do_not(layout):
+    callers, agents = rendered(layout)["extensions.conf"].split("[hearline-agents]")
+    for agent in layout.agents:
+        assert f"exten => {agent.number},1,Goto(hearline-to-agent,{agent.name},1)\n" in agents
+    assert "exten => 8090,1,Goto(hearline-to-queue,care,1)\n" in agents
+    assert "hearline-to-" not in callers

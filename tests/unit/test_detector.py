@@ -371,11 +371,11 @@ def while_we_play(line, played=OPENING):
     count = max(line.size, played.size) // FRAME_SAMPLES
     size = count * FRAME_SAMPLES
     pcm = over_a_line(np.pad(line, (0, max(0, size - line.size)))[:size] + white(size / RATE, -64)[:size])
-    out = np.pad(played, (0, max(0, size - played.size)))[:size].reshape(count, 1, FRAME_SAMPLES)
+    out = np.pad(played, (0, max(0, size - played.size)))[:size].reshape(count, FRAME_SAMPLES)
     detector, events = Detector(1), []
     detector.open(0)
     for frame, sent in zip(pcm.reshape(count, 1, FRAME_SAMPLES), out, strict=True):
-        events += [event for _, event in detector.step(frame, np.array([True]), sent)]
+        events += [event for _, event in detector.step(frame, np.array([True]), {0: sent})]
     return events
 
 

@@ -36,6 +36,41 @@ def test_elder_profile_never_hangs_up_on_silence(call):
     assert log[-1][0] == 3 * (P + 7_000)
 
 
+# ---- §1.4 ------------------------------------------------------------------------------------------------------------
+def test_a_nuisance_call_is_asked_and_then_let_go(call):
+    assert call("nuisance").run().log == [
+        (0, "nuisance-1"), (P + 3_000, "nuisance-goodbye"), (2 * P + 5_000, "hangup:nuisance")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("verdict", [LOUD, SOFT])
+def test_who_speaks_is_heard_out_before_the_goodbye(call, verdict):
+    log = call("nuisance").speak(P + 1_000, 30_000, verdict).run().log
+    assert log[1:] == [
+        (P + 32_100, "nuisance-goodbye"), (2 * P + 34_100, "hangup:nuisance")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("into", [1_000, P + 1_000])
+def test_who_speaks_into_the_goodbye_or_the_pause_is_heard_out(call, into):
+    began = P + 3_000 + into
+    log = call("nuisance").speak(began, 20_000).run().log
+    assert log[-1] == (began + 20_000 + 1_100 + 2_000, "hangup:nuisance")
+    assert "nuisance-goodbye" not in [what for at, what in log if at > began]
+
+
+def test_a_nuisance_caller_who_never_stops_is_let_go_within_the_limit(call):
+    virtual = call("nuisance")
+    for at in range(1_000, 280_000, 61_000):
+        virtual.speak(at, 60_900)
+    assert virtual.run().log[-1][1] == "hangup:nuisance"
+
+
+@pytest.mark.parametrize("into", [100, P + 1_000, P + 4_000, 2 * P + 4_900])
+def test_a_nuisance_callers_key_leads_to_a_person(call, into):
+    assert call("nuisance").at(into, e.Key()).log[-1] == (into, "queue:care")
+
+
 # ---- the caller is there ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("into", [100, P + 100, P + 2_900, 2 * P + 3_500, 3 * P + 9_100, 4 * P + 9_900])
 def test_speech_at_any_moment_stops_the_countdown(call, into):

@@ -232,10 +232,17 @@ def test_a_number_belongs_to_one_flow(folder):
     assert store.for_number("+95160")[0].name == "hotline"
 
 
+def test_a_flow_can_be_asked_for_by_its_name(folder):
+    store = FlowStore(folder, REPO / "sounds")
+    assert store.named("nuisance").plan.begin == "business"
+    with pytest.raises(LookupError, match="no flow 'nuisanse' is loaded"):
+        store.named("nuisanse")
+
+
 def test_a_profile_of_ones_own_comes_with_its_timers(folder):
     _edit(folder / "hotline.yaml", "queue: care", "queue: care\ntimers: {noinput_timeout: 4s}")
     flows = FlowStore(folder, REPO / "sounds").flows
-    waits = {name: flow.plan.steps["opening"].wait_ms for name, flow in flows.items()}
+    waits = {name: flow.plan.steps["opening"].wait_ms for name, flow in flows.items() if name != "nuisance"}
     assert waits == {"hotline": 4_000, "travel": 4_000, "training": 4_000, "national": 5_000, "elder": 7_000}
 
 

@@ -252,6 +252,25 @@ def test_back_from_a_hold_the_apology_comes_first_and_the_second_sentence_after_
     assert counts(story, until=60_000)["during_hold"]["used"] == 1
 
 
+@pytest.mark.parametrize("away", [e.Hold(), e.TransferBegan()])
+@pytest.mark.parametrize(
+    ("rule", "story"),
+    [
+        ("caller_silent", GREETING),
+        ("nothing_more", [*GREETING, *caller(4_000, 6_000), *agent(7_000, 7_500)]),
+        ("listening", [*GREETING, *caller(4_500, 60_000)]),
+    ],
+)
+def test_what_is_said_or_not_said_to_each_other_is_no_matter_once_they_are_apart(rule, story, away):
+    [(shown, _)] = [entry for entry in talk(story) if entry[1] == f"show {rule}"][:1]
+    assert (shown + 500, f"hide {rule}") in talk(story, at(shown + 500, away))
+
+
+def test_a_transfer_is_over_when_the_caller_is_taken_back():
+    log = talk(GREETING, at(5_000, e.Hold()), at(6_000, e.TransferBegan()), at(9_000, e.TransferGivenUp(), e.Unhold()))
+    assert (9_000, "hide transfer") in log and (9_000, "show after_hold") in log
+
+
 def test_what_is_said_on_hold_is_not_said_to_the_caller():
     story = [*BEGINNING, *at(12_000, e.Hold()), *agent(38_000, 40_000)]
     assert counts(story, until=60_000)["during_hold"] == {"fired": 1, "shown": 1, "whispered": 1, "expired": 1}
@@ -461,6 +480,13 @@ def test_mute():
     assert whispers(agent(500, 3_000), at(1_000, LOW), at(2_000, mute), at(2_100, mute)) == []
 
 
+def test_a_whisper_waits_for_the_end_of_a_prompt():
+    began, ended = e.PromptBegan(), e.PromptEnded()
+    assert whispers(at(500, began), at(1_000, LOW), at(3_000, ended)) == [(3_000, "whisper w")]
+    assert whispers(at(500, began), at(1_000, LOW), at(6_000, ended)) == [], "it may wait 4 s"
+    assert whispers(at(1_000, LOW), at(1_500, began), agent(2_000, 3_000)) == [(1_000, "whisper w")], "it is over"
+
+
 def test_a_whisper_of_something_that_has_passed_is_not_heard():
     assert whispers(agent(500, 3_000), at(1_000, LOW), at(2_000, e.CardDismissed("a"))) == []
 
@@ -550,6 +576,7 @@ _events = st.one_of(
     st.builds(e.Hold, _sides, st.sampled_from(["8016", ""])),
     st.just(e.Unhold()),
     st.builds(e.KeyPressed, st.sampled_from(Key)),
+    st.sampled_from([e.PromptBegan(), e.PromptEnded()]),
     st.sampled_from([e.TransferBegan(), e.TransferGivenUp()]),
     st.builds(e.CardUsed, _cards),
     st.builds(e.CardDismissed, _cards),
@@ -567,7 +594,7 @@ class Watch:
     def __init__(self, rules: Rules) -> None:
         self.engine, self.rules, self.now = HintEngine(rules), rules, 0
         self.on_screen: e.ShowCard | None = None
-        self.agent_speaks = self.muted = False
+        self.agent_speaks = self.muted = self.prompted = False
         self.whispering_until = 0
         self.hints: dict[str, list[tuple[int, int]]] = {}  # rule: (number, first shown)
         self.figures = Figures()
@@ -589,6 +616,10 @@ class Watch:
                 self.agent_speaks = False
             case e.KeyPressed(Key.MUTE) if not self.engine.ended:
                 self.muted = not self.muted
+            case e.PromptBegan() if not self.engine.ended:
+                self.prompted, self.whispering_until = True, min(self.whispering_until, self.now)
+            case e.PromptEnded() if not self.engine.ended:
+                self.prompted = False
         self.check(self.engine.handle(event, self.now), event)
         if (self.agent_speaks or self.muted) and not self.engine.ended:
             assert self.whispering_until <= self.now, "a whisper goes on while the agent speaks, or wants none"
@@ -610,6 +641,7 @@ class Watch:
                 case e.Whisper(_, _, expires):
                     assert not self.agent_speaks, "a whisper while the agent speaks"
                     assert not self.muted, "a whisper though they are muted"
+                    assert not self.prompted, "a whisper over a prompt"
                     assert self.now <= expires and self.now >= self.whispering_until
                     self.whispering_until = self.now + WHISPER_MS
                 case e.StopWhisper():

@@ -98,6 +98,14 @@ def test_an_installed_asterisk_is_taken_from_22_10_on(machine, version):
     assert ways.installed() == Installed(str(binary))
 
 
+@pytest.mark.parametrize(
+    ("version", "does"), [("22.10.1", False), ("22.11.0", True), ("23.4.0", False), ("23.5.0", True), ("none", False)]
+)
+def test_what_its_version_says_of_whispers_into_silence(machine, version, does):
+    asterisk = Installed(str(machine.has_asterisk(version)))
+    assert ways.whispers_into_silence(asterisk.version()) is does
+
+
 @pytest.mark.parametrize("version", ["22.9.0", "22.1.10", "20.19.0", "certified/22.8-cert1"])
 def test_an_older_one_is_left_alone(machine, version):
     machine.has_asterisk(version)

@@ -71,16 +71,48 @@ def test_hold_and_unhold(board):
 
 def test_who_holds_and_hangs_up_holds_no_more(board):
     hear(board, event("Hold", AGENT), event("Hangup", AGENT))
-    assert board.conversations() == []
     [talk] = hear(board, enter(SECOND, "b2")).conversations()
     assert talk.agents == (SECOND,) and talk.held_by is None
 
 
 def test_a_blind_transfer_leads_to_the_next_agent(board):
-    hear(board, leave(AGENT, "b2"), leave(TWO, "b2"), event("Hangup", AGENT))
-    assert board.conversations() == []
+    assert board.conversations()
+    [talk] = hear(board, leave(TWO, "b2"), leave(AGENT, "b2"), event("Hangup", AGENT)).conversations()
+    assert talk.agents == (), "the caller is passed on: their talk is not over"
     [talk] = hear(board, enter(TWO, "b3"), enter(SECOND, "b3")).conversations()
     assert talk.agents == (SECOND,)
+
+
+def test_a_talk_is_over_when_the_caller_hangs_up(board):
+    assert board.conversations()
+    assert hear(board, leave(CALLER, "b1"), event("Hangup", CALLER)).conversations() == []
+
+
+LISTED = {"Event": "QueueMember", "Name": "8016", "StateInterface": "PJSIP/agent-8016"}
+
+
+def test_whoever_calls_somebody_else_meanwhile_consults(board):
+    dialled = {"Event": "Newchannel", "Channel": "PJSIP/agent-8016-00000008", "ChannelStateDesc": "Down"}
+    assert hear(board, dialled).conversations()[0].consulting == (), "somebody calls them"
+    calls = {**dialled, "ChannelStateDesc": "Ring"}
+    others = {**calls, "Channel": "PJSIP/agent-80-00000009"}
+    assert hear(board, others).conversations()[0].consulting == ()
+    assert hear(board, calls).conversations()[0].consulting == (), "is it an agent's phone?"
+    assert hear(board, LISTED).conversations()[0].consulting == (AGENT,)
+    assert hear(board, {**calls, "Event": "Hangup"}).conversations()[0].consulting == ()
+
+
+def test_the_queue_knows_whose_phone_it_is(board):
+    changed = {"Event": "QueueMemberStatus", "MemberName": "8017", "StateInterface": "PJSIP/agent-8017"}
+    stranger = "PJSIP/8099-00000009"
+    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2"), enter(stranger, "b2")).conversations()
+    assert [talk.number(agent) for agent in (AGENT, SECOND, stranger)] == ["8016", "8017", ""]
+
+
+def test_a_queue_that_a_caller_is_passed_on_to_answers_for_the_caller(board):
+    connected = event("AgentConnect", TWO, MemberName="8017", HoldTime="3", RingTime="2")
+    [talk] = hear(board, connected).conversations()
+    assert talk.answer.agent_id == "8017"
 
 
 def test_an_attended_transfer_leads_to_somebody_without_our_variables(board):

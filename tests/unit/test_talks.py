@@ -12,7 +12,7 @@ import pytest
 from hearline.assist.book import HintStore
 from hearline.assist.events import Side
 from hearline.assist.legs import Leg
-from hearline.assist.switchboard import Conversation
+from hearline.assist.switchboard import Answer, Conversation
 from hearline.assist.talks import Talks
 from hearline.audio.hearing import Heard, Hearing
 from hearline.line.control import Overheard
@@ -141,11 +141,27 @@ def test_a_second_agent_has_a_gain_of_their_own(talks, ami):
 
 def test_the_record_of_a_talk(talks, tmp_path):
     hear(talks, turn(-42.0))
-    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", held_by=Side.AGENT)])
+    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", holder=AGENT)])
     talks.follow([Conversation(CALLER, (SECOND,), "care", "normal")])
     talks.follow([])
     assert events(tmp_path) == ["joined", "leg", "agent_gain", "hold", "agents", "unhold", "ended"]
     assert record(tmp_path)["events"][0]["queue"] == "care"
+
+
+def test_the_record_knows_who_held_longest(talks, tmp_path):
+    def now(**more) -> None:
+        talks.follow([Conversation(CALLER, (AGENT, SECOND), "care", "normal", numbers=("8016", "8017"), **more)])
+
+    [talk] = talks._talks.values()
+    for holder, seconds in ((AGENT, 2), (SECOND, 5), (CALLER, 1)):
+        now(holder=holder)
+        talk.began -= seconds
+        now()
+    now(holder=AGENT)
+    talks.follow([])
+    holds = record(tmp_path)["holds"]
+    assert (holds["count"], holds["longest_by"]) == (3, "8017")
+    assert holds["longest_ms"] == pytest.approx(5_000, abs=100) and holds["total_ms"] == pytest.approx(8_000, abs=200)
 
 
 def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
@@ -231,6 +247,53 @@ def test_hints_that_fail_end_and_the_talk_goes_on(ami, tmp_path):
     assert [event["event"] for event in told["events"]][-1] == "ended"
 
 
+# ---- transfers -------------------------------------------------------------------------------------------------------
+def with_agents(*agents: str, **more) -> list[Conversation]:
+    numbers = tuple(agent.split("-")[1] for agent in agents)
+    return [Conversation(CALLER, agents, "care", "normal", numbers=numbers, answer=Answer("8016", 31.0, 4.0), **more)]
+
+
+def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.follow(with_agents(AGENT, consulting=(AGENT,)))
+        talks.follow(with_agents(AGENT))
+        talks.follow(with_agents(AGENT, consulting=(AGENT,)))
+        talks.transferred(CALLER, AGENT, "attended")
+        talks.follow(with_agents())
+        talks.leaves(AGENT)
+        talks.follow(with_agents(SECOND))
+        talks.transferred("PJSIP/somebody-else", AGENT, "blind")
+
+    _, told = hinted(ami, tmp_path, story)
+    kinds = [event["event"] for event in told["events"]]
+    assert [kind for kind in kinds if kind.startswith("transfer")] == [
+        "transfer_began", "transfer_given_up", "transfer_began", "transferred",
+    ]  # fmt: skip
+    assert "transfer" in cards(told)
+    assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
+
+
+def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.follow(with_agents(AGENT, SECOND))
+        talks.leaves(AGENT)
+        talks.follow(with_agents(SECOND))
+        talks.leaves(CALLER)
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["side"] for event in told["events"] if event["event"] == "hung_up"] == ["caller"]
+
+
+def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
+    async def run() -> None:
+        talks = Talks(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        for now in (with_agents(AGENT), with_agents(SECOND), []):
+            talks.follow(now)
+
+    RUNNERS[0].run(run())
+    assert cards(record(tmp_path)) == ["answered_late", "answering"]
+
+
 def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_kept(ami, tmp_path):
     async def story(talks: Talks) -> None:
         talks.spoken(leg(AGENT, Side.AGENT), "forbidden_phrase")
@@ -240,3 +303,16 @@ def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_k
     assert "forbidden" in cards(kept)
     [spoken] = [event for event in kept["events"] if event["event"] == "spoken"]
     assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"
+
+
+def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(ami, tmp_path):
+    async def story(talks: Talks) -> None:
+        talks.of(CALLER).handed_over = True
+        talks.follow(with_agents())
+        assert talks.of(CALLER) is None, "the prompts have the caller, no agent"
+        talks.follow(with_agents())
+        assert talks.of(CALLER) is None
+        talks.follow(with_agents(SECOND))
+        assert talks.of(CALLER).conversation.agents == (SECOND,)
+
+    hinted(ami, tmp_path, story)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from hearline.assist import events as e
-from hearline.assist.hints import Figures, HintEngine
+from hearline.assist.hints import Figures, HintEngine, Holds
 from hearline.assist.rules import Rules
 from hearline.line.transport import FRAME_MS
 
@@ -20,7 +20,7 @@ class Coach:
 
     Args:
         rules: as they are at the join; an edit counts from the next talk on.
-        whisper: told (id, level in dB) to begin, None to stop.
+        whisper: told (id, level in dB) to begin, None to stop; → is it said?
         tell: told of every card that is shown and hidden.
     """
 
@@ -28,7 +28,7 @@ class Coach:
         self,
         rules: Rules,
         joined: e.Joined,
-        whisper: Callable[[tuple[str, int] | None], None],
+        whisper: Callable[[tuple[str, int] | None], bool],
         tell: Callable[[e.Action], None],
     ) -> None:
         self.figures = Figures()
@@ -42,6 +42,25 @@ class Coach:
     def hear(self, event: e.Event) -> None:
         """Something has happened just now."""
         self._do(lambda engine: engine.handle(event, self._now_ms()))
+
+    @property
+    def card(self) -> e.ShowCard | None:
+        """What is on the agent's screen."""
+        return self._engine.card if self._engine else None
+
+    @property
+    def holds(self) -> Holds:
+        """The hold clock."""
+        return self._engine.holds if self._engine else Holds()
+
+    @property
+    def muted(self) -> bool:
+        """The agent wants no whispers."""
+        return bool(self._engine and self._engine.muted)
+
+    def ago_s(self, ms: int) -> float:
+        """How long ago this moment of the talk was, s; negative: it is still to come."""
+        return time.monotonic() - self._began - ms / 1_000
 
     def close(self) -> None:
         """The talk is over."""
@@ -69,8 +88,8 @@ class Coach:
     def _act(self, action: e.Action) -> None:
         match action:
             case e.Whisper(whisper, level_db):
-                self._whisper((whisper, level_db))
-                self._tell(action)
+                if self._whisper((whisper, level_db)):
+                    self._tell(action)
             case e.StopWhisper():
                 self._whisper(None)
                 self._tell(action)

@@ -94,6 +94,16 @@ class KeyPressed:
 
 
 @dataclass(frozen=True)
+class PromptBegan:
+    """A recorded prompt is played to the caller; the agent hears it as well, softly."""
+
+
+@dataclass(frozen=True)
+class PromptEnded:
+    """It was heard to its end, or stopped."""
+
+
+@dataclass(frozen=True)
 class TransferBegan:
     """The agent passes the caller on."""
 
@@ -145,6 +155,8 @@ Event = (
     | Hold
     | Unhold
     | KeyPressed
+    | PromptBegan
+    | PromptEnded
     | TransferBegan
     | TransferGivenUp
     | HungUp

@@ -8,7 +8,8 @@ is about has passed. **Of the valid hints the most important one is on the scree
 card. One that comes second waits for the screen, and one that was pushed aside comes back, as long as it is valid and
 can be seen for 2 s. A card that the agent is just reading out stays until the sentence has ended.
 
-A whisper waits for a pause of the agent and gives way to the card when none comes in time.
+A whisper waits for a pause of the agent, and for the end of a prompt that is played to the caller, and gives way to the
+card when none comes in time.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class HintEngine:
         self._screen: _Hint | None = None
         self._count = 0
         self._whisper_until = 0
+        self._prompted = False  # the agent hears a prompt that is played to the caller
         self._actions: list[Action] = []
 
     @property
@@ -178,6 +180,10 @@ class HintEngine:
                     self._fire_where(r.HoldEnded, now)
             case e.KeyPressed(key):
                 self._key(key, now)
+            case e.PromptBegan():
+                self._prompted, self._whisper_until = True, now  # it has taken the place of a whisper
+            case e.PromptEnded():
+                self._prompted = False
             case e.TransferBegan():
                 self._hand_over()
                 self._moment("transfer", now)
@@ -444,7 +450,7 @@ class HintEngine:
             upcoming.append(hint.from_ms if hint.from_ms > now else hint.expires_ms)
             if hint.whisper_by is not None and hint.from_ms <= now:
                 upcoming.append(hint.whisper_by)
-                if not self._voices[Side.AGENT].speaking:
+                if not (self._voices[Side.AGENT].speaking or self._prompted):
                     upcoming.append(self._whisper_until)
         return [at for at in upcoming if at > now]
 
@@ -481,7 +487,7 @@ class HintEngine:
             (h for h in self._hints if h.whisper_by is not None and h.from_ms <= now), key=lambda h: -h.rule.priority
         )
         for hint in waiting:
-            quiet = not self._voices[Side.AGENT].speaking and now >= self._whisper_until
+            quiet = not (self._voices[Side.AGENT].speaking or self._prompted) and now >= self._whisper_until
             if self.muted or (now >= hint.whisper_by and not (quiet and now == hint.from_ms)):
                 hint.whisper_by = None
                 self._tally(hint.rule, Tallied.SILENT)

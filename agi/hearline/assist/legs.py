@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hearline.assist.events import Side
-from hearline.assist.spying import APPLICATION, spy_data
+from hearline.assist.spying import CONNECT_S, attach, spy_data
 from hearline.assist.switchboard import Conversation
 from hearline.line.control import Overheard
 from hearline.line.workers import Line, LineDown, Visit
@@ -25,7 +25,6 @@ from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-CONNECT_S = 3.0  # a leg that has brought no sound by then is tried anew
 AGAIN_S = 1.0  # after a leg that broke
 
 
@@ -39,7 +38,7 @@ class Leg:
     visit: Visit
     asked_at: float
     live_at: float | None = None
-    """Monotonic s: when its first sound came."""
+    """Monotonic s: when it came."""
 
 
 class Legs:
@@ -128,18 +127,8 @@ class Legs:
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
         self._legs[channel] = leg = Leg(channel, side, caller, visit, time.monotonic())
-        host, port = visit.address
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            await self._ami.ask(
-                "Originate",
-                Channel=f"AudioSocket/{where}/{visit.uuid}",
-                Application=APPLICATION,
-                Data=spy_data(channel, side),
-                Async="true",
-                Timeout=str(round(CONNECT_S * 1_000)),
-                Codecs="slin",
-            )
+            await attach(self._ami, visit, spy_data(channel, side))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:

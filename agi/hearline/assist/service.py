@@ -2,6 +2,8 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+                                                                └──→ desks → the agents' page
+    agents' keys → talks → keys → prompts to the caller
 """
 
 from __future__ import annotations
@@ -12,44 +14,77 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import date, datetime
 
 from hearline.assist.book import HintStore
-from hearline.assist.legs import Legs
+from hearline.assist.desks import Caller, Desk, Desks, State
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
+from hearline.assist.legs import Leg, Legs
+from hearline.assist.loop_call import LoopCall
+from hearline.assist.permit import Permit, Standing
+from hearline.assist.prompts import Prompter, Prompts
 from hearline.assist.recognition import Recognition
-from hearline.assist.switchboard import Switchboard
-from hearline.assist.talks import Talks
+from hearline.assist.switchboard import CALLER, Switchboard
+from hearline.assist.talks import Talk, Talks
+from hearline.assist.volumes import Volumes
 from hearline.assist.whispers import Whispers
 from hearline.checked_yaml import Rejected
+from hearline.earlier_calls import EarlierCalls
 from hearline.line.control import Overheard
 from hearline.line.workers import Line
-from hearline.pbx.ami import Ami, Message
+from hearline.page.app import Page
+from hearline.page.pins import Pins
+from hearline.page.server import PageServer
+from hearline.page.sign_in import Sessions
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.settings import Settings, address
+from hearline.sounds.manifest import load_manifest
 
 log = logging.getLogger(__name__)
 
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
+TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
 class Service:
-    """``run`` until cancelled."""
+    """``run`` until cancelled.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        tell: told how we stand with Asterisk, whenever that changes.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Standing], None]) -> None:
         self._settings = settings
         self._switchboard = Switchboard()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock)
+        self._ami = Ami(
+            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
+        )
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds)
-        hints = self._hints()
-        self._talks = Talks(self._ami, hints, self._whisper, settings.state / "talks")
-        self._legs = Legs(self._ami, self._line, self._talks.hear)
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
+        self._hints = self._read_hints()
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = Talks(self._ami, self._hints, self._whisper, settings.state / "talks", keys.press, self._see)
+        self._legs = Legs(self._ami, self._line, self._overheard)
+        self._loop_call = LoopCall(self._ami, self._line)
+        self._permit = Permit(self._ami, self._loop_call, tell)
         self._recognition = None
-        if settings.recogniser_model and hints:
+        if settings.recogniser_model and self._hints:
             model, most = settings.recogniser_model, settings.recogniser_legs
-            self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
+            talks = self._talks
+            self._recognition = Recognition(model, most, self._hints, self._legs, self._line.pass_on, talks.spoken)
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
+        self._desks = Desks(self._earlier.who, self._look_up, self._meet_agent, self._keep)
+        self._volumes = Volumes(settings.state / "page" / "volumes.json")
+        self._looking: set[asyncio.Task] = set()
+        self._page = PageServer(address(settings.page), self._make_page, lambda: self._ami.up)
 
-    def _hints(self) -> HintStore | None:
+    def _read_hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
         try:
             return HintStore(self._settings.flows / "hints", self._whispers.known)
@@ -57,10 +92,23 @@ class Service:
             log.error("no hints are given: %s", error)
             return None
 
-    def _whisper(self, channel: str, what: tuple[str, int] | None) -> None:
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
+        if what is None:
+            return self._say(channel, b"")
+        whisper, level_db = what
+        level_db += self._volumes.of(self._desks.work_numbers.of(channel))
+        return self._say(channel, self._whispers.pcm(whisper, level_db))
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> bool:
+        """To the agent on this channel alone; → is it said?"""
         leg = self._legs.on(channel)
-        if leg is not None:
-            self._line.say(leg.visit.uuid, self._whispers.pcm(*what) if what else b"")
+        if leg is None or (pcm and not self._permit.allowed):
+            return False
+        self._line.say(leg.visit.uuid, pcm)
+        return True
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -70,20 +118,44 @@ class Service:
                 tasks.create_task(self._ami.run())
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
+                tasks.create_task(self._permit.keep())
+                tasks.create_task(self._page.run())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
+            await asyncio.to_thread(self._earlier.close)
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
-        self._switchboard.reset(await self._ami.ask_list("CoreShowChannels"))
+        channels = await self._ami.ask_list("CoreShowChannels")
+        self._switchboard.reset(channels)
+        try:
+            members = await self._ami.ask_list("QueueStatus")
+        except (AmiRefused, AmiDown) as error:
+            log.warning("which agent has which phone is learned only as they are called: %s", error)
+            members = []
+        for told in members:
+            if told["Event"] == "QueueMember":  # whose phone is whose
+                self._switchboard.hear(told)
+        self._for_the_page(self._desks.reset, channels, members)
         self._changed()
+        await self._permit.logged_in()
+
+    def _on_down(self) -> None:
+        self._permit.logged_out()
 
     def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(event.get("Channel", ""))
+            self._talks.leaves(channel)
+        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
+            how, who = TRANSFERERS[event["Event"]]
+            self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
+        self._for_the_page(self._desks.hear, event)
         if self._switchboard.hear(event):
             self._changed()
 
@@ -91,10 +163,81 @@ class Service:
         conversations = self._switchboard.conversations()
         self._talks.follow(conversations)
         self._legs.want(conversations)
+        self._for_the_page(self._desks.follow, conversations, self._talks.of)
+
+    def _overheard(self, leg: Leg, message: Overheard) -> None:
+        self._talks.hear(leg, message)
+        self._for_the_page(self._desks.hear_level, leg, message)
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._legs.hear, message)
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: Overheard) -> None:
+        self._legs.hear(message)
+        self._prompter.hear(message)
+        self._loop_call.hear(message)
+
+    # ---- the agents' page -------------------------------------------------------------------------------------------
+    def _make_page(self) -> Page:
+        folder = self._settings.state / "page"
+        pins = Pins(folder / "pins.json")
+        sounds = load_manifest(self._settings.sounds)
+        return Page(
+            self._desks,
+            self._talks,
+            lambda: self._hints.book if self._hints else None,
+            self._volumes,
+            pins,
+            Sessions(folder / "cookie-key", pins),
+            {"brand": sounds.brand, "hotline": sounds.hotline},
+            sounds.queue_names("zh"),
+            lambda: self._ami.up,
+        )
+
+    @staticmethod
+    def _for_the_page(tell: Callable[..., None], *what: object) -> None:
+        """Nothing that goes wrong there may reach hints or legs."""
+        try:
+            tell(*what)
+        except Exception:
+            log.exception("the agents' page may show less than there is")
+
+    def _see(self, talk: Talk) -> None:
+        self._for_the_page(self._desks.see, talk)
+
+    def _look_up(self, caller: Caller) -> None:
+        async def look() -> None:
+            found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
+            self._desks.know_earlier(caller.id, found)
+
+        self._in_the_background(look())
+
+    def _meet_agent(self, agent: str) -> None:
+        async def look() -> None:
+            midnight = datetime.combine(date.today(), datetime.min.time()).timestamp()
+            self._desks.know_left_first(agent, await asyncio.to_thread(self._earlier.left_first, agent, midnight))
+
+        self._in_the_background(look())
+
+    def _in_the_background(self, look: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(look)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    def _keep(self, desk: Desk) -> None:
+        """What the agent's talk was, for the next time that this caller calls."""
+        known = {
+            "who": desk.caller.who,
+            "at": desk.began,
+            "heard": desk.caller.heard,
+            "agent": desk.agent,
+            "talk_s": round(desk.since - desk.began, 1) if desk.state is State.AFTER else None,
+            "left_first": desk.left_first,
+            "outcome": desk.outcome,
+            "note": desk.note,
+        }
+        self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})
 
 
 async def _until_told(service: Service) -> None:
@@ -117,10 +260,16 @@ async def _until_told(service: Service) -> None:
         await running
 
 
+def _tell(standing: Standing) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there."""
+    with suppress(OSError):
+        os.write(sys.stdin.fileno(), standing.as_line())
+
+
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]))))
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 
 if __name__ == "__main__":

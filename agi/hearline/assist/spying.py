@@ -1,18 +1,35 @@
-"""How Asterisk is asked for one side of a talk. The only place where these strings are made, and none that it can make
-lets the caller hear a whisper.
+"""How Asterisk is asked for one side of a talk, and for a way to play something to the caller. The only place where
+these strings are made. None of `spy_data` lets the caller hear a whisper; `prompt_data` is for what the caller is to
+hear, and only `prompts.Prompter` asks for it: what it plays are recorded prompts, never whispers.
 
 ChanSpy's letters: q no beep · o only what comes from that channel · E ends with that channel · S ends when nobody is
 left to listen to · u that very channel · w what the listener says is whispered to that channel. Never: B (barge) and W,
-d (modes by key), which bring what we say to the caller or let a key do so.
+d (modes by key), which bring what we say to the other side or let a key do so.
 https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_Applications/ChanSpy/
 """
 
 from __future__ import annotations
 
 from hearline.assist.events import Side
+from hearline.assist.switchboard import Conversation
+from hearline.line.workers import Visit
+from hearline.pbx.ami import Ami
 
-APPLICATION = "ChanSpy"
-_LISTEN = "qoESu"
+CONNECT_S = 3.0
+_LISTEN, _WHISPER = "qoESu", "w"
+
+
+def audiosocket(visit: Visit) -> str:
+    """The channel that Asterisk is to make for a visit to our media worker."""
+    host, port = visit.address
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"AudioSocket/{where}/{visit.uuid}"
+
+
+def audiosocket_name(visit: Visit) -> str:
+    """What Asterisk calls that channel once it is there."""
+    where, _, uuid = audiosocket(visit).rpartition("/")
+    return f"{where}-{uuid}"
 
 
 def spy_data(channel: str, side: Side) -> str:
@@ -21,6 +38,28 @@ def spy_data(channel: str, side: Side) -> str:
     Raises:
         ValueError: the name could be read as something else than a channel.
     """
+    return f"{_checked(channel)},{_LISTEN}{_WHISPER if side is Side.AGENT else ''}"
+
+
+def prompt_data(talk: Conversation) -> str:
+    """The argument of ChanSpy that mixes what we send into what this talk's caller hears. Raises as `spy_data`."""
+    return f"{_checked(talk.caller)},{_LISTEN}{_WHISPER}"
+
+
+def _checked(channel: str) -> str:
     if not channel or any(letter in channel for letter in ",&|()\r\n"):
         raise ValueError(f"{channel!r} is no channel")
-    return f"{channel},{_LISTEN}{'w' if side is Side.AGENT else ''}"
+    return channel
+
+
+async def attach(ami: Ami, visit: Visit, data: str, application: str = "ChanSpy") -> None:
+    """Have Asterisk connect for this visit and run an application there. Raises AmiDown, AmiRefused."""
+    await ami.ask(
+        "Originate",
+        Channel=audiosocket(visit),
+        Application=application,
+        Data=data,
+        Async="true",
+        Timeout=str(round(CONNECT_S * 1_000)),
+        Codecs="slin",
+    )

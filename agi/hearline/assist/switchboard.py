@@ -15,7 +15,7 @@ from hearline.assist.events import Side
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
-CALLER, QUEUE, HEARD, QUEUED_AT = CHANNEL_VARIABLES
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES = CHANNEL_VARIABLES
 """The first is set by the dialplan on the caller's channel to its own name; whatever is dialled from there has it
 too."""
 
@@ -33,15 +33,30 @@ class Answer:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A caller who came through a queue, and the phones that are connected with them, in order of their names."""
+    """A caller who came through a queue and was answered, and the phones that are connected with them, in order of
+    their names; none while the caller is passed on."""
 
     caller: str
     agents: tuple[str, ...]
     queue: str
     heard: str
-    held_by: Side | None = None
-    """Who has put the other on hold."""
+    holder: str = ""
+    """The channel of who has put the other on hold."""
+    consulting: tuple[str, ...] = ()
+    """Those of the agents who have called somebody else meanwhile, from a phone that a queue knows."""
     answer: Answer = Answer()
+    numbers: tuple[str, ...] = ()
+    """The agents' work numbers, in the same order; empty where no queue knows the phone."""
+
+    @property
+    def held_by(self) -> Side | None:
+        if not self.holder:
+            return None
+        return Side.CALLER if self.holder == self.caller else Side.AGENT
+
+    def number(self, agent: str) -> str:
+        """The work number of who is on this channel; empty where it is not known."""
+        return dict(zip(self.agents, self.numbers)).get(agent, "")
 
 
 class Switchboard:
@@ -50,15 +65,16 @@ class Switchboard:
     def __init__(self) -> None:
         self._bridge_of: dict[str, str] = {}  # by channel
         self._callers: dict[str, dict[str, str]] = {}  # their variables, by channel
+        self._answered: set[str] = set()  # callers who are, or were, connected with a phone
         self._holding: set[str] = set()  # channels that have put the others on hold
+        self._calls_of: dict[str, set[str]] = {}  # channels on which a phone has called us, by phone
+        self._numbers: dict[str, str] = {}  # work numbers, by phone, of those who are in a queue
         self._answers: dict[str, Answer] = {}  # by the caller's channel
 
     def reset(self, channels: Iterable[Message]) -> None:
         """Forget everything and take over what ``CoreShowChannels`` lists."""
-        self._bridge_of.clear()
-        self._callers.clear()
-        self._holding.clear()
-        self._answers.clear()
+        for known in (self._bridge_of, self._callers, self._answered, self._holding, self._calls_of, self._answers):
+            known.clear()
         for listed in channels:
             self._note_variables(listed["Channel"], listed)
             if listed.get("BridgeId"):
@@ -77,9 +93,21 @@ class Switchboard:
             case "Hangup":
                 for known in (self._bridge_of, self._callers, self._answers):
                     known.pop(channel, None)
+                self._answered.discard(channel)
                 self._holding.discard(channel)
+                if calls := self._calls_of.get(phone_of(channel)):
+                    calls.discard(channel)
+                    if not calls:
+                        del self._calls_of[phone_of(channel)]
+            case "Newchannel" if event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
+                self._calls_of.setdefault(phone_of(channel), set()).add(channel)
+            case "QueueMember" | "QueueMemberStatus" | "QueueMemberAdded":
+                phone, number = event.get("StateInterface", ""), event.get("MemberName") or event.get("Name", "")
+                known = self._numbers.get(phone) == number
+                self._numbers[phone] = number
+                return not known
             case "AgentConnect":
-                self._answers[channel] = Answer(
+                self._answers[variables(event).get(CALLER) or channel] = Answer(
                     event.get("MemberName", ""), float(event.get("HoldTime", 0)), float(event.get("RingTime", 0))
                 )
             case "Rename":
@@ -93,7 +121,7 @@ class Switchboard:
         return True
 
     def conversations(self) -> list[Conversation]:
-        """Of every caller who is connected with at least one phone."""
+        """Of every caller who is connected with at least one phone, or was: they may be passed on."""
         members: dict[str, list[str]] = {}
         for channel, bridge in self._bridge_of.items():
             members.setdefault(bridge, []).append(channel)
@@ -102,22 +130,26 @@ class Switchboard:
             reached = self._reach(caller, members)
             agents = tuple(sorted(channel for channel in reached - {caller} if not channel.startswith(_NO_PHONE)))
             if agents:
-                found.append(
-                    Conversation(
-                        caller,
-                        agents,
-                        told.get(QUEUE, ""),
-                        told.get(HEARD, ""),
-                        self._held_by(caller, reached),
-                        self._answers.get(caller, Answer()),
-                    )
+                self._answered.add(caller)
+            elif caller not in self._answered:
+                continue
+            found.append(
+                Conversation(
+                    caller,
+                    agents,
+                    told.get(QUEUE, ""),
+                    told.get(HEARD, ""),
+                    min(self._holding & reached, default=""),
+                    tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
+                    self._answers.get(caller, Answer()),
+                    tuple(self._numbers.get(phone_of(agent), "") for agent in agents),
                 )
+            )
         return found
 
-    def _held_by(self, caller: str, reached: set[str]) -> Side | None:
-        if self._holding.isdisjoint(reached):
-            return None
-        return Side.CALLER if caller in self._holding else Side.AGENT
+    def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
+        """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""
+        return phone in self._numbers and not self._calls_of.get(phone, set()) <= reached
 
     def _note_variables(self, channel: str, event: Message) -> None:
         told = variables(event)
@@ -128,9 +160,10 @@ class Switchboard:
         for known in (self._bridge_of, self._callers, self._answers):
             if old in known:
                 known[new] = known.pop(old)
-        if old in self._holding:
-            self._holding.remove(old)
-            self._holding.add(new)
+        for channels in (self._answered, self._holding):
+            if old in channels:
+                channels.remove(old)
+                channels.add(new)
 
     def _reach(self, start: str, members: dict[str, list[str]]) -> set[str]:
         reached, ahead = {start}, [start]
@@ -150,3 +183,8 @@ def other_half(local: str) -> str:
     """``Local/8016@ring-00000001;1`` has ``…;2`` on its other side."""
     name, _, half = local.rpartition(";")
     return f"{name};{'2' if half == '1' else '1'}"
+
+
+def phone_of(channel: str) -> str:
+    """``PJSIP/agent-8016-00000001`` is a call of ``PJSIP/agent-8016``."""
+    return channel.rpartition("-")[0]

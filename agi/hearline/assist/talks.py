@@ -18,12 +18,15 @@ from hearline import records
 from hearline.assist import events as e
 from hearline.assist.book import HintStore
 from hearline.assist.coach import Coach
-from hearline.assist.events import Side
+from hearline.assist.events import Key, Side
+from hearline.assist.hints import Holds
 from hearline.assist.legs import Leg
-from hearline.assist.switchboard import Conversation
+from hearline.assist.prompts import Playing
+from hearline.assist.switchboard import Answer, Conversation
 from hearline.audio.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.line.control import Overheard
+from hearline.line.tap import SoundCame
 from hearline.line.transport import FRAME_MS
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 
@@ -45,18 +48,48 @@ class Talk:
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     coaches: dict[str, Coach] = field(default_factory=dict)  # by the agent's channel
+    holds: Holds = Holds()
     left_first: Side | None = None
+    handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
+    played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
+    playing: Playing | None = None  # what a key has begun to play, also when it is over
+    file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def now_ms(self) -> int:
+        return round((time.monotonic() - self.began) * 1_000)
+
     def add(self, event: str, **what: object) -> None:
-        self.events.append({"at_ms": round((time.monotonic() - self.began) * 1_000), "event": event, **what})
+        self.events.append({"at_ms": self.now_ms, "event": event, **what})
+
+    def work_number(self, channel: str) -> str:
+        """Of the agent on this channel; '' where no queue has told it."""
+        of_answer = self.conversation.answer.agent_id if channel in self.answered_by else ""
+        return self.conversation.number(channel) or of_answer
 
     def tell(self, event: e.Event) -> None:
         """All agents' coaches."""
         for coach in self.coaches.values():
             coach.hear(event)
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept; no personal data."""
+        return {
+            "talk": self.id,
+            "caller": self.conversation.caller,
+            "began_at": self.began_at.isoformat(timespec="milliseconds"),
+            "holds": {
+                "count": self.holds.count,
+                "total_ms": self.holds.total_ms,
+                "longest_ms": self.holds.longest_ms,
+                "longest_by": self.holds.longest_by,
+            },
+            "events": self.events,
+        }
 
 
 class Talks:
@@ -64,18 +97,23 @@ class Talks:
 
     Args:
         hints: the rules; None: no hints.
-        whisper: says (id, level in dB) to the agent on this channel, None: stops.
+        whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
         folder: of the records, one JSON file a talk, by day; no personal data.
+        do: what a key does, of the agent on this channel in this talk.
+        changed: told of a talk in which something has changed that its agents see.
     """
 
     def __init__(
         self,
         ami: Ami,
         hints: HintStore | None,
-        whisper: Callable[[str, tuple[str, int] | None], None],
+        whisper: Callable[[str, tuple[str, int] | None], bool],
         folder: Path,
+        do: Callable[[Talk, str, Key], None] = lambda *_: None,
+        changed: Callable[[Talk], None] = lambda _talk: None,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records = ami, hints, whisper, folder
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._changed = changed
         self._talks: dict[str, Talk] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
@@ -88,9 +126,12 @@ class Talks:
         for caller, conversation in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                talk = self._talks[caller] = Talk(conversation)
-                talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
-                self._coach(talk)
+                if conversation.agents:
+                    talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
+                    talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
+                    self._coach(talk)
+            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
                 self._moved(talk, conversation)
 
@@ -99,19 +140,47 @@ class Talks:
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
             self._coach(talk)
-        if now.held_by is not before.held_by:
-            if now.held_by is None:
-                talk.add("unhold")
-                talk.tell(e.Unhold())
-            else:
-                talk.add("hold", by=now.held_by)
-                talk.tell(e.Hold(now.held_by, now.answer.agent_id))
+        for agent in now.agents:
+            if (agent in now.consulting) != (agent in before.consulting):
+                self._consults(talk, agent, agent in now.consulting)
+        if now.holder != before.holder:
+            if before.holder:
+                self._unhold(talk)
+            if now.holder:
+                self._hold(talk)
+        self._changed(talk)
+
+    def _hold(self, talk: Talk) -> None:
+        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        talk.holds = talk.holds.began(talk.now_ms, number or str(by))
+        talk.add("hold", by=by)
+        talk.tell(e.Hold(by, number))
+
+    def _unhold(self, talk: Talk) -> None:
+        talk.holds = talk.holds.ended(talk.now_ms)
+        talk.add("unhold")
+        talk.tell(e.Unhold())
+
+    def _consults(self, talk: Talk, agent: str, begins: bool) -> None:
+        """An agent calls somebody else meanwhile, which is how an attended transfer begins; or does so no more."""
+        talk.add("transfer_began" if begins else "transfer_given_up", channel=agent)
+        if coach := talk.coaches.get(agent):
+            coach.hear(e.TransferBegan() if begins else e.TransferGivenUp())
+
+    def transferred(self, caller: str, by: str, how: str) -> None:
+        """An agent has passed the caller on: ``blind`` or ``attended``."""
+        if talk := self._talks.get(caller):
+            talk.add("transferred", channel=by, how=how)
+            if how == "blind" and (coach := talk.coaches.get(by)):
+                coach.hear(e.TransferBegan())
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up."""
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
-            if talk.left_first is None and channel in (talk.conversation.caller, *talk.conversation.agents):
-                talk.left_first = Side.CALLER if channel == talk.conversation.caller else Side.AGENT
+            here = talk.conversation
+            last = channel == here.caller or here.agents == (channel,)
+            if last and talk.left_first is None and not talk.handed_over:
+                talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
 
@@ -122,16 +191,9 @@ class Talks:
             self._dismiss(talk, channel)
         if self._hints is None:
             return
-        answer = conversation.answer
-        joined = e.Joined(
-            queue=conversation.queue,
-            wait_s=answer.wait_s,
-            rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
-            heard=conversation.heard or "unknown",
-            agent_id=answer.agent_id,
-        )
         for channel in conversation.agents:
             if channel not in talk.coaches:
+                joined = _joined(conversation, channel)
                 rules = self._hints.book.rules
                 talk.coaches[channel] = Coach(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -142,10 +204,42 @@ class Talks:
         coach.close()
         talk.add("hints", counts=coach.figures.by_rule)
 
-    @staticmethod
-    def _note_hint(talk: Talk, action: e.Action) -> None:
+    def _note_hint(self, talk: Talk, action: e.Action) -> None:
         told = e.as_dict(action)
         talk.add(told.pop("action"), **told)
+        self._changed(talk)
+
+    # ---- what an agent does ----------------------------------------------------------------------------------------
+    def of(self, caller: str) -> Talk | None:
+        """The talk that this caller's channel is in."""
+        return self._talks.get(caller)
+
+    def press(self, channel: str, key: Key) -> None:
+        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
+        any more."""
+        for talk in self._talks.values():
+            if channel in talk.conversation.agents and not talk.handed_over:
+                talk.add("key", key=key, by=talk.work_number(channel))
+                if channel in talk.coaches:
+                    talk.coaches[channel].hear(e.KeyPressed(key))
+                self._do(talk, channel, key)
+                self._changed(talk)
+
+    def tell_agent(self, channel: str, event: e.Event) -> None:
+        """The hints of the agent on this channel, and no other's."""
+        for talk in self._talks.values():
+            if coach := talk.coaches.get(channel):
+                coach.hear(event)
+                self._changed(talk)
+
+    def add_to(self, talk: Talk, event: str, **what: object) -> None:
+        """Into the record of a talk that goes on, or of one that is over."""
+        talk.add(event, **what)
+        if talk.file:
+            try:
+                records.write(talk.file, talk.record())
+            except OSError as error:
+                log.error("a talk's record could not be kept: %s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: Overheard) -> None:
@@ -158,6 +252,8 @@ class Talks:
             self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
         for event in message.events:
             match event:
+                case SoundCame():
+                    talk.add("sound", side=leg.side, channel=leg.channel)
                 case SpeechStarted(at_ms, onset_ms):
                     talk.tell(e.SpeechStarted(leg.side, _frames(at_ms - onset_ms)))
                 case SpeechEnded(at_ms, end_ms):
@@ -212,19 +308,31 @@ class Talks:
             talk.add("gain_refused", channel=channel)
 
     def _end(self, talk: Talk) -> None:
+        if talk.playing:
+            talk.playing.task.cancel()
         for channel in list(talk.coaches):
             self._dismiss(talk, channel)
+        if talk.holds.since_ms is not None:
+            talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        record = {
-            "talk": talk.id,
-            "caller": talk.conversation.caller,
-            "began_at": talk.began_at.isoformat(timespec="milliseconds"),
-            "events": talk.events,
-        }
         try:
-            records.keep(self._records, talk.id, record)
+            talk.file = records.keep(self._records, talk.id, talk.record())
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
+
+
+def _joined(conversation: Conversation, agent: str) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue, or passed on by another, past it."""
+    answer, number = conversation.answer, conversation.number(agent)
+    if number and number != answer.agent_id:
+        answer = Answer(number)
+    return e.Joined(
+        queue=conversation.queue,
+        wait_s=answer.wait_s,
+        rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
+        heard=conversation.heard or "unknown",
+        agent_id=answer.agent_id,
+    )
 
 
 def _frames(ms: int) -> int:

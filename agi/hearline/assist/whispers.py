@@ -11,18 +11,41 @@ from hearline.audio.wav import read_wav
 from hearline.sounds.manifest import load_manifest, prompt_path
 
 LANGUAGE, SET = "zh", "hints"
+RATE = 8_000
+LONGEST_S = 3.0  # tick and all
+TICK_S, TICK_PAUSE_S = 0.08, 0.12
+TICK_HZ, TICK_DBOV = 1_000, -30
 
 
 class Whispers:
-    """Those of ``sounds``. Raises ManifestError where there is no manifest that can be read."""
+    """Those of ``sounds``. Raises ManifestError where there is no manifest that can be read.
 
-    def __init__(self, sounds: Path) -> None:
+    Args:
+        tick: a soft one before each, which tells the agent that it is not the caller who speaks.
+    """
+
+    def __init__(self, sounds: Path, tick: bool = False) -> None:
         sets = load_manifest(sounds).languages.get(LANGUAGE, {})
         self.known = frozenset(sets[SET].prompts) if SET in sets else frozenset()
-        self._sounds = sounds
+        self._sounds, self._tick = sounds, tick_samples() if tick else np.zeros(0)
         self.pcm = lru_cache(maxsize=256)(self._pcm)
 
-    def _pcm(self, whisper: str, level_db: int) -> bytes:
+    def _pcm(self, whisper: str, level_db: int = 0) -> bytes:
         """16-bit samples, 8 kHz, ``level_db`` against the file. Raises OSError, ValueError."""
-        samples = read_wav(prompt_path(self._sounds, LANGUAGE, SET, whisper)).astype(float)
-        return np.clip(np.rint(samples * 10 ** (level_db / 20)), -32768, 32767).astype("<i2").tobytes()
+        samples = read_wav(prompt_path(self._sounds, LANGUAGE, SET, whisper))
+        if self._tick.size + samples.size <= LONGEST_S * RATE:
+            samples = np.concatenate([self._tick, samples])
+        return at_level(samples, level_db)
+
+
+def at_level(samples: np.ndarray, level_db: float) -> bytes:
+    """16-bit samples so much louder, saturated, as bytes."""
+    return np.clip(np.rint(samples * 10 ** (level_db / 20)), -32768, 32767).astype("<i2").tobytes()
+
+
+def tick_samples() -> np.ndarray:
+    """A tone that dies away, and the pause after it."""
+    t = np.arange(round(TICK_S * RATE)) / RATE
+    tone = np.sin(2 * np.pi * TICK_HZ * t) * np.exp(-t / (TICK_S / 4)) * np.minimum(1, t / 0.002)
+    tone *= 10 ** (TICK_DBOV / 20) * 32_768 / np.sqrt(np.mean(tone**2))
+    return np.concatenate([tone, np.zeros(round(TICK_PAUSE_S * RATE))])

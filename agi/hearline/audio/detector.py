@@ -2,7 +2,7 @@
 
 Per tick, for every open slot (numpy over slots, no loop per call):
 
-    frame → ring of 320 ms → level of 100 and 200 ms
+    frame → the last 320 ms → level of 100 and 200 ms
           → may it be speech? → networks on each full 32 ms window → is it the caller? → evidence
           → QUIET, STARTING, SPEAKING, STOPPING
           → while speaking: active level (P.56)
@@ -11,10 +11,12 @@ Per tick, for every open slot (numpy over slots, no loop per call):
 Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
 """
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from collections import deque
+from collections.abc import Mapping
 
-from . import caller, echo, tones
+import numpy as np
+
+from . import caller, echo, recent, tones
 from .background import LOOK_FRAMES, LOOKS, Background, repeats
 from .distance import Distances
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
@@ -26,31 +28,13 @@ from .speech_level import PAST_FRAMES, SpeechLevels
 
 QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 
-# 16 frames are 10 network windows exactly, so in a ring of 16 frames neither wraps round the end.
-_RING_FRAMES = 16
-_RING_SAMPLES = _RING_FRAMES * FRAME_SAMPLES
-# _WINDOW_AFTER[k]: the window that frame k of the ring completes, −1 if none
-_WINDOW_AFTER = np.full(_RING_FRAMES, -1)
-for _window in range(_RING_SAMPLES // WINDOW_SAMPLES):
-    _WINDOW_AFTER[((_window + 1) * WINDOW_SAMPLES - 1) // FRAME_SAMPLES] = _window
-# Ring positions of the first window: its context lies at the other end.
-_FIRST_WINDOW = np.arange(-CONTEXT_SAMPLES, WINDOW_SAMPLES)
-
-_FAST_FRAMES = 5  # 100 ms levels…
-_FAST_SPAN = 11  # …of which 11, a frame apart, span 300 ms
 _LOOK_LEVEL_FRAMES = 10  # 200 ms
-# _LAST[at]: ring positions of the newest frame, the one before it and so on
-_LAST = (np.arange(_RING_FRAMES)[:, None] - np.arange(_RING_FRAMES)) % _RING_FRAMES
-_LAST_FAST, _LAST_SPAN, _LAST_LOOK = _LAST[:, :_FAST_FRAMES], _LAST[:, :_FAST_SPAN], _LAST[:, :_LOOK_LEVEL_FRAMES]
 _LOUD_POWER = dbov_to_power(-20.0)
-_MEMORY_FRAMES = LOOKS * LOOK_FRAMES + _RING_FRAMES + LOOK_FRAMES
+_MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent.FRAMES + LOOK_FRAMES
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
-_PLAYED_FRAMES = 32  # of our own sound, remembered to know its echo
 _MAY_BE_ECHO = 0.5
-_PLAYED_BEFORE = np.arange(-echo.PLAYED_FRAMES, 0)
 _MEAN_OF_FRAME = np.full(FRAME_SAMPLES, 1 / FRAME_SAMPLES)
-_MEAN_OF_FAST = np.full(_FAST_FRAMES, 1 / _FAST_FRAMES)
-_PER_SQUARE = 1 / (FRAME_SAMPLES * 32768.0**2)  # sum of squared samples → mean square, full scale 1.0
+_MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 _count = np.count_nonzero  # of booleans: quicker than any() and all()
 
 
@@ -68,7 +52,8 @@ class Detector:
         self._limits = _Limits(settings)
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
         self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
-        per_frame = (_RING_FRAMES,)
+        self._recent = recent.Recent(capacity)
+        self._played: deque[Mapping[int, object]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
         self._slots = SlotTable(
             capacity,
             open=Column(np.bool_),
@@ -78,10 +63,6 @@ class Detector:
             stop_frames=Column(np.int32),
             onset_evidence=Column(np.float32),
             measured_from=Column(np.int32),  # frame of the last question
-            ring=Column(np.int16, shape=(_RING_FRAMES, FRAME_SAMPLES)),
-            present=Column(np.bool_, shape=per_frame),
-            power=Column(np.float32, shape=per_frame),  # mean square of each frame, DC removed
-            fast_power=Column(np.float32, shape=per_frame),  # mean of 5 frames
             network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
             windows=Column(np.int32),  # network runs so far
             p=Column(np.float32),  # probability that the last window was the caller speaking
@@ -92,9 +73,7 @@ class Detector:
             spared=Column(np.bool_),  # the last window was not asked about
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
             came=Column(np.bool_),  # the last frame
-            played=Column(np.int16, shape=(_PLAYED_FRAMES, FRAME_SAMPLES)),
-            played_at=Column(np.int32, fresh=-_PLAYED_FRAMES, shape=(_PLAYED_FRAMES,)),  # frame
-            last_played=Column(np.int32, fresh=-2 * _PLAYED_FRAMES),  # frame
+            played_from=Column(np.int32),  # what was played before this frame is forgotten
             echo_until=Column(np.int32),  # no speech starts before this frame
             explained=Column(
                 np.float32, fresh=_MAY_BE_ECHO
@@ -108,7 +87,7 @@ class Detector:
             too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
             verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
         )
-        self._open = np.flatnonzero(self._slots.open)
+        self._lines = 0  # slots up to the last open one; closed ones among them count as silent
 
     # ── slots ──
 
@@ -121,19 +100,21 @@ class Detector:
         self._levels.clear(slot)
         self._distances.clear(slot)
         self._background.clear(slot)
+        self._recent.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
         t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
         t.open[slot] = True
-        self._open = np.flatnonzero(self._slots.open)
+        self._lines = max(self._lines, slot + 1)
 
     def close(self, slot: int) -> None:
         """The call is over. A closed slot costs nothing."""
         self._slots.open[slot] = False
-        self._open = np.flatnonzero(self._slots.open)
+        still_open = np.flatnonzero(self._slots.open)
+        self._lines = int(still_open[-1]) + 1 if still_open.size else 0
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots; open ones go on."""
-        for part in (self._slots, self._levels, self._distances, self._background):
+        for part in (self._slots, self._recent, self._levels, self._distances, self._background):
             part.grow(capacity)
         self.capacity = capacity
 
@@ -143,6 +124,7 @@ class Detector:
         still = bool(self._slots.still[slot] > _MEMORY_FRAMES)
         if still:
             self._slots.frames[slot] += frames
+            self._slots.played_from[slot] = self._slots.frames[slot]
         return still
 
     def restart_measure(self, slot: int) -> None:
@@ -167,8 +149,12 @@ class Detector:
 
     def level_dbov(self, slot: int) -> float:
         """Level of the last 100 ms."""
-        newest = (self._slots.frames[slot] - 1) % _RING_FRAMES
-        return float(power_to_dbov(self._slots.fast_power[slot, newest]))
+        return float(power_to_dbov(self._recent.fast_power(slot)))
+
+    def tone_dbov(self, slot: int, hz: float) -> float:
+        """Level of this tone in the last 100 ms."""
+        [last] = self._recent.samples(np.array([slot]), 5 * FRAME_SAMPLES)
+        return tones.tone_dbov(last, hz)
 
     def maybe_speech(self, slot: int) -> bool:
         """Somebody may just have begun to speak: worth another moment before a prompt."""
@@ -221,130 +207,95 @@ class Detector:
     # ── one tick ──
 
     def step(
-        self, frames: np.ndarray, present: np.ndarray, played: np.ndarray | None = None, in_haste: bool = False
+        self,
+        frames: np.ndarray,
+        present: np.ndarray,
+        played: Mapping[int, object] | None = None,
+        in_haste: bool = False,
     ) -> list[tuple[int, Event]]:
         """Hear 20 ms of every open slot.
 
         `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
-        as silence, and remembered. `played` int16 [capacity, 160]: what was sent to each caller just before, zeros
-        where nothing was; None where nothing was sent to anybody. `in_haste`: do without what takes time, the network
+        as silence, and remembered. `played`: by slot, what was sent to it just before, 160 samples of int16 in anything
+        that is a buffer; remembered as it is. `in_haste`: do without what takes time, the network
         and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
         """
-        slots = self._open
-        if not slots.size:
+        lines = self._lines
+        if not lines:
             return []
         t = self._slots
-        pcm, came = frames[slots], present[slots]
-        if _count(came) < came.size:
-            pcm[~came] = 0
-        now = t.frames[slots]
-        at = now % _RING_FRAMES
-        now += 1
-        t.frames[slots] = now
-        if played is not None:
-            self._remember_played(slots, played)
-        still = self._still(slots, pcm, came)
-        if _count(still):
-            moving = ~still
-            slots, pcm, came, now, at = slots[moving], pcm[moving], came[moving], now[moving], at[moving]
-            if not slots.size:
-                return []
-        t.ring[slots, at], t.present[slots, at] = pcm, came
-
-        samples = pcm.astype(np.float32)
-        power = np.einsum("ij,ij->i", samples, samples)
-        offset = np.add.reduce(samples, axis=1)
-        power -= offset * offset * np.float32(1 / FRAME_SAMPLES)
-        power *= np.float32(_PER_SQUARE)
-        np.maximum(power, 0, out=power)
-        t.power[slots, at] = power
-        fast = self._fast_power(slots, at)
-
+        is_open, now = t.open[:lines], t.frames[:lines]
+        came = present[:lines] & is_open
+        now += is_open
+        self._played.append(played or {})
+        samples, sounding, power, fast = self._recent.add(frames[:lines], came)
         events: list[tuple[int, Event]] = []
-        awake = self._may_be_speech(slots, now, fast)
-        self._put_to_rest(slots[t.awake[slots] > awake])
-        t.awake[slots] = awake
+        awake = is_open & self._may_be_speech(now, fast)
+        awake_before = t.awake[:lines]
+        resting = awake_before > awake
+        if _count(resting):
+            self._put_to_rest(np.flatnonzero(resting))
+        awake_before[...] = awake
         if listening := _count(awake):
-            if listening < awake.size:
-                hear = slots[awake], at[awake], fast[awake], power[awake], samples[awake]
+            slots = np.flatnonzero(awake)
+            if listening == lines:
+                events = self._hear(slots, fast, power, samples, in_haste)
             else:
-                hear = slots, at, fast, power, samples
-            events = self._hear(*hear, in_haste)
+                events = self._hear(slots, fast[slots], power[slots], samples[slots], in_haste)
         if power.max() > _LOUD_POWER:
-            self._count_clipping(slots, samples, power)
-        due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
-        if _count(due) and not in_haste:
-            self._look_at_background(slots[due], at[due])
+            self._count_clipping(samples, power)
+        still = self._still(sounding, came)
+        if not in_haste:
+            due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
+            due &= is_open
+            due &= ~still
+            if _count(due):
+                self._look_at_background(np.flatnonzero(due))
         return events
 
     def _hear(
-        self,
-        slots: np.ndarray,
-        at: np.ndarray,
-        fast: np.ndarray,
-        power: np.ndarray,
-        samples: np.ndarray,
-        in_haste: bool,
+        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, samples: np.ndarray, in_haste: bool
     ) -> list[tuple[int, Event]]:
         """Where there may be speech."""
         self._levels.follow(slots, samples)
         if not in_haste:
-            self._run_network(slots, at, fast)
+            self._run_network(slots, fast, power)
         return self._next_states(slots, fast, power)
 
-    def _still(self, slots: np.ndarray, pcm: np.ndarray, came: np.ndarray) -> np.ndarray:
-        """Where digital silence has lasted longer than anything is remembered [slots]: a further frame of it changes
+    def _still(self, sounding: np.ndarray, came: np.ndarray) -> np.ndarray:
+        """Where digital silence has lasted longer than anything is remembered [lines]: a further frame of it changes
         nothing but the time."""
-        t = self._slots
-        same = came == t.came[slots]
-        same &= ~_sounding(pcm)
-        t.still[slots] = lasted = (t.still[slots] + 1) * same
-        t.came[slots] = came
-        return lasted > _MEMORY_FRAMES
+        t, lines = self._slots, len(came)
+        still, came_before = t.still[:lines], t.came[:lines]
+        same = came == came_before
+        same &= ~sounding
+        still += 1
+        still *= same
+        came_before[...] = came
+        return still > _MEMORY_FRAMES
 
-    def _remember_played(self, slots: np.ndarray, played: np.ndarray) -> None:
-        """Before the ears judge the frame that may hold its echo."""
-        t = self._slots
-        pcm = played[slots]
-        sounding = _sounding(pcm)
-        count = _count(sounding)
-        if count < sounding.size:
-            if not count:
-                return
-            slots, pcm = slots[sounding], pcm[sounding]
-        now = t.frames[slots]
-        at = now % _PLAYED_FRAMES
-        t.played[slots, at], t.played_at[slots, at], t.last_played[slots] = pcm, now, now
-
-    def _fast_power(self, slots: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Loudest 100 ms of the last 300 ms, mean square [slots]."""
-        t, row = self._slots, slots[:, None]
-        t.fast_power[slots, at] = np.add.reduce(t.power[row, _LAST_FAST[at]], axis=1) / _FAST_FRAMES
-        return np.maximum.reduce(t.fast_power[row, _LAST_SPAN[at]], axis=1)
-
-    def _may_be_speech(self, slots: np.ndarray, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        """The cheap test [slots]: is there a sound, and does it move (or is it too early to tell)?"""
-        t, limits = self._slots, self._limits
-        moves = fast >= self._background.floor_power(slots) * limits.rest_ratio
+    def _may_be_speech(self, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
+        """The cheap test [lines]: is there a sound, and does it move (or is it too early to tell)?"""
+        limits, lines = self._limits, len(now)
+        moves = fast >= self._background.floor_power(slice(lines)) * limits.rest_ratio
         moves |= now <= limits.warm_up_frames
         moves &= fast >= limits.rest_power
-        moves |= t.state[slots] >= SPEAKING
+        moves |= self._slots.state[:lines] >= SPEAKING
         return moves
 
     def _put_to_rest(self, slots: np.ndarray) -> None:
         """The network is not asked until there is something to ask. It keeps its state, settled on this
         silence or noise, so that it is warm when it wakes."""
-        if slots.size:
-            t = self._slots
-            t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
-            t.explained[slots] = _MAY_BE_ECHO
-            self._levels.rest(slots)
+        t = self._slots
+        t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
+        t.explained[slots] = _MAY_BE_ECHO
+        self._levels.rest(slots)
 
-    def _run_network(self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray) -> None:
+    def _run_network(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> None:
         """Ask the network about every window that is complete with this frame."""
         t, s, limits = self._slots, self.settings, self._limits
-        window = _WINDOW_AFTER[at]
-        due = np.flatnonzero(window >= 0)
+        left_over = t.frames[slots] * FRAME_SAMPLES % WINDOW_SAMPLES  # samples that came after the last window
+        due = np.flatnonzero(left_over < FRAME_SAMPLES)
         if not due.size:
             return
         # Of speech that is certain, every other window will do.
@@ -355,10 +306,11 @@ class Detector:
             due = due[~spared]
             if not due.size:
                 return
-        slots, window, at, fast = slots[due], window[due], at[due], fast[due]
-        samples = self._windows(slots, window) * self._gain
+        slots, left_over, fast, power = slots[due], left_over[due], fast[due], power[due]
+        samples = self._recent.windows(slots, left_over, CONTEXT_SAMPLES + WINDOW_SAMPLES)
+        samples *= self._gain
         p, t.network_state[slots], features = self._network.run(samples, t.network_state[slots])
-        log_odds = self._log_odds(slots, at, fast, p, features)
+        log_odds = self._log_odds(slots, fast, power, p, features)
         t.any_speech[slots] = p
         t.p[slots] = p = 1 / (1 + np.exp(-log_odds))
         nobody = (fast < limits.gate_power) | (t.frames[slots] < t.echo_until[slots])
@@ -368,54 +320,34 @@ class Detector:
         log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
         t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
 
-    def _windows(self, slots: np.ndarray, window: np.ndarray) -> np.ndarray:
-        """A window of each slot's ring, its context first, int16 [slots, samples]."""
-        ring = self._slots.ring.reshape(-1, _RING_SAMPLES)
-        whole = sliding_window_view(ring, CONTEXT_SAMPLES + WINDOW_SAMPLES, axis=1)
-        samples = whole[:, WINDOW_SAMPLES - CONTEXT_SAMPLES :: WINDOW_SAMPLES][slots, window - 1]
-        first = window == 0
-        samples[first] = ring[slots[first]][:, _FIRST_WINDOW]
-        return samples
-
     def _log_odds(
-        self, slots: np.ndarray, at: np.ndarray, fast: np.ndarray, p: np.ndarray, features: np.ndarray
+        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, p: np.ndarray, features: np.ndarray
     ) -> np.ndarray:
         """Is it the caller? Natural logarithm of the odds [slots]."""
         t = self._slots
         said, floor = t.network_state[slots, 0], self._background.floor_power(slots)
-        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, t.power[slots, at], t.frames[slots]))
+        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, power, t.frames[slots]))
 
-    def _are_tones(self, slots: np.ndarray) -> np.ndarray:
-        last = self._last_samples(slots, tones.WINDOW_SAMPLES)
-        return tones.are_tones(last, self.settings.tone_lowest_hz, self.settings.tone_share)
-
-    def _last_samples(self, slots: np.ndarray, count: int) -> np.ndarray:
-        """The newest `count` samples of each slot's ring, oldest first, int16 [slots, count]."""
-        end = (self._slots.frames[slots] % _RING_FRAMES) * FRAME_SAMPLES
-        where = (end[:, None] + np.arange(-count, 0)) % _RING_SAMPLES
-        return self._slots.ring.reshape(-1, _RING_SAMPLES)[slots[:, None], where]
-
-    def _count_clipping(self, slots: np.ndarray, samples: np.ndarray, power: np.ndarray) -> None:
-        loud = power > _LOUD_POWER  # softer frames hardly clip, so they are not searched
+    def _count_clipping(self, samples: np.ndarray, power: np.ndarray) -> None:
+        loud = np.flatnonzero(power > _LOUD_POWER)  # softer frames hardly clip, so they are not searched
         over = np.abs(samples[loud]) >= self.settings.clipping_from
-        self._slots.clipped[slots[loud]] += over.sum(axis=1)
+        self._slots.clipped[loud] += over.sum(axis=1)
 
-    def _look_at_background(self, slots: np.ndarray, at: np.ndarray) -> None:
+    def _look_at_background(self, slots: np.ndarray) -> None:
         """Ten times a second: what is there while nobody speaks?"""
         t = self._slots
-        row, last = slots[:, None], _LAST_LOOK[at]
         frames_heard = np.minimum(t.frames[slots], _LOOK_LEVEL_FRAMES)
-        level = power_to_dbov(t.power[row, last].sum(axis=1) / frames_heard)
-        missing = 1 - t.present[row, last].sum(axis=1) / frames_heard
+        level = power_to_dbov(self._recent.power(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard)
+        missing = 1 - self._recent.came(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard
         tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
         # A spectrum costs more than all the rest here: only where a sound is to be explained.
         curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
         if curious.any():
-            tone[curious] = self._are_tones(slots[curious])
-            whole_ring = self._last_samples(slots[curious], _RING_SAMPLES)
-            hum[curious] = repeats(whole_ring, self.settings.hum_correlation)
+            s, sound = self.settings, self._recent.samples(slots[curious], recent.SAMPLES)
+            tone[curious] = tones.are_tones(sound[:, -tones.WINDOW_SAMPLES :], s.tone_lowest_hz, s.tone_share)
+            hum[curious] = repeats(sound, s.hum_correlation)
         self._background.look(slots, level, tone, hum, missing)
-        self._follow_noise(slots, at)
+        self._follow_noise(slots)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
         """Move every slot that may be speech through the four states and measure who speaks."""
@@ -458,23 +390,30 @@ class Detector:
     def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
         """What is our own prompt coming back does not start speech: taken out of `starts`."""
         t, s = self._slots, self.settings
-        for i in np.flatnonzero(starts & (t.frames[slots] - t.last_played[slots] < echo.PLAYED_FRAMES)):
-            if self._is_echo(int(slots[i]), float(fast[i])):
+        for i in np.flatnonzero(starts):
+            slot = int(slots[i])
+            played = self._played_to(slot)
+            if played.any() and self._is_echo(slot, float(fast[i]), played):
                 starts[i] = False
-                t.echo_until[slots[i]] = t.frames[slots[i]] + s.echo_hold_ms // FRAME_MS
-                t.p_recent[slots[i]] = 0
+                t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
+                t.p_recent[slot] = 0
 
-    def _is_echo(self, slot: int, fast: float) -> bool:
+    def _played_to(self, slot: int) -> np.ndarray:
+        """What was sent to a caller while the last frames came, zeros where nothing was: int16 [frames, 160]."""
+        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
+        played = np.zeros((echo.PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
+        for frame, sent in zip(played[::-1][:since], reversed(self._played), strict=False):
+            if slot in sent:
+                frame[:] = np.frombuffer(sent[slot], np.int16)
+        return played
+
+    def _is_echo(self, slot: int, fast: float, played: np.ndarray) -> bool:
         t, s = self._slots, self.settings
-        now = int(t.frames[slot])
-        at = (now + 1 + _PLAYED_BEFORE) % _PLAYED_FRAMES
-        known = t.played_at[slot, at] == now + 1 + _PLAYED_BEFORE
         if power_to_dbov(fast) < s.echo_below_dbov:
             return True
-        played = np.where(known[:, None], t.played[slot, at], 0)
         loudest = np.convolve((played / 32768.0) ** 2 @ _MEAN_OF_FRAME, _MEAN_OF_FAST).max()
         under_db = float(power_to_dbov(loudest) - power_to_dbov(fast))
-        line = self._last_samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
+        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
         explained = echo.explained_share(line, played.ravel())
         if under_db <= s.echo_never_under_db:
             return explained > s.echo_explained_share
@@ -485,9 +424,8 @@ class Detector:
         """Measure the sound before the decision too, as far back as the question."""
         t = self._slots
         before = np.arange(-PAST_FRAMES, 0)
-        at = (t.frames[slots, None] - 1 + before) % _RING_FRAMES
         asked = t.frames[slots, None] + before > t.measured_from[slots, None]
-        power = np.where(asked, t.power[slots[:, None], at], 0)
+        power = np.where(asked, self._recent.power(slots, 1 + PAST_FRAMES)[:0:-1].T, 0)
         self._levels.add_past(slots, power)
         self._distances.add_past(slots, power)
 
@@ -544,14 +482,14 @@ class Detector:
         floor = self._background.floor_power(slots)
         return np.where(noise >= 0, noise, np.where(np.isfinite(floor), floor, dbov_to_power(SILENCE_DBOV)))
 
-    def _follow_noise(self, slots: np.ndarray, at: np.ndarray) -> None:
+    def _follow_noise(self, slots: np.ndarray) -> None:
         """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is
         there before the network knows."""
         t = self._slots
         quiet = (t.state[slots] == QUIET) & (t.p[slots] < self.settings.maybe_probability)
-        quiet &= t.frames[slots] >= _RING_FRAMES + _FAST_FRAMES
-        slots, oldest = slots[quiet], (at[quiet] + 1) % _RING_FRAMES
-        noise, power = t.noise_power[slots], t.fast_power[slots, oldest]
+        quiet &= t.frames[slots] >= recent.FULL_AFTER_FRAMES
+        slots = slots[quiet]
+        noise, power = t.noise_power[slots], self._recent.earliest_fast_power(slots)
         t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) * (LOOK_FRAMES / 25))
 
 
@@ -566,8 +504,3 @@ class _Limits:
         # After how much speech the next verdict is told, by the number of those told
         never = np.iinfo(np.int32).max
         self.tell_frames = np.array([s.provisional_speech_ms // FRAME_MS, s.final_speech_ms // FRAME_MS, never])
-
-
-def _sounding(pcm: np.ndarray) -> np.ndarray:
-    """Which rows of int16 [calls, 160] are not digital silence. Four samples are one word: a quarter of the work."""
-    return np.bitwise_or.reduce(pcm.view(np.int64), axis=1) != 0

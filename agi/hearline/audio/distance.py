@@ -50,8 +50,10 @@ class Distances:
 
     def add_past(self, slots: np.ndarray, power: np.ndarray) -> None:
         """The frames before it: `power` [slots, n], oldest first."""
-        for frame in power.T:
-            self.add(slots, frame)
+        t = self._table
+        count, more = t.count[slots], power.shape[1]
+        t.power[slots[:, None], (count[:, None] + np.arange(more)) % _FRAMES] = power
+        t.count[slots] = count + more
 
     def is_far(self, slot: int) -> bool | None:
         """None while too little was said."""

@@ -78,8 +78,9 @@ class SpeechNetwork:
     def _remember(self, features: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One step of the LSTM and the probability."""
         w, calls = self._w, len(features)
-        z = features @ w.lstm_input
-        z += states[:, 0] @ w.lstm_said
+        heard = _empty(calls, 2 * _UNITS)
+        heard[:, :_UNITS], heard[:, _UNITS:] = features, states[:, 0]
+        z = heard @ w.lstm
         z += w.lstm_bias
         # sigmoid(x) = (tanh(x / 2) + 1) / 2, the halves are in the weights: one call for all gates
         np.tanh(z, out=z)
@@ -122,8 +123,8 @@ class _Weights:
         self.conv3_bias, self.conv4_bias = biases[2], biases[3]
         halves = np.full(4 * _UNITS, 0.5, np.float32)
         halves[2 * _UNITS : 3 * _UNITS] = 1  # gates in, keep, new, out; `new` is a tanh already
-        self.lstm_input = _laid_out((of["decoder.rnn.weight_ih"] * halves[:, None]).T)
-        self.lstm_said = _laid_out((of["decoder.rnn.weight_hh"] * halves[:, None]).T)
+        of_features_and_said = np.hstack([of["decoder.rnn.weight_ih"], of["decoder.rnn.weight_hh"]])
+        self.lstm = _laid_out((of_features_and_said * halves[:, None]).T)
         self.lstm_bias = (of["decoder.rnn.bias_ih"] + of["decoder.rnn.bias_hh"]) * halves
         self.probability = of["decoder.decoder.2.weight"][0, :, 0]
         self.probability_bias = of["decoder.decoder.2.bias"]

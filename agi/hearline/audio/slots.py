@@ -7,11 +7,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Column:
-    """One value (or a row of `shape`) per slot, and what it is for a new call."""
+    """One value (or a row of `shape`) per slot, and what it is for a new call.
+
+    With `ticks` there is one for each of so many ticks, [ticks, slots, *shape]: what all slots have of a tick is one
+    stretch of memory.
+    """
 
     dtype: type
     fresh: float | np.ndarray = 0
     shape: tuple[int, ...] = ()
+    ticks: int | None = None
 
 
 class SlotTable:
@@ -21,7 +26,7 @@ class SlotTable:
         self.capacity = 0
         self._columns = columns
         for name, column in columns.items():
-            setattr(self, name, np.zeros((0, *column.shape), column.dtype))
+            setattr(self, name, np.zeros(_dimensions(column, 0), column.dtype))
         self.grow(capacity)
 
     def grow(self, capacity: int) -> None:
@@ -29,12 +34,16 @@ class SlotTable:
         if capacity < self.capacity:
             raise ValueError(f"cannot shrink from {self.capacity} to {capacity} slots")
         for name, column in self._columns.items():
-            more = np.empty((capacity - self.capacity, *column.shape), column.dtype)
+            more = np.empty(_dimensions(column, capacity - self.capacity), column.dtype)
             more[...] = column.fresh
-            setattr(self, name, np.concatenate([getattr(self, name), more]))
+            setattr(self, name, np.concatenate([getattr(self, name), more], axis=0 if column.ticks is None else 1))
         self.capacity = capacity
 
     def clear(self, slots: int | np.ndarray) -> None:
         """Back to what a new call starts with."""
         for name, column in self._columns.items():
-            getattr(self, name)[slots] = column.fresh
+            getattr(self, name)[slots if column.ticks is None else (slice(None), slots)] = column.fresh
+
+
+def _dimensions(column: Column, slots: int) -> tuple[int, ...]:
+    return (slots, *column.shape) if column.ticks is None else (column.ticks, slots, *column.shape)

@@ -15,19 +15,23 @@ from .slots import Column, SlotTable
 _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS
 _DECAY = float(np.exp(-_STEP_SAMPLES / (SAMPLE_RATE_HZ * ENVELOPE_TIME_S)))
-# One frame as a matrix product: (stage 1, stage 2, sum of |sample| of each step) → (both stages after it, stage 2 after
-# each step but the last, newest first)
-_FRAME = np.zeros((2 + _STEPS, 1 + _STEPS), np.float32)
-_stages = np.eye(2 + _STEPS)[:2]  # what each holds, by the inputs
+# One frame as matrix products: (stage 1, stage 2), |samples| → (both stages after it, stage 2 after each step but the
+# last, newest first)
+_frame = np.zeros((2 + FRAME_SAMPLES, 1 + _STEPS), np.float32)
+_stages = np.eye(2 + FRAME_SAMPLES)[:2]  # what each holds, by the inputs
 for _step in range(_STEPS):
     _stages[0] *= _DECAY
-    _stages[0, 2 + _step] = (1 - _DECAY) / (_STEP_SAMPLES * 32768)
+    _stages[0, 2 + _step * _STEP_SAMPLES :][:_STEP_SAMPLES] = (1 - _DECAY) / (_STEP_SAMPLES * 32768)
     _stages[1] = _DECAY * _stages[1] + (1 - _DECAY) * _stages[0]
-    _FRAME[:, _STEPS - _step] = _stages[1]
-_FRAME[:, 0] = _stages[0]
+    _frame[:, _STEPS - _step] = _stages[1]
+_frame[:, 0] = _stages[0]
+_OF_STAGES, _OF_SAMPLES = _frame[:2].copy(), _frame[2:].copy()
 _HELD_FRAMES = round(HANGOVER_S * 1000 / FRAME_MS)
 PAST_FRAMES = 15
 """So much is remembered for `add_past`: the detector knows of speech 100 to 300 ms after it began."""
+_FRAMES = PAST_FRAMES + _HELD_FRAMES + 1
+# _ROWS[at]: rows of the newest frame, the one before it and so on
+_ROWS = (np.arange(_FRAMES)[:, None] - np.arange(_FRAMES)) % _FRAMES
 
 
 class SpeechLevels:
@@ -38,10 +42,11 @@ class SpeechLevels:
         self._table = SlotTable(
             capacity,
             stages=Column(np.float32, shape=(2,)),
-            envelope=Column(np.float32, shape=(_HELD_FRAMES + 1 + PAST_FRAMES,)),  # peak of each frame, newest last
+            envelope=Column(np.float32, ticks=_FRAMES),  # peak of each frame; of lines at rest, nothing
             energy=Column(np.float64),
             active=Column(np.int32, shape=thresholds),
         )
+        self._at = 0  # row of the newest frame
 
     def grow(self, capacity: int) -> None:
         self._table.grow(capacity)
@@ -58,23 +63,23 @@ class SpeechLevels:
     def rest(self, slots: np.ndarray) -> None:
         """Nothing audible on these: the envelope falls to nothing."""
         t = self._table
-        t.stages[slots], t.envelope[slots] = 0, 0
+        t.stages[slots], t.envelope[:, slots] = 0, 0
 
     def follow(self, slots: np.ndarray, frames: np.ndarray) -> None:
-        """Follow the envelope through one frame, float32 [slots, 160], full scale 32768."""
+        """Follow the envelope through one frame, float32 [slots, 160], full scale 32768. All others are at rest."""
         t = self._table
-        x = np.empty((len(slots), 2 + _STEPS), np.float32)
-        x[:, :2] = t.stages[slots]
-        np.add.reduce(np.abs(frames).reshape(len(slots), _STEPS, _STEP_SAMPLES), axis=2, out=x[:, 2:])
-        followed = x @ _FRAME
+        followed = np.abs(frames) @ _OF_SAMPLES
+        followed += t.stages[slots] @ _OF_STAGES
         t.stages[slots] = followed[:, :2]
-        t.envelope[slots, :-1] = t.envelope[slots, 1:]
-        t.envelope[slots, -1] = np.maximum.reduce(followed[:, 1:], axis=1)
+        self._at = (self._at + 1) % _FRAMES
+        newest = t.envelope[self._at]
+        newest[...] = 0
+        newest[slots] = np.maximum.reduce(followed[:, 1:], axis=1)
 
     def add_speech(self, slots: np.ndarray, power: np.ndarray) -> None:
         """The frame just followed is speech; `power` [slots] is its mean square."""
         t = self._table
-        held = t.envelope[slots, -_HELD_FRAMES - 1 :].max(axis=1)
+        held = np.maximum.reduce(t.envelope[_ROWS[self._at, : _HELD_FRAMES + 1]], axis=0)[slots]
         t.energy[slots] += power
         t.active[slots] += held[:, None] >= THRESHOLDS
 
@@ -84,7 +89,8 @@ class SpeechLevels:
         harm: under the threshold it is not counted."""
         t = self._table
         count = power.shape[1]
-        held = sliding_window_view(t.envelope[slots, :-1], _HELD_FRAMES + 1, axis=1).max(axis=2)[:, -count:]
+        envelope = t.envelope[_ROWS[self._at, :0:-1, None], slots]
+        held = sliding_window_view(envelope, _HELD_FRAMES + 1, axis=0).max(axis=2)[-count:].T
         t.energy[slots] += power.sum(axis=1)
         t.active[slots] += (held[:, :, None] >= THRESHOLDS).sum(axis=1)
 

@@ -1,7 +1,9 @@
-"""Is it a tone? DTMF pairs, ringback, dial and busy tones, single tones: one or two steady spectral lines."""
+"""Is it a tone? DTMF pairs, ringback, dial and busy tones, single tones: one or two steady spectral lines. And how loud
+is one that we know?"""
 
 import numpy as np
 
+from .level import power_to_dbov
 from .settings import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 512  # 64 ms: shorter than most key presses, 15.6 Hz between bins
@@ -29,6 +31,19 @@ def are_tones(samples: np.ndarray, lowest_hz: float, share: float) -> np.ndarray
         tonal &= (peak * _BIN_HZ >= lowest_hz) | (strength < 0.05 * total)
         held += strength
     return tonal & (held >= share * total)
+
+
+def tone_dbov(samples: np.ndarray, hz: float) -> float:
+    """Level of this tone in `samples` int16 [n], dBov, by their Fourier transform at `hz`: exact where they hold whole
+    periods of it, and deaf to whatever else has whole periods in them."""
+    turns = np.exp(-2j * np.pi * hz / SAMPLE_RATE_HZ * np.arange(samples.size))
+    return float(power_to_dbov(2 * np.abs(np.mean(samples / 32768 * turns)) ** 2))
+
+
+def tone(hz: float, dbov: float, ms: int) -> np.ndarray:
+    """A sine of this level: int16."""
+    t = np.arange(SAMPLE_RATE_HZ * ms // 1000) / SAMPLE_RATE_HZ
+    return np.rint(np.sqrt(2) * 32768 * 10 ** (dbov / 20) * np.sin(2 * np.pi * hz * t)).astype(np.int16)
 
 
 def _take_line(power: np.ndarray, peak: np.ndarray) -> np.ndarray:

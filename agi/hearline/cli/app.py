@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from hearline.cli import demo, dialplan, flow, hints, serve, sounds, stack
+from hearline.cli import agents, callers, demo, dialplan, flow, hints, serve, sounds, stack
 from hearline.cli.listen import listen
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("serve")(serve.serve)
 app.command("dialplan")(dialplan.dialplan)
 app.add_typer(flow.app, name="flow")
 app.add_typer(hints.app, name="hints")
+app.add_typer(agents.app, name="agents")
+app.add_typer(callers.app, name="callers")
 app.command("listen")(listen)
 app.add_typer(sounds.app, name="sounds")
 

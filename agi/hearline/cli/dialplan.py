@@ -10,6 +10,8 @@ import typer
 DIALPLAN = "hearline.conf"
 GOES_INTO = {
     DIALPLAN: "extensions.conf",
+    "hearline-bridges.conf": "modules.conf, under [modules]; for agent assist on Asterisk older than 22.11 only",
+    "hearline-features.conf": "features.conf, under [applicationmap]; agents' keys, for agent assist only",
     "hearline-globals.conf": "extensions.conf, under [globals]",
     "hearline-manager.conf": "manager.conf, in the section of the user hearline; for agent assist only",
     "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
@@ -21,7 +23,7 @@ GOES_INTO = {
 def dialplan(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all six files there instead, e.g. /etc/asterisk."),
+        typer.Option(metavar="DIR", help="Write all eight files there instead, e.g. /etc/asterisk."),
     ] = None,
     messages: Annotated[
         Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
@@ -29,16 +31,18 @@ def dialplan(
 ) -> None:
     """Print the dialplan for an Asterisk of your own.
 
-    With --out, six files are written. Each is meant to be included, and none to be edited: what is yours stays in
+    With --out, eight files are written. Each is meant to be included, and none to be edited: what is yours stays in
     your own files, and a later version of Hearline can write its files again.
 
     \b
       hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      four globals: server, fallback queue, sounds, messages
+      hearline-globals.conf      five globals: server, fallback queue, sounds, messages, agents' keys
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
+      hearline-features.conf     the keys that agents press in the middle of a call
       hearline-manager.conf      what agent assist may ask of the manager interface
+      hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
     Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
     queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:

@@ -90,7 +90,7 @@ def _check(settings: Settings) -> None:
     from hearline.line.peers import parse_networks
     from hearline.settings import address
 
-    read_by = {"agi": address, "media": address, "status": address, "legs": address, "allow": parse_networks}
+    read_by = dict.fromkeys(("agi", "media", "status", "legs", "page"), address) | {"allow": parse_networks}
     if settings.ami:
         read_by["ami"] = address
         _check_secret(settings)
@@ -101,7 +101,7 @@ def _check(settings: Settings) -> None:
         except ValueError as error:
             remedy = "" if read is address else ". Write addresses or networks, e.g. --allow 192.0.2.10,10.0.0.0/8"
             variable = f"HEARLINE_{name.upper()}"
-            given_by = variable if name in ("ami", "legs") else f"--{name} ({variable})"
+            given_by = variable if name in ("ami", "legs", "page") else f"--{name} ({variable})"
             typer.secho(f"hearline serve: {given_by}: {error}{remedy}", fg="red", err=True)
             raise typer.Exit(2) from None
 

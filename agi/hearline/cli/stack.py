@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+AS_SET = "(as set by `hearline agents pin`)"
 app = typer.Typer(no_args_is_help=True, help="A private Asterisk with the Hearline server beside it, to ring up.")
 
 
@@ -136,6 +137,8 @@ def logs(lines: Annotated[int, typer.Option("-n", metavar="N", help="How many li
 
 def _card(stack) -> dict:
     from hearline.flows import FlowStore
+    from hearline.pbx.config import FIRST_QUEUE
+    from hearline.pbx.stack import queues_of
 
     running = stack.running
     callers, agents = stack.accounts()
@@ -153,8 +156,12 @@ def _card(stack) -> dict:
         "codecs": ["PCMA", "PCMU"],
         "callers": [vars(a) for a in callers],
         "agents": [vars(a) for a in agents],
+        "page": f"http://{running.page}/",
+        "pins": {a.number: a.pin for a in agents if stack.pins.check(a.number, a.pin)},
         "numbers": numbers,
         "listen_in": {a.number: f"7{a.number}" for a in agents},
+        "pass_on": {a.number: f"agent {a.number}" for a in agents}
+        | {str(FIRST_QUEUE + i): f"queue {queue}" for i, queue in enumerate(queues_of(stack.settings))},
         "status": f"http://{running.status}/calls",
         "kind": running.kind,
     }
@@ -165,11 +172,15 @@ def _as_text(card: dict) -> str:
     lines += [f"             {a['name']}  {a['password']}" for a in card["callers"]]
     lines += ["", "Answer as    account, password (register, then pick up)"]
     lines += [f"             {a['name']}  {a['password']}" for a in card["agents"]]
+    lines += ["", f"Agents' page {card['page']}", "Sign in      work number, PIN"]
+    lines += [f"             {a['number']}  {card['pins'].get(a['number'], AS_SET)}" for a in card["agents"]]
     lines += ["", "Dial"] + [f"  {number:<10} {what}" for number, what in card["numbers"].items()]
     lines += [
         "",
         "Hear what an agent hears: register a softphone as that agent; or, from another agent's account, dial",
     ]
     lines += [f"  {dial:<10} to listen in on agent {agent}" for agent, dial in card["listen_in"].items()]
+    lines += ["", "Call a colleague or a queue, or pass a caller on to them; from an agent's account:"]
+    lines += [f"  {number:<10} {whom}" for number, whom in card["pass_on"].items()]
     lines += ["", f"Live calls   {card['status']}", "Stop         hearline stack down"]
     return "\n".join(lines)

@@ -20,7 +20,8 @@ AUDIO_HEADER = bytes([KIND_AUDIO]) + FRAME_BYTES.to_bytes(2, "big")
 HANGUP = b"\x00\x00\x00"
 _FULL_FRAME = len(AUDIO_HEADER) + FRAME_BYTES
 
-READ_AT_ONCE = 8 * _FULL_FRAME
+# Where a message is read to: its header, then the row of its leg, then what there is beyond it.
+_header, _beyond = bytearray(len(AUDIO_HEADER)), bytearray(7 * _FULL_FRAME)
 MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
 MAX_BACKLOG = 25  # frames kept that the tick has not taken yet: half a second
 HANDSHAKE_S = 2.0
@@ -29,8 +30,8 @@ HANDSHAKE_S = 2.0
 class AudioSocketLeg:
     """A connection whose UUID was expected. See ``transport.Leg``.
 
-    The backlog is a jitter buffer: a tick takes one frame. When it has held two frames more than needed for a whole
-    second (the two clocks differ, or a burst came), one is let go.
+    The backlog is a jitter buffer: a tick takes one frame. When two more have been left of it for a whole second (the
+    two clocks differ, or a burst came), one is let go.
     """
 
     __slots__ = (
@@ -62,17 +63,16 @@ class AudioSocketLeg:
         if early:
             self._take(early)
 
-    def receive(self) -> bytes | None:
+    def receive(self, row: memoryview) -> bool:
         frames = self._frames
         try:
-            data = os.read(self._fd, READ_AT_ONCE)
-            if len(data) == _FULL_FRAME and data.startswith(AUDIO_HEADER) and not (self._raw or self._pcm):
+            count = os.readv(self._fd, (_header, row, _beyond))
+            if count == _FULL_FRAME and _header == AUDIO_HEADER and not (self._raw or self._pcm):
                 if not frames:  # nearly always it is one frame, and there is no backlog, or one that stays as it is
-                    self._least = 0
-                    return data[3:]
-                frames.append(data[3:])
-            elif data:
-                self._take(data)
+                    return True
+                frames.append(bytes(row))
+            elif count:
+                self._take(b"".join((_header, row, _beyond))[:count])
             else:
                 self.gone = True
         except BlockingIOError:
@@ -80,17 +80,17 @@ class AudioSocketLeg:
         except OSError:
             self.gone = True
         if not frames:
-            self._least = 0
-            return None
+            return False
+        row[:] = frames.popleft()
         self._even_out(len(frames))
-        return frames.popleft() if frames else None
+        return True
 
     def _even_out(self, backlog: int) -> None:
-        if backlog < self._least:
-            self._least = backlog
+        """`backlog`: frames that are left after this tick's."""
+        self._least = min(self._least, backlog)
         self._ticks += 1
         if self._ticks == 50:
-            if self._least > 2:
+            if self._least > 1:
                 self._frames.popleft()
             self._least, self._ticks = MAX_BACKLOG, 0
 

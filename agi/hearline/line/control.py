@@ -21,12 +21,14 @@ _KEPT = 10_000
 @dataclass(frozen=True)
 class Announce:
     """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
-    two people's talk, to be listened to: see ``tap.Tap``."""
+    two people's talk, to be listened to: see ``tap.Tap``. ``tone_hz``: of what is on that leg, tell the level of
+    this tone alone."""
 
     uuid: str
     plan: Plan | None
     begin: str | None
     channel: str = ""
+    tone_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class PassOn:
 @dataclass(frozen=True)
 class Overheard:
     """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
-    last 100 ms; ten times a second, and with every event."""
+    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event."""
 
     uuid: str
     at_ms: int

@@ -51,7 +51,6 @@ def simulate(
     line = _Line(caller, drop_silence)
     presses = sorted(keys_ms)
     hangup = inf if hangup_ms is None else hangup_ms
-    played = np.zeros((1, FRAME_SAMPLES), np.int16)
     frame: bytes | None = None
     heard: list[bytes] = []
     now = 0
@@ -63,13 +62,11 @@ def simulate(
             now += ticks * FRAME_MS
             frame = None
             continue
-        events = [event for _, event in detector.step(*line.at(now), played if frame else None)]
+        events = [event for _, event in detector.step(*line.at(now), {0: frame} if frame else None)]
         keys = "".join("#" for press in presses if press <= now)
         presses = [press for press in presses if press > now]
         session.tick(now, events, keys, gone=now >= hangup)
         frame = session.next_frame()
-        if frame:
-            played[0] = np.frombuffer(frame, np.int16)
         heard.append(frame or SILENCE)
         now += FRAME_MS
     return session.timeline, np.frombuffer(b"".join(heard), np.int16)

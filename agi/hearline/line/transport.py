@@ -17,8 +17,9 @@ class Leg(Protocol):
     gone: bool  # the other side has closed, or broke the protocol
     pressed: str  # keys that `keys` has not told yet
 
-    def receive(self) -> bytes | None:
-        """The next 20 ms from the caller (320 bytes), or None where none has come."""
+    def receive(self, row: memoryview) -> bool:
+        """The next 20 ms from the caller into ``row`` (320 bytes). False where none has come: then what is in it counts
+        for nothing."""
 
     def keys(self) -> str:
         """The keys pressed since the last question, '' for none."""

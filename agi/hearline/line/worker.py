@@ -22,6 +22,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,13 @@ class Worker:
         self._detector = Detector(capacity)
         self._free = list(range(capacity - 1, -1, -1))
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
+        self._frame_rows = [memoryview(row).cast("B") for row in self._frames]
         self._present = np.zeros(capacity, bool)
-        self._played = np.zeros((capacity, FRAME_SAMPLES), np.int16)
-        self._played_to: list[int] = []  # slots
-        self._spoken: dict[int, bytes] = {}  # frames of prompts that went out in this tick, by slot
         self._calls: dict[int, LiveCall] = {}  # by slot
+        self._legs: dict[int, Leg] = {}  # of the calls, by slot: most have nothing to do in a tick but send and receive
+        self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
+        self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
+        self._moved: list[LiveCall] = []  # calls of whose sessions there is something new
         self._due: list[tuple[int, int]] = []  # heap of (tick, slot); counts where the call's own `due` says the same
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
@@ -167,27 +170,29 @@ class Worker:
 
     # ---- one tick, in order -----------------------------------------------------------------------------------------
     def _speak(self, deadline: float) -> None:
-        if not self._calls:
+        if not self._legs:
             return
-        over, spoken = [], {}
-        for slot, call in self._calls.items():
-            session = call.session
-            moved = session.moved
-            if moved and session.outcome is not None:
-                over.append(call)
-            elif (frame := session.next_frame()) is None:
-                call.leg.send(SILENCE)
-            else:
-                call.leg.send(frame)
-                spoken[slot] = frame
-            if moved:
-                session.settle((time.monotonic() - deadline) * 1_000)
-        self._spoken = spoken
-        frames = len(self._calls) - len(over)
-        self._sent += frames
-        self._note_lateness(time.monotonic() - deadline, frames)
+        moved, self._moved = self._moved, []
+        over = [call for call in moved if call.session.outcome is not None]
+        for call in over:
+            del self._legs[call.slot]
+        self._spoken = spoken = self._next_frames()
+        for slot, leg in self._legs.items():
+            leg.send(spoken.get(slot, SILENCE))
+        self._sent += len(self._legs)
+        late_s = time.monotonic() - deadline
+        self._note_lateness(late_s, len(self._legs))
+        for call in moved:
+            call.session.settle(late_s * 1_000)
         for call in over:
             self._end(call, call.session.outcome)
+
+    def _next_frames(self) -> dict[int, bytes]:
+        """By slot, where there is something to say."""
+        frames = {slot: next_frame() for slot, next_frame in self._speaking.items()}
+        for slot in [slot for slot, frame in frames.items() if frame is None]:
+            del frames[slot], self._speaking[slot]
+        return frames
 
     def _hear_door(self) -> None:
         self._channel.flush()
@@ -202,6 +207,7 @@ class Worker:
                 case Say(uuid, pcm):
                     for call in [c for c in self._calls.values() if c.uuid == uuid]:
                         call.session.say(pcm)
+                        self._speaking[call.slot] = call.session.next_frame
                 case PassOn(uuid, to):
                     self._pass_on(uuid, to)
                 case Announce():
@@ -258,13 +264,15 @@ class Worker:
             self._channel.send(Overheard(announcement.uuid, at_ms, tuple(events), level_dbov))
 
         self._detector.open(slot)
-        detector = self._detector
-        tap = Tap(lambda: detector.level_dbov(slot), lambda: detector.restart_measure(slot), tell)
+        detector, hz = self._detector, announcement.tone_hz
+        level = partial(detector.tone_dbov, slot, hz) if hz else partial(detector.level_dbov, slot)
+        tap = Tap(partial(self._present.item, slot), level, partial(detector.restart_measure, slot), tell)
         self._take_in(announcement, tap, leg, slot)
 
     def _take_in(self, announcement: Announce, session: Session | Tap, leg: Leg, slot: int) -> None:
         now = self._ticks
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot, began=now, due=now)
+        self._legs[slot] = leg
         heapq.heappush(self._due, (now, slot))
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
@@ -273,23 +281,20 @@ class Worker:
 
     def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
         """(the ears' events by slot, slots on which a key was pressed or the other side is gone)."""
-        came, stirred = {}, set()
-        for slot, call in self._calls.items():
-            leg = call.leg
-            if (frame := leg.receive()) is not None:
-                came[slot] = frame
+        missing, stirred, rows = [], set(), self._frame_rows
+        for slot, leg in self._legs.items():
+            if not leg.receive(rows[slot]):
+                missing.append(slot)
             if leg.gone or leg.pressed:
                 stirred.add(slot)
-        for slot in self._relays.keys() & came.keys():
-            self._relays[slot].take(came[slot])
-        self._present.fill(False)
-        self._present[_write(self._frames, came)] = True
-        self._played[self._played_to] = 0
-        self._played_to = _write(self._played, self._spoken)
+        for slot, relay in self._relays.items():
+            if slot not in missing:
+                relay.take(self._frames[slot].tobytes())
+        self._present.fill(True)
+        self._present[missing] = False
         events: dict[int, list[object]] = {}
-        played = self._played if self._played_to else None
         self._shed += len(self._calls) if in_haste else 0
-        for slot, event in self._detector.step(self._frames, self._present, played, in_haste):
+        for slot, event in self._detector.step(self._frames, self._present, self._spoken, in_haste):
             events.setdefault(slot, []).append(event)
         return events, stirred
 
@@ -303,6 +308,9 @@ class Worker:
                 log.exception("a call failed; it goes to the queue")
                 self._end(call, None)
                 continue
+            if session.moved:
+                self._moved.append(call)
+                self._speaking[slot] = session.next_frame
             due = max(self._ticks + 1, call.began + -(-session.nothing_until // FRAME_MS))
             if due != call.due:
                 call.due = due
@@ -322,10 +330,10 @@ class Worker:
         session = call.session
         self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
         del self._calls[call.slot]
-        self._followed.pop(call.slot, None)
         if relay := self._relays.pop(call.slot, None):
             relay.close()
-        self._spoken.pop(call.slot, None)
+        for by_slot in (self._legs, self._speaking, self._spoken, self._followed):
+            by_slot.pop(call.slot, None)
         self._detector.close(call.slot)
         self._free.append(call.slot)
         self._lost_out += call.leg.lost_out
@@ -431,14 +439,6 @@ class Worker:
         for relay in self._relays.values():
             relay.close()
         self._door.close()
-
-
-def _write(rows: np.ndarray, frames: dict[int, bytes]) -> list[int]:
-    """Each frame into the row of its slot; returns the slots."""
-    slots = list(frames)
-    if slots:
-        rows[slots] = np.frombuffer(b"".join(frames.values()), np.int16).reshape(-1, FRAME_SAMPLES)
-    return slots
 
 
 def _ask_for_precedence() -> None:

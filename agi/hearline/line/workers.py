@@ -115,8 +115,11 @@ class Line:
         """Is a worker there, and was it heard within the last second?"""
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
-    def announce(self, plan: Plan | None, begin: str | None = None, channel: str = "") -> Visit:
-        """Expect a connection for a new call, or without a plan, for a leg that is listened to. Raises LineDown."""
+    def announce(
+        self, plan: Plan | None, begin: str | None = None, channel: str = "", tone_hz: float | None = None
+    ) -> Visit:
+        """Expect a connection for a new call, or without a plan, for a leg that is listened to; see
+        ``control.Announce``. Raises LineDown."""
         with self._lock:
             if not self.well:
                 raise LineDown("the media worker does not answer")
@@ -126,7 +129,7 @@ class Line:
                 raise LineDown("the media worker has no time left for a further call")
             visit = Visit(str(uuid.uuid4()), self._address)
             self._visits[visit.uuid] = visit
-            self._channel.send(Announce(visit.uuid, plan, begin, channel))
+            self._channel.send(Announce(visit.uuid, plan, begin, channel, tone_hz))
         return visit
 
     def prepare(self, plans: Collection[Plan]) -> None:

@@ -48,6 +48,7 @@ class Ami:
         address: (host, port).
         user, secret: of manager.conf.
         on_event: told of each event, in order, from the loop's thread.
+        on_down: told when the connection is lost that was up.
         on_up: run after each login, before any event; asks Asterisk how things stand. Events that come meanwhile wait.
     """
 
@@ -58,9 +59,10 @@ class Ami:
         secret: str,
         on_event: Callable[[Message], None],
         on_up: Callable[[], Awaitable[None]],
+        on_down: Callable[[], None] = lambda: None,
     ) -> None:
         self._address, self._user, self._secret = address, user, secret
-        self._on_event, self._on_up = on_event, on_up
+        self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
         self._numbers = itertools.count(1)
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[str, asyncio.Future[Message]] = {}
@@ -188,6 +190,8 @@ class Ami:
         return message
 
     def _lose(self) -> None:
+        if self.up:
+            self._on_down()
         self.up = False
         if self._writer:
             self._writer.close()

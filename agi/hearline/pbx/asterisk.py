@@ -31,6 +31,7 @@ class Asterisk(Protocol):
 
     def start_command(self, conf: Path, visible: list[Path]) -> list[str]: ...
     def console_command(self, conf: Path, pid: int, command: str) -> list[str]: ...
+    def version(self) -> tuple[int, int]: ...
     def modules_dir(self) -> str: ...
     def data_dir(self) -> str: ...
 
@@ -47,6 +48,9 @@ class Installed:
 
     def console_command(self, conf: Path, pid: int, command: str) -> list[str]:
         return [self.binary, "-C", str(conf), "-rx", command]
+
+    def version(self) -> tuple[int, int]:
+        return _version([self.binary, "-V"])
 
     def modules_dir(self) -> str:
         return _modules_under(Path("/"))
@@ -112,6 +116,9 @@ class RootFolder:
             command,
         ]
 
+    def version(self) -> tuple[int, int]:
+        return _version(["chroot", str(self.root), "/usr/sbin/asterisk", "-V"])
+
     def modules_dir(self) -> str:
         return _modules_under(self.root)
 
@@ -137,16 +144,26 @@ def version_of(text: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def _version(command: list[str]) -> tuple[int, int]:
+    """What this Asterisk says of itself; (0, 0) where it says nothing."""
+    try:
+        return version_of(subprocess.run(command, capture_output=True, text=True, timeout=10).stdout)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0, 0
+
+
+def whispers_into_silence(version: tuple[int, int]) -> bool:
+    """Does ChanSpy's whisper need nobody else to send something to that channel? From 22.11 on, and from 23.5 on, which
+    came with it (https://github.com/asterisk/asterisk/issues/1966)."""
+    return version >= (22, 11) and not (23, 0) <= version < (23, 5)
+
+
 def installed() -> Installed | None:
     """The host's Asterisk if it is new enough."""
     binary = shutil.which("asterisk", path=PLACES)
     if not binary:
         return None
-    try:
-        answer = subprocess.run([binary, "-V"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return Installed(binary) if version_of(answer.stdout) >= OLDEST else None
+    return Installed(binary) if _version([binary, "-V"]) >= OLDEST else None
 
 
 def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) -> RootFolder:

@@ -16,25 +16,42 @@ from pathlib import Path
 
 import jinja2
 
+from hearline.page.pins import new_pin
 from hearline.sounds.manifest import WhisperSet, load_manifest
 
-CHANNEL_VARIABLES = ("HEARLINE_CALLER", "HEARLINE_QUEUE", "HEARLINE_HEARD", "HEARLINE_QUEUED_AT")
+CHANNEL_VARIABLES = (
+    "HEARLINE_CALLER",
+    "HEARLINE_QUEUE",
+    "HEARLINE_HEARD",
+    "HEARLINE_QUEUED_AT",
+    "HEARLINE_PHRASES",
+)
 """What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
+"""What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
+other things on *0 to *3, and picking up on *8."""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
+FIRST_QUEUE = 8090
+"""What agents of the private stack dial for the first of its queues; the others come after it."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A SIP account; ``number`` is what others see, for an agent the work number (工号)."""
+    """A SIP account; ``number`` is what others see, for an agent the work number (工号), ``pin`` what they sign in with
+    at the page."""
 
     name: str
     number: str
     password: str
+    pin: str = ""
 
 
 @dataclass(frozen=True)
 class Queue:
+    """``number``: what agents dial to reach it."""
+
     name: str
+    number: str
     strategy: str = "rrmemory"
 
 
@@ -49,6 +66,8 @@ class Parts:
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
     channel_variables: str = ",".join(CHANNEL_VARIABLES)
+    key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
+    key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
 
 
 @dataclass(kw_only=True)
@@ -66,7 +85,8 @@ class Layout(Parts):
     agents: list[Account] = field(default_factory=list)
     ami: Account = Account("hearline-assist", "", "")
     ami_port: int = 5038
-    queues: list[Queue] = field(default_factory=lambda: [Queue("care")])
+    queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
+    whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
     verbose: int = 0
 
     @property
@@ -75,7 +95,7 @@ class Layout(Parts):
 
 
 def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[Account], list[Account]]:
-    """(callers, agents) with their passwords, made once and kept in ``home/accounts.json`` (mode 0600).
+    """(callers, agents) with their passwords and PINs, made once and kept in ``home/accounts.json`` (mode 0600).
 
     ``callers`` names the callers' accounts where they are made now.
     """
@@ -90,6 +110,9 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
             ],
             "agents": [asdict(Account(f"agent-{n}", n, secrets.token_urlsafe(12))) for n in AGENT_NUMBERS],
         }
+    if not all(agent.get("pin") for agent in data["agents"]):
+        for agent in data["agents"]:
+            agent["pin"] = agent.get("pin") or new_pin()
         home.mkdir(parents=True, exist_ok=True)
         _write_private(kept, json.dumps(data, indent=1))
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]

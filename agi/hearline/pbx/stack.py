@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from hearline.flows import DEFAULT, FlowStore
+from hearline.page.pins import Pins
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
 from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
@@ -56,6 +57,7 @@ class Running:
     status: str
     ami: str = ""
     legs: str = ""
+    page: str = ""
     always_open: bool = False
     verbose: int = 0
     asterisk_pid: int = 0
@@ -157,9 +159,9 @@ class Stack:
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
         sip_port, rtp_first = _free(SIP_PORT, socket.SOCK_DGRAM, listen, "--listen"), _free_rtp(listen)
-        agi, media, status, legs = (
+        agi, media, status, legs, page = (
             _free_address(getattr(self.settings, name), f"HEARLINE_{name.upper()}")
-            for name in ("agi", "media", "status", "legs")
+            for name in ("agi", "media", "status", "legs", "page")
         )
         ami = f"127.0.0.1:{_free(AMI_PORT, socket.SOCK_STREAM)}"
         way = choose(kind, self.settings.cache, say)
@@ -172,6 +174,7 @@ class Stack:
             status=status,
             ami=ami,
             legs=legs,
+            page=page,
             verbose=self._verbose,
         )
         callers, agents = self.accounts()
@@ -191,7 +194,8 @@ class Stack:
             ami=config.Account("hearline-assist", "", config.ami_secret(self.home).read_text()),
             ami_port=address(ami)[1],
             verbose=self._verbose,
-            queues=[config.Queue(name) for name in queues],
+            queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
+            whispers_into_silence=bool(way) and ways.whispers_into_silence(way.version()),
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",
@@ -296,11 +300,13 @@ class Stack:
             "HEARLINE_AMI": self.running.ami,
             "HEARLINE_AMI_SECRET_FILE": str(config.ami_secret(self.home)),
             "HEARLINE_LEGS": self.running.legs,
+            "HEARLINE_PAGE": self.running.page,
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
         """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
         say("starting the Hearline server")
+        self._give_pins()
         command = self.server_command(always_open)
         process = self._launch(command, "hearline.log", env=self.server_environment())
         self.running.server_pid, self.running.server_started = process.pid, _started(process.pid)
@@ -312,6 +318,18 @@ class Stack:
                 raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
             time.sleep(0.1)
         return process.pid
+
+    def _give_pins(self) -> None:
+        """To agents who have none; what `hearline agents pin` has set stays."""
+        known = set(self.pins.agents())
+        for agent in self.accounts()[1]:
+            if agent.number not in known:
+                self.pins.set(agent.number, agent.pin)
+
+    @property
+    def pins(self) -> Pins:
+        """Those that the agents' page goes by."""
+        return Pins(self.settings.state / "page" / "pins.json")
 
     def stop_server(self) -> None:
         if self.running and self._server_alive():

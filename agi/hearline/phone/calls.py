@@ -7,11 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hearline.phone import wav
 from hearline.phone.endpoint import pj
-from hearline.phone.script import Account, Say
+from hearline.phone.script import Account, Act, Say
 
 if TYPE_CHECKING:
     from hearline.phone.softphone import AgentPhone, Desk, SoftPhone
@@ -78,15 +79,17 @@ class SipAccount(pj.Account):
 
 
 class SipCall(pj.Call):
-    """One call of one phone."""
+    """One call of one phone. `about`: the call that this one is a consultation about; then it follows no script."""
 
-    def __init__(self, phone: SoftPhone, number: int, call_id: int | None = None) -> None:
+    def __init__(self, phone: SoftPhone, number: int, call_id: int | None = None, about: SipCall | None = None) -> None:
         super().__init__(phone.account, *(() if call_id is None else (call_id,)))
         self.phone = phone
+        self.about = about
         self.desk = phone.desk
         self.number = number
         self.audio: Any = None
-        self.confirmed = self.begun = self.gone = self.ended_here = False
+        self.confirmed = self.begun = self.gone = self.ended_here = self.held = False
+        self.voice: Any = None
         self.sound: list[Any] = []  # players and the recorder live as long as they are held here
         self.record: str | None = None
         self.packets = (0, 0)
@@ -113,16 +116,24 @@ class SipCall(pj.Call):
     def onCallMediaState(self, prm: Any) -> None:
         info = self.getInfo()  # held: its list of media dies with it
         for index, media in enumerate(info.media):
-            if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
+            if media.type != pj.PJMEDIA_TYPE_AUDIO:
+                continue
+            if media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
                 self.audio = self.getAudioMedia(index)
                 if self.begun:
                     self.connect()  # a re-INVITE makes a new stream
+                if self.held:
+                    self.held = False
+                    self.emit("unheld")
+            elif media.status == pj.PJSUA_CALL_MEDIA_LOCAL_HOLD and not self.held:
+                self.held = True
+                self.emit("held")
         self.begin()
 
     @guarded
     def onStreamCreated(self, prm: Any) -> None:
         self.stream = int(prm.stream)
-        if self.phone.spec.rtp != "always":
+        if self.phone.spec.rtp != "always" and not self.talking:
             self.desk.endpoint.tap.close(self.stream)  # before the first frame
 
     @guarded
@@ -133,6 +144,19 @@ class SipCall(pj.Call):
     @guarded
     def onDtmfDigit(self, prm: Any) -> None:
         self.emit("heard_key", digit=prm.digit)
+
+    @guarded
+    def onCallTransferStatus(self, prm: Any) -> None:
+        """How the far side fares with our REFER."""
+        if not prm.finalNotify:
+            return
+        done = prm.statusCode // 100 == 2
+        self.emit("transferred" if done else "transfer_failed", code=prm.statusCode)
+        prm.cont = False
+        if done:
+            for call in (self.consultation, self):
+                if call:
+                    call.later(0, call.hang_up)
 
     # ---- what follows from it
 
@@ -151,15 +175,20 @@ class SipCall(pj.Call):
             # The recorder writes only the ticks in which something plays into it: silence keeps its time
             # going.
             endpoint.silence.startTransmit(self.recorder)
-        if spec.rtp == "always" and self.phone.track:
+        if spec.rtp == "always" and self.phone.track and not self.about:
             self.voice = endpoint.player(self.phone.track, loop=False)
             self.sound.append(self.voice)
+            self.voice.startTransmit(endpoint.nowhere)  # so that it goes on while the phone holds
         self.connect()
         self.emit("answered", codec=self.getStreamInfo(0).codecName, record=self.record)
+        if self.about:
+            return
         for say in spec.say:
             self.later(say.at_ms, lambda say=say: self.say(say, from_track=spec.rtp == "always"))
         for key in spec.keys:
             self.later(key.at_ms, lambda key=key: self.key(key.digit, planned_ms=key.at_ms))
+        for act in spec.acts:
+            self.later(act.at_ms, lambda act=act: self.act(act))
         for limit in (spec.max_ms, self.phone.hangup_ms):
             if limit is not None:
                 self.later(limit, self.hang_up)
@@ -172,12 +201,12 @@ class SipCall(pj.Call):
             self.audio.startTransmit(self.recorder)
         if self.phone.spec.rtp == "always":
             self.desk.endpoint.silence.startTransmit(self.audio)
-            if self.phone.track:
+            if self.voice:
                 self.voice.startTransmit(self.audio)
 
     def say(self, say: Say, *, from_track: bool) -> None:
         """One utterance now. Where it is part of the track it plays already, and this only reports it."""
-        if not from_track:
+        if not from_track and not self.held:
             samples = wav.read(say.wav) * 10 ** (say.gain_db / 20)
             player = self.desk.endpoint.player(self.desk.endpoint.wav_of(samples, "say"), loop=False)
             self.sound.append(player)
@@ -188,7 +217,8 @@ class SipCall(pj.Call):
         self.emit("said", wav=say.wav, gain_db=say.gain_db, planned_ms=say.at_ms)
 
     def drop(self, player: Any) -> None:
-        player.stopTransmit(self.audio)
+        with suppress(pj.Error):  # the stream that it played to is gone: the phone holds, or held
+            player.stopTransmit(self.audio)
         self.sound.remove(player)
         self.send(False)
 
@@ -214,6 +244,54 @@ class SipCall(pj.Call):
             self.hangup(pj.CallOpParam())
         except pj.Error as error:
             self.emit("error", cause=error.info())
+
+    # ---- hold and transfer
+
+    def act(self, act: Act) -> None:
+        """Do it, or say why not."""
+        try:
+            getattr(self, act.do)(*([act.to] if act.to else []))
+        except pj.Error as error:
+            self.emit("error", cause=f"{act.do}: {error.info()}")
+
+    def hold(self) -> None:
+        self.setHold(pj.CallOpParam(True))
+
+    def unhold(self) -> None:
+        parameters = pj.CallOpParam(True)
+        parameters.opt.flag |= pj.PJSUA_CALL_UNHOLD
+        self.desk.endpoint.offer(self.phone.spec.codec)
+        try:
+            self.reinvite(parameters)
+        finally:
+            self.desk.endpoint.offer(None)
+
+    def transfer(self, to: str) -> None:
+        """Blind: the far side calls `to` by itself."""
+        self.xfer(to, pj.CallOpParam(True))
+        self.emit("transferring", to=to)
+
+    def consult(self, to: str) -> None:
+        if not self.held:
+            self.hold()
+        self.phone.dial(to, about=self)
+
+    @property
+    def consultation(self) -> SipCall | None:
+        return next((call for call in self.phone.live if call.about is self), None)
+
+    def hand_over(self) -> None:
+        """Attended: the far side and whom we consult are joined, and we are out."""
+        if self.consultation is None:
+            self.emit("error", cause="hand_over: nobody is consulted")
+            return
+        self.xferReplaces(self.consultation, pj.CallOpParam(True))
+        self.emit("transferring")
+
+    def take_back(self) -> None:
+        if self.consultation:
+            self.consultation.hang_up()
+        self.unhold()
 
     def count_packets(self) -> None:
         try:

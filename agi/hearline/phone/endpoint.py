@@ -64,6 +64,7 @@ class Endpoint:
         self._kept = never_discard(media)
         self.library.libInit(config)
         self.library.audDevManager().setNullDev()
+        self.nowhere = self.library.audDevManager().getPlaybackDevMedia()
         transport = pj.TransportConfig()
         transport.port = 0
         transport.boundAddress = bind
@@ -79,7 +80,7 @@ class Endpoint:
 
     def close(self) -> None:
         """Destroy the library; every call, player and account must be gone or shut down by now."""
-        self.silence = None
+        self.silence = self.nowhere = None
         try:
             self.library.libDestroy()
         except pj.Error:

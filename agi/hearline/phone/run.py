@@ -177,6 +177,11 @@ class Phones:
         """Let `phone` press a key now."""
         self._command(phone, do="key", digit=digit)
 
+    def act(self, phone: str, do: str, to: str = "") -> None:
+        """Let `phone` do one of `script.ACTS` now. Who consults needs two `lines`."""
+        scripts.check_act(phone, do, to)
+        self._command(phone, do=do, to=to)
+
     def hang_up(self, phone: str) -> None:
         """Let `phone` hang up now."""
         self._command(phone, do="hangup")

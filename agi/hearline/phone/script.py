@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ RTP_PORTS_PER_PROCESS = CALLS_PER_PROCESS * 4
 RTP_MODES = ("always", "none", "speech_only")
 CODECS = ("PCMA", "PCMU")
 PACKETS_MS = range(20, 161, 20)  # whole frames of the endpoint's clock, and what an Ethernet frame holds
+ACTS = {"hold": False, "unhold": False, "transfer": True, "consult": True, "hand_over": False, "take_back": False}
+"""What a phone can do with its call, and whether it needs to know `to` whom."""
 
 
 class ScriptError(ValueError):
@@ -54,17 +57,33 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Act:
+    """What is done with the call `at_ms` after the answer, one of `ACTS`. `to` is a SIP URI.
+
+    transfer: blind, by REFER. consult: hold, and call `to`; then hand_over (attended transfer: REFER with Replaces)
+    or take_back (hang up on `to`, unhold).
+    """
+
+    at_ms: float
+    do: str
+    to: str = ""
+
+
+@dataclass(frozen=True)
 class Phone:
-    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends."""
+    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends; `lines`: how
+    many calls it may have at once (two where its acts have a consultation)."""
 
     name: str
     account: Account
     codec: str | None = None  # None: A-law and mu-law are both offered
     packet_ms: int = 20  # one of PACKETS_MS
+    lines: int = 1
     rtp: str = "always"  # "always", "none" or "speech_only"
     say: tuple[Say, ...] = ()
     background: Say | None = None  # looped under the whole call (rtp "always" only); at_ms is not used
     keys: tuple[Key, ...] = ()
+    acts: tuple[Act, ...] = ()
     record: str | None = None  # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
     said: str | None = None  # what the phone was to say, likewise; none if nothing
     max_ms: float = 120_000  # the phone hangs up at the latest this long after the answer
@@ -142,7 +161,7 @@ def split(script: Script) -> list[Script]:
     What fits in one stays in one. Otherwise agents and callers go to separate processes, so that agents can
     be ended when the last caller has gone. All phones of a process have the same `packet_ms`.
     """
-    if len(script.phones) <= CALLS_PER_PROCESS and len({phone.packet_ms for phone in script.phones}) == 1:
+    if _lines(script.phones) <= CALLS_PER_PROCESS and len({phone.packet_ms for phone in script.phones}) == 1:
         return [script]
     parts = [dataclasses.replace(script, callers=(), agents=chunk) for chunk in _chunks(script.agents)]
     parts += [dataclasses.replace(script, callers=chunk, agents=()) for chunk in _chunks(script.callers)]
@@ -167,10 +186,16 @@ def to_json(script: Script) -> str:
 def _chunks(phones: tuple) -> list[tuple]:
     chunks = []
     for packet_ms in sorted({phone.packet_ms for phone in phones}):
-        alike = tuple(phone for phone in phones if phone.packet_ms == packet_ms)
-        count = -(-len(alike) // CALLS_PER_PROCESS)
-        chunks += [alike[i::count] for i in range(count)]
+        alike = sorted((phone for phone in phones if phone.packet_ms == packet_ms), key=lambda phone: -phone.lines)
+        shares: list[list] = [[] for _ in range(-(-_lines(alike) // CALLS_PER_PROCESS))]
+        for phone in alike:  # those with two lines first, so that all fit
+            min(shares, key=_lines).append(phone)
+        chunks += [tuple(share) for share in shares]
     return chunks
+
+
+def _lines(phones: Iterable[Phone]) -> int:
+    return sum(phone.lines for phone in phones)
 
 
 def _phone(kind: type, entry: Any) -> Any:
@@ -180,6 +205,9 @@ def _phone(kind: type, entry: Any) -> Any:
     fields["account"] = _make(Account, fields.get("account") or {"user": name}, f"{name}: account")
     fields["say"] = tuple(_make(Say, say, f"{name}: say") for say in fields.get("say", ()))
     fields["keys"] = tuple(_make(Key, key, f"{name}: keys") for key in fields.get("keys", ()))
+    fields["acts"] = tuple(_make(Act, act, f"{name}: acts") for act in fields.get("acts", ()))
+    if any(act.do == "consult" for act in fields["acts"]):
+        fields["lines"] = max(2, fields.get("lines", 1))
     if background := fields.get("background"):
         if isinstance(background, str):
             background = {"wav": background}
@@ -192,6 +220,8 @@ def _phone(kind: type, entry: Any) -> Any:
     if phone.packet_ms not in PACKETS_MS:
         known = ", ".join(map(str, PACKETS_MS))
         raise ScriptError(f"{name}: packet_ms is {phone.packet_ms!r}, but must be one of {known}")
+    if phone.lines not in range(1, CALLS_PER_PROCESS + 1):
+        raise ScriptError(f"{name}: lines is {phone.lines!r}, but must be from 1 to {CALLS_PER_PROCESS}")
     if phone.rtp == "none" and (phone.say or phone.background):
         raise ScriptError(f"{name}: rtp is 'none', so there can be neither `say` nor `background`")
     if phone.rtp != "always" and phone.background:
@@ -199,10 +229,21 @@ def _phone(kind: type, entry: Any) -> Any:
     for key in phone.keys:
         if len(key.digit) != 1 or key.digit not in "0123456789*#ABCD":
             raise ScriptError(f"{name}: {key.digit!r} is not a key")
+    for act in phone.acts:
+        check_act(name, act.do, act.to)
     for wav in (*phone.say, *([phone.background] if phone.background else [])):
         if not Path(wav.wav).is_file():
             raise ScriptError(f"{name}: no such file: {wav.wav}")
     return phone
+
+
+def check_act(phone: str, do: str, to: str) -> None:
+    """Raises ScriptError where no phone can do that."""
+    if do not in ACTS:
+        raise ScriptError(f"{phone}: acts: {do!r} is none of {', '.join(ACTS)}")
+    if ACTS[do] != to.startswith("sip:"):
+        wanted = "needs a SIP URI (sip:…)" if ACTS[do] else "takes no"
+        raise ScriptError(f"{phone}: acts: {do} {wanted} `to`, not {to!r}")
 
 
 def _make(kind: type, fields: Any, where: str) -> Any:

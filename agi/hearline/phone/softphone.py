@@ -24,7 +24,7 @@ from typing import Any
 from hearline.phone import wav
 from hearline.phone.calls import SipAccount, SipCall, with_code
 from hearline.phone.endpoint import Endpoint, pj
-from hearline.phone.script import Account, Agent, Caller, Phone, Say, Script
+from hearline.phone.script import ACTS, Account, Act, Agent, Caller, Phone, Say, Script
 
 POLL_MS = 10
 
@@ -34,8 +34,8 @@ def run(script: Script, *, held: bool = False, log_level: int = 0) -> int:
 
     held: report "ready" when all agents are registered, then read commands from stdin, one JSON object a
     line: {"do": "start", "at": monotonic seconds} lets the callers' time begin; {"do": "say", "phone",
-    "wav", "gain_db"}, {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} act on a running call. End
-    of stdin hangs up.
+    "wav", "gain_db"}, {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} and {"do": one of `ACTS`, "phone",
+    "to"} act on a running call. End of stdin hangs up.
     """
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     if log_level:
@@ -134,7 +134,7 @@ class Desk:
     def start_callers(self, zero: float) -> None:
         self.started = True
         for caller in self.callers:
-            self.at(zero + caller.spec.start_ms / 1000, caller.dial)
+            self.at(zero + caller.spec.start_ms / 1000, caller.begin)
 
     def is_over(self, now: float) -> bool:
         busy = any(phone.live for phone in self.by_name.values())
@@ -230,13 +230,46 @@ class SoftPhone:
         return self.spec.record
 
     def command(self, command: dict) -> None:
+        do = command["do"]
         for call in [call for call in self.live if call.begun]:
-            if command["do"] == "say":
+            if do == "say" and not call.held:
                 call.say(Say(0, command["wav"], command.get("gain_db", 0.0)), from_track=False)
-            elif command["do"] == "key":
+            elif do == "key" and not call.held:
                 call.key(command["digit"])
-        if command["do"] == "hangup":
+            elif do in ACTS and call.about is None:
+                call.act(Act(0, do, command.get("to", "")))
+        if do == "hangup":
             self.hang_up()
+
+    def dial(self, to: str, about: SipCall | None = None) -> SipCall:
+        """A call to the SIP URI `to`; `about`: a consultation about that call."""
+        self.calls += 1
+        call = SipCall(self, self.calls, about=about)
+        self.live.append(call)
+        call.emit("dialled", dial=to)
+        parameters = pj.CallOpParam(True)
+        parameters.opt.videoCount = 0
+        self.desk.endpoint.offer(self.spec.codec)
+        try:
+            call.makeCall(to, parameters)
+        except pj.Error as error:
+            if call in self.live:  # else pjsip has told of the end already
+                call.gone = True
+                call.emit(
+                    "disconnected",
+                    code=0,
+                    cause=error.info(),
+                    by="phone",
+                    answered=False,
+                    record=None,
+                    duration_ms=0,
+                    tx_packets=0,
+                    rx_packets=0,
+                )
+                self.on_end(call)
+        finally:
+            self.desk.endpoint.offer(None)
+        return call
 
     def hang_up(self) -> None:
         for call in list(self.live):
@@ -255,42 +288,17 @@ class CallerPhone(SoftPhone):
         self.hangup_ms = spec.hangup_at_ms
         self.over = False
 
-    def dial(self) -> None:
+    def begin(self) -> None:
         if self.over:
             return
         server = self.spec.account.server or self.spec.dial.partition("@")[2].partition(";")[0]
         self.account = self.desk.account(self.spec.account, server)
-        self.calls += 1
-        call = SipCall(self, self.calls)
-        self.live.append(call)
-        self.desk.emit(self.spec.name, call.number, "dialled", dial=self.spec.dial)
-        parameters = pj.CallOpParam(True)
-        parameters.opt.videoCount = 0
-        self.desk.endpoint.offer(self.spec.codec)
-        try:
-            call.makeCall(self.spec.dial, parameters)
-        except pj.Error as error:
-            if call in self.live:  # else pjsip has told of the end already
-                call.gone = True
-                call.emit(
-                    "disconnected",
-                    code=0,
-                    cause=error.info(),
-                    by="phone",
-                    answered=False,
-                    record=None,
-                    duration_ms=0,
-                    tx_packets=0,
-                    rx_packets=0,
-                )
-                self.on_end(call)
-        finally:
-            self.desk.endpoint.offer(None)
+        call = self.dial(self.spec.dial)
         self.desk.later(self.spec.give_up_ms, lambda: None if call.begun else call.hang_up())
 
     def on_end(self, call: SipCall) -> None:
         super().on_end(call)
-        self.over = True
+        self.over = not self.live
 
 
 class AgentPhone(SoftPhone):
@@ -300,10 +308,11 @@ class AgentPhone(SoftPhone):
         super().__init__(desk, spec)
         self.hangup_ms = spec.hangup_after_ms
         self.answered_register = False
+        self.answers = 0
 
     @property
     def full(self) -> bool:
-        return self.spec.max_answers is not None and self.calls >= self.spec.max_answers
+        return self.spec.max_answers is not None and self.answers >= self.spec.max_answers
 
     def register(self) -> None:
         self.account = SipAccount(self.desk, self.spec.account, self.spec.account.server, self)
@@ -321,6 +330,7 @@ class AgentPhone(SoftPhone):
             call.answer(with_code(pj.PJSIP_SC_BUSY_HERE))
             return
         self.calls += 1
+        self.answers += 1
         call = SipCall(self, self.calls, call_id)
         self.live.append(call)
         call.answer(with_code(pj.PJSIP_SC_RINGING))

@@ -10,6 +10,7 @@ from asterisk.agi import AGIAppError, AGIError, AGIHangup
 
 from hearline.audio.gain import gain_factor
 from hearline.flows import FlowStore
+from hearline.line.control import Finished
 from hearline.line.lines import Lines
 from hearline.line.workers import LineDown
 from hearline.pbx.agi import AgiSession
@@ -23,15 +24,25 @@ RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
 
 def serve(
-    agi: AgiSession, flows: FlowStore, line: Lines, lost: Callable[[str], None], always_open: bool = False
+    agi: AgiSession,
+    flows: FlowStore,
+    line: Lines,
+    lost: Callable[[str], None],
+    over: Callable[[dict[str, str], Finished], None] = lambda _env, _result: None,
+    always_open: bool = False,
 ) -> None:
-    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed.
+    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
+    ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
 
     Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
     message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
     a queue is raised first.
+
+    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    wording stays, and `queue` leads back to where they came from.
     """
-    flow, testing = flows.for_number(agi.env.get("agi_extension", ""))
+    name = agi.env.get("agi_arg_1", "")
+    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
     try:
         visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
@@ -49,14 +60,18 @@ def serve(
             except AGIAppError:
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
+        if result is not None:
+            over(agi.env, result)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
             return
-        kind, _, name = result.outcome.partition(":")
-        agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
+        kind, _, queue = result.outcome.partition(":")
+        if not name:
+            agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
         if kind == "queue":
-            agi.set_variable("HEARLINE_QUEUE", name)
+            if not name or queue != flow.words.queue:
+                agi.set_variable("HEARLINE_QUEUE", queue)
             _raise_line(agi, result.timeline["gain_db"])
         agi.set_variable("__HEARLINE_HEARD", result.heard)
         agi.set_variable("HEARLINE_RESULT", kind)

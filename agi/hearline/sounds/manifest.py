@@ -238,6 +238,11 @@ class Manifest(_Strict):
         """Id in the set `whisper` for what an agent is to be told."""
         return self.languages[language]["whisper"].id_for(queue, waited_s, heard)
 
+    def queue_names(self, language: str) -> dict[str, str]:
+        """How each queue is called in the whisper before the join; those that it knows."""
+        whisper = self.languages.get(language, {}).get("whisper")
+        return dict(whisper.queues) if isinstance(whisper, WhisperSet) else {}
+
     def fill(self, text: str) -> str:
         """`text` with the placeholders filled in."""
         return text.replace("{brand}", self.brand).replace("{hotline}", self.hotline)

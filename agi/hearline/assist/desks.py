@@ -1,0 +1,448 @@
+"""What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
+
+No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
+shows them). An agent is who Asterisk's queue says has this phone; see `WorkNumbers`. Of a caller's number nothing is
+kept but what may be shown of it, and its keyed hash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from hearline.assist import events as e
+from hearline.assist.events import Side
+from hearline.assist.hints import Holds
+from hearline.assist.legs import Leg
+from hearline.assist.switchboard import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, Conversation
+from hearline.assist.talks import Talk
+from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.earlier_calls import EarlierCall, masked
+from hearline.line.control import Overheard
+from hearline.pbx.ami import Message, variables
+
+NOTE_LONGEST = 2_000  # characters
+
+
+class State(StrEnum):
+    IDLE = "idle"
+    RINGING = "ringing"
+    TALKING = "talking"
+    AFTER = "after"  # the call is over: pick an outcome, write a note
+
+
+class WorkNumbers:
+    """Which agent (工号) has which phone. The queue knows both: a member's name is the work number, its state that of
+    the phone."""
+
+    def __init__(self) -> None:
+        self._by_phone: dict[str, str] = {}
+
+    def learn(self, told: Message) -> None:
+        """From an event about a queue's member, or a line of the list of them."""
+        number = told.get("MemberName") or told.get("Name", "")
+        for phone in (told.get("StateInterface"), told.get("Interface"), told.get("Location")):
+            if phone and number:
+                self._by_phone[phone] = number
+
+    def of(self, channel: str) -> str:
+        """``PJSIP/agent-8016-0000001a`` → ``8016``; '' where no queue has this phone."""
+        return self._by_phone.get(channel.rpartition("-")[0], "")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as far as an agent may see it.
+
+    ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
+    ``queued_at``: s since 1970.
+    """
+
+    id: str
+    channel: str
+    number: str = ""
+    who: str = ""
+    queue: str = ""
+    heard: str = ""
+    phrases: str = ""
+    queued_at: float = 0.0
+
+
+@dataclass
+class Meter:
+    """One side, as it is heard now. ``dbov`` None: not heard yet."""
+
+    dbov: float | None = None
+    speaking: bool = False
+
+    def hear(self, message: Overheard) -> None:
+        self.dbov = round(message.level_dbov, 1)
+        for event in message.events:
+            match event:
+                case SpeechStarted():
+                    self.speaking = True
+                case SpeechEnded():
+                    self.speaking = False
+
+
+@dataclass
+class Desk:
+    """One agent's. Times in s since 1970."""
+
+    agent: str
+    state: State = State.IDLE
+    since: float = 0.0
+    caller: Caller | None = None
+    wait_s: float = 0.0
+    earlier: list[EarlierCall] | None = None  # None: still being looked up
+    ring_channel: str = ""
+    # The talk that goes on, or the last one.
+    talk: Talk | None = None
+    channel: str = ""
+    began: float = 0.0
+    meters: dict[Side, Meter] = field(default_factory=dict)
+    card: e.ShowCard | None = None
+    card_from: float = 0.0
+    card_until: float = 0.0
+    holds: Holds = Holds()
+    hold_since: float | None = None
+    held_by: Side | None = None
+    muted: bool = False
+    # What the agent has told of it.
+    outcome: str | None = None
+    note: str | None = None
+    left_first: Side | None = None
+    # How often the agent has ended a call first, on which day.
+    left_first_count: int = 0
+    left_first_day: str = ""
+
+    def view(self, now: float) -> dict[str, Any]:
+        """As the page shows it; moments in ms since 1970."""
+        call = None
+        if self.caller and self.state is not State.IDLE:
+            call = {
+                "id": self.caller.id,
+                "number": self.caller.number,
+                "queue": self.caller.queue,
+                "wait_s": round(self.wait_s if self.state is not State.RINGING else self._waited(now)),
+                "heard": self.caller.heard or "unknown",
+                "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
+                "began": _ms(self.began) if self.state is not State.RINGING else None,
+                "left_first": self.left_first,
+                "outcome": self.outcome or "",
+                "note": self.note or "",
+            }
+        return {
+            "agent": self.agent,
+            "state": self.state,
+            "since": _ms(self.since),
+            "call": call,
+            "card": self._card(now) if call else None,
+            "hold": self._hold() if call else None,
+            "muted": self.muted,
+            "left_first_today": self.left_first_count if self.left_first_day == _day(now) else 0,
+        }
+
+    def levels(self) -> dict[str, Any]:
+        """Of both sides."""
+        return {side.value: asdict(self.meters.get(side, Meter())) for side in Side}
+
+    def _waited(self, now: float) -> float:
+        return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
+
+    def _card(self, now: float) -> dict[str, Any] | None:
+        if self.card is None or (self.state is State.AFTER and now >= self.card_until):
+            return None
+        return {
+            "hint": self.card.hint,
+            "id": self.card.card,
+            "rule": self.card.rule,
+            "from": _ms(self.card_from),
+            "until": _ms(self.card_until),
+        }
+
+    def _hold(self) -> dict[str, Any]:
+        return {
+            "since": _ms(self.hold_since) if self.hold_since is not None else None,
+            "by": self.held_by,
+            "every_ms": self.holds.every_ms,
+            "count": self.holds.count,
+            "longest_ms": self.holds.longest_ms,
+            "longest_by": self.holds.longest_by,
+        }
+
+
+class Desks:
+    """All of them.
+
+    Args:
+        who: the keyed hash of a caller's number.
+        look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
+        meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
+        keep: told of a desk whose talk is over, or whose agent has told something of it.
+        now: s since 1970.
+
+    ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
+    """
+
+    def __init__(
+        self,
+        who: Callable[[str], str],
+        look_up: Callable[[Caller], None] = lambda _caller: None,
+        meet_agent: Callable[[str], None] = lambda _agent: None,
+        keep: Callable[[Desk], None] = lambda _desk: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._who, self._look_up, self._meet_agent, self._keep, self.now = who, look_up, meet_agent, keep, now
+        self.work_numbers = WorkNumbers()
+        self.changed: Callable[[str], None] = lambda _agent: None
+        self.levels: Callable[[str], None] = lambda _agent: None
+        self._desks: dict[str, Desk] = {}
+        self._callers: dict[str, Caller] = {}  # by channel
+        self._talking: dict[str, list[Desk]] = {}  # by the caller's channel
+        self._last: dict[str, Desk] = {}  # by agent, as it was left
+
+    def of(self, agent: str) -> Desk:
+        """This agent's desk."""
+        desk = self._desks.get(agent)
+        if desk is None:
+            desk = self._desks[agent] = Desk(agent, since=self.now())
+            self._meet_agent(agent)
+        return desk
+
+    def last_of(self, agent: str) -> Desk | None:
+        """The desk of the call before: a note may come late."""
+        return self._last.get(agent)
+
+    # ---- Asterisk's events ------------------------------------------------------------------------------------------
+    def hear(self, event: Message) -> None:
+        """Take in an event of the manager interface."""
+        self._meet(event)
+        channel = event.get("Channel", "")
+        match event["Event"]:
+            case "AgentCalled":
+                self.work_numbers.learn(event)
+                self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
+            case "AgentRingNoAnswer":
+                self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
+            case "AgentConnect":  # one has answered: the others need not
+                self._stop_ringing(
+                    lambda desk: desk.caller.channel == channel and desk.agent != event.get("MemberName")
+                )
+            case "QueueCallerAbandon":
+                self._stop_ringing(lambda desk: desk.caller.channel == channel)
+            case "Hangup":
+                self._callers.pop(channel, None)
+                self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
+            case "Rename":
+                if caller := self._callers.pop(channel, None):
+                    self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
+            case "QueueMemberAdded" | "QueueMemberStatus":
+                self.work_numbers.learn(event)
+
+    def reset(self, channels: Iterable[Message], members: Iterable[Message]) -> None:
+        """After every login: how things stand. Who is being rung is not told, so nobody is."""
+        for member in members:
+            if member.get("Event") == "QueueMember":
+                self.work_numbers.learn(member)
+        self._callers.clear()
+        for channel in channels:
+            self._meet(channel)
+        self._stop_ringing(lambda desk: True)
+
+    def _meet(self, told: Message) -> None:
+        """A caller of ours shows up."""
+        channel, known = told.get("Channel", ""), variables(told)
+        if not known.get(QUEUE) or known.get(CALLER) != channel:
+            return
+        before = self._callers.get(channel)
+        if before and before.heard == known.get(HEARD) and before.queue == known[QUEUE]:
+            return
+        number = told.get("CallerIDNum", "")
+        number = "" if number == "<unknown>" else number
+        self._callers[channel] = Caller(
+            id=told.get("Uniqueid", channel),
+            channel=channel,
+            number=masked(number),
+            who=self._who(number),
+            queue=known[QUEUE],
+            heard=known.get(HEARD, ""),
+            phrases=known.get(PHRASES, "").rpartition("/")[2],
+            queued_at=_seconds(known.get(QUEUED_AT, "")),
+        )
+
+    def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
+        caller = self._callers.get(channel)
+        desk = self.of(agent)
+        if not agent or caller is None or desk.state is State.TALKING:
+            return
+        self._begin(desk, State.RINGING, caller)
+        desk.ring_channel = ring_channel
+        self.changed(agent)
+
+    def _stop_ringing(self, meant: Callable[[Desk], bool]) -> None:
+        for desk in self._desks.values():
+            if desk.state is State.RINGING and meant(desk):
+                self._clear(desk)
+
+    # ---- talks ------------------------------------------------------------------------------------------------------
+    def follow(self, conversations: Iterable[Conversation], talk_of: Callable[[str], Talk | None]) -> None:
+        """These are the talks now; ``talk_of`` finds one by the caller's channel."""
+        present: dict[str, tuple[Talk, str]] = {}
+        for conversation in conversations:
+            talk = talk_of(conversation.caller)
+            for channel in conversation.agents if talk else ():
+                agent = self._agent_on(channel, conversation)
+                # Who has two talks on one phone looks at the one that is not on hold.
+                if agent and (agent not in present or conversation.held_by is None):
+                    present[agent] = talk, channel
+        for agent, desk in self._desks.items():
+            if desk.state is State.TALKING and agent not in present:
+                self._over(desk)
+        for agent, (talk, channel) in present.items():
+            desk = self.of(agent)
+            if desk.state is not State.TALKING or desk.talk is not talk:
+                self._join(desk, talk, channel)
+            elif desk.channel != channel:
+                desk.channel = channel
+                self.see(talk)
+        self._talking = {}
+        for agent in present:
+            self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+
+    def see(self, talk: Talk) -> None:
+        """Something of this talk has changed."""
+        for desk in self._talking.get(talk.conversation.caller, ()):
+            if desk.talk is talk and desk.state is State.TALKING:
+                self._look(desk)
+                self.changed(desk.agent)
+
+    def hear_level(self, leg: Leg, message: Overheard) -> None:
+        """What is heard on a leg."""
+        for desk in self._talking.get(leg.caller, ()):
+            if leg.side is Side.CALLER or leg.channel == desk.channel:
+                desk.meters.setdefault(leg.side, Meter()).hear(message)
+                self.levels(desk.agent)
+
+    def _agent_on(self, channel: str, conversation: Conversation) -> str:
+        """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
+        alone = len(conversation.agents) == 1
+        known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
+        return self.work_numbers.of(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+
+    def _join(self, desk: Desk, talk: Talk, channel: str) -> None:
+        conversation = talk.conversation
+        known = self._callers.get(conversation.caller)
+        caller = known or Caller(talk.id, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        if desk.state is State.TALKING:
+            self._over(desk)
+        self._begin(desk, State.TALKING, caller)
+        desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
+        self._look(desk)
+        self.changed(desk.agent)
+
+    def _look(self, desk: Desk) -> None:
+        """Take over what the hints say just now."""
+        coach = desk.talk.coaches.get(desk.channel)
+        conversation = desk.talk.conversation
+        desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
+        waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
+        desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
+        if coach is None:
+            return
+        now = self.now()
+        if coach.card and (desk.card is None or desk.card.hint != coach.card.hint):
+            desk.card_from, desk.card_until = now, now - coach.ago_s(coach.card.expires_ms)
+        desk.card, desk.holds, desk.muted = coach.card, coach.holds, coach.muted
+        since = desk.holds.since_ms
+        desk.hold_since = None if since is None else now - coach.ago_s(since)
+
+    def _over(self, desk: Desk) -> None:
+        desk.state, desk.since = State.AFTER, self.now()
+        desk.hold_since, desk.held_by = None, None
+        desk.meters.clear()
+        if desk.left_first is Side.AGENT:
+            self._count_left_first(desk, 1)
+        self._keep(desk)
+        self.changed(desk.agent)
+
+    def _begin(self, desk: Desk, state: State, caller: Caller) -> None:
+        """Another call; what is known of this one stays."""
+        known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
+        self._set(desk, Desk(desk.agent, state, self.now(), caller, earlier=known))
+        if known is None:
+            self._look_up(caller)
+
+    def _clear(self, desk: Desk) -> None:
+        self._set(desk, Desk(desk.agent, since=self.now()))
+        self.changed(desk.agent)
+
+    def _set(self, desk: Desk, fresh: Desk) -> None:
+        if desk.state is State.AFTER:
+            self._last[desk.agent] = replace(desk)
+        fresh.left_first_count, fresh.left_first_day = desk.left_first_count, desk.left_first_day
+        vars(desk).update(vars(fresh))
+
+    def _count_left_first(self, desk: Desk, more: int) -> None:
+        today = _day(self.now())
+        desk.left_first_count = more + (desk.left_first_count if desk.left_first_day == today else 0)
+        desk.left_first_day = today
+
+    # ---- what others tell -------------------------------------------------------------------------------------------
+    def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
+        """This call's caller has called before."""
+        for desk in self._desks.values():
+            if desk.caller and desk.caller.id == call:
+                desk.earlier = earlier
+                self.changed(desk.agent)
+
+    def know_left_first(self, agent: str, count: int) -> None:
+        """How many calls the agent has ended first today, before we were there to count."""
+        self._count_left_first(self.of(agent), count)
+        self.changed(agent)
+
+    # ---- what the agent tells ---------------------------------------------------------------------------------------
+    def pick(self, desk: Desk, outcome: str) -> None:
+        desk.outcome = outcome
+        self._told_of(desk)
+
+    def write_note(self, desk: Desk, note: str) -> None:
+        desk.note = note[:NOTE_LONGEST]
+        self._told_of(desk)
+
+    def put_away(self, desk: Desk) -> None:
+        """The card that was left when the talk ended."""
+        desk.card = None
+        self.changed(desk.agent)
+
+    def done(self, agent: str) -> None:
+        """The agent has finished with the last call."""
+        desk = self.of(agent)
+        if desk.state is State.AFTER:
+            self._clear(desk)
+
+    def _told_of(self, desk: Desk) -> None:
+        self._keep(desk)
+        self.changed(desk.agent)
+
+
+def _told(one: EarlierCall) -> dict[str, Any]:
+    return asdict(one) | {"at": _ms(one.at)}
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1_000)
+
+
+def _seconds(told: str) -> float:
+    try:
+        return float(told)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,135 @@
+// The stream of news from the server, and whether it can be trusted.
+//
+// The server sends something twice a second. After 1.5 s of nothing the page is told that the connection is lost, and
+// stays so until a new stream has told the whole state: what was known before is never shown as live.
+
+const SILENT_MS = 1500;
+const LOOK_MS = 200;
+const AGAIN_MS = [250, 500, 1000, 2000]; // the last again and again
+
+export class Link {
+  /**
+   * told.state(state), told.levels(levels): how things stand; told.lost(since): from then on (ms since 1970) nothing is
+   * known; told.live(): a new stream begins with a state; told.over(): another window has taken our place;
+   * told.signedOut(): nobody is signed in here any more.
+   */
+  constructor(told) {
+    this.told = told;
+    this.live = false;
+    this.tries = 0;
+    this.timer = setInterval(() => this.look(), LOOK_MS);
+    this.waken = () => this.look();
+    for (const event of ["visibilitychange", "focus", "online"]) addEventListener(event, this.waken);
+    this.open();
+  }
+
+  open() {
+    this.close();
+    this.lastHeard = this.openedAt = Date.now();
+    const source = (this.source = new EventSource("api/events"));
+    const hear = (kind, take) =>
+      source.addEventListener(kind, (event) => {
+        if (source !== this.source) return;
+        this.lastHeard = Date.now();
+        take(JSON.parse(event.data));
+      });
+    hear("state", (state) => {
+      if (!this.live) {
+        this.live = true;
+        this.tries = 0;
+        this.told.live();
+      }
+      this.told.state(state);
+    });
+    hear("levels", (levels) => this.live && this.told.levels(levels));
+    hear("beat", () => {});
+    hear("over", () => {
+      this.lose();
+      this.end();
+      this.told.over();
+    });
+    source.onerror = () => source === this.source && this.again();
+  }
+
+  look() {
+    if (this.source && Date.now() - this.lastHeard > SILENT_MS) this.again();
+  }
+
+  again() {
+    this.lose();
+    this.close();
+    const wait = AGAIN_MS[Math.min(this.tries++, AGAIN_MS.length - 1)];
+    this.retry = setTimeout(async () => {
+      if (await signedOut()) {
+        this.end();
+        this.told.signedOut();
+      } else this.open();
+    }, wait);
+  }
+
+  lose() {
+    if (!this.live) return;
+    this.live = false;
+    this.told.lost(this.lastHeard);
+  }
+
+  close() {
+    clearTimeout(this.retry);
+    this.source?.close();
+    this.source = null;
+  }
+
+  end() {
+    this.close();
+    clearInterval(this.timer);
+    for (const event of ["visibilitychange", "focus", "online"]) removeEventListener(event, this.waken);
+  }
+}
+
+/** Does the server say that nobody is signed in? One that cannot be reached says nothing. */
+async function signedOut() {
+  try {
+    return (await fetch("api/me", { signal: AbortSignal.timeout(SILENT_MS) })).status === 401;
+  } catch {
+    return false;
+  }
+}
+
+/** Do something; returns what the server answers. Throws a Fault. */
+export async function post(path, what) {
+  let answer;
+  try {
+    answer = await fetch(`api/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(what),
+      signal: AbortSignal.timeout(5000),
+    });
+  } catch {
+    throw new Fault("offline");
+  }
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Fault(told.error ?? "broken", told.wait_s);
+  return told;
+}
+
+/** What the server lists. Throws a Fault. */
+export async function get(path) {
+  let answer;
+  try {
+    answer = await fetch(`api/${path}`, { signal: AbortSignal.timeout(5000) });
+  } catch {
+    throw new Fault("offline");
+  }
+  if (!answer.ok) throw new Fault(answer.status === 401 ? "signed_out" : "broken");
+  return answer.json();
+}
+
+/** `why` is a word that the page has a sentence for. */
+export class Fault extends Error {
+  constructor(why, waitS) {
+    super(why);
+    this.why = why;
+    this.waitS = waitS;
+  }
+}

@@ -1,0 +1,515 @@
+// The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is being
+// typed, and how the page looks.
+
+import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
+import { cardBody, filled } from "./card.js";
+import { Fault, get, Link, post } from "./link.js";
+import { Phrases } from "./phrases.js";
+import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
+
+const CLOCKS_MS = 250;
+const SAVE_MS = 800; // after the last letter of a note
+const CONFIRM_MS = 4000;
+const FLOOR_DBOV = -60;
+const THEMES = ["auto", "light", "dark"];
+
+let link = null;
+let state = null;
+let levels = null;
+let skew = 0; // our clock − the server's, ms
+let lostSince = null;
+let preview = null; // a card that is looked at without a call
+let fields = {}; // title, name, phone of this call's caller: nowhere but here
+let asteriskLostAt = null;
+let saving = 0; // the timer of a note that is not sent yet
+
+const serverNow = () => Date.now() - skew;
+const live = () => link?.live && state?.asterisk;
+const inCall = () => live() && state.state === "talking";
+
+// ---- signing in and out ---------------------------------------------------------------------------------------------
+function showSignIn(fault = "") {
+  link?.end();
+  link = state = levels = preview = null;
+  fields = {};
+  by("desk").hidden = true;
+  by("sign-in").hidden = false;
+  by("pin").value = "";
+  write(by("sign-in-fault"), fault);
+  document.title = "Hearline";
+  by(by("agent").value ? "pin" : "agent").focus();
+}
+
+function showDesk() {
+  by("sign-in").hidden = true;
+  by("desk").hidden = false;
+  connect();
+  phrases.look();
+  by("hint").focus();
+}
+
+function connect() {
+  link?.end();
+  showLink();
+  link = new Link({
+    state: (told) => {
+      skew = Date.now() - told.now;
+      const before = state;
+      state = told;
+      asteriskLostAt = told.asterisk ? null : (asteriskLostAt ?? told.now);
+      show(before);
+    },
+    levels: (told) => {
+      levels = told;
+      showLevels();
+    },
+    live: () => {
+      lostSince = null;
+      state = null;
+      showLink();
+    },
+    lost: (since) => {
+      lostSince = since;
+      levels = null;
+      showLink();
+      showLevels();
+      showClocks();
+      announce(words().lost(timeOfDay(since, words().lang)), true);
+    },
+    over: () => {
+      showLink("over");
+      announce(words().over, true);
+    },
+    signedOut: () => showSignIn(words().faults.signed_out()),
+  });
+}
+
+by("sign-in-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await post("sign-in", { agent: by("agent").value.trim(), pin: by("pin").value });
+    by("pin").value = "";
+    write(by("sign-in-fault"), "");
+    showDesk();
+  } catch (error) {
+    write(by("sign-in-fault"), sentence(error));
+    by("pin").select();
+  }
+});
+
+/** What a fault means, in words. */
+function sentence(error) {
+  if (!(error instanceof Fault)) throw error;
+  return (words().faults[error.why] ?? words().faults.broken)(error.waitS);
+}
+
+/** Do something for the call that is shown; what goes wrong is told. */
+async function act(path, what = {}) {
+  try {
+    await post(path, { call: state.call?.id, ...what });
+    return true;
+  } catch (error) {
+    if (error.why === "signed_out") showSignIn(sentence(error));
+    else tell(sentence(error));
+    return false;
+  }
+}
+
+/** A short message at the foot of the window, read out as well. */
+function tell(text) {
+  announce(text);
+  by("toast")?.remove();
+  const toast = make("p", { id: "toast", class: "toast", "aria-hidden": "true" }, text);
+  document.body.append(toast);
+  setTimeout(() => toast.remove(), 4000);
+}
+
+// ---- how things stand -----------------------------------------------------------------------------------------------
+function show(before) {
+  const call = state.call;
+  if (call?.id !== before?.call?.id) forgetCaller(before?.call);
+  if (state.state !== "idle" && state.state !== before?.state) preview = null;
+  if (state.card && state.card.hint !== before?.card?.hint) preview = null;
+  document.body.dataset.state = state.state;
+  write(by("me"), words().me(state.agent));
+  document.title = `${words().states[state.state]} · ${state.agent} · Hearline`;
+  by("call").hidden = by("person").hidden = !call;
+  by("keys").hidden = state.state !== "talking";
+  by("closing").hidden = !call || state.state === "ringing";
+  by("done").hidden = state.state !== "after";
+  by("meters").hidden = state.state !== "talking";
+  if (call) showCall(call);
+  showOutcomes();
+  showOwn();
+  showHint(before);
+  showLink();
+  showClocks();
+  if (state.state !== "talking") levels = null;
+  showLevels();
+  tellChange(before);
+  by("desk").dataset.at = state.at; // for those who measure how long it took
+}
+
+/** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
+function forgetCaller(last) {
+  if (last && saving) post("note", { call: last.id, note: by("note").value }).catch(() => tell(words().not_saved));
+  clearTimeout(saving);
+  saving = 0;
+  if (by("closing").contains(document.activeElement)) by("hint").focus();
+  fields = {};
+  for (const field of document.querySelectorAll("[data-field]")) field.value = "";
+  by("note").value = state?.call?.note ?? "";
+  write(by("note-state"), words().note_hint);
+  by("earlier").open = false;
+}
+
+function showCall(call) {
+  write(by("number"), call.number || words().anonymous);
+  write(by("queue"), (language() === "zh" && call.queue_zh) || call.queue);
+  write(by("wait"), words().seconds(call.wait_s));
+  write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
+  by("heard").dataset.heard = call.heard;
+  const earlier = call.earlier;
+  write(by("earlier-title"), earlier ? words().earlier(earlier.length) : words().earlier_wait);
+  by("earlier").classList.toggle("none", !earlier?.length);
+  const told = JSON.stringify([earlier, language()]);
+  if (by("earlier-list").dataset.told !== told) {
+    by("earlier-list").dataset.told = told;
+    by("earlier-list").replaceChildren(...(earlier ?? []).map(earlierCall));
+  }
+}
+
+function earlierCall(one) {
+  const at = new Date(one.at).toLocaleString(words().lang, {
+    month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false,
+  });
+  const [kind, by_] = (one.ended ?? "").split(":");
+  const ended = by_ === "caller" ? words().ended.caller : words().ended[kind];
+  const said = one.agent ? words().talked(one.agent, one.talk_s === null ? "" : clock(one.talk_s)) : (ended ?? "");
+  const parts = [said, words().heards[one.heard], words().outcomes[one.outcome] ?? one.outcome].filter(Boolean);
+  return make("li", {}, make("b", {}, at), ` ${parts.join(" · ")}`, ...(one.note ? [make("q", {}, one.note)] : []));
+}
+
+/** The card on the screen: what the server shows; without a call, what was picked from the list. */
+function showHint(before) {
+  const card = shownCard();
+  const shown = JSON.stringify([card, fields, state.state, language(), preview]);
+  if (by("hint").dataset.shown === shown) return;
+  by("hint").dataset.shown = shown;
+  by("hint").classList.toggle("empty", !card);
+  write(by("hint-section"), card?.section ?? "");
+  write(by("hint-kind"), card && card === preview ? words().preview : "");
+  const [title, why] = words().no_card[state.state];
+  write(by("hint-title"), card ? inWords(card.title) : title);
+  by("hint-body").replaceChildren(...(card ? cardBody(card, fields) : [make("p", { class: "why" }, why)]));
+  by("hint-acts").hidden = !card;
+  by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
+  by("expiry").hidden = !card || card === preview;
+  const news = card && card !== preview && card.hint !== before?.card?.hint;
+  if (news) announce(`${inWords(card.title)}. ${card.say[0] ? filled(card.say[0].text, fields) : card.do.map(inWords).join(" ")}`);
+}
+
+const shownCard = () => preview ?? state.card ?? null;
+
+function showOutcomes() {
+  const picked = state.call?.outcome;
+  const told = JSON.stringify([state.outcomes, picked, language()]);
+  const where = by("outcomes");
+  if (where.dataset.told !== told) {
+    const focused = document.activeElement?.dataset?.outcome;
+    where.dataset.told = told;
+    where.replaceChildren(
+      ...state.outcomes.map((card) => {
+        const name = card.id.replace(/^closing-/, "");
+        const label = words().outcomes[name] ?? inWords(card.title);
+        return make("button", { type: "button", "data-outcome": card.id, "aria-pressed": `${picked === name}` }, label);
+      }),
+    );
+    if (focused) where.querySelector(`[data-outcome="${focused}"]`)?.focus();
+  }
+  const card = state.outcomes.find((one) => one.id === `closing-${picked}`);
+  write(by("closing-says"), card ? filled(card.say[0]?.text ?? "", fields) : "");
+}
+
+function showOwn() {
+  write(by("left-first"), words().left_first(state.left_first_today));
+  if (document.activeElement !== by("volume")) by("volume").value = state.volume_db;
+  showVolume();
+  for (const button of document.querySelectorAll("[data-key=mute]")) button.setAttribute("aria-pressed", `${state.muted}`);
+}
+
+function showVolume() {
+  const db = Number(by("volume").value);
+  write(by("volume-db"), `${db > 0 ? "+" : db < 0 ? "−" : ""}${Math.abs(db)} dB`);
+}
+
+function showLevels() {
+  for (const meter of document.querySelectorAll(".meter")) {
+    const told = levels?.[meter.dataset.side];
+    const dbov = told?.dbov ?? null;
+    const side = words()[`${meter.dataset.side}_side`];
+    const says = dbov === null ? words().no_sound : told.speaking ? words().speaking : words().quiet;
+    const bar = meter.querySelector(".bar");
+    bar.firstElementChild.style.transform = `scaleX(${dbov === null ? 0 : Math.max(0, 1 - dbov / FLOOR_DBOV)})`;
+    meter.classList.toggle("speaking", Boolean(told?.speaking));
+    write(meter.querySelector(".meter-says"), says);
+    const value = `${Math.round(Math.max(FLOOR_DBOV, dbov ?? FLOOR_DBOV))}`;
+    if (bar.getAttribute("aria-valuenow") !== value) {
+      bar.setAttribute("aria-valuenow", value);
+      bar.setAttribute("aria-valuetext", words().level(side, says, dbov === null ? null : Math.round(dbov)));
+    }
+    bar.setAttribute("aria-label", side);
+  }
+  if (levels) by("meters").dataset.at = levels.at;
+}
+
+/** Is what we see true? Else it is greyed, with the moment since when it may not be. */
+function showLink(over) {
+  const lost = lostSince !== null;
+  const noAsterisk = !lost && state && !state.asterisk;
+  const text = over ? words().over : lost ? words().lost(timeOfDay(lostSince, words().lang)) : noAsterisk ? words().asterisk(timeOfDay(asteriskLostAt + skew, words().lang)) : "";
+  document.body.dataset.link = lost || over ? "lost" : noAsterisk ? "asterisk" : link?.live ? "live" : "opening";
+  write(by("banner-text"), text);
+  by("banner").hidden = !text;
+  by("here").hidden = !over;
+  const short = lost || over ? words().lost_short : noAsterisk ? words().asterisk_short : link?.live ? words().linked : words().linking;
+  write(by("link"), short);
+  const stale = Boolean(text) || !link?.live;
+  for (const button of document.querySelectorAll("#keys button, #hint-acts button, #outcomes button, #done button"))
+    button.setAttribute("aria-disabled", `${stale}`);
+}
+
+/** Clocks run by themselves, as long as what they stand for is known. */
+function showClocks() {
+  if (!state) return;
+  const now = lostSince === null ? serverNow() : lostSince - skew;
+  const [call, hold] = [state.call, state.hold];
+  const since = state.state === "talking" && call ? call.began : state.since;
+  const time = clock((now - since) / 1000);
+  write(by("state"), state.state === "idle" ? words().states.idle : `${words().states[state.state]} ${time}`);
+  if (call) {
+    if (state.state === "ringing") write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
+  }
+  showHold(hold, now);
+  const card = state.card;
+  if (card) {
+    const left = Math.max(0, Math.min(1, (card.until - now) / Math.max(1, card.until - card.from)));
+    by("expiry").firstElementChild.style.transform = `scaleX(${left})`;
+    if (state.state === "after" && now >= card.until) {
+      state.card = null;
+      showHint(state);
+    }
+  }
+}
+
+function showHold(hold, now) {
+  const counted = hold?.count ? words().holds(hold.count, Math.round(hold.longest_ms / 1000), hold.longest_by) : "";
+  write(by("hold-counts"), counted);
+  const on = Boolean(hold) && hold.since !== null;
+  by("hold-now").hidden = !on;
+  if (!on) return;
+  const [held, every] = [(now - hold.since) / 1000, hold.every_ms / 1000];
+  const left = Math.max(0, Math.ceil(every - (held % every)));
+  const back = hold.by === "caller" ? words().held_by_caller(clock(held)) : words().on_hold(clock(held), left);
+  write(by("hold-now"), back);
+}
+
+/** What a screen reader tells by itself. */
+function tellChange(before) {
+  if (state.state === before?.state && state.call?.id === before?.call?.id) return;
+  const call = state.call;
+  if (state.state === "ringing")
+    announce(
+      words().rings(
+        call.number || words().anonymous, call.queue, words().seconds(call.wait_s),
+        words().heards[call.heard] ?? words().heards.unknown,
+      ),
+    );
+  else if (before && !state.card) announce(words().states[state.state]);
+}
+
+// ---- what the agent does --------------------------------------------------------------------------------------------
+const phrases = new Phrases(
+  async (card) => {
+    if (inCall() && card.rule) {
+      preview = null;
+      await act("call-up", { rule: card.rule });
+    } else if (state) {
+      preview = card;
+      showHint(state);
+    }
+    by("hint").focus();
+    by("hint").scrollIntoView({ block: "nearest" });
+  },
+  () => fields,
+);
+
+let confirming = null;
+
+const DO = {
+  language: () => {
+    changeLanguage();
+    speak();
+  },
+  theme: () => {
+    const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+    localStorage.setItem("theme", next);
+    showTheme();
+  },
+  help: () => by("help").showModal(),
+  "sign-out": async () => {
+    await post("sign-out", {}).catch(() => {});
+    showSignIn();
+  },
+  here: connect,
+  used: () => shownCard() && act("card", { did: "used", card: shownCard().id }),
+  dismissed: () => {
+    if (preview) {
+      preview = null;
+      showHint(state);
+    } else if (state.card) act("card", { did: "dismissed", card: state.card.id });
+  },
+  done: async () => {
+    await saveNote();
+    act("done");
+  },
+};
+
+async function press(key) {
+  const button = document.querySelector(`[data-key=${key}]`);
+  const label = words()[`key_${key}`];
+  if (key === "nuisance" && confirming !== key) {
+    confirm(button, key);
+    return;
+  }
+  endConfirming();
+  const muted = state.muted;
+  if (!(await act("press", { key }))) return;
+  if (key === "mute") tell(muted ? words().unmuted : words().muted);
+  else tell(words().pressed(label));
+}
+
+/** A key that cannot be taken back is pressed twice. */
+function confirm(button, key) {
+  confirming = key;
+  write(button.querySelector("span"), words().again);
+  announce(words().again);
+  button.classList.add("asking");
+  setTimeout(endConfirming, CONFIRM_MS);
+}
+
+function endConfirming() {
+  if (!confirming) return;
+  const button = document.querySelector(`[data-key=${confirming}]`);
+  write(button.querySelector("span"), words()[`key_${confirming}`]);
+  button.classList.remove("asking");
+  confirming = null;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button");
+  if (!button || button.getAttribute("aria-disabled") === "true") return;
+  if (button.dataset.do) DO[button.dataset.do]();
+  else if (button.dataset.key) press(button.dataset.key);
+  else if (button.dataset.outcome) act("outcome", { outcome: button.dataset.outcome });
+});
+
+// ---- notes, fields, volume ------------------------------------------------------------------------------------------
+by("note").addEventListener("input", () => {
+  clearTimeout(saving);
+  write(by("note-state"), words().saving);
+  saving = setTimeout(saveNote, SAVE_MS);
+});
+
+async function saveNote() {
+  clearTimeout(saving);
+  saving = 0;
+  if (!state?.call || by("note").value === state.call.note) return;
+  const saved = await act("note", { note: by("note").value });
+  write(by("note-state"), saved ? words().saved : words().not_saved);
+  if (saved) announce(words().saved);
+  else if (state?.call) saving = setTimeout(saveNote, 5000);
+}
+
+by("note").addEventListener("blur", () => saving && saveNote());
+
+document.addEventListener("input", (event) => {
+  const field = event.target.dataset?.field;
+  if (!field || !state) return;
+  fields = { ...fields, [field]: event.target.value.trim() };
+  showHint(state);
+  showOutcomes();
+  phrases.show();
+});
+
+by("volume").addEventListener("input", showVolume);
+by("volume").addEventListener("change", () => act("volume", { db: Number(by("volume").value) }));
+
+// ---- keys -----------------------------------------------------------------------------------------------------------
+const KEYS = ["low_volume", "receiver", "callback", "mute", "nuisance"];
+const goTo = (id) => () => {
+  by(id).focus();
+  by(id).scrollIntoView({ block: "nearest" });
+};
+const SHORTCUTS = {
+  u: DO.used,
+  x: DO.dismissed,
+  d: () => state.state === "after" && live() && DO.done(),
+  h: goTo("hint"),
+  "/": goTo("search"),
+  c: goTo("character"),
+  n: () => !by("closing").hidden && goTo("note")(),
+  o: () => !by("closing").hidden && by("outcomes").querySelector("button")?.focus(),
+  "?": DO.help,
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input:not([type=range], [type=checkbox]), textarea, select, dialog[open]");
+  if (event.key === "Escape" && typing && !typing.matches("dialog")) by("hint").focus();
+  const off = localStorage.getItem("shortcuts") === "off";
+  if (off || typing || event.ctrlKey || event.altKey || event.metaKey || event.repeat || !state) return;
+  const number = Number(event.key);
+  const shortcut = number >= 1 && number <= KEYS.length ? () => inCall() && press(KEYS[number - 1]) : SHORTCUTS[event.key];
+  if (!shortcut || ("ux".includes(event.key) && !live())) return;
+  event.preventDefault();
+  shortcut();
+});
+
+by("shortcuts").addEventListener("change", () => {
+  localStorage.setItem("shortcuts", by("shortcuts").checked ? "on" : "off");
+  showShortcuts();
+});
+
+function showShortcuts() {
+  const on = localStorage.getItem("shortcuts") !== "off";
+  by("shortcuts").checked = on;
+  document.body.classList.toggle("no-shortcuts", !on);
+}
+
+// ---- how it looks ---------------------------------------------------------------------------------------------------
+const theme = () => (THEMES.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");
+
+function showTheme() {
+  document.documentElement.dataset.theme = theme();
+  for (const button of document.querySelectorAll("[data-do=theme]")) write(button, words().theme[theme()]);
+}
+
+/** Write everything in the language that is chosen. */
+function speak() {
+  writeWords();
+  showTheme();
+  by("help-keys").replaceChildren(
+    ...words().help_keys.flatMap(([key, what]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)]),
+  );
+  if (state) {
+    write(by("note-state"), words().note_hint);
+    show(state);
+    phrases.show();
+  }
+}
+
+// ---- begin ----------------------------------------------------------------------------------------------------------
+speak();
+showShortcuts();
+setInterval(showClocks, CLOCKS_MS);
+get("me").then(showDesk, (error) => showSignIn(error.why === "offline" ? sentence(error) : ""));

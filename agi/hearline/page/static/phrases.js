@@ -1,0 +1,83 @@
+// All standard phrases, with search; and how to name a character.
+
+import { filled } from "./card.js";
+import { by, make, write } from "./dom.js";
+import { Fault, get } from "./link.js";
+import { inWords, words } from "./words.js";
+
+const TYPING_MS = 120;
+
+/**
+ * A list that follows a search field. `fetchFound(query)` and `show(found)`; an answer that comes too late is dropped.
+ * Returns what looks now, and tells whether what is shown is the answer to what is typed.
+ */
+function follow(field, fetchFound, show) {
+  let asked = 0;
+  let timer = 0;
+  const look = async () => {
+    clearTimeout(timer);
+    const mine = ++asked;
+    try {
+      const found = await fetchFound(field.value.trim());
+      if (mine === asked) show(found);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+    }
+    return mine === asked;
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(look, TYPING_MS);
+  });
+  return look;
+}
+
+export class Phrases {
+  /** `callUp(card)`: the agent wants to see this one. `fields()`: what fills the gaps. */
+  constructor(callUp, fields) {
+    this.callUp = callUp;
+    this.fields = fields;
+    this.found = [];
+    const search = by("search");
+    this.look = follow(search, (q) => get(`phrases?q=${encodeURIComponent(q)}`), ({ phrases }) => {
+      this.found = phrases;
+      this.show();
+    });
+    search.addEventListener("keydown", async (event) => {
+      // Who types fast presses Enter before the list has followed.
+      if (event.key === "Enter" && !event.isComposing && (await this.look()) && this.found.length) this.callUp(this.found[0]);
+    });
+    this.lookUp = follow(by("character"), (q) => get(`characters?q=${encodeURIComponent(q)}`), ({ characters }) => {
+      const list = by("character-list");
+      list.replaceChildren(
+        ...characters.map(({ character, ask }) =>
+          make("li", {}, make("b", {}, character), " ", ...ask.flatMap((one, i) => (i ? [make("br"), one] : [one]))),
+        ),
+      );
+      if (!characters.length && by("character").value.trim())
+        list.append(make("li", { lang: words().lang, class: "small" }, words().characters_none));
+    });
+  }
+
+  /** Write the list that was found last. */
+  show() {
+    write(by("search-found"), by("search").value.trim() ? words().found(this.found.length) : "");
+    let section = "";
+    const items = [];
+    for (const card of this.found) {
+      if (card.section !== section) items.push(make("li", { class: "section-line", "aria-hidden": "true" }, card.section));
+      section = card.section;
+      const first = card.say[0] ? filled(card.say[0].text, this.fields()) : card.do.map(inWords).join("；");
+      const button = make(
+        "button",
+        { type: "button", class: "phrase" },
+        make("span", { class: "unseen" }, `${card.section} `),
+        make("span", { class: "phrase-title" }, inWords(card.title)),
+        make("span", { class: "phrase-says", lang: card.say[0] ? "zh-CN" : words().lang }, first || card.never[0]),
+      );
+      button.addEventListener("click", () => this.callUp(card));
+      items.push(make("li", {}, button));
+    }
+    by("phrase-list").replaceChildren(...items);
+  }
+}

@@ -1,0 +1,48 @@
+"""A headless Chromium: Debian's, driven by Playwright, which brings none of its own here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",  # as root there is none; it sees nothing but our own page
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium_path() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """With a profile of its own, which goes with it. Raises FileNotFoundError where there is none."""
+    path = chromium_path()
+    if path is None:
+        raise FileNotFoundError("no Chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def sign_in(page: Page, url: str, agent: str, pin: str) -> None:
+    """As a person does, by the keyboard."""
+    page.goto(url)
+    page.wait_for_selector("#agent:focus")
+    page.keyboard.type(agent)
+    page.keyboard.press("Tab")
+    page.keyboard.type(pin)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-link=live]")

@@ -1,0 +1,265 @@
+"""Agents at their desks without a telephone between them: the server's page, desks, talks and hints, in a thread of
+their own, told by hand what Asterisk and the ears would tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hearline.assist.book import HintStore
+from hearline.assist.desks import Desks
+from hearline.assist.events import Side
+from hearline.assist.legs import Leg
+from hearline.assist.switchboard import Answer, Conversation
+from hearline.assist.talks import Talks
+from hearline.assist.volumes import Volumes
+from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
+from hearline.earlier_calls import EarlierCall, EarlierCalls
+from hearline.line.control import Overheard
+from hearline.line.workers import Visit
+from hearline.page.app import Page
+from hearline.page.pins import Pins
+from hearline.page.server import PageServer
+from hearline.page.sign_in import Sessions
+
+REPO = Path(__file__).resolve().parents[2]
+PIN = "271828"
+BRAND = {"brand": "蓝智慧养老", "hotline": "95160"}
+JUST_NOW_S = 30.0
+
+
+class _NoAsterisk:
+    """Stands where the manager interface stands: no line is raised."""
+
+    async def ask(self, _action: str, **_headers: str) -> dict[str, str]:
+        return {"Response": "Success", "Value": ""}
+
+
+class Floor:
+    """A context manager. Everything may be called from any thread; times in s.
+
+    Args:
+        folder: for what the server keeps.
+        agents: work numbers; all have the same PIN, `PIN`.
+    """
+
+    def __init__(self, folder: Path, agents: tuple[str, ...] = ("8016", "8017")) -> None:
+        self.folder, self.agents = folder, agents
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.asterisk_up = True
+        self.earlier: list[EarlierCall] = []
+        self._conversations: dict[str, Conversation] = {}  # by agent
+        self._ringing: set[str] = set()
+        self._count = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
+
+    def __enter__(self) -> Floor:
+        self._thread.start()
+        self.do(self._begin)
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._wait(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def do(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        """Run this in the server's thread; returns what it returns."""
+
+        async def run() -> Any:
+            return what(*arguments)
+
+        return self._wait(run())
+
+    def _wait(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    def _begin(self) -> None:
+        state = self.folder / "state"
+        self.pins = Pins(state / "page" / "pins.json")
+        known = set(self.pins.agents())
+        for agent in self.agents:
+            if agent not in known:
+                self.pins.set(agent, PIN)
+        self.index = EarlierCalls(state / "callers")
+        self.book = HintStore(REPO / "ivr_flows" / "hints")
+        self.kept: list[tuple] = []
+        self.desks = Desks(
+            self.index.who,
+            look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
+            keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
+        )
+        self.talks = Talks(
+            _NoAsterisk(), self.book, lambda *_: None, state / "talks", changed=lambda talk: self.desks.see(talk)
+        )
+        self._working = self._loop.create_task(self.talks.work())
+        self._serving: asyncio.Task | None = None
+
+    async def _end(self) -> None:
+        self._working.cancel()
+        self.index.close()
+
+    def _make_page(self) -> Page:
+        self.page = Page(
+            self.desks,
+            self.talks,
+            lambda: self.book.book,
+            Volumes(self.folder / "state" / "page" / "volumes.json"),
+            self.pins,
+            Sessions(self.folder / "state" / "page" / "cookie-key", self.pins),
+            BRAND,
+            {"care": "养老热线"},
+            lambda: self.asterisk_up,
+        )
+        return self.page
+
+    # ---- the server -------------------------------------------------------------------------------------------------
+    def open(self) -> None:
+        """Serve the page, from the beginning: as after a restart."""
+        server = PageServer(("127.0.0.1", self.port), self._make_page, lambda: self.asterisk_up)
+        self._serving = self.do(lambda: self._loop.create_task(server.run()))
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError("the page does not listen")
+
+    @property
+    def closed(self) -> bool:
+        return self._serving is None or self._serving.done()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+
+        async def end() -> None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+
+        self._wait(end())
+
+    def hang(self, seconds: float) -> None:
+        """The server does nothing at all for so long."""
+        self._loop.call_soon_threadsafe(time.sleep, seconds)
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+    def ring(self, agent: str, number: str = "13800005678", heard: str = "normal", wait_s: float = 12.0) -> str:
+        """A caller's call rings at this agent; returns the caller's channel."""
+        self._count += 1
+        caller = f"PJSIP/trunk-{self._count:08x}"
+        variables = {
+            "HEARLINE_CALLER": caller,
+            "HEARLINE_QUEUE": "care",
+            "HEARLINE_HEARD": heard,
+            "HEARLINE_QUEUED_AT": f"{time.time() - wait_s:.0f}",
+            "HEARLINE_PHRASES": "zh/lanzhi",
+        }
+        event = {
+            "Event": "AgentCalled",
+            "Channel": caller,
+            "Uniqueid": f"1732500000.{self._count}",
+            "CallerIDNum": number,
+            "MemberName": agent,
+            "Interface": f"Local/agent-{agent}@hearline-ring/n",
+            "DestChannel": f"Local/agent-{agent}@hearline-ring-{self._count:08x};1",
+            "ChanVariable": "\n".join(f"{name}={value}" for name, value in variables.items()),
+        }
+        self.do(self.desks.hear, event)
+        self._conversations[agent] = Conversation(
+            caller, (f"PJSIP/agent-{agent}-{self._count:08x}",), "care", heard, answer=Answer(agent, wait_s, 3.0)
+        )
+        self._ringing.add(agent)
+        return caller
+
+    def stop_ringing(self, agent: str) -> None:
+        self._conversations.pop(agent, None)
+        self._ringing.discard(agent)
+        self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
+
+    def join(self, agent: str, **how: Any) -> None:
+        """The agent answers; without a call that rings, one comes at once."""
+        if agent not in self._ringing:
+            self.ring(agent, **how)
+        self._ringing.discard(agent)
+        self.do(self._follow)
+
+    def clear(self) -> None:
+        """Everybody is idle again, and the page is there."""
+        if self.closed:
+            self.open()
+        self.asterisk_up, self.earlier = True, []
+        self._ringing.clear()
+        self._conversations.clear()
+        self.do(self._follow)
+        for agent in self.agents:
+            self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
+            self.do(self.desks.done, agent)
+
+    def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
+        """``by`` None: they hear each other again."""
+        conversation = self._conversations[agent]
+        holder = {None: "", Side.CALLER: conversation.caller, Side.AGENT: conversation.agents[0]}[by]
+        self._conversations[agent] = replace(conversation, holder=holder)
+        self.do(self._follow)
+
+    def hang_up(self, agent: str, by: Side = Side.CALLER) -> None:
+        conversation = self._conversations.pop(agent)
+        self.do(self.talks.leaves, conversation.caller if by is Side.CALLER else conversation.agents[0])
+        self.do(self._follow)
+
+    def _follow(self) -> None:
+        conversations = [c for agent, c in self._conversations.items() if agent not in self._ringing]
+        self.talks.follow(conversations)
+        self.desks.follow(conversations, self.talks.of)
+
+    def hear(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
+        """What the ears tell of one side."""
+        self.do(self.hear_now, agent, side, dbov, *events)
+
+    def hear_now(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
+        """The same, from the server's thread."""
+        conversation = self._conversations[agent]
+        channel = conversation.caller if side is Side.CALLER else conversation.agents[0]
+        leg = Leg(channel, side, conversation.caller, Visit("leg", ("127.0.0.1", 1)), 0.0)
+        message = Overheard("leg", 1_000, events, dbov)
+        self.talks.hear(leg, message)
+        self.desks.hear_level(leg, message)
+
+    def speaks(self, agent: str, side: Side, dbov: float = -24.0) -> None:
+        self.hear(agent, side, dbov, SpeechStarted(1_000, 1_000))
+
+    def stops(self, agent: str, side: Side) -> None:
+        self.hear(agent, side, -62.0, SpeechEnded(2_000, 2_000))
+
+    def too_soft(self, agent: str, side: Side = Side.CALLER) -> None:
+        """A turn of 2 s that is too soft on the raised line as well."""
+        self.hear(agent, side, -53.0, Heard(5_000, too_soft_hearing()))
+
+    def record(self) -> dict[str, Any]:
+        """The only talk's record."""
+        [file] = (self.folder / "state" / "talks").glob("*/*.json")
+        return json.loads(file.read_text("utf-8"))
+
+
+def too_soft_hearing() -> Hearing:
+    return Hearing("too_soft", "soft", True, -53.0, 1.0, -70.0, 2_000, 0, 0.0, 0.9)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,72 @@
+"""What the browser tests share: one Chromium, one floor of agents, a fresh window for each test.
+
+Screenshots are kept in ``page-out/``, to be looked at.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bench.page.browser import chromium, chromium_path, sign_in
+from bench.page.floor import PIN, Floor
+
+REPO = Path(__file__).resolve().parents[2]
+OUT = REPO / "page-out"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if chromium_path() is None:
+        pytest.skip("no Chromium here: make setup installs it, as root; or apt-get install chromium")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def shared_floor(tmp_path_factory):
+    with Floor(tmp_path_factory.mktemp("floor")) as floor:
+        yield floor
+
+
+@pytest.fixture
+def floor(shared_floor):
+    yield shared_floor
+    shared_floor.clear()
+
+
+@pytest.fixture
+def window(browser, floor):
+    """Opens a window as agent 8016: ``window(locale="en-GB", width=640, …)``. What goes wrong in its scripts fails the
+    test."""
+    contexts, faults = [], []
+
+    def open_(locale: str = "zh-CN", width: int = 1280, height: int = 900, signed_in: bool = True, **how):
+        context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, **how)
+        context.set_default_timeout(5_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda told: faults.append(told.text) if "Content Security" in told.text else None)
+        if signed_in:
+            sign_in(page, floor.url, "8016", PIN)
+        else:
+            page.goto(floor.url)
+            page.wait_for_selector("#agent:focus")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture(scope="session")
+def keep():
+    """Keeps a screenshot: ``keep(page, "ringing")``."""
+    OUT.mkdir(exist_ok=True)
+
+    def shoot(page, name: str, **how) -> None:
+        page.screenshot(path=OUT / f"{name}.png", **how)
+
+    return shoot

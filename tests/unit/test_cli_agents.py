@@ -1,0 +1,93 @@
+"""`hearline agents` and `hearline callers`, and how the private stack lets its agents sign in."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from hearline.cli.app import app
+from hearline.cli.stack import AS_SET, _as_text
+from hearline.earlier_calls import EarlierCalls
+from hearline.page.pins import Pins
+from hearline.pbx import config
+from hearline.pbx.stack import Stack
+from hearline.settings import Settings
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEARLINE_STATE", str(tmp_path))
+    return tmp_path
+
+
+def run(*arguments: str, told: str = ""):
+    return CliRunner().invoke(app, list(arguments), input=told)
+
+
+def test_a_pin_is_set_from_standard_input(state):
+    result = run("agents", "pin", "8016", told="271828\n")
+    assert result.exit_code == 0 and "271828" not in result.output
+    assert Pins(state / "page" / "pins.json").check("8016", "271828")
+    assert run("agents", "list").stdout == "8016\n"
+
+
+@pytest.mark.parametrize(("agent", "pin"), [("8016", "12\n"), ("8016", ""), ("80/16", "271828\n")])
+def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
+    result = run("agents", "pin", agent, told=pin)
+    assert result.exit_code == 2
+    assert "a PIN has 4 to 64 characters" in result.output or "no work number" in result.output
+
+
+def test_a_file_that_cannot_be_read_is_told(state):
+    (state / "page").mkdir()
+    (state / "page" / "pins.json").write_text("not JSON")
+    assert run("agents", "pin", "8016", told="271828\n").exit_code == 1
+    assert run("agents", "list").exit_code == 1
+
+
+def test_a_caller_is_forgotten_at_their_request(state):
+    calls = EarlierCalls(state / "callers")
+    calls.note("1.1", who=calls.who("13800005678"), at=time.time())
+    calls.close()
+    result = run("callers", "forget", "-", told="+86 138 0000 5678\n")
+    assert (result.exit_code, result.stdout) == (0, "1 call forgotten\n")
+    assert run("callers", "forget", "nobody").exit_code == 2
+
+
+# ---- the private stack -----------------------------------------------------------------------------------------------
+def test_accounts_made_before_there_were_pins_get_some(tmp_path):
+    config.accounts(tmp_path)
+    file = tmp_path / "accounts.json"
+    old = json.loads(file.read_text())
+    for agent in old["agents"]:
+        del agent["pin"]
+    file.write_text(json.dumps(old))
+    _, agents = config.accounts(tmp_path)
+    assert all(agent.pin.isdigit() and len(agent.pin) == 6 for agent in agents)
+    assert config.accounts(tmp_path)[1] == agents, "kept"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_stack_gives_its_agents_pins_and_leaves_those_that_were_set(tmp_path):
+    stack = Stack(Settings(state=tmp_path))
+    stack.home.mkdir(parents=True)
+    stack.pins.set("8017", "a-better-one")
+    stack._give_pins()
+    by_number = {agent.number: agent.pin for agent in stack.accounts()[1]}
+    assert stack.pins.check("8016", by_number["8016"])
+    assert stack.pins.check("8017", "a-better-one")
+
+
+def test_the_card_tells_how_to_sign_in(tmp_path):
+    _, agents = config.accounts(tmp_path)
+    card = {
+        "server": "", "codecs": [], "callers": [], "agents": [vars(a) for a in agents], "numbers": {}, "listen_in": {},
+        "pass_on": {}, "status": "", "page": "http://127.0.0.1:9673/", "pins": {a.number: a.pin for a in agents[1:]},
+    }  # fmt: skip
+    text = _as_text(card)
+    assert "http://127.0.0.1:9673/" in text
+    assert f"8017  {agents[1].pin}" in text and f"8016  {AS_SET}" in text

@@ -1,0 +1,353 @@
+"""What an agent's desk looks like: ringing, talking, after the call; whose it is; and nothing that nobody may see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hearline.assist.book import HintStore
+from hearline.assist.desks import Desk, Desks, State, WorkNumbers
+from hearline.assist.events import CardDismissed, Key, Side
+from hearline.assist.legs import Leg
+from hearline.assist.switchboard import Answer, Conversation
+from hearline.assist.talks import Talks
+from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.earlier_calls import EarlierCall
+from hearline.line.control import Overheard
+from hearline.line.workers import Visit
+
+HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
+CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
+NUMBER = "13800005678"
+NOW = 1_732_500_000.0
+
+
+def about(channel: str = CALLER, **more: str) -> dict[str, str]:
+    """What Asterisk tells of a caller of ours with every event."""
+    told = {
+        "HEARLINE_CALLER": channel,
+        "HEARLINE_QUEUE": "care",
+        "HEARLINE_HEARD": "silent2",
+        "HEARLINE_QUEUED_AT": f"{NOW - 20:.0f}",
+        "HEARLINE_PHRASES": "zh/training",
+    }
+    variables = "\n".join(f"{name}={value}" for name, value in told.items())
+    return {"Channel": channel, "Uniqueid": "1.1", "CallerIDNum": NUMBER, "ChanVariable": variables, **more}
+
+
+def called(agent: str = "8016", channel: str = CALLER) -> dict[str, str]:
+    return about(
+        channel,
+        Event="AgentCalled",
+        MemberName=agent,
+        Interface=f"Local/agent-{agent}@hearline-ring/n",
+        DestChannel=f"Local/agent-{agent}@hearline-ring-01;1",
+    )
+
+
+def member(agent: str) -> dict[str, str]:
+    return {
+        "Event": "QueueMember",
+        "Name": agent,
+        "Location": f"Local/agent-{agent}@hearline-ring/n",
+        "StateInterface": f"PJSIP/agent-{agent}",
+    }
+
+
+@dataclass
+class Floor:
+    """Desks, and the talks that they look at."""
+
+    folder: Path
+    hints: HintStore
+    now: float = NOW
+    conversations: list[Conversation] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+    looked_up: list[str] = field(default_factory=list)
+    kept: list[Desk] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.desks = Desks(
+            lambda number: f"hash of {len(number)} digits" if number else "",
+            look_up=lambda caller: self.looked_up.append(caller.id),
+            keep=self.kept.append,
+            now=lambda: self.now,
+        )
+        self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
+        self.talks = Talks(None, self.hints, lambda *_: None, self.folder / "talks", changed=self.desks.see)
+
+    def follow(self, *conversations: Conversation) -> None:
+        self.talks.follow(conversations)
+        self.desks.follow(conversations, self.talks.of)
+
+    def talk(self, agents: tuple[str, ...] = (AGENT,), held_by: Side | None = None, wait_s: float = 21.0) -> None:
+        holder = {None: "", Side.CALLER: CALLER, Side.AGENT: AGENT}[held_by]
+        self.follow(Conversation(CALLER, agents, "care", "silent2", holder, answer=Answer("8016", wait_s, 3.0)))
+
+    def view(self, agent: str = "8016") -> dict:
+        view = self.desks.of(agent).view(self.now)
+        json.dumps(view)  # as it goes to the page
+        return view
+
+    def hear(self, side: Side, level: float, *events: object, channel: str = CALLER) -> None:
+        leg = Leg(channel, side, CALLER, Visit("leg", ("127.0.0.1", 1)), 0.0)
+        self.desks.hear_level(leg, Overheard("leg", 5_000, events, level))
+
+
+@pytest.fixture(scope="module")
+def hints() -> HintStore:
+    return HintStore(HINTS)
+
+
+@pytest.fixture
+def floor(tmp_path, hints):
+    """Within a loop: the hints run on its clock."""
+    with asyncio.Runner() as runner:
+
+        async def make() -> Floor:
+            return Floor(tmp_path, hints)
+
+        floor = runner.run(make())
+        loop = runner.get_loop()
+        asyncio._set_running_loop(loop)
+        try:
+            yield floor
+            floor.follow()
+        finally:
+            asyncio._set_running_loop(None)
+
+
+# ---- whose desk ------------------------------------------------------------------------------------------------------
+def test_a_phone_is_known_by_the_queue():
+    numbers = WorkNumbers()
+    numbers.learn(member("8016"))
+    numbers.learn(
+        {"Event": "QueueMemberStatus", "MemberName": "9", "Interface": "PJSIP/9", "StateInterface": "PJSIP/9"}
+    )
+    assert numbers.of("PJSIP/agent-8016-0000001a") == "8016"
+    assert numbers.of("PJSIP/9-00000003") == "9"
+    assert numbers.of("PJSIP/trunk-0000001b") == ""
+
+
+def test_who_answered_is_known_even_where_the_queue_tells_nothing(floor):
+    floor.talk()
+    assert floor.view("8016")["state"] == "talking"
+
+
+def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
+    floor.desks.reset([about()], [member("8016"), member("8017"), {"Event": "QueueParams", "Queue": "care"}])
+    floor.follow(Conversation(CALLER, (AGENT, SECOND), "care", "silent2"))
+    assert [floor.view(agent)["state"] for agent in ("8016", "8017")] == ["talking", "talking"]
+    assert floor.view()["call"]["number"] == "138****5678"
+
+
+def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(floor):
+    floor.talk()
+    floor.desks.reset([about()], [])
+    floor.follow(Conversation(CALLER, (AGENT,), "care", "silent2"))
+    view = floor.view("8016")
+    assert view["state"] == "talking" and view["call"]["wait_s"] == 21
+
+
+# ---- a call rings ----------------------------------------------------------------------------------------------------
+def test_the_call_is_seen_before_it_is_answered(floor):
+    floor.desks.hear(called())
+    floor.now += 4
+    view = floor.view()
+    assert view["state"] == "ringing"
+    call = view["call"]
+    assert (call["number"], call["queue"], call["heard"], call["wait_s"]) == ("138****5678", "care", "silent2", 24)
+    assert floor.desks.of("8016").caller.phrases == "training"
+    assert floor.changed == ["8016"] and floor.looked_up == ["1.1"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"Event": "AgentRingNoAnswer", "MemberName": "8016", "Channel": CALLER},
+        {"Event": "QueueCallerAbandon", "Channel": CALLER},
+        {"Event": "Hangup", "Channel": CALLER},
+        {"Event": "Hangup", "Channel": "Local/agent-8016@hearline-ring-01;1"},
+        {"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8017"},
+    ],
+    ids=lambda event: event["Event"],
+)
+def test_a_call_that_rings_no_more(floor, event):
+    floor.desks.hear(called())
+    floor.desks.hear(event)
+    assert floor.view()["state"] == "idle" and floor.view()["call"] is None
+
+
+def test_anothers_call_that_ends_is_no_matter(floor):
+    floor.desks.hear(called())
+    for event in ("Hangup", "QueueCallerAbandon"):
+        floor.desks.hear({"Event": event, "Channel": "PJSIP/trunk-00000009"})
+    floor.desks.hear({"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8016"})
+    assert floor.view()["state"] == "ringing"
+
+
+def test_of_the_number_nothing_is_kept_but_what_may_be_seen(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    assert NUMBER not in repr(vars(floor.desks)) + repr(floor.desks.of("8016")) + json.dumps(floor.view())
+
+
+def test_who_tells_no_number(floor):
+    floor.desks.hear(called() | {"CallerIDNum": "<unknown>"})
+    assert floor.view()["call"]["number"] == "" and floor.desks.of("8016").caller.who == ""
+
+
+def test_a_channel_that_is_no_caller_of_ours_does_not_ring(floor):
+    floor.desks.hear(called() | {"ChanVariable": ""})
+    assert floor.view()["state"] == "idle"
+
+
+# ---- a talk ----------------------------------------------------------------------------------------------------------
+def test_the_talk_and_its_card(floor):
+    floor.desks.hear(called())
+    floor.talk(wait_s=21.0)
+    view = floor.view()
+    assert view["state"] == "talking" and view["call"]["wait_s"] == 21
+    assert view["card"]["id"] == "answered-late"
+    assert view["card"]["until"] - view["card"]["from"] == pytest.approx(8_000, abs=200)
+    [coach] = floor.talks.of(CALLER).coaches.values()
+    assert coach.card.card == "answered-late"
+
+
+def test_a_cards_time_does_not_begin_anew_with_every_change(floor):
+    floor.talk()
+    before = floor.view()["card"]
+    floor.now += 3
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["card"] == before
+
+
+def test_a_card_that_is_put_away_goes(floor):
+    floor.talk()
+    floor.talks.tell_agent(AGENT, CardDismissed("answered-late"))
+    assert (floor.view()["card"] or {}).get("id") != "answered-late"
+
+
+def test_the_hold_clock(floor):
+    floor.talk()
+    floor.talk(held_by=Side.AGENT)
+    hold = floor.view()["hold"]
+    assert (hold["by"], hold["count"], hold["every_ms"]) == ("agent", 1, 30_000)
+    assert hold["since"] == pytest.approx(NOW * 1_000, abs=200)
+    floor.talk()
+    hold = floor.view()["hold"]
+    assert hold["since"] is None and hold["count"] == 1
+
+
+def test_whispers_are_muted(floor):
+    floor.talk()
+    floor.changed.clear()
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["muted"] and "8016" in floor.changed
+
+
+def test_a_key_of_a_phone_that_is_in_no_talk_is_no_matter(floor):
+    floor.talks.press("PJSIP/agent-9999-00000001", Key.MUTE)
+
+
+def test_levels_of_both_sides(floor):
+    floor.talk()
+    floor.hear(Side.CALLER, -24.26, SpeechStarted(1_000, 900))
+    floor.hear(Side.AGENT, -61.0, channel=AGENT)
+    assert floor.desks.of("8016").levels() == {
+        "caller": {"dbov": -24.3, "speaking": True},
+        "agent": {"dbov": -61.0, "speaking": False},
+    }
+    floor.hear(Side.CALLER, -60.0, SpeechEnded(3_000, 2_300))
+    assert not floor.desks.of("8016").levels()["caller"]["speaking"]
+    assert set(floor.levels) == {"8016"}
+
+
+def test_two_agents_in_a_talk_each_see_their_own_voice(floor):
+    floor.desks.reset([about()], [member("8016"), member("8017")])
+    floor.talk(agents=(AGENT, SECOND))
+    floor.hear(Side.AGENT, -30.0, channel=SECOND)
+    assert floor.desks.of("8016").levels()["agent"]["dbov"] is None
+    assert floor.desks.of("8017").levels()["agent"]["dbov"] == -30.0
+
+
+def test_a_call_that_rings_at_who_talks_is_not_shown(floor):
+    floor.talk()
+    floor.desks.hear(called(channel="PJSIP/trunk-00000009"))
+    assert floor.view()["state"] == "talking"
+
+
+def test_earlier_calls_come_when_they_are_known(floor):
+    floor.desks.hear(called())
+    assert floor.view()["call"]["earlier"] is None
+    floor.desks.know_earlier("1.1", [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
+    floor.talk()
+    assert floor.view()["call"]["earlier"][0]["ended"] == "hangup:noinput"
+    assert floor.looked_up == ["1.1"], "not looked up twice"
+
+
+# ---- after it --------------------------------------------------------------------------------------------------------
+def test_a_talk_that_is_over_is_not_shown_as_live(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.talk(held_by=Side.AGENT)
+    floor.follow()
+    view = floor.view()
+    assert view["state"] == "after" and view["hold"]["since"] is None
+    assert floor.desks.of("8016").levels()["caller"]["dbov"] is None
+    assert [desk.agent for desk in floor.kept] == ["8016"]
+
+
+def test_who_hung_up_first_is_told_and_counted_today(floor):
+    for first in (AGENT, CALLER, AGENT):
+        floor.talk()
+        floor.talks.leaves(first)
+        floor.follow()
+    view = floor.view()
+    assert view["card"]["id"] == "hung-up-first"
+    assert view["left_first_today"] == 2
+    floor.desks.know_left_first("8016", 3)
+    assert floor.view()["left_first_today"] == 5
+    floor.now += 31
+    assert floor.view()["card"] is None, "its time is over"
+    floor.now += 86_400
+    assert floor.view()["left_first_today"] == 0
+
+
+def test_what_the_agent_tells_of_it(floor):
+    floor.talk()
+    desk = floor.desks.of("8016")
+    floor.desks.pick(desk, "inquiry")
+    floor.follow()
+    floor.desks.write_note(desk, "x" * 5_000)
+    assert (floor.kept[-1].outcome, len(floor.kept[-1].note)) == ("inquiry", 2_000)
+    floor.desks.done("8016")
+    assert floor.view()["state"] == State.IDLE
+
+
+def test_the_next_call_begins_with_nothing_of_the_last(floor):
+    floor.talk()
+    floor.desks.pick(floor.desks.of("8016"), "inquiry")
+    floor.follow()
+    floor.desks.hear(called(channel="PJSIP/trunk-00000009") | {"Uniqueid": "1.9"})
+    view = floor.view()
+    assert view["state"] == "ringing" and view["call"]["outcome"] == "" and view["card"] is None
+
+
+def test_the_record_of_a_talk_holds_no_personal_data(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    desk = floor.desks.of("8016")
+    floor.talks.add_to(desk.talk, "outcome", outcome="inquiry", agent="8016")
+    floor.desks.write_note(desk, "Mrs Li, Beijing")
+    floor.follow()
+    floor.talks.add_to(desk.talk, "outcome", outcome="not-made", agent="8016")
+    [file] = floor.folder.glob("talks/*/*.json")
+    text = file.read_text("utf-8")
+    assert [e["outcome"] for e in json.loads(text)["events"] if e["event"] == "outcome"] == ["inquiry", "not-made"]
+    assert "Li" not in text and NUMBER not in text

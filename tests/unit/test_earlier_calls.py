@@ -1,0 +1,142 @@
+"""Earlier calls: found again by the caller's number, which stands nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import time
+
+import pytest
+
+from hearline.earlier_calls import EarlierCalls, masked, plain_number
+
+NUMBER = "13800005678"
+DAY_S = 86_400
+
+
+@pytest.fixture
+def calls(tmp_path):
+    calls = EarlierCalls(tmp_path / "callers")
+    yield calls
+    calls.close()
+
+
+def keep(calls: EarlierCalls, call: str, number: str = NUMBER, at: float | None = None, **what) -> None:
+    calls.note(call, who=calls.who(number), at=time.time() if at is None else at, **what)
+    calls.close()  # written
+
+
+@pytest.mark.parametrize("written", ["+86 138 0000 5678", "8613800005678", "0086-13800005678", "013800005678"])
+def test_one_caller_one_number(written):
+    assert plain_number(written) == plain_number(NUMBER)
+
+
+def test_a_landline_keeps_its_area_code():
+    assert plain_number("+86 10 6512 3456") == plain_number("010-65123456") == "1065123456"
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (NUMBER, "138****5678"),
+        ("+8613800005678", "138****5678"),
+        ("01065123456", "****3456"),
+        ("8001", "**1"),
+        ("", ""),
+    ],
+)
+def test_of_a_number_the_last_digits_are_shown(number, shown):
+    assert masked(number) == shown
+
+
+def test_a_call_of_two_processes_is_one(calls, tmp_path):
+    other = EarlierCalls(tmp_path / "callers")
+    keep(calls, "1.1", heard="silent1", ended="queue:care")
+    keep(other, "1.1", agent="8016", talk_s=61.5, outcome="inquiry", note="a bed")
+    [one] = calls.of(calls.who("+86" + NUMBER))
+    assert (one.heard, one.ended, one.agent, one.talk_s, one.outcome, one.note) == (
+        "silent1", "queue:care", "8016", 61.5, "inquiry", "a bed",
+    )  # fmt: skip
+
+
+def test_the_latest_come_first_and_the_call_itself_is_none_of_them(calls):
+    for day in range(7):
+        keep(calls, f"1.{day}", at=time.time() - day * DAY_S)
+    ages = [round((time.time() - one.at) / DAY_S) for one in calls.of(calls.who(NUMBER), besides="1.0")]
+    assert ages == [1, 2, 3, 4, 5]
+
+
+def test_who_tells_no_number_is_nobody(calls):
+    assert calls.who("") == calls.who("unknown") == ""
+    keep(calls, "1.1", number="")
+    assert calls.of("") == []
+
+
+def test_the_number_is_in_no_file_and_the_files_are_private(calls, tmp_path):
+    keep(calls, "1.1")
+    for file in (tmp_path / "callers").iterdir():
+        assert NUMBER.encode() not in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    assert stat.S_IMODE((tmp_path / "callers").stat().st_mode) == 0o700
+
+
+def test_with_another_key_nobody_is_known_again(calls, tmp_path):
+    keep(calls, "1.1")
+    (tmp_path / "callers" / "key").unlink()
+    again = EarlierCalls(tmp_path / "callers")
+    assert again.of(again.who(NUMBER)) == []
+
+
+def test_what_is_too_old_goes(tmp_path):
+    calls = EarlierCalls(tmp_path / "callers", days=90)
+    keep(calls, "1.1", at=time.time() - 91 * DAY_S)
+    assert calls.of(calls.who(NUMBER)) == []
+    keep(calls, "1.2", at=time.time() - 89 * DAY_S)
+    assert len(calls.of(calls.who(NUMBER))) == 1
+
+
+def test_who_wishes_it_is_forgotten(calls):
+    keep(calls, "1.1")
+    keep(calls, "1.2", number="13900000000")
+    assert calls.forget("+86" + NUMBER) == 1
+    assert calls.of(calls.who(NUMBER)) == []
+    assert len(calls.of(calls.who("13900000000"))) == 1
+
+
+def test_calls_that_an_agent_ended_first(calls):
+    for call, agent, side in [("1", "8016", "agent"), ("2", "8016", "caller"), ("3", "8017", "agent")]:
+        keep(calls, call, agent=agent, left_first=side)
+    keep(calls, "4", at=time.time() - 2 * DAY_S, agent="8016", left_first="agent")
+    assert calls.left_first("8016", time.time() - DAY_S) == 1
+
+
+# ---- a database that is not there ------------------------------------------------------------------------------------
+def test_a_locked_database_holds_nobody_up(calls, tmp_path):
+    keep(calls, "1.1")
+    with sqlite3.connect(tmp_path / "callers" / "calls.sqlite") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        calls.note("1.2", who=calls.who(NUMBER), at=time.time())
+        assert time.monotonic() - began < 0.1
+        assert calls.of(calls.who(NUMBER)) == []
+        assert time.monotonic() - began < 3
+
+
+def test_a_lost_database_is_begun_anew(calls, tmp_path):
+    keep(calls, "1.1")
+    (tmp_path / "callers" / "calls.sqlite").unlink()
+    keep(calls, "1.2")
+    assert len(calls.of(calls.who(NUMBER))) == 1
+
+
+@pytest.mark.parametrize("spoil", ["file", "folder"])
+def test_a_database_that_cannot_be_had_costs_only_this_list(tmp_path, spoil):
+    if spoil == "folder":
+        (tmp_path / "callers").write_text("no folder")
+    else:
+        (tmp_path / "callers").mkdir()
+        (tmp_path / "callers" / "calls.sqlite").write_text("no database, but long enough to be taken for one " * 99)
+    calls = EarlierCalls(tmp_path / "callers")
+    calls.note("1.1", who=calls.who(NUMBER), at=time.time())
+    calls.close()
+    assert calls.of("abc") == [] and calls.left_first("8016", 0.0) == 0

@@ -1,0 +1,333 @@
+"""What an agent's keys decide, and what becomes of them where something is gone. How it sounds: tests/live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hearline.assist.book import HintStore
+from hearline.assist.events import Key
+from hearline.assist.keys import Keys
+from hearline.assist.prompts import IMPATIENCE_S, Playing, Prompter, Prompts
+from hearline.assist.spying import prompt_data, spy_data
+from hearline.assist.switchboard import Answer, Conversation
+from hearline.assist.talks import Talks
+from hearline.assist.whispers import LONGEST_S, RATE, TICK_S, Whispers
+from hearline.line.control import Overheard
+from hearline.line.workers import LineDown, Visit
+from hearline.pbx.ami import AmiDown, AmiRefused
+
+REPO = Path(__file__).resolve().parents[2]
+SOUNDS, HINTS = REPO / "sounds", REPO / "ivr_flows" / "hints"
+CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
+TALK = Conversation(CALLER, (AGENT,), "care", "normal", answer=Answer("8016"))
+
+
+class Exchange:
+    """Stands where Asterisk and the media worker stand: a prompt plays as long as nobody calls ``prompt_ends``."""
+
+    def __init__(self, phrases: str = "zh/lanzhi") -> None:
+        self.phrases = phrases
+        self.down: dict[str, Exception] = {}  # by action
+        self.asked: list[str] = []
+        self.data: list[str] = []
+        self.to_caller: list[bytes] = []
+        self.to_agents: list[tuple[str, object]] = []
+        self.announced = self.withdrawn = 0
+        self.prompter = Prompter(self, self)
+        self.visit: Visit | None = None
+
+    # Asterisk
+    async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        for _ in range(3):
+            await asyncio.sleep(0)  # an answer takes its time
+        if action in self.down:
+            raise self.down[action]
+        self.asked.append(action)
+        match action:
+            case "Getvar":
+                return {"Value": self.phrases}
+            case "Originate":
+                self.data.append(headers["Data"])
+                self.prompter.hear(Overheard(self.visit.uuid, 0, (), -60.0))
+            case "Redirect":
+                assert headers == {
+                    "Channel": CALLER, "Context": "hearline-nuisance", "Exten": "s", "Priority": "1",
+                }  # fmt: skip
+        return {}
+
+    # the media worker
+    def announce(self, plan: None, channel: str) -> Visit:
+        if "announce" in self.down:
+            raise self.down["announce"]
+        self.announced += 1
+        self.visit = Visit(f"visit-{self.announced}", ("127.0.0.1", 1))
+        return self.visit
+
+    def say(self, uuid: str, pcm: bytes) -> None:
+        assert uuid == self.visit.uuid
+        self.to_caller.append(pcm)
+
+    def withdraw(self, visit: Visit) -> None:
+        self.withdrawn += 1
+
+    def prompt_ends(self) -> None:
+        self.prompter.hear(Overheard(self.visit.uuid, 60_000, (), -60.0))
+
+
+class Told:
+    """A talk of which ``story`` is told."""
+
+    def __init__(self, folder: Path, exchange: Exchange) -> None:
+        self._folder = folder
+        self.exchange = exchange
+        say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
+        keys = Keys(exchange, Prompts(SOUNDS), exchange.prompter, say, say)
+        self.talks = Talks(exchange, HintStore(HINTS), lambda *_: None, folder, keys.press)
+        self.talks.follow([TALK])
+        [self.talk] = self.talks._talks.values()
+
+    async def press(self, *keys: Key, channel: str = AGENT) -> None:
+        for key in keys:
+            self.talks.press(channel, key)
+            await settled()
+
+    @property
+    def events(self) -> list[dict]:
+        """Without the cards."""
+        return [e for e in self.talk.events if "card" not in e and e["event"] not in ("joined", "hints", "ended")]
+
+    @property
+    def prompts(self) -> list[tuple[str, str]]:
+        return [(e["event"].removeprefix("prompt_"), e["prompt"]) for e in self.events if "prompt" in e]
+
+
+async def settled() -> None:
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange()
+
+
+@pytest.fixture
+def telling(tmp_path, exchange):
+    """Runs a story of a talk, and looks whether every prompt's connection was given back."""
+
+    def tell(story) -> Told:
+        async def run() -> Told:
+            told = Told(tmp_path / "talks", exchange)
+            await story(told)
+            if told.talk.playing:
+                told.talk.playing.task.cancel()
+            told.talks.follow([])
+            await settled()
+            return told
+
+        told = asyncio.run(run())
+        assert exchange.withdrawn == exchange.announced
+        return told
+
+    return tell
+
+
+# ---- which words -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("phrases", "key", "said"),
+    [
+        ("zh/lanzhi", Key.LOW_VOLUME, "lanzhi/low-1 lanzhi/low-2 lanzhi/low-move lanzhi/low-move"),
+        ("zh/training", Key.LOW_VOLUME, "training/low-1 training/low-2 training/low-2"),
+        ("zh/travel", Key.RECEIVER, "travel/speakerphone travel/speakerphone"),
+        ("zh/lanzhi", Key.RECEIVER, "training/speakerphone"),  # it has none of its own
+        ("", Key.LOW_VOLUME, "lanzhi/low-1"),  # a call that the IVR never saw
+        ("zh/../../etc", Key.LOW_VOLUME, "lanzhi/low-1"),
+    ],
+)
+def test_the_words_of_the_calls_phrase_set_one_after_the_other(phrases, key, said):
+    prompts, words = Prompts(SOUNDS), [f"zh/{one}" for one in said.split()]
+    assert [prompts.choose(key, phrases, times).where for times in range(len(words))] == words
+
+
+def test_a_prompt_that_was_stopped_comes_again(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME)
+        exchange.prompt_ends()
+        await settled()
+        for _ in range(2):
+            await told.press(Key.LOW_VOLUME)
+            told.talk.playing.task.cancel()
+            await settled()
+
+    assert telling(story).prompts == [
+        ("start", "zh/lanzhi/low-1"), ("end", "zh/lanzhi/low-1"),
+        ("start", "zh/lanzhi/low-2"), ("stop", "zh/lanzhi/low-2"),
+        ("start", "zh/lanzhi/low-2"), ("stop", "zh/lanzhi/low-2"),
+    ]  # fmt: skip
+
+
+# ---- a key while a prompt plays --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("key", "after_s", "meant"),
+    [
+        (Key.LOW_VOLUME, IMPATIENCE_S - 0.01, "nothing"),
+        (Key.LOW_VOLUME, IMPATIENCE_S, "stop"),
+        (Key.RECEIVER, 0.1, "other"),
+        (Key.RECEIVER, 3.0, "other"),
+    ],
+)
+def test_what_the_next_key_means(key, after_s, meant):
+    assert Playing(Key.LOW_VOLUME, 100.0, None).again(key, 100.0 + after_s) == meant
+
+
+def test_pressed_twice_at_once_it_plays_once(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME, Key.LOW_VOLUME)
+        exchange.prompt_ends()
+        await settled()
+
+    told = telling(story)
+    assert told.prompts == [("start", "zh/lanzhi/low-1"), ("end", "zh/lanzhi/low-1")]
+    assert len(exchange.to_caller) == 1
+
+
+def test_another_prompts_key_plays_that_one_instead(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME, Key.RECEIVER)
+        exchange.prompt_ends()
+        await settled()
+
+    assert telling(story).prompts == [
+        ("start", "zh/lanzhi/low-1"), ("stop", "zh/lanzhi/low-1"),
+        ("start", "zh/training/speakerphone"), ("end", "zh/training/speakerphone"),
+    ]  # fmt: skip
+
+
+def test_the_agent_hears_the_same_a_quarter_as_loud_and_no_more_of_it_when_it_is_stopped(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME)
+        told.talk.playing.task.cancel()
+        await settled()
+
+    telling(story)
+    [to_caller] = exchange.to_caller
+    (first, softly), stop = exchange.to_agents
+    assert (first, stop) == (AGENT, (AGENT, b""))
+    loud, soft = (np.frombuffer(pcm, "<i2").astype(float) for pcm in (to_caller, softly))
+    assert loud.size == soft.size
+    assert 20 * np.log10(np.std(soft) / np.std(loud)) == pytest.approx(-12, abs=0.1)
+
+
+# ---- the other keys --------------------------------------------------------------------------------------------------
+def test_marks_and_mute_are_confirmed_to_who_pressed(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.CALLBACK, Key.MUTE, Key.MUTE)
+
+    told = telling(story)
+    assert exchange.to_agents == [(AGENT, "callback-marked"), (AGENT, "whispers-off"), (AGENT, "whispers-on")]
+    assert [e["event"] for e in told.events] == ["key", "callback_marked", "key", "key"]
+    assert "cannot_answer" in [e.get("rule") for e in told.talk.events], "the coach was told"
+
+
+def test_a_nuisance_call_leaves_its_agent_who_has_not_hung_up(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME, Key.NUISANCE)
+        told.talks.leaves(AGENT)
+        await told.press(Key.LOW_VOLUME, Key.NUISANCE)  # too late: it is not this agent's any more
+
+    told = telling(story)
+    assert exchange.asked.count("Redirect") == 1
+    assert [e["event"] for e in told.events] == ["key", "prompt_start", "key", "prompt_stop", "handed_over"]
+
+
+# ---- what is gone ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("Getvar", AmiDown("no connection")),
+        ("Getvar", AmiRefused("No such channel")),
+        ("Originate", AmiDown("no connection")),
+        ("announce", LineDown("the media worker does not answer")),
+    ],
+)
+def test_a_prompt_that_cannot_be_played_is_not_told_as_played(telling, exchange, what, error, caplog):
+    exchange.down[what] = error
+
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME)
+
+    told = telling(story)
+    assert [e["event"] for e in told.events] == ["key", "prompt_failed"]
+    assert exchange.to_agents == [] and exchange.to_caller == []
+    assert "a prompt was not played to a caller" in caplog.text and CALLER not in caplog.text
+
+
+def test_a_nuisance_call_that_cannot_be_moved_stays_with_its_agent(telling, exchange):
+    exchange.down["Redirect"] = AmiDown("no connection")
+
+    async def story(told: Told) -> None:
+        await told.press(Key.NUISANCE)
+        exchange.down.clear()
+        await told.press(Key.NUISANCE)
+
+    assert [e["event"] for e in telling(story).events] == ["key", "hand_over_failed", "key", "handed_over"]
+
+
+def test_a_key_on_a_channel_that_is_gone_does_nothing(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.LOW_VOLUME, Key.NUISANCE, channel=SECOND)
+        await told.press(Key.LOW_VOLUME, Key.NUISANCE, channel=CALLER)
+
+    assert telling(story).events == []
+    assert exchange.asked == [] and exchange.to_agents == []
+
+
+def test_a_second_agents_keys_are_kept_without_a_number_that_is_not_theirs(telling):
+    async def story(told: Told) -> None:
+        told.talks.follow([Conversation(CALLER, (SECOND,), "care", "normal", answer=Answer("8016"))])
+        await told.press(Key.CALLBACK, channel=SECOND)
+
+    [pressed] = [e for e in telling(story).events if e["event"] == "key"]
+    assert pressed["by"] == ""
+
+
+# ---- what Asterisk is asked ------------------------------------------------------------------------------------------
+def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exchange):
+    async def story(told: Told) -> None:
+        await told.press(Key.RECEIVER)
+
+    telling(story)
+    assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK)]
+    with pytest.raises(ValueError, match="is no channel"):
+        prompt_data(Conversation("a,qB", (), "", ""))
+
+
+def test_what_is_whispered_still_cannot_reach_a_caller():
+    assert "w" not in spy_data(CALLER, "caller").partition(",")[2]
+
+
+# ---- the tick --------------------------------------------------------------------------------------------------------
+def test_a_tick_before_a_whisper_is_soft_and_within_its_three_seconds():
+    plain, ticked = Whispers(SOUNDS), Whispers(SOUNDS, tick=True)
+    for whisper in plain.known:
+        before, after = (np.frombuffer(w.pcm(whisper), "<i2").astype(float) for w in (plain, ticked))
+        assert after.size <= LONGEST_S * RATE
+        lead = after[: after.size - before.size]
+        assert 50 <= np.flatnonzero(np.abs(lead) > 1)[-1] * 1_000 / RATE <= TICK_S * 1_000
+        assert -45 < 20 * np.log10(np.std(lead) / 32_768) < -25
+        assert np.array_equal(after[lead.size :], before)
+
+
+def test_the_record_says_who_pressed_what(tmp_path, telling):
+    async def story(told: Told) -> None:
+        await told.press(Key.CALLBACK)
+
+    telling(story)
+    [file] = (tmp_path / "talks").glob("*/*.json")
+    [pressed] = [e for e in json.loads(file.read_text("utf-8"))["events"] if e["event"] == "key"]
+    assert (pressed["key"], pressed["by"]) == ("callback", "8016")
