@@ -10,8 +10,7 @@ from datetime import datetime
 import pytest
 from tests.unit.tiny_recogniser import SAYS, tiny_model
 
-from hearline.audio.wav import read_wav
-from world import RATE, SPEECH, Scenario
+from world import SPEECH, Scenario
 
 SENTENCE = "caller-ask"
 AGENT_SAYS_MS = 4_000  # after its answer
@@ -37,7 +36,7 @@ def talks(world, tmp_path_factory):
             world.agent(1, hangup_after_ms=9_000, say=[]),
         ]
         key = ((1_500, "1"),)
-        calls = world.place({"one": Scenario(keys=key), "two": Scenario(keys=key, start_ms=300)}, agents, timeout=60)
+        calls = world.place({"one": Scenario(keys=key), "two": Scenario(keys=key, start_ms=1_500)}, agents, timeout=60)
         folder = world.stack.settings.state / "talks"
 
         def records() -> list[dict]:
@@ -63,17 +62,17 @@ def until(holds, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_a_forbidden_phrase_shows_its_card_at_once(talks):
+def test_a_forbidden_phrase_is_heard_while_it_is_said_and_its_card_is_shown(talks):
     call, talk = talks["8016"]
     spoken = [event for event in talk["events"] if event["event"] == "spoken"]
     assert {(event["side"], event["group"]) for event in spoken} == {("agent", "forbidden_phrase")}
+    began = datetime.fromisoformat(talk["began_at"]).timestamp() - time.time() + time.monotonic()
+    [agent] = call.agents
+    spoke = agent.answered_at + AGENT_SAYS_MS / 1_000
+    assert 0 < (began + spoken[0]["at_ms"] / 1_000 - spoke) * 1_000 < LATE_MS
+    # Once the sentence has ended: the agent was reading out the card of the greeting.
     cards = [event for event in talk["events"] if event["event"] == "show_card" and event["rule"] == "forbidden"]
     assert len(cards) == 1
-    [agent] = [agent for agent in call.agents if agent.answered_at]
-    began = datetime.fromisoformat(talk["began_at"]).timestamp() - time.time() + time.monotonic()
-    spoke = agent.answered_at + AGENT_SAYS_MS / 1_000
-    assert 0 < (began + cards[0]["at_ms"] / 1_000 - spoke) * 1_000 < LATE_MS
-    assert read_wav(SPEECH / f"{SENTENCE}.wav").size / RATE > LATE_MS / 1_000  # while it was being said
 
 
 def test_who_says_nothing_is_told_nothing(talks):

@@ -54,10 +54,12 @@ def test_what_sounds_similar_or_contains_one_is_harmless(text):
     assert Listener({"f": FORBIDDEN}).hear(text, ended=True) == []
 
 
-def test_homophones_are_heard_in_long_phrases_only():
+def test_homophones_are_heard_but_not_in_phrases_of_two_characters():
     assert heard("我不之到", "我不知道")  # the usual error
     assert heard("公司归定就是这样的没办法", "公司规定就是这样的，没办法")
     assert not heard("我不值得", "我不知道")
+    assert heard("您贵性", "您贵姓") and heard("謝謝您", "谢谢您")
+    assert not heard("您跪行", "您贵姓")  # three characters: the tones as well
     assert not heard("部队", "不对")
 
 

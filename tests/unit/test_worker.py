@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from hearline.audio.wav import read_wav
-from hearline.line.control import Announce, Beat, Channel, Finished, Watch
+from hearline.line.control import Announce, Beat, Channel, Finished, PassOn, Watch, Withdraw
 from hearline.line.player import PromptStore
+from hearline.line.relay import unpacked
 from hearline.line.worker import Worker
 from hearline.sounds.manifest import prompt_path
 
@@ -160,3 +161,23 @@ def test_a_stop_in_the_middle_of_a_tick_does_not_make_the_worker_full(line, monk
     ticks(worker, 10)
     [beat] = [m for m in door.received() if isinstance(m, Beat)]
     assert beat.busy < 0.5
+
+
+@pytest.mark.parametrize("end", [lambda uuid: PassOn(uuid, ""), Withdraw])
+def test_what_comes_on_a_leg_is_passed_on_until_it_ends(line, tmp_path, end):
+    worker, door, _ = line
+    leg, to = str(uuid.uuid4()), str(tmp_path / "sound")
+    peer = connected(line, Announce(leg, None, None))
+    ticks(worker, 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
+        taker.bind(to)
+        taker.settimeout(2)
+        door.send(PassOn(leg, to))
+        for number in range(5):
+            peer.sendall(b"\x10\x01\x40" + bytes([number]) * 320)
+        time.sleep(0.05)
+        ticks(worker, 6)
+        assert unpacked(taker.recv(65_536)) == (leg, 0, b"".join(bytes([number]) * 320 for number in range(5)))
+        door.send(end(leg))
+        ticks(worker, 1)
+        assert not worker._relays

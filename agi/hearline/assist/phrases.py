@@ -1,7 +1,7 @@
 """Finds the phrases of ``spoken.yaml`` in what a recogniser makes of somebody's speech. Pure.
 
-Recognisers mistake a character for another that sounds alike, so a phrase of four syllables and more is found by its
-sound: pinyin without tones. Shorter ones must stand there to the letter, for two syllables sound like too much else
+Recognisers mistake a character for another that sounds alike, so phrases are found by their sound: four syllables and
+more by pinyin without tones, three with them. Two must stand there to the letter, for they sound like too much else
 (不对, 部队).
 """
 
@@ -11,15 +11,16 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from hearline.assist.cards import Group
 
-BY_SOUND = 4
-"""So many syllables make a phrase that may be found by its sound."""
+WITHOUT_TONES, BY_SOUND = 4, 3
+"""So many syllables make a phrase that may be found by its sound, and without its tones."""
 _WORD = re.compile(r"[a-z0-9']+|[^\W_]")
 
 Sound = Callable[[str], str]
-"""A character's syllable without its tone."""
+"""A character's syllable with its tone: 知 → zhi1."""
 
 
 def words_of(text: str) -> list[str]:
@@ -27,11 +28,13 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
+@cache
 def in_pinyin(character: str) -> str:
     """By pypinyin, of the extra ``recogniser``."""
-    from pypinyin import lazy_pinyin
+    from pypinyin import Style, lazy_pinyin
 
-    return lazy_pinyin(character)[0]
+    sound = lazy_pinyin(character, style=Style.TONE3, neutral_tone_with_five=True)[0]
+    return sound if sound[-1].isdigit() else f"{character}0"  # no Chinese
 
 
 @dataclass
@@ -71,10 +74,12 @@ class Listener:
 
     def _find(self, phrase: list[str], words: list[str]) -> list[tuple[int, int]]:
         """(start, end) wherever it stands."""
-        same = self._alike if len(phrase) >= BY_SOUND else str.__eq__
         size = len(phrase)
-        starts = range(len(words) - size + 1)
-        return [(at, at + size) for at in starts if all(map(same, phrase, words[at : at + size]))]
+        wanted, heard = ([self._as_heard(word, size) for word in told] for told in (phrase, words))
+        return [(at, at + size) for at in range(len(heard) - size + 1) if heard[at : at + size] == wanted]
 
-    def _alike(self, one: str, other: str) -> bool:
-        return one == other or (not one.isascii() and not other.isascii() and self.sound(one) == self.sound(other))
+    def _as_heard(self, word: str, size: int) -> str:
+        """What of a word counts in a phrase of so many."""
+        if word.isascii() or size < BY_SOUND:
+            return word
+        return self.sound(word)[:-1] if size >= WITHOUT_TONES else self.sound(word)
