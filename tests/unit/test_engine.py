@@ -44,10 +44,14 @@ def test_a_nuisance_call_is_asked_and_then_let_go(call):
 
 
 @pytest.mark.parametrize("verdict", [LOUD, SOFT])
-def test_who_speaks_is_heard_out_before_the_goodbye(call, verdict):
+def test_who_speaks_is_heard_out_and_asked_once_more(call, verdict):
     log = call("nuisance").speak(P + 1_000, 30_000, verdict).run().log
     assert log[1:] == [
-        (P + 32_100, "nuisance-goodbye"), (2 * P + 34_100, "hangup:nuisance")
+        (P + 32_100, "nuisance-1"), (2 * P + 35_100, "nuisance-goodbye"), (3 * P + 37_100, "hangup:nuisance")
+    ]  # fmt: skip
+    twice = call("nuisance").speak(P + 1_000, 30_000, verdict).speak(P + 33_100, 20_000, verdict).run().log
+    assert twice[2:] == [
+        (P + 33_250, "stop"), (P + 54_200, "nuisance-goodbye"), (2 * P + 56_200, "hangup:nuisance")
     ]  # fmt: skip
 
 
