@@ -91,8 +91,7 @@ def run(world) -> Told:
     """
     told, began = Told(), time.time()
     agents = [world.agent(i, hangup_after_ms=None, lines=2) for i in range(4)]
-    key = ((1_500, "1"),)
-    scenarios = {"one": Scenario(keys=key), "two": Scenario(keys=key), "three": Scenario(keys=key)}
+    scenarios = {name: Scenario(keys=((1_500, "1"),), max_ms=90_000) for name in ("one", "two", "three")}
     script, used = world.script({name: scenarios[name] for name in ("one", "two")}, agents)
     late, late_used = world.script({"three": scenarios["three"]})
     with Phones(script) as phones:
