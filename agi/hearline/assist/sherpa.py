@@ -63,9 +63,10 @@ class Sherpa:
                 enable_endpoint_detection=True,
                 rule2_min_trailing_silence=PAUSE_S,
             )
+            # The first run is slow, and tells whether it runs at all.
+            self.hear(self.stream(), np.zeros(RATE, np.int16))
         except Exception as error:  # whatever the library makes of the user's files
             raise ModelFault(f"{folder}: {error}. {WHERE}") from None
-        self.hear(self.stream(), np.zeros(RATE, np.int16))  # the first run is slow, and tells whether it runs at all
 
     def stream(self) -> Any:
         return self._recogniser.create_stream()
