@@ -63,6 +63,9 @@ class Floor:
         self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
 
     def __enter__(self) -> Floor:
+        self.pins = Pins(self.folder / "state" / "page" / "pins.json")
+        for agent in self.agents:
+            self.pins.set(agent, PIN)
         self._thread.start()
         self.do(self._begin)
         self.open()
@@ -88,11 +91,6 @@ class Floor:
 
     def _begin(self) -> None:
         state = self.folder / "state"
-        self.pins = Pins(state / "page" / "pins.json")
-        known = set(self.pins.agents())
-        for agent in self.agents:
-            if agent not in known:
-                self.pins.set(agent, PIN)
         self.index = EarlierCalls(state / "callers")
         self.book = HintStore(REPO / "ivr_flows" / "hints")
         self.kept: list[tuple] = []
@@ -102,7 +100,11 @@ class Floor:
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
         self.talks = Talks(
-            _NoAsterisk(), self.book, lambda *_: None, state / "talks", changed=lambda talk: self.desks.see(talk)
+            _NoAsterisk(),
+            self.book,
+            lambda *_: True,
+            state / "talks",
+            changed=lambda talk: self.desks.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
         self._serving: asyncio.Task | None = None
@@ -180,7 +182,12 @@ class Floor:
         }
         self.do(self.desks.hear, event)
         self._conversations[agent] = Conversation(
-            caller, (f"PJSIP/agent-{agent}-{self._count:08x}",), "care", heard, answer=Answer(agent, wait_s, 3.0)
+            caller,
+            (f"PJSIP/agent-{agent}-{self._count:08x}",),
+            "care",
+            heard,
+            answer=Answer(agent, wait_s, 3.0),
+            numbers=(agent,),
         )
         self._ringing.add(agent)
         return caller
@@ -212,7 +219,7 @@ class Floor:
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
         """``by`` None: they hear each other again."""
         conversation = self._conversations[agent]
-        holder = {None: "", Side.CALLER: conversation.caller, Side.AGENT: conversation.agents[0]}[by]
+        holder = {Side.AGENT: conversation.agents[0], Side.CALLER: conversation.caller}.get(by, "")
         self._conversations[agent] = replace(conversation, holder=holder)
         self.do(self._follow)
 

@@ -119,7 +119,7 @@ def run(world) -> Told:
         floor.act(second, "hand_over", until_told="transferred")
         floor.note("handed over")
         since = len(phones.events)
-        floor.act(first, "transfer", fourth, until_told="transferred")
+        floor.act(first, "transfer", fourth, until_told="disconnected")
         time.sleep(0.8)
         floor.note("ringing")
         assert floor.takes(used["one"], since) == fourth
@@ -131,18 +131,18 @@ def run(world) -> Told:
             again = floor.takes(late_used["three"], since)
             told.again = again
             since = len(phones.events)
-            floor.act(again, "transfer", fourth, until_told="transferred")
+            floor.act(again, "transfer", fourth, until_told="disconnected")
             told.came_back_to = [floor.takes(late_used["three"], since)]
             since = len(phones.events)
             [other] = {first, second} - {again}
-            floor.act(again, "transfer", other, until_told="transferred")
+            floor.act(again, "transfer", other, until_told="disconnected")
             phones.wait_for("answered", other, since=since)
             phones.hang_up(other)
             phones.wait_for("disconnected", other, since=since)
             since = len(phones.events)
             told.came_back_to.append(floor.takes(late_used["three"], since))
             since = len(phones.events)
-            floor.act(again, "transfer", QUEUE, until_told="transferred")
+            floor.act(again, "transfer", QUEUE, until_told="disconnected")
             told.at_last = floor.takes(late_used["three"], since)
             floor.note("from the queue")
             floor.say(told.at_last, REPLIES)

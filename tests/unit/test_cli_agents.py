@@ -39,7 +39,7 @@ def test_a_pin_is_set_from_standard_input(state):
 def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
     result = run("agents", "pin", agent, told=pin)
     assert result.exit_code == 2
-    assert "a PIN has 4 to 64 characters" in result.output or "no work number" in result.output
+    assert "a PIN has 6 to 64 characters" in result.output or "no work number" in result.output
 
 
 def test_a_file_that_cannot_be_read_is_told(state):

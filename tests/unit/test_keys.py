@@ -275,7 +275,13 @@ def test_a_nuisance_call_that_cannot_be_moved_stays_with_its_agent(telling, exch
         exchange.down.clear()
         await told.press(Key.NUISANCE)
 
-    assert [e["event"] for e in telling(story).events] == ["key", "hand_over_failed", "key", "handed_over"]
+    assert [e["event"] for e in telling(story).events] == [
+        "key",
+        "handed_over",
+        "hand_over_failed",
+        "key",
+        "handed_over",
+    ]
 
 
 def test_a_key_on_a_channel_that_is_gone_does_nothing(telling, exchange):

@@ -273,6 +273,31 @@ def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
     assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
 
 
+@pytest.mark.parametrize("agents", [(AGENT,), (AGENT, SECOND), (SECOND,)])
+def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, agents):
+    asked: list[tuple[str, dict]] = []
+
+    class Noted:
+        async def ask(self, action: str, **headers: str) -> dict[str, str]:
+            asked.append((action, headers))
+            return {"Response": "Success"}
+
+    async def story(talks: Talks) -> None:
+        talks.follow(with_agents(*agents))
+        talks.pass_on(CALLER, AGENT, "phones", "8017")
+        talks.pass_on("PJSIP/somebody-else", AGENT, "phones", "8017")
+        await settled()
+
+    _, told = hinted(Noted(), tmp_path, story)
+    if agents != (AGENT,):
+        assert asked == []
+        return
+    (_, variable), (action, where) = asked
+    assert variable == {"Channel": CALLER, "Variable": "BLINDTRANSFER", "Value": AGENT}
+    assert action == "Redirect" and where == {"Channel": CALLER, "Context": "phones", "Exten": "8017", "Priority": "1"}
+    assert [event["how"] for event in told["events"] if event["event"] == "transferred"] == ["blind"]
+
+
 def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
     async def story(talks: Talks) -> None:
         talks.follow(with_agents(AGENT, SECOND))
@@ -305,14 +330,11 @@ def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_k
     assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"
 
 
-def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(ami, tmp_path):
-    async def story(talks: Talks) -> None:
-        talks.of(CALLER).handed_over = True
-        talks.follow(with_agents())
-        assert talks.of(CALLER) is None, "the prompts have the caller, no agent"
-        talks.follow(with_agents())
-        assert talks.of(CALLER) is None
-        talks.follow(with_agents(SECOND))
-        assert talks.of(CALLER).conversation.agents == (SECOND,)
-
-    hinted(ami, tmp_path, story)
+def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(talks):
+    talks.of(CALLER).handed_over = True
+    talks.follow(with_agents())
+    assert talks.of(CALLER) is None, "the prompts have the caller, no agent"
+    talks.follow(with_agents())
+    assert talks.of(CALLER) is None
+    talks.follow(with_agents(SECOND))
+    assert talks.of(CALLER).conversation.agents == (SECOND,)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from hearline.assist import events as e
-from hearline.assist.hints import Figures, HintEngine, Holds
+from hearline.assist.hints import HOLD_EVERY_MS, Figures, HintEngine
 from hearline.assist.rules import Rules
 from hearline.line.transport import FRAME_MS
 
@@ -49,14 +49,14 @@ class Coach:
         return self._engine.card if self._engine else None
 
     @property
-    def holds(self) -> Holds:
-        """The hold clock."""
-        return self._engine.holds if self._engine else Holds()
-
-    @property
     def muted(self) -> bool:
         """The agent wants no whispers."""
         return bool(self._engine and self._engine.muted)
+
+    @property
+    def hold_every_ms(self) -> int:
+        """So long a caller may be left alone on hold."""
+        return self._engine.holds.every_ms if self._engine else HOLD_EVERY_MS
 
     def ago_s(self, ms: int) -> float:
         """How long ago this moment of the talk was, s; negative: it is still to come."""

@@ -1,8 +1,8 @@
 """What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
 
 No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
-shows them). An agent is who Asterisk's queue says has this phone; see `WorkNumbers`. Of a caller's number nothing is
-kept but what may be shown of it, and its keyed hash.
+shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
+may be shown of it, and its keyed hash.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from hearline.assist import events as e
-from hearline.assist.events import Side
-from hearline.assist.hints import Holds
+from hearline.assist.events import Key, Side
+from hearline.assist.hints import HOLD_EVERY_MS, Holds
 from hearline.assist.legs import Leg
 from hearline.assist.switchboard import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, Conversation
 from hearline.assist.talks import Talk
@@ -32,25 +32,6 @@ class State(StrEnum):
     RINGING = "ringing"
     TALKING = "talking"
     AFTER = "after"  # the call is over: pick an outcome, write a note
-
-
-class WorkNumbers:
-    """Which agent (工号) has which phone. The queue knows both: a member's name is the work number, its state that of
-    the phone."""
-
-    def __init__(self) -> None:
-        self._by_phone: dict[str, str] = {}
-
-    def learn(self, told: Message) -> None:
-        """From an event about a queue's member, or a line of the list of them."""
-        number = told.get("MemberName") or told.get("Name", "")
-        for phone in (told.get("StateInterface"), told.get("Interface"), told.get("Location")):
-            if phone and number:
-                self._by_phone[phone] = number
-
-    def of(self, channel: str) -> str:
-        """``PJSIP/agent-8016-0000001a`` → ``8016``; '' where no queue has this phone."""
-        return self._by_phone.get(channel.rpartition("-")[0], "")
 
 
 @dataclass(frozen=True)
@@ -99,6 +80,7 @@ class Desk:
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
     ring_channel: str = ""
+    passed_on_by: str = ""  # another agent's work number
     # The talk that goes on, or the last one.
     talk: Talk | None = None
     channel: str = ""
@@ -108,9 +90,11 @@ class Desk:
     card_from: float = 0.0
     card_until: float = 0.0
     holds: Holds = Holds()
-    hold_since: float | None = None
+    hold_every_ms: int = HOLD_EVERY_MS
     held_by: Side | None = None
     muted: bool = False
+    playing: Key | None = None  # whose prompt the caller hears
+    callback: bool = False  # marked to be called back
     # What the agent has told of it.
     outcome: str | None = None
     note: str | None = None
@@ -129,6 +113,7 @@ class Desk:
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not State.RINGING else self._waited(now)),
                 "heard": self.caller.heard or "unknown",
+                "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
                 "began": _ms(self.began) if self.state is not State.RINGING else None,
                 "left_first": self.left_first,
@@ -143,6 +128,8 @@ class Desk:
             "card": self._card(now) if call else None,
             "hold": self._hold() if call else None,
             "muted": self.muted,
+            "playing": self.playing,
+            "callback": self.callback,
             "left_first_today": self.left_first_count if self.left_first_day == _day(now) else 0,
         }
 
@@ -165,10 +152,11 @@ class Desk:
         }
 
     def _hold(self) -> dict[str, Any]:
+        since = self.holds.since_ms
         return {
-            "since": _ms(self.hold_since) if self.hold_since is not None else None,
+            "since": None if since is None else _ms(self.began) + since,
             "by": self.held_by,
-            "every_ms": self.holds.every_ms,
+            "every_ms": self.hold_every_ms,
             "count": self.holds.count,
             "longest_ms": self.holds.longest_ms,
             "longest_by": self.holds.longest_by,
@@ -180,6 +168,7 @@ class Desks:
 
     Args:
         who: the keyed hash of a caller's number.
+        number: the work number of whose phone a channel is on; '' where nobody knows.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
         keep: told of a desk whose talk is over, or whose agent has told something of it.
@@ -191,19 +180,21 @@ class Desks:
     def __init__(
         self,
         who: Callable[[str], str],
+        number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
         keep: Callable[[Desk], None] = lambda _desk: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._who, self._look_up, self._meet_agent, self._keep, self.now = who, look_up, meet_agent, keep, now
-        self.work_numbers = WorkNumbers()
+        self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
+        self._keep, self.now = keep, now
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self._desks: dict[str, Desk] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[Desk]] = {}  # by the caller's channel
         self._last: dict[str, Desk] = {}  # by agent, as it was left
+        self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
 
     def of(self, agent: str) -> Desk:
         """This agent's desk."""
@@ -224,8 +215,11 @@ class Desks:
         channel = event.get("Channel", "")
         match event["Event"]:
             case "AgentCalled":
-                self.work_numbers.learn(event)
                 self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
+            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # passed on, past the queue
+                caller = variables(event).get(CALLER, "")
+                if caller in self._answered_by:
+                    self._ring(self._number(channel), caller, channel)
             case "AgentRingNoAnswer":
                 self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
             case "AgentConnect":  # one has answered: the others need not
@@ -236,21 +230,18 @@ class Desks:
                 self._stop_ringing(lambda desk: desk.caller.channel == channel)
             case "Hangup":
                 self._callers.pop(channel, None)
+                self._answered_by.pop(channel, None)
                 self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
-            case "QueueMemberAdded" | "QueueMemberStatus":
-                self.work_numbers.learn(event)
 
-    def reset(self, channels: Iterable[Message], members: Iterable[Message]) -> None:
+    def reset(self, channels: Iterable[Message]) -> None:
         """After every login: how things stand. Who is being rung is not told, so nobody is."""
-        for member in members:
-            if member.get("Event") == "QueueMember":
-                self.work_numbers.learn(member)
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
+        self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
         self._stop_ringing(lambda desk: True)
 
     def _meet(self, told: Message) -> None:
@@ -275,12 +266,13 @@ class Desks:
         )
 
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
-        caller = self._callers.get(channel)
-        desk = self.of(agent)
-        if not agent or caller is None or desk.state is State.TALKING:
+        if not agent:
+            return
+        caller, desk = self._callers.get(channel), self.of(agent)
+        if caller is None or desk.state is State.TALKING:
             return
         self._begin(desk, State.RINGING, caller)
-        desk.ring_channel = ring_channel
+        desk.ring_channel, desk.passed_on_by = ring_channel, self._answered_by.get(channel, "")
         self.changed(agent)
 
     def _stop_ringing(self, meant: Callable[[Desk], bool]) -> None:
@@ -331,7 +323,7 @@ class Desks:
         """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
         alone = len(conversation.agents) == 1
         known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
-        return self.work_numbers.of(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+        return conversation.number(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
 
     def _join(self, desk: Desk, talk: Talk, channel: str) -> None:
         conversation = talk.conversation
@@ -341,6 +333,9 @@ class Desks:
             self._over(desk)
         self._begin(desk, State.TALKING, caller)
         desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
+        first = conversation.answer.agent_id or self._answered_by.get(caller.channel, "")
+        desk.passed_on_by = first if first != desk.agent else ""
+        self._answered_by[caller.channel] = desk.agent
         self._look(desk)
         self.changed(desk.agent)
 
@@ -351,18 +346,18 @@ class Desks:
         desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
         waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
         desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
+        desk.holds = desk.talk.holds
+        desk.playing, desk.callback = _done_by_keys(desk.talk)
         if coach is None:
             return
         now = self.now()
         if coach.card and (desk.card is None or desk.card.hint != coach.card.hint):
             desk.card_from, desk.card_until = now, now - coach.ago_s(coach.card.expires_ms)
-        desk.card, desk.holds, desk.muted = coach.card, coach.holds, coach.muted
-        since = desk.holds.since_ms
-        desk.hold_since = None if since is None else now - coach.ago_s(since)
+        desk.card, desk.muted, desk.hold_every_ms = coach.card, coach.muted, coach.hold_every_ms
 
     def _over(self, desk: Desk) -> None:
         desk.state, desk.since = State.AFTER, self.now()
-        desk.hold_since, desk.held_by = None, None
+        desk.held_by, desk.playing, desk.holds = None, None, desk.talk.holds
         desk.meters.clear()
         if desk.left_first is Side.AGENT:
             self._count_left_first(desk, 1)
@@ -370,9 +365,11 @@ class Desks:
         self.changed(desk.agent)
 
     def _begin(self, desk: Desk, state: State, caller: Caller) -> None:
-        """Another call; what is known of this one stays."""
+        """Another call; what is known of this one stays, also what a colleague who had it before has written."""
         known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
-        self._set(desk, Desk(desk.agent, state, self.now(), caller, earlier=known))
+        others = [*self._desks.values(), *self._last.values()]
+        note = next((d.note for d in others if d.note and d.caller and d.caller.id == caller.id), None)
+        self._set(desk, Desk(desk.agent, state, self.now(), caller, earlier=known, note=note))
         if known is None:
             self._look_up(caller)
 
@@ -427,6 +424,14 @@ class Desks:
     def _told_of(self, desk: Desk) -> None:
         self._keep(desk)
         self.changed(desk.agent)
+
+
+def _done_by_keys(talk: Talk) -> tuple[Key | None, bool]:
+    """(whose prompt the caller hears just now, is a callback marked), by the talk's record."""
+    told = [event["event"] for event in talk.events]
+    prompts = [event for event in told if event.startswith("prompt_")]
+    plays = bool(prompts) and prompts[-1] == "prompt_start" and talk.playing is not None
+    return talk.playing.key if plays else None, "callback_marked" in told
 
 
 def _told(one: EarlierCall) -> dict[str, Any]:

@@ -118,9 +118,11 @@ class Keys:
     # ---- nuisance calls ---------------------------------------------------------------------------------------------
     async def _hand_over(self, talk: Talk) -> None:
         """The caller leaves for the prompts of service standard §1.4; the agent, left alone, is free."""
+        talk.handed_over = True
         if talk.playing:
             talk.playing.task.cancel()
-        talk.handed_over = True
+            await asyncio.wait([talk.playing.task])
+        talk.add("handed_over", to="nuisance")  # now: the talk may have ended when the answer comes
         try:
             await self._ami.ask("Redirect", Channel=talk.conversation.caller, **NUISANCE)
         except (AmiDown, AmiRefused, ValueError) as error:
@@ -128,5 +130,3 @@ class Keys:
             talk.handed_over = False
             talk.add("hand_over_failed")
             talk.tell(e.TransferGivenUp())
-        else:
-            talk.add("handed_over", to="nuisance")

@@ -79,7 +79,7 @@ class Service:
             talks = self._talks
             self._recognition = Recognition(model, most, self._hints, self._legs, self._line.pass_on, talks.spoken)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
-        self._desks = Desks(self._earlier.who, self._look_up, self._meet_agent, self._keep)
+        self._desks = Desks(self._earlier.who, self._switchboard.number, self._look_up, self._meet_agent, self._keep)
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._looking: set[asyncio.Task] = set()
         self._page = PageServer(address(settings.page), self._make_page, lambda: self._ami.up)
@@ -96,7 +96,7 @@ class Service:
         if what is None:
             return self._say(channel, b"")
         whisper, level_db = what
-        level_db += self._volumes.of(self._desks.work_numbers.of(channel))
+        level_db += self._volumes.of(self._switchboard.number(channel))
         return self._say(channel, self._whispers.pcm(whisper, level_db))
 
     def _confirm(self, channel: str, whisper: str) -> None:
@@ -139,7 +139,7 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._switchboard.hear(told)
-        self._for_the_page(self._desks.reset, channels, members)
+        self._for_the_page(self._desks.reset, channels)
         self._changed()
         await self._permit.logged_in()
 
@@ -150,14 +150,22 @@ class Service:
         channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
             self._talks.leaves(channel)
-        elif event["Event"] in TRANSFERERS and event.get("Result") == "Success":
-            how, who = TRANSFERERS[event["Event"]]
-            self._talks.transferred(variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", ""), how)
+        elif event["Event"] in TRANSFERERS:
+            self._transferred(event)
         elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
             self._talks.press(channel, Key(event["Key"]))
         self._for_the_page(self._desks.hear, event)
         if self._switchboard.hear(event):
             self._changed()
+
+    def _transferred(self, event: Message) -> None:
+        how, who = TRANSFERERS[event["Event"]]
+        caller, by = variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", "")
+        match how, event.get("Result"):
+            case _, "Success":
+                self._talks.transferred(caller, by, how)
+            case "blind", "Fail":
+                self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
 
     def _changed(self) -> None:
         conversations = self._switchboard.conversations()

@@ -142,10 +142,14 @@ class Switchboard:
                     min(self._holding & reached, default=""),
                     tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
                     self._answers.get(caller, Answer()),
-                    tuple(self._numbers.get(phone_of(agent), "") for agent in agents),
+                    tuple(map(self.number, agents)),
                 )
             )
         return found
+
+    def number(self, channel: str) -> str:
+        """The work number of whose phone this channel is on; empty where no queue knows it."""
+        return self._numbers.get(phone_of(channel), "")
 
     def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
         """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""

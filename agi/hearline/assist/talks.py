@@ -58,6 +58,7 @@ class Talk:
     playing: Playing | None = None  # what a key has begun to play, also when it is over
     file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
+    changed: Callable[[Talk], None] = lambda _talk: None
 
     @property
     def now_ms(self) -> int:
@@ -65,6 +66,7 @@ class Talk:
 
     def add(self, event: str, **what: object) -> None:
         self.events.append({"at_ms": self.now_ms, "event": event, **what})
+        self.changed(self)
 
     def work_number(self, channel: str) -> str:
         """Of the agent on this channel; '' where no queue has told it."""
@@ -127,7 +129,8 @@ class Talks:
             talk = self._talks.get(caller)
             if talk is None:
                 if conversation.agents:
-                    talk = self._talks[caller] = Talk(conversation, answered_by=conversation.agents)
+                    talk = Talk(conversation, answered_by=conversation.agents, changed=self._changed)
+                    self._talks[caller] = talk
                     talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
                     self._coach(talk)
             elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
@@ -174,6 +177,13 @@ class Talks:
             if how == "blind" and (coach := talk.coaches.get(by)):
                 coach.hear(e.TransferBegan())
 
+    def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
+        """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
+        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
+        talk = self._talks.get(caller)
+        if talk and talk.conversation.agents == (by,):
+            self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
+
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
         for talk in self._talks.values():
@@ -204,10 +214,10 @@ class Talks:
         coach.close()
         talk.add("hints", counts=coach.figures.by_rule)
 
-    def _note_hint(self, talk: Talk, action: e.Action) -> None:
+    @staticmethod
+    def _note_hint(talk: Talk, action: e.Action) -> None:
         told = e.as_dict(action)
         talk.add(told.pop("action"), **told)
-        self._changed(talk)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
     def of(self, caller: str) -> Talk | None:
@@ -230,7 +240,6 @@ class Talks:
         for talk in self._talks.values():
             if coach := talk.coaches.get(channel):
                 coach.hear(event)
-                self._changed(talk)
 
     def add_to(self, talk: Talk, event: str, **what: object) -> None:
         """Into the record of a talk that goes on, or of one that is over."""
@@ -290,6 +299,16 @@ class Talks:
         while True:
             do = await self._to_do.get()
             await do()
+
+    async def _pass_on(self, talk: Talk, by: str, context: str, exten: str) -> None:
+        caller = talk.conversation.caller
+        try:
+            await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
+            await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("a caller was not passed on, and stays with the agent: %s", error)
+        else:
+            self.transferred(caller, by, "blind")
 
     async def _ask_gain(self, talk: Talk, channel: str) -> None:
         """A caller's line may be raised already, by the IVR or by who listened before."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from hearline.checked_yaml import stamp
 from hearline.private_files import write_private
 
-SHORTEST, LONGEST = 4, 64
-# 16 MiB and some 50 ms a try (RFC 7914): four digits are few, so each guess must cost.
+SHORTEST, LONGEST = 6, 64
+# 16 MiB and some 50 ms a try (RFC 7914): six digits are few, so each guess must cost.
 _COST = {"n": 2**14, "r": 8, "p": 1}
 
 

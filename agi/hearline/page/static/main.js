@@ -141,6 +141,7 @@ function show(before) {
   if (call) showCall(call);
   showOutcomes();
   showOwn();
+  showKeys();
   showHint(before);
   showLink();
   showClocks();
@@ -166,7 +167,7 @@ function forgetCaller(last) {
 function showCall(call) {
   write(by("number"), call.number || words().anonymous);
   write(by("queue"), (language() === "zh" && call.queue_zh) || call.queue);
-  write(by("wait"), words().seconds(call.wait_s));
+  write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
   by("heard").dataset.heard = call.heard;
   const earlier = call.earlier;
@@ -235,7 +236,16 @@ function showOwn() {
   write(by("left-first"), words().left_first(state.left_first_today));
   if (document.activeElement !== by("volume")) by("volume").value = state.volume_db;
   showVolume();
-  for (const button of document.querySelectorAll("[data-key=mute]")) button.setAttribute("aria-pressed", `${state.muted}`);
+}
+
+/** What the keys have set going: a prompt that plays is stopped by the same key. */
+function showKeys() {
+  const on = { low_volume: state.playing === "low_volume", receiver: state.playing === "receiver", callback: state.callback, mute: state.muted };
+  for (const [key, pressed] of Object.entries(on)) {
+    const button = document.querySelector(`[data-key=${key}]`);
+    button.setAttribute("aria-pressed", `${pressed}`);
+    write(button.querySelector("span"), pressed && key in words().key_on ? words().key_on[key] : words()[`key_${key}`]);
+  }
 }
 
 function showVolume() {
@@ -288,7 +298,7 @@ function showClocks() {
   const time = clock((now - since) / 1000);
   write(by("state"), state.state === "idle" ? words().states.idle : `${words().states[state.state]} ${time}`);
   if (call) {
-    if (state.state === "ringing") write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
+    if (state.state === "ringing" && !call.passed_on_by) write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
   showHold(hold, now);
   const card = state.card;
@@ -383,10 +393,10 @@ async function press(key) {
     return;
   }
   endConfirming();
-  const muted = state.muted;
+  const { muted, playing } = state;
   if (!(await act("press", { key }))) return;
   if (key === "mute") tell(muted ? words().unmuted : words().muted);
-  else tell(words().pressed(label));
+  else tell(playing === key ? words().stopped : words().pressed(label));
 }
 
 /** A key that cannot be taken back is pressed twice. */
