@@ -12,7 +12,7 @@ import numpy as np
 RATE = 8000
 PAUSE_S = 0.8
 """A pause that ends an utterance."""
-WHERE = "Put a streaming model for sherpa-onnx there (docs/hints.md says which), or unset HEARLINE_RECOGNISER_MODEL"
+WHERE = "Put a streaming model for sherpa-onnx there (docs/operate.md says which), or unset HEARLINE_RECOGNISER_MODEL"
 
 
 class ModelFault(Exception):
