@@ -119,13 +119,20 @@ class Detector:
         self.capacity = capacity
 
     def let_pass(self, slot: int, frames: int) -> bool:
-        """Let time go by on a line whose digital silence has lasted longer than anything is remembered, and goes on.
-        False where it has not: then every frame must be heard."""
-        still = bool(self._slots.still[slot] > _MEMORY_FRAMES)
-        if still:
-            self._slots.frames[slot] += frames
-            self._slots.played_from[slot] = self._slots.frames[slot]
-        return still
+        """Let time go by on a line of digital silence that goes on: as so many steps would, but at once.
+        False where it is not silent for long enough: then every frame must be heard."""
+        t = self._slots
+        if t.awake[slot] or t.still[slot] < recent.FULL_AFTER_FRAMES:
+            return False
+        before = int(t.frames[slot])
+        until = before + frames
+        looked_until = min(until, before + _MEMORY_FRAMES - int(t.still[slot]))
+        for now in range(before - before % LOOK_FRAMES + LOOK_FRAMES, looked_until + 1, LOOK_FRAMES):
+            t.frames[slot] = now
+            self._look_at_background(np.array([slot]))
+        t.frames[slot] = t.played_from[slot] = until
+        t.still[slot] += frames
+        return True
 
     def restart_measure(self, slot: int) -> None:
         """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
