@@ -348,6 +348,21 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
 
 
 # ---- to be read by everybody -----------------------------------------------------------------------------------------
+def keeps_nobody_out(page, state: str) -> None:
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+
+
+def test_nothing_that_axe_finds_wrong_where_one_signs_in_and_in_the_list_of_keys(window):
+    page = window(signed_in=False)
+    keeps_nobody_out(page, "signing in")
+    page = window()
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    keeps_nobody_out(page, "the list of keys")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
@@ -363,9 +378,7 @@ def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
             page.wait_for_selector("body[data-link=lost]" if state == "lost" else f"body[data-state={state}]")
             page.wait_for_timeout(200)
             keep(page, f"{state}-{theme}-{locale[:2]}")
-            tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-            found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
-            assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+            keeps_nobody_out(page, state)
     finally:
         if floor.closed:
             floor.open()
