@@ -80,6 +80,8 @@ shown 's/^ *Downloading \([^-]*-[^-]*\)-.*\( (.* MB)\).*/  \1\2/p; s/^ *Installi
 	--only-binary pjsua2-python --editable ".[softphone,test]" ||
 	fail "pip could not install the libraries (see above). The softphones, pjsua2-python, come for Python 3.11 and 3.12:
   make PYTHON=/path/to/python3.12"
+# pip compiles the libraries, not us: where Python may not write beside the code, every start would do it again.
+"$venv/bin/python" -m compileall -q agi
 
 # ---- the private Asterisk -------------------------------------------------------------------------------------------
 "$venv/bin/hearline" stack prepare || say "all but the private Asterisk is set up: make unit works, make demo will not"

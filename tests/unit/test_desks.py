@@ -292,6 +292,15 @@ def test_earlier_calls_come_when_they_are_known(floor):
     assert floor.looked_up == ["1.1"], "not looked up twice"
 
 
+def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.talk(agents=(AGENT, SECOND), holder=AGENT)
+    floor.talk(agents=(SECOND,), holder=SECOND)
+    assert floor.view("8016")["hold"]["since"] is None
+    assert floor.view("8017")["hold"]["since"] is not None
+
+
 def rings(channel: str, caller: str = CALLER) -> dict[str, str]:
     return {
         "Event": "Newstate",

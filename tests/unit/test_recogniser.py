@@ -35,7 +35,7 @@ from hearline.settings import Settings
 
 pytest.importorskip("sherpa_onnx", reason="the extra `recogniser` is not installed")
 pytest.importorskip("onnx", reason="the tiny model cannot be made")
-from tiny_recogniser import SAYS, tiny_model  # noqa: E402
+from tiny_recogniser import SAYS, tiny_ctc, tiny_model, tiny_paraformer  # noqa: E402
 
 SENTENCE = read_wav(Settings().sounds / "zh" / "callers" / "agent-reply.wav")
 FRAME = b"\0" * 320
@@ -149,6 +149,13 @@ def test_the_real_engine_hears_8_khz_and_begins_anew_after_a_pause(model):
         ends += ended
     assert texts[14] == "" and any(SAYS in text for text in texts)
     assert ends >= 1 and len(texts[-1]) < max(map(len, texts)) * 2
+
+
+@pytest.mark.parametrize("make", [tiny_ctc, tiny_paraformer])
+def test_the_other_kinds_of_models_run_as_well(tmp_path, make):
+    engine = Sherpa(make(tmp_path))
+    text, _ = engine.hear(engine.stream(), np.tile(SENTENCE, 2))
+    assert len(text) >= 3 and set(text) <= set(SAYS)
 
 
 @pytest.mark.parametrize(

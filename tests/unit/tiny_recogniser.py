@@ -1,6 +1,6 @@
-"""A streaming transducer for sherpa-onnx that fits into a few kilobytes. It knows one thing: whoever makes a sound says
-`SAYS`, again and again. So the engine, its way of loading a model and its results are the real ones, and what is
-"recognised" is known."""
+"""Streaming models for sherpa-onnx that fit into a few kilobytes, one of each kind. So the engine, its way of loading a
+model and its results are the real ones, and what is "recognised" is known: to `tiny_model`, whoever makes a sound says
+`SAYS`, again and again; the others say characters of it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ _LOUD = -9.0  # mean log mel energy: louder is a sound
 
 def tiny_model(folder: Path) -> Path:
     """Write it into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokens.txt").write_text("".join(f"{t} {i}\n" for i, t in enumerate(_TOKENS)), "utf-8")
-    size = len(_TOKENS)
+    size = _tokens(folder, _TOKENS)
 
     # Encoder: one frame out of nine in, with how quiet it was in favour of the blank.
     blank = np.zeros((1, 1, size), np.float32)
@@ -27,11 +25,11 @@ def tiny_model(folder: Path) -> Path:
     _save(
         folder / "encoder.onnx",
         [
-            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2], keepdims=1),
-            helper.make_node("Sub", ["mean", "loud"], ["over"]),
-            helper.make_node("Mul", ["over", "blank"], ["encoder_out"]),
-            helper.make_node("Identity", ["h"], ["next_h"]),
-            helper.make_node("Identity", ["c"], ["next_c"]),
+            _node("ReduceMean", ["x"], "mean", axes=[1, 2]),
+            _node("Sub", ["mean", "loud"], "over"),
+            _node("Mul", ["over", "blank"], "encoder_out"),
+            _node("Identity", ["h"], "next_h"),
+            _node("Identity", ["c"], "next_c"),
         ],
         {"x": ("N", 9, 80), "h": (1, "N", 1), "c": (1, "N", 1)},
         {"encoder_out": ("N", 1, size), "next_h": (1, "N", 1), "next_c": (1, "N", 1)},
@@ -47,19 +45,19 @@ def tiny_model(folder: Path) -> Path:
     _save(
         folder / "decoder.onnx",
         [
-            helper.make_node("Max", ["y", "zero"], ["known"]),
-            helper.make_node("Gather", ["follows", "known"], ["rows"]),
-            helper.make_node("Squeeze", ["rows", "one"], ["decoder_out"]),
+            _node("Max", ["y", "zero"], "known"),
+            _node("Gather", ["follows", "known"], "rows"),
+            _node("Squeeze", ["rows", "one"], "decoder_out"),
         ],
         {"y": ("N", 1)},
         {"decoder_out": ("N", size)},
         {"zero": np.array(0, np.int64), "follows": follows, "one": np.array([1], np.int64)},
         {"context_size": 1, "vocab_size": size},
-        integers={"y"},
+        types={"y": TensorProto.INT64},
     )
     _save(
         folder / "joiner.onnx",
-        [helper.make_node("Add", ["encoder_out", "decoder_out"], ["logit"])],
+        [_node("Add", ["encoder_out", "decoder_out"], "logit")],
         {"encoder_out": ("N", size), "decoder_out": ("N", size)},
         {"logit": ("N", size)},
         {},
@@ -68,9 +66,95 @@ def tiny_model(folder: Path) -> Path:
     return folder
 
 
-def _save(file, nodes, inputs, outputs, constants, about, integers=frozenset()) -> None:
+def tiny_ctc(folder: Path) -> Path:
+    """A zipformer2 with CTC: its only layer counts the pieces of sound, and says a character with every other one."""
+    size = _tokens(folder, _TOKENS)
+    states = {
+        "cached_key_0": (1, "N", 1), "cached_nonlin_attn_0": (1, "N", 1, 3), "cached_val1_0": (1, "N", 1),
+        "cached_val2_0": (1, "N", 1), "cached_conv1_0": ("N", 4, 1), "cached_conv2_0": ("N", 4, 1),
+        "embed_states": ("N", 128, 3, 19), "processed_lens": ("N",),
+    }  # fmt: skip
+    turns = np.eye(size, dtype=np.float32)[[1, 0, 2, 0, 3, 0, 4, 0]]
+    _save(
+        folder / "ctc.onnx",
+        [
+            *(_node("Identity", [name], f"new_{name}") for name in states if name != "processed_lens"),
+            _node("Add", ["processed_lens", "one"], "new_processed_lens"),
+            _node("Mod", ["processed_lens", "eight"], "turn"),
+            _node("Gather", ["turns", "turn"], "token"),
+            _node("Unsqueeze", ["token", "axis"], "token of the piece"),
+            _node("ReduceMean", ["x"], "mean", axes=[1, 2]),
+            _node("Mul", ["mean", "nothing"], "no"),
+            _node("Add", ["token of the piece", "no"], "log_probs"),
+        ],
+        {"x": ("N", 8, 80)} | states,
+        {"log_probs": ("N", 1, size)} | {f"new_{name}": shape for name, shape in states.items()},
+        {"one": np.array([1]), "eight": np.array([8]), "axis": np.array([1]), "turns": turns,
+         "nothing": np.array(0, np.float32)},
+        {"model_type": "zipformer2", "encoder_dims": 4, "query_head_dims": 1, "value_head_dims": 1, "num_heads": 1,
+         "num_encoder_layers": 1, "cnn_module_kernels": 3, "left_context_len": 1, "T": 8, "decode_chunk_len": 8},
+        {"processed_lens": TensorProto.INT64, "new_processed_lens": TensorProto.INT64},
+    )  # fmt: skip
+    return folder
+
+
+def tiny_paraformer(folder: Path) -> Path:
+    """It takes every third frame for a character, always the same."""
+    size = _tokens(folder, ["<blank>", "<s>", "</s>", *SAYS, "<unk>"])
+    always = np.zeros((1, 1, size), np.float32)
+    always[..., 4] = 1.0
+    nothing, lengths = np.array(0, np.float32), TensorProto.INT32
+    _save(
+        folder / "encoder.onnx",
+        [
+            _node("ReduceMean", ["speech"], "mean", axes=[2]),
+            _node("Mul", ["mean", "ones"], "enc"),
+            _node("Identity", ["speech_lengths"], "enc_len"),
+            _node("Squeeze", ["mean", "last"], "flat"),
+            _node("Mul", ["flat", "nothing"], "no"),
+            _node("Add", ["no", "third"], "alphas"),
+        ],
+        {"speech": ("N", "T", 560), "speech_lengths": ("N",)},
+        {"enc": ("N", "T", 4), "enc_len": ("N",), "alphas": ("N", "T")},
+        {"ones": np.ones((1, 1, 4), np.float32), "last": np.array([2]), "nothing": nothing,
+         "third": np.array(0.34, np.float32)},
+        {"model_type": "paraformer", "vocab_size": size, "lfr_window_size": 7, "lfr_window_shift": 6,
+         "encoder_output_size": 4, "decoder_num_blocks": 1, "decoder_kernel_size": 3,
+         "neg_mean": ",".join(["0"] * 560), "inv_stddev": ",".join(["1"] * 560)},
+        {"speech_lengths": lengths, "enc_len": lengths},
+    )  # fmt: skip
+    _save(
+        folder / "decoder.onnx",
+        [
+            _node("ReduceMean", ["acoustic_embeds"], "mean", axes=[2]),
+            _node("Mul", ["mean", "nothing"], "no"),
+            _node("Add", ["no", "always"], "logits"),
+            _node("ArgMax", ["logits"], "sample_ids", axis=2, keepdims=0),
+            _node("Identity", ["in_cache_0"], "out_cache_0"),
+        ],
+        {"enc": ("N", "T", 4), "enc_len": ("N",), "acoustic_embeds": ("N", "L", 4), "acoustic_embeds_len": ("N",),
+         "in_cache_0": ("N", 4, 2)},
+        {"logits": ("N", "L", size), "sample_ids": ("N", "L"), "out_cache_0": ("N", 4, 2)},
+        {"nothing": nothing, "always": always},
+        {},
+        {"enc_len": lengths, "acoustic_embeds_len": lengths, "sample_ids": TensorProto.INT64},
+    )  # fmt: skip
+    return folder
+
+
+def _tokens(folder: Path, tokens: list[str]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokens.txt").write_text("".join(f"{token} {i}\n" for i, token in enumerate(tokens)), "utf-8")
+    return len(tokens)
+
+
+def _node(what: str, inputs: list[str], output: str, **more: object) -> onnx.NodeProto:
+    return helper.make_node(what, inputs, [output], **more)
+
+
+def _save(file, nodes, inputs, outputs, constants, about, types=None) -> None:
     def value(name, shape):
-        return helper.make_tensor_value_info(name, TensorProto.INT64 if name in integers else TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info(name, (types or {}).get(name, TensorProto.FLOAT), shape)
 
     graph = helper.make_graph(
         nodes,

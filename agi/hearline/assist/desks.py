@@ -115,7 +115,6 @@ class Desk:
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
-                "began": _ms(self.began) if self.state is not State.RINGING else None,
                 "left_first": self.left_first,
                 "outcome": self.outcome or "",
                 "note": self.note or "",
@@ -152,7 +151,7 @@ class Desk:
         }
 
     def _hold(self) -> dict[str, Any]:
-        since = self.holds.since_ms
+        since = self.holds.since_ms if self.state is State.TALKING else None
         return {
             "since": None if since is None else _ms(self.began) + since,
             "by": self.held_by,

@@ -12,7 +12,7 @@ import numpy as np
 RATE = 8000
 PAUSE_S = 0.8
 """A pause that ends an utterance."""
-WHERE = "Put a streaming model for sherpa-onnx there (docs/hints.md says which), or unset HEARLINE_RECOGNISER_MODEL"
+WHERE = "Put a streaming model for sherpa-onnx there (docs/operate.md says which), or unset HEARLINE_RECOGNISER_MODEL"
 
 
 class ModelFault(Exception):
@@ -63,9 +63,10 @@ class Sherpa:
                 enable_endpoint_detection=True,
                 rule2_min_trailing_silence=PAUSE_S,
             )
+            # The first run is slow, and tells whether it runs at all.
+            self.hear(self.stream(), np.zeros(RATE, np.int16))
         except Exception as error:  # whatever the library makes of the user's files
             raise ModelFault(f"{folder}: {error}. {WHERE}") from None
-        self.hear(self.stream(), np.zeros(RATE, np.int16))  # the first run is slow, and tells whether it runs at all
 
     def stream(self) -> Any:
         return self._recogniser.create_stream()

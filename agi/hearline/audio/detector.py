@@ -109,7 +109,7 @@ class Detector:
     def close(self, slot: int) -> None:
         """The call is over. A closed slot costs nothing."""
         self._slots.open[slot] = False
-        still_open = np.flatnonzero(self._slots.open)
+        still_open = self._slots.open.nonzero()[0]
         self._lines = int(still_open[-1]) + 1 if still_open.size else 0
 
     def grow(self, capacity: int) -> None:
@@ -119,13 +119,20 @@ class Detector:
         self.capacity = capacity
 
     def let_pass(self, slot: int, frames: int) -> bool:
-        """Let time go by on a line whose digital silence has lasted longer than anything is remembered, and goes on.
-        False where it has not: then every frame must be heard."""
-        still = bool(self._slots.still[slot] > _MEMORY_FRAMES)
-        if still:
-            self._slots.frames[slot] += frames
-            self._slots.played_from[slot] = self._slots.frames[slot]
-        return still
+        """Let time go by on a line of digital silence that goes on: as so many steps would, but at once.
+        False where it is not silent for long enough: then every frame must be heard."""
+        t = self._slots
+        if t.awake[slot] or t.still[slot] < recent.FULL_AFTER_FRAMES:
+            return False
+        before = int(t.frames[slot])
+        until = before + frames
+        looked_until = min(until, before + _MEMORY_FRAMES - int(t.still[slot]))
+        for now in range(before - before % LOOK_FRAMES + LOOK_FRAMES, looked_until + 1, LOOK_FRAMES):
+            t.frames[slot] = now
+            self._look_at_background(np.array([slot]))
+        t.frames[slot] = t.played_from[slot] = until
+        t.still[slot] += frames
+        return True
 
     def restart_measure(self, slot: int) -> None:
         """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
@@ -234,10 +241,10 @@ class Detector:
         awake_before = t.awake[:lines]
         resting = awake_before > awake
         if _count(resting):
-            self._put_to_rest(np.flatnonzero(resting))
+            self._put_to_rest(resting.nonzero()[0])
         awake_before[...] = awake
         if listening := _count(awake):
-            slots = np.flatnonzero(awake)
+            slots = awake.nonzero()[0]
             if listening == lines:
                 events = self._hear(slots, fast, power, samples, in_haste)
             else:
@@ -250,7 +257,7 @@ class Detector:
             due &= is_open
             due &= ~still
             if _count(due):
-                self._look_at_background(np.flatnonzero(due))
+                self._look_at_background(due.nonzero()[0])
         return events
 
     def _hear(
@@ -295,7 +302,7 @@ class Detector:
         """Ask the network about every window that is complete with this frame."""
         t, s, limits = self._slots, self.settings, self._limits
         left_over = t.frames[slots] * FRAME_SAMPLES % WINDOW_SAMPLES  # samples that came after the last window
-        due = np.flatnonzero(left_over < FRAME_SAMPLES)
+        due = (left_over < FRAME_SAMPLES).nonzero()[0]
         if not due.size:
             return
         # Of speech that is certain, every other window will do.
@@ -329,7 +336,7 @@ class Detector:
         return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, power, t.frames[slots]))
 
     def _count_clipping(self, samples: np.ndarray, power: np.ndarray) -> None:
-        loud = np.flatnonzero(power > _LOUD_POWER)  # softer frames hardly clip, so they are not searched
+        loud = (power > _LOUD_POWER).nonzero()[0]  # softer frames hardly clip, so they are not searched
         over = np.abs(samples[loud]) >= self.settings.clipping_from
         self._slots.clipped[loud] += over.sum(axis=1)
 
@@ -390,7 +397,7 @@ class Detector:
     def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
         """What is our own prompt coming back does not start speech: taken out of `starts`."""
         t, s = self._slots, self.settings
-        for i in np.flatnonzero(starts):
+        for i in starts.nonzero()[0]:
             slot = int(slots[i])
             played = self._played_to(slot)
             if played.any() and self._is_echo(slot, float(fast[i]), played):
@@ -437,12 +444,16 @@ class Detector:
         spoken = t.speech_frames[slots]
         newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
         unmeasured = speech & (t.onset_ms[slots] < 0)
-        for i in np.flatnonzero(starts | unmeasured):
+        happens = starts | ends
+        happens |= newly_known
+        if not _count(happens | unmeasured):
+            return []
+        for i in (starts | unmeasured).nonzero()[0]:
             self._note_onset(int(slots[i]), bool(starts[i]), bool(unmeasured[i]))
         told = slots[ends | newly_known]
         heard = dict(zip(told.tolist(), self.hearings(told), strict=True)) if told.size else {}
         events: list[tuple[int, Event]] = []
-        for i in np.flatnonzero(starts | ends | newly_known):
+        for i in happens.nonzero()[0]:
             slot, at_ms = int(slots[i]), self.now_ms(int(slots[i]))
             if starts[i]:
                 events.append((slot, SpeechStarted(at_ms, max(at_ms - s.onset_backdate_ms, 0))))

@@ -75,10 +75,11 @@ class Distances:
             return None
         level = power_to_dbov(power)
         loud = level > _quantile(level[heard], _LOUDEST) - _UNDER_LOUDEST_DB
+        gaps = not heard.all()
         parts = []
         for lag in _LAGS:
             used = loud[lag:] | loud[:-lag]
-            for start in range(lag + 1):  # and none is missing in between
+            for start in range(lag + 1) if gaps else ():  # and none is missing in between
                 used = used & heard[start : heard.size - lag + start]
             change = (level[lag:] - level[:-lag])[used]
             if change.size <= _FEWEST:

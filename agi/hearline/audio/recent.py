@@ -19,6 +19,7 @@ _BLOCKS = FRAME_SAMPLES // _BLOCK
 _PER_SQUARE = np.float32(1 / (FRAME_SAMPLES * 32768.0**2))  # sum of squared samples → mean square, full scale 1.0
 # _ROWS[at]: rows of the newest frame, the one before it and so on
 _ROWS = (np.arange(FRAMES)[:, None] - np.arange(FRAMES)) % FRAMES
+_ONES = np.ones(FRAME_SAMPLES, np.float32)
 _count = np.count_nonzero  # of booleans: quicker than any() and all()
 
 
@@ -54,9 +55,9 @@ class Recent:
         sound[...] = frames
         if _count(came) < lines:
             sound[~came] = 0
-        np.einsum("ij,ij->i", sound, sound, out=power)
+        np.vecdot(sound, sound, out=power)
         sounding = power > 0
-        offset = np.add.reduce(sound, axis=1)
+        offset = sound @ _ONES  # quicker than a sum along the rows
         offset *= offset
         offset *= np.float32(1 / FRAME_SAMPLES)
         power -= offset

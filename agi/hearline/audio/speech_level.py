@@ -15,8 +15,8 @@ from .slots import Column, SlotTable
 _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS
 _DECAY = float(np.exp(-_STEP_SAMPLES / (SAMPLE_RATE_HZ * ENVELOPE_TIME_S)))
-# One frame as matrix products: (stage 1, stage 2), |samples| → (both stages after it, stage 2 after each step but the
-# last, newest first)
+# One frame as matrix products: (stage 1, stage 2), and |samples|, → (both stages after it, stage 2 after each step but
+# the last, newest first)
 _frame = np.zeros((2 + FRAME_SAMPLES, 1 + _STEPS), np.float32)
 _stages = np.eye(2 + FRAME_SAMPLES)[:2]  # what each holds, by the inputs
 for _step in range(_STEPS):

@@ -130,10 +130,7 @@ def run(
 
 
 def _tell(timeline: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("at", "planned", "event", "what", box=None, header_style="bold")
+    lines = [("at", "planned", "event", "what")]
     for event in timeline["events"]:
         what = event.get("prompt") or event.get("to") or event.get("verdict") or event.get("step") or ""
         if event["event"] == "gain":
@@ -141,9 +138,11 @@ def _tell(timeline: dict) -> None:
         if event.get("level_dbov") is not None:
             what += f" ({event['level_dbov']} dBov)"
         planned = event.get("planned_ms")
-        table.add_row(
-            f"{event['at_ms'] / 1000:.2f} s", "" if planned is None else f"{planned / 1000:.2f} s", event["event"], what
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"[bold]{timeline['outcome']}[/bold] after {timeline['duration_ms'] / 1000:.2f} s")
+        planned_s = "" if planned is None else f"{planned / 1000:.2f} s"
+        lines.append((f"{event['at_ms'] / 1000:.2f} s", planned_s, event["event"], what))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):  # by hand: rich would take longer to be imported than the call to run
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.secho(text.rstrip(), bold=number == 0)
+    outcome = typer.style(timeline["outcome"], bold=True)
+    typer.echo(f"{outcome} after {timeline['duration_ms'] / 1000:.2f} s")

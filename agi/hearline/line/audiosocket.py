@@ -131,16 +131,14 @@ class AudioSocketLeg:
 
     def send(self, frame: bytes) -> None:
         # Header and payload in one write: a gap inside a message is fatal on Asterisk's side.
-        data = AUDIO_HEADER + frame
         try:
             if self._unsent:  # the rest of a message that went out in part must follow before anything else
                 self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
                 if self._unsent:
                     self.lost_out += 1
                     return
-            written = os.write(self._fd, data)
-            if written < len(data):
-                self._unsent = data[written:]
+            if (written := os.write(self._fd, AUDIO_HEADER + frame)) < _FULL_FRAME:
+                self._unsent = (AUDIO_HEADER + frame)[written:]
         except BlockingIOError:
             self.lost_out += 1
         except OSError:

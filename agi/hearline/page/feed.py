@@ -37,7 +37,8 @@ class Watcher:
         self.changed_at: float | None = time.time()
         self.levels_at: float | None = None
         self.next_levels = 0.0  # monotonic s
-        self.over = False
+        self.over = False  # another window has its place
+        self.closed = False  # the server goes
 
     def state_changed(self) -> None:
         self.changed_at = self.changed_at or time.time()
@@ -84,6 +85,13 @@ class Feed:
         """How many this agent has open."""
         return len(self._watchers.get(agent, ()))
 
+    def close(self) -> None:
+        """End all streams; the pages come back by themselves when there is a server again."""
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.closed = True
+                watcher.wake.set()
+
     def all_changed(self) -> None:
         for agent in self._watchers:
             self.changed(agent)
@@ -94,7 +102,7 @@ class Feed:
         await response.prepare(request)
         with self._watching(agent) as watcher:
             checked = time.monotonic()
-            while await self._room(request.transport):
+            while not watcher.closed and await self._room(request.transport):
                 if time.monotonic() - checked > CHECK_S:
                     checked = time.monotonic()
                     if not still():

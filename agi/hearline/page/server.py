@@ -50,6 +50,7 @@ class PageServer:
             log.info("the agents' page is on http://%s:%d", *self._where)
             await self._look_after_asterisk(page)
         finally:
+            page.feed.close()  # else they would be waited for
             await runner.cleanup()
 
     async def _look_after_asterisk(self, page: Page) -> None:

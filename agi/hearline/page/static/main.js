@@ -1,5 +1,5 @@
-// The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is being
-// typed, and how the page looks.
+// The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is
+// being typed, and how the page looks.
 
 import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
 import { cardBody, filled } from "./card.js";
@@ -182,7 +182,11 @@ function showCall(call) {
 
 function earlierCall(one) {
   const at = new Date(one.at).toLocaleString(words().lang, {
-    month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false,
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hour12: false,
   });
   const [kind, by_] = (one.ended ?? "").split(":");
   const ended = by_ === "caller" ? words().ended.caller : words().ended[kind];
@@ -207,7 +211,10 @@ function showHint(before) {
   by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
   by("expiry").hidden = !card || card === preview;
   const news = card && card !== preview && card.hint !== before?.card?.hint;
-  if (news) announce(`${inWords(card.title)}. ${card.say[0] ? filled(card.say[0].text, fields) : card.do.map(inWords).join(" ")}`);
+  if (news)
+    announce(
+      `${inWords(card.title)}. ${card.say[0] ? filled(card.say[0].text, fields) : card.do.map(inWords).join(" ")}`,
+    );
 }
 
 const shownCard = () => preview ?? state.card ?? null;
@@ -240,7 +247,12 @@ function showOwn() {
 
 /** What the keys have set going: a prompt that plays is stopped by the same key. */
 function showKeys() {
-  const on = { low_volume: state.playing === "low_volume", receiver: state.playing === "receiver", callback: state.callback, mute: state.muted };
+  const on = {
+    low_volume: state.playing === "low_volume",
+    receiver: state.playing === "receiver",
+    callback: state.callback,
+    mute: state.muted,
+  };
   for (const [key, pressed] of Object.entries(on)) {
     const button = document.querySelector(`[data-key=${key}]`);
     button.setAttribute("aria-pressed", `${pressed}`);
@@ -277,12 +289,25 @@ function showLevels() {
 function showLink(over) {
   const lost = lostSince !== null;
   const noAsterisk = !lost && state && !state.asterisk;
-  const text = over ? words().over : lost ? words().lost(timeOfDay(lostSince, words().lang)) : noAsterisk ? words().asterisk(timeOfDay(asteriskLostAt + skew, words().lang)) : "";
+  const text = over
+    ? words().over
+    : lost
+      ? words().lost(timeOfDay(lostSince, words().lang))
+      : noAsterisk
+        ? words().asterisk(timeOfDay(asteriskLostAt + skew, words().lang))
+        : "";
   document.body.dataset.link = lost || over ? "lost" : noAsterisk ? "asterisk" : link?.live ? "live" : "opening";
   write(by("banner-text"), text);
   by("banner").hidden = !text;
   by("here").hidden = !over;
-  const short = lost || over ? words().lost_short : noAsterisk ? words().asterisk_short : link?.live ? words().linked : words().linking;
+  const short =
+    lost || over
+      ? words().lost_short
+      : noAsterisk
+        ? words().asterisk_short
+        : link?.live
+          ? words().linked
+          : words().linking;
   write(by("link"), short);
   const stale = Boolean(text) || !link?.live;
   for (const button of document.querySelectorAll("#keys button, #hint-acts button, #outcomes button, #done button"))
@@ -294,11 +319,11 @@ function showClocks() {
   if (!state) return;
   const now = lostSince === null ? serverNow() : lostSince - skew;
   const [call, hold] = [state.call, state.hold];
-  const since = state.state === "talking" && call ? call.began : state.since;
-  const time = clock((now - since) / 1000);
+  const time = clock((now - state.since) / 1000);
   write(by("state"), state.state === "idle" ? words().states.idle : `${words().states[state.state]} ${time}`);
   if (call) {
-    if (state.state === "ringing" && !call.passed_on_by) write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
+    if (state.state === "ringing" && !call.passed_on_by)
+      write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
   showHold(hold, now);
   const card = state.card;
@@ -331,7 +356,9 @@ function tellChange(before) {
   if (state.state === "ringing")
     announce(
       words().rings(
-        call.number || words().anonymous, call.queue, words().seconds(call.wait_s),
+        call.number || words().anonymous,
+        call.queue,
+        words().seconds(call.wait_s),
         words().heards[call.heard] ?? words().heards.unknown,
       ),
     );
@@ -479,7 +506,8 @@ document.addEventListener("keydown", (event) => {
   const off = localStorage.getItem("shortcuts") === "off";
   if (off || typing || event.ctrlKey || event.altKey || event.metaKey || event.repeat || !state) return;
   const number = Number(event.key);
-  const shortcut = number >= 1 && number <= KEYS.length ? () => inCall() && press(KEYS[number - 1]) : SHORTCUTS[event.key];
+  const shortcut =
+    number >= 1 && number <= KEYS.length ? () => inCall() && press(KEYS[number - 1]) : SHORTCUTS[event.key];
   if (!shortcut || ("ux".includes(event.key) && !live())) return;
   event.preventDefault();
   shortcut();

@@ -39,24 +39,33 @@ export class Phrases {
     this.fields = fields;
     this.found = [];
     const search = by("search");
-    this.look = follow(search, (q) => get(`phrases?q=${encodeURIComponent(q)}`), ({ phrases }) => {
-      this.found = phrases;
-      this.show();
-    });
+    this.look = follow(
+      search,
+      (q) => get(`phrases?q=${encodeURIComponent(q)}`),
+      ({ phrases }) => {
+        this.found = phrases;
+        this.show();
+      },
+    );
     search.addEventListener("keydown", async (event) => {
       // Who types fast presses Enter before the list has followed.
-      if (event.key === "Enter" && !event.isComposing && (await this.look()) && this.found.length) this.callUp(this.found[0]);
+      if (event.key === "Enter" && !event.isComposing && (await this.look()) && this.found.length)
+        this.callUp(this.found[0]);
     });
-    this.lookUp = follow(by("character"), (q) => get(`characters?q=${encodeURIComponent(q)}`), ({ characters }) => {
-      const list = by("character-list");
-      list.replaceChildren(
-        ...characters.map(({ character, ask }) =>
-          make("li", {}, make("b", {}, character), " ", ...ask.flatMap((one, i) => (i ? [make("br"), one] : [one]))),
-        ),
-      );
-      if (!characters.length && by("character").value.trim())
-        list.append(make("li", { lang: words().lang, class: "small" }, words().characters_none));
-    });
+    this.lookUp = follow(
+      by("character"),
+      (q) => get(`characters?q=${encodeURIComponent(q)}`),
+      ({ characters }) => {
+        const list = by("character-list");
+        list.replaceChildren(
+          ...characters.map(({ character, ask }) =>
+            make("li", {}, make("b", {}, character), " ", ...ask.flatMap((one, i) => (i ? [make("br"), one] : [one]))),
+          ),
+        );
+        if (!characters.length && by("character").value.trim())
+          list.append(make("li", { lang: words().lang, class: "small" }, words().characters_none));
+      },
+    );
   }
 
   /** Write the list that was found last. */
@@ -65,7 +74,8 @@ export class Phrases {
     let section = "";
     const items = [];
     for (const card of this.found) {
-      if (card.section !== section) items.push(make("li", { class: "section-line", "aria-hidden": "true" }, card.section));
+      if (card.section !== section)
+        items.push(make("li", { class: "section-line", "aria-hidden": "true" }, card.section));
       section = card.section;
       const first = card.say[0] ? filled(card.say[0].text, this.fields()) : card.do.map(inWords).join("；");
       const button = make(

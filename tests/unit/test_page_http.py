@@ -534,6 +534,21 @@ def test_who_does_not_read_is_dropped_and_others_do_not_notice(floor, monkeypatc
     browse(floor, story)
 
 
+def test_open_pages_do_not_hold_up_the_servers_end(floor):
+    async def story(browser: Browser):
+        await browser.sign_in()
+        reading = asyncio.create_task(browser.news(lambda *_: False))
+        while not floor.page.feed.pages("8016"):
+            await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await asyncio.to_thread(floor.close)
+        assert time.monotonic() - began < 0.5
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await reading
+
+    browse(floor, story)
+
+
 def test_an_agent_may_have_a_few_windows_and_no_more(floor):
     async def story(browser: Browser):
         await browser.sign_in()
