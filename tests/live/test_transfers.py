@@ -20,7 +20,7 @@ SENTENCES = prompts_of(SPEECH)
 ASKS, GREETS, REPLIES = "caller-ask", "agent-greeting", "agent-reply"
 QUEUE = "8090"
 MUSIC_DBOV = -55.0  # whatever is softer is dead silence
-EDGE_MS = 700  # until a re-INVITE has gone to and fro, and what was said before has been played
+EDGE_MS = 1_000  # until a re-INVITE has gone to and fro, music has begun, and what was said before has been played
 
 
 class Floor:
@@ -103,7 +103,7 @@ def run(world) -> Told:
         floor.act(first, "hold", until_told="held")
         floor.act(second, "consult", third, until_told="ringing")
         floor.note("held")
-        time.sleep(2.5)
+        time.sleep(3.5)
         floor.note("back")
         floor.act(first, "unhold", until_told="unheld")
         floor.act(second, "take_back", until_told="unheld")
