@@ -46,7 +46,7 @@ const WORDS = {
     level: (side, says, dbov) => (dbov === null ? `${side}：${says}` : `${side}：${says}，${dbov} dBov`),
     on_hold: (clock, left) => `客户等候中 ${clock}，请在 ${left} 秒内回应`,
     held_by_caller: (clock) => `客户让您等候 ${clock}`,
-    holds: (count, longest, by) => `等候 ${count} 次${longest ? `，最长 ${longest} 秒${by ? `（${by}）` : ""}` : ""}`,
+    holds: (count, longest, by) => `保持 ${count} 次${longest ? `，最长 ${longest} 秒${by ? `（${by}）` : ""}` : ""}`,
     earlier: (count) => (count ? `以前来电 ${count} 次` : "没有以前的来电记录"),
     earlier_wait: "正在查以前的来电…",
     ended: { hangup: "系统结束", caller: "客户挂断", queue: "转人工，未接通", message: "留言" },
