@@ -273,7 +273,7 @@ def test_the_hold_clock(window, floor, keep):
     keep(page, "hold")
     floor.hold("8016", None)
     page.wait_for_selector("#hold-now", state="hidden")
-    assert page.text_content("#hold-counts").startswith("等候 1 次")
+    assert page.text_content("#hold-counts").startswith("保持 1 次")
 
 
 # ---- when the connection breaks --------------------------------------------------------------------------------------
