@@ -20,7 +20,7 @@ SENTENCES = prompts_of(SPEECH)
 ASKS, GREETS, REPLIES = "caller-ask", "agent-greeting", "agent-reply"
 QUEUE = "8090"
 MUSIC_DBOV = -55.0  # whatever is softer is dead silence
-EDGE_MS = 700  # until a re-INVITE has gone to and fro, and what was said before has been played
+EDGE_MS = 1_000  # until a re-INVITE has gone to and fro, music has begun, and what was said before has been played
 
 
 class Floor:
@@ -32,11 +32,13 @@ class Floor:
         self.legs: dict[str, set[str]] = {}
 
     def note(self, what: str) -> None:
-        """This moment, and on which channels there is a leg, by phone."""
+        """This moment, and on which channels there is a listening leg, by phone."""
         self.moments[what] = time.monotonic()
-        spied = [line[6].split(",")[0] for line in self.world.channels() if line[5] == "ChanSpy"]
-        assert len(spied) == len(set(spied)), f"two legs on one channel: {spied}"
-        self.legs[what] = {phone(channel) for channel in spied}
+        spied = [line[6].split(",") for line in self.world.channels() if line[5] == "ChanSpy"]
+        # Who mixes into what a caller hears plays music to them.
+        legs = [phone(channel) for channel, how in spied if "w" not in how or channel.startswith("PJSIP/agent-")]
+        assert len(legs) == len(set(legs)), f"two legs on one channel: {legs}"
+        self.legs[what] = set(legs)
 
     def takes(self, account: str, since: int = 0) -> str:
         """Which agent takes this caller; waits until the two are joined and listened to."""
@@ -103,7 +105,7 @@ def run(world) -> Told:
         floor.act(first, "hold", until_told="held")
         floor.act(second, "consult", third, until_told="ringing")
         floor.note("held")
-        time.sleep(2.5)
+        time.sleep(3.5)
         floor.note("back")
         floor.act(first, "unhold", until_told="unheld")
         floor.act(second, "take_back", until_told="unheld")

@@ -40,6 +40,14 @@ def becomes_true(page, expression: str, within_s: float = 5.0) -> None:
         page.wait_for_timeout(50)
 
 
+def note_when_lost(page) -> None:
+    """From now on; by the page's own clock, which is ours: how long we take to look is not in it."""
+    page.evaluate(
+        "new MutationObserver(() => { if (document.body.dataset.link !== 'live') window.lostAt ??= Date.now() / 1e3; })"
+        ".observe(document.body, {attributes: true, attributeFilter: ['data-link']})"
+    )
+
+
 def in_the_middle_of_a_call(floor, page) -> None:
     """A soft caller, a card, somebody on the line before."""
     floor.earlier = earlier()
@@ -272,10 +280,11 @@ def test_the_hold_clock(window, floor, keep):
 def test_a_lost_connection_greys_the_call_within_two_seconds_and_comes_back(window, floor, keep):
     page = window()
     in_the_middle_of_a_call(floor, page)
+    note_when_lost(page)
+    began = time.time()
     floor.close()
-    began = time.monotonic()
     page.wait_for_selector("body[data-link=lost]")
-    assert time.monotonic() - began < STALE_S
+    assert page.evaluate("window.lostAt") - began < STALE_S
     assert re.search(r"\d\d:\d\d:\d\d 起连接中断", page.text_content("#banner"))
     becomes_true(page, "document.getElementById('urgent').textContent.includes('连接中断')")
     assert page.get_attribute("[data-key=low_volume]", "aria-disabled") == "true"
@@ -293,10 +302,11 @@ def test_a_server_that_hangs_is_noticed_within_two_seconds(window, floor):
     page = window()
     floor.join("8016")
     page.wait_for_selector("body[data-state=talking]")
+    note_when_lost(page)
+    began = time.time()
     floor.hang(3.0)
-    began = time.monotonic()
     page.wait_for_selector("body[data-link=lost]")
-    assert time.monotonic() - began < STALE_S + 0.2
+    assert page.evaluate("window.lostAt") - began < STALE_S
     page.wait_for_selector("body[data-link=live]", timeout=8_000)
     assert page.text_content("#number") == "138****5678"
 
@@ -305,10 +315,11 @@ def test_a_lost_telephone_system_is_shown_as_that(window, floor):
     page = window()
     floor.join("8016")
     page.wait_for_selector("body[data-state=talking]")
+    note_when_lost(page)
+    began = time.time()
     floor.asterisk_up = False
-    began = time.monotonic()
     page.wait_for_selector("body[data-link=asterisk]")
-    assert time.monotonic() - began < STALE_S
+    assert page.evaluate("window.lostAt") - began < STALE_S
     assert "与电话系统的连接中断" in page.text_content("#banner")
     assert page.get_attribute("[data-key=mute]", "aria-disabled") == "true"
     floor.asterisk_up = True
@@ -337,6 +348,21 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
 
 
 # ---- to be read by everybody -----------------------------------------------------------------------------------------
+def keeps_nobody_out(page, state: str) -> None:
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+
+
+def test_nothing_that_axe_finds_wrong_where_one_signs_in_and_in_the_list_of_keys(window):
+    page = window(signed_in=False)
+    keeps_nobody_out(page, "signing in")
+    page = window()
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    keeps_nobody_out(page, "the list of keys")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
@@ -352,9 +378,7 @@ def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
             page.wait_for_selector("body[data-link=lost]" if state == "lost" else f"body[data-state={state}]")
             page.wait_for_timeout(200)
             keep(page, f"{state}-{theme}-{locale[:2]}")
-            tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-            found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
-            assert found.violations_count == 0, f"{state}: {found.generate_report()}"
+            keeps_nobody_out(page, state)
     finally:
         if floor.closed:
             floor.open()

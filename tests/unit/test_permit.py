@@ -131,9 +131,9 @@ def run(loop: Loop) -> Found:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(loop_call, "SOUNDS_S", 0.05)
-    monkeypatch.setattr(loop_call, "COMES_S", 0.1)
-    monkeypatch.setattr(loop_call, "WITHIN_S", 0.2)
+    monkeypatch.setattr(loop_call, "SOUNDS_S", 0.8)
+    monkeypatch.setattr(loop_call, "COMES_S", 0.5)
+    monkeypatch.setattr(loop_call, "WITHIN_S", 1.0)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_hold_and_unhold(board):
     assert [t.held_by for t in hear(board, event("Hold", CALLER)).conversations()] == [Side.CALLER]
 
 
+@pytest.mark.parametrize(("technology", "silent"), [("softmix", True), ("simple_bridge", False)])
+def test_softmix_tells_nobody_of_a_hold(technology, silent):
+    mixed = [{**joins, "BridgeTechnology": technology} for joins in JOINED]
+    board = hear(Switchboard(), *mixed)
+    assert not board.conversations()[0].held_in_silence
+    assert hear(board, event("Hold", AGENT)).conversations()[0].held_in_silence is silent
+    assert not hear(board, event("Unhold", AGENT), event("Hold", CALLER)).conversations()[0].held_in_silence
+
+
 def test_who_holds_and_hangs_up_holds_no_more(board):
     hear(board, event("Hold", AGENT), event("Hangup", AGENT))
     [talk] = hear(board, enter(SECOND, "b2")).conversations()

@@ -7,7 +7,9 @@ the caller hears: the two stay in their bridge, and the worker counts the prompt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +34,7 @@ standard §1.3). Not every set has each of them."""
 LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
 TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
 IMPATIENCE_S = 1.0  # whoever presses again so soon has not heard yet that it plays
+LONGEST_SAMPLES = 16 * 8_000  # handed to the worker at once
 SILENT_S = 0.6  # the worker tells ten times a second how far it is
 
 
@@ -107,14 +110,9 @@ class Prompter:
         Raises:
             AmiDown, AmiRefused, LineDown, TimeoutError, ValueError: nothing was played.
         """
-        visit = self._line.announce(None, channel=talk.caller)
-        came = self._playing[visit.uuid] = asyncio.Queue()
-        try:
-            await attach(self._ami, visit, prompt_data(talk))
-            async with asyncio.timeout(CONNECT_S):
-                began_ms = await came.get()
+        async with self._leg(talk) as (uuid, came, began_ms):
             lead = bytes(2 * FRAME_SAMPLES * (LEAD_MS // FRAME_MS))
-            self._line.say(visit.uuid, lead + samples.astype("<i2").tobytes())
+            self._line.say(uuid, lead + samples.astype("<i2").tobytes())
             begins(lead)
             ends_ms = began_ms + LEAD_MS + samples.size // FRAME_SAMPLES * FRAME_MS + TAIL_MS
             try:
@@ -124,6 +122,29 @@ class Prompter:
                             return True
             except TimeoutError:
                 return False
+
+    async def play_on(self, talk: Conversation, samples: np.ndarray) -> None:
+        """Play this to the talk's caller, again and again, until cancelled. Raises as ``play``, and TimeoutError where
+        the caller is gone."""
+        parts = np.array_split(samples, -(-samples.size // LONGEST_SAMPLES))
+        async with self._leg(talk) as (uuid, came, now_ms):
+            for part in itertools.cycle(parts):
+                self._line.say(uuid, part.astype("<i2").tobytes())
+                ends_ms = now_ms + part.size // FRAME_SAMPLES * FRAME_MS
+                while now_ms < ends_ms:
+                    async with asyncio.timeout(SILENT_S):
+                        now_ms = await came.get()
+
+    @asynccontextmanager
+    async def _leg(self, talk: Conversation) -> AsyncIterator[tuple[str, asyncio.Queue[int], int]]:
+        """A leg that mixes into what the caller hears: its UUID, the ms that the worker tells of it, and the first."""
+        visit = self._line.announce(None, channel=talk.caller)
+        came = self._playing[visit.uuid] = asyncio.Queue()
+        try:
+            await attach(self._ami, visit, prompt_data(talk))
+            async with asyncio.timeout(CONNECT_S):
+                began_ms = await came.get()
+            yield visit.uuid, came, began_ms
         finally:
             del self._playing[visit.uuid]
             self._line.withdraw(visit)

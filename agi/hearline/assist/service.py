@@ -21,6 +21,7 @@ from datetime import date, datetime
 from hearline.assist.book import HintStore
 from hearline.assist.desks import Caller, Desk, Desks, State
 from hearline.assist.events import Key
+from hearline.assist.hold_music import HoldMusic
 from hearline.assist.keys import Keys
 from hearline.assist.legs import Leg, Legs
 from hearline.assist.loop_call import LoopCall
@@ -67,6 +68,7 @@ class Service:
         self._line = Line(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
+        self._hold_music = HoldMusic(self._prompter, settings.sounds)
         self._hints = self._read_hints()
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
         self._talks = Talks(self._ami, self._hints, self._whisper, settings.state / "talks", keys.press, self._see)
@@ -171,6 +173,7 @@ class Service:
         conversations = self._switchboard.conversations()
         self._talks.follow(conversations)
         self._legs.want(conversations)
+        self._hold_music.follow(conversations)
         self._for_the_page(self._desks.follow, conversations, self._talks.of)
 
     def _overheard(self, leg: Leg, message: Overheard) -> None:

@@ -47,6 +47,13 @@ class Conversation:
     answer: Answer = Answer()
     numbers: tuple[str, ...] = ()
     """The agents' work numbers, in the same order; empty where no queue knows the phone."""
+    mixed: bool = False
+    """Is who holds in a softmix bridge, which tells nobody of it?"""
+
+    @property
+    def held_in_silence(self) -> bool:
+        """An agent holds, and Asterisk plays the caller no music."""
+        return self.mixed and self.held_by is Side.AGENT
 
     @property
     def held_by(self) -> Side | None:
@@ -64,6 +71,7 @@ class Switchboard:
 
     def __init__(self) -> None:
         self._bridge_of: dict[str, str] = {}  # by channel
+        self._mixed: set[str] = set()  # bridges that softmix mixes
         self._callers: dict[str, dict[str, str]] = {}  # their variables, by channel
         self._answered: set[str] = set()  # callers who are, or were, connected with a phone
         self._holding: set[str] = set()  # channels that have put the others on hold
@@ -86,7 +94,11 @@ class Switchboard:
         self._note_variables(channel, event)
         match event["Event"]:
             case "BridgeEnter":
-                self._bridge_of[channel] = event["BridgeUniqueid"]
+                self._bridge_of[channel] = bridge = event["BridgeUniqueid"]
+                (self._mixed.add if event.get("BridgeTechnology") == "softmix" else self._mixed.discard)(bridge)
+            case "BridgeDestroy":
+                self._mixed.discard(event["BridgeUniqueid"])
+                return False
             case "BridgeLeave":
                 if self._bridge_of.get(channel) == event["BridgeUniqueid"]:
                     del self._bridge_of[channel]
@@ -133,16 +145,18 @@ class Switchboard:
                 self._answered.add(caller)
             elif caller not in self._answered:
                 continue
+            holder = min(self._holding & reached, default="")
             found.append(
                 Conversation(
                     caller,
                     agents,
                     told.get(QUEUE, ""),
                     told.get(HEARD, ""),
-                    min(self._holding & reached, default=""),
+                    holder,
                     tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
                     self._answers.get(caller, Answer()),
                     tuple(map(self.number, agents)),
+                    self._bridge_of.get(holder) in self._mixed,
                 )
             )
         return found

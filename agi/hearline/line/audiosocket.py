@@ -82,17 +82,18 @@ class AudioSocketLeg:
         if not frames:
             return False
         row[:] = frames.popleft()
-        self._even_out(len(frames))
-        return True
-
-    def _even_out(self, backlog: int) -> None:
-        """`backlog`: frames that are left after this tick's."""
-        self._least = min(self._least, backlog)
+        if len(frames) < self._least:
+            self._least = len(frames)
         self._ticks += 1
         if self._ticks == 50:
-            if self._least > 1:
-                self._frames.popleft()
-            self._least, self._ticks = MAX_BACKLOG, 0
+            self._even_out()
+        return True
+
+    def _even_out(self) -> None:
+        """After every second with a backlog."""
+        if self._least > 1:
+            self._frames.popleft()
+        self._least, self._ticks = MAX_BACKLOG, 0
 
     def _take(self, data: bytes) -> None:
         raw = self._raw + data if self._raw else data

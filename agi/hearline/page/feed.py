@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 BEAT_S = 0.5  # a page that hears nothing for 1.5 s takes the connection for lost
-METER_S = 0.1
+METER_S = 0.07  # less than from one level of a side to the next, 0.1 s: else each would wait for the next but one
 SLOW_S = 3.0
 CHECK_S = 1.0  # is who looks still signed in?
 MOST_PAGES = 4  # of one agent

@@ -4,7 +4,7 @@
 // stays so until a new stream has told the whole state: what was known before is never shown as live.
 
 const SILENT_MS = 1500;
-const LOOK_MS = 200;
+const LOOK_MS = 100;
 const AGAIN_MS = [250, 500, 1000, 2000]; // the last again and again
 
 export class Link {

@@ -167,6 +167,7 @@ function forgetCaller(last) {
 function showCall(call) {
   write(by("number"), call.number || words().anonymous);
   write(by("queue"), (language() === "zh" && call.queue_zh) || call.queue);
+  write(by("wait-title"), call.passed_on_by ? words().transfer : words().wait);
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
   by("heard").dataset.heard = call.heard;
