@@ -23,7 +23,7 @@ PROMPTS = {name: LANZHI[name] for name in LANZHI if name.startswith(("low", "nui
 PROMPTS["speakerphone"] = TRAINING["speakerphone"]  # lanzhi has none
 KEY_MS = 1_500  # a caller's: leads to the queue at once
 PRESS_S = 0.24  # so long a phone sends a key
-FREED_S = 0.5
+FREED_S = 0.5  # from when the last key goes down
 SOFTLY_DB = (-18, -6)  # an agent hears a prompt so much under what the caller hears
 
 
@@ -105,23 +105,23 @@ def told(world):
             press(phones, agents.get(name, name), code)
 
         at(0.0, "nuisance", CODES["nuisance"])
-        at(0.1, "low volume", CODES["low_volume"])
-        at(0.2, "receiver", CODES["receiver"])
+        at(0.6, "low volume", CODES["low_volume"])
+        at(1.2, "receiver", CODES["receiver"])
         press(phones, "marks", CODES["nuisance"] + CODES["low_volume"])  # the caller's phone: no effect
-        at(1.5, "marks", CODES["callback"])
-        at(4.0, "marks", CODES["mute"])
+        at(3.0, "marks", CODES["callback"])
+        at(5.4, "marks", CODES["mute"])
         at(6.5, "low volume", CODES["low_volume"])
-        at(6.6, "marks", CODES["mute"])
-        at(8.0, "", "")
+        at(7.3, "marks", CODES["mute"])
+        at(8.2, "", "")
         second = agents["nuisance"]  # free again: takes over
         phones.act(agents["receiver"], "transfer", f"sip:{second.removeprefix('agent-')}@{world.stack.sip}")
-        at(9.0, "marks", CODES["nuisance"])
-        at(11.5, "", "")
+        at(9.2, "marks", CODES["nuisance"])
+        at(12.0, "", "")
         press(phones, "marks", "1")  # there is some business after all
-        at(13.0, "low volume", CODES["low_volume"])
-        at(13.5, second, CODES["receiver"])
-        at(15.5, "low volume", CODES["low_volume"])  # stops it
-        at(20.0, "", "")
+        at(13.2, "low volume", CODES["low_volume"])
+        at(13.8, second, CODES["receiver"])
+        at(15.8, "low volume", CODES["low_volume"])  # stops it
+        at(20.5, "", "")
         for account in agents.values():
             phones.hang_up(account)
         results = phones.wait(30)
@@ -231,7 +231,7 @@ def test_the_agent_is_free_at_once(told):
     for name in ("nuisance", "marks"):
         agent = told[name].agent_call
         pressed = [event["at"] for event in agent.events if event["event"] == "key"][-1]
-        assert 0 < agent.disconnected_at - pressed - PRESS_S < FREED_S, name
+        assert 0 < agent.disconnected_at - pressed < FREED_S, name
         assert agent.end("by") == "far"
         assert not told[name].events("hung_up"), "nobody hung up first"
 
