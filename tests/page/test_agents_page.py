@@ -268,7 +268,7 @@ def test_the_hold_clock(window, floor, keep):
     page = window()
     floor.join("8016")
     floor.hold("8016")
-    page.wait_for_selector("#hold-now >> text=客户等候中 0:01")
+    page.wait_for_selector("#hold-now >> text=通话保持中 0:01")
     assert "29 秒内" in page.text_content("#hold-now")
     keep(page, "hold")
     floor.hold("8016", None)
