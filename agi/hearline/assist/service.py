@@ -2,7 +2,7 @@
 with a media worker of its own: whatever becomes of it, no call notices.
 
     AMI events → switchboard → conversations → legs → ears → talks → AMI actions
-                                                                └──→ desks → the agents' page
+                                                               └──→ the agents' page
     agents' keys → talks → keys → prompts to the caller
 """
 
@@ -14,12 +14,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import date, datetime
 
 from hearline.assist.book import HintStore
-from hearline.assist.desks import Caller, Desk, Desks, State
 from hearline.assist.events import Key
 from hearline.assist.hold_music import HoldMusic
 from hearline.assist.keys import Keys
@@ -29,20 +27,15 @@ from hearline.assist.permit import Permit, Standing
 from hearline.assist.prompts import Prompter, Prompts
 from hearline.assist.recognition import Recognition
 from hearline.assist.switchboard import CALLER, Switchboard
-from hearline.assist.talks import Talk, Talks
+from hearline.assist.talks import Talks
 from hearline.assist.volumes import Volumes
 from hearline.assist.whispers import Whispers
 from hearline.checked_yaml import Rejected
-from hearline.earlier_calls import EarlierCalls
 from hearline.line.control import Overheard
 from hearline.line.workers import Line
-from hearline.page.app import Page
-from hearline.page.pins import Pins
-from hearline.page.server import PageServer
-from hearline.page.sign_in import Sessions
+from hearline.page.front import Front
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.settings import Settings, address
-from hearline.sounds.manifest import load_manifest
 
 log = logging.getLogger(__name__)
 
@@ -69,22 +62,20 @@ class Service:
         self._whispers = Whispers(settings.sounds, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
         self._hold_music = HoldMusic(self._prompter, settings.sounds)
-        self._hints = self._read_hints()
+        hints = self._read_hints()
+        self._volumes = Volumes(settings.state / "page" / "volumes.json")
+        self._page = Front(
+            settings, hints, self._volumes, self._switchboard.number, lambda: self._talks, lambda: self._ami.up
+        )
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
-        self._talks = Talks(self._ami, self._hints, self._whisper, settings.state / "talks", keys.press, self._see)
+        self._talks = Talks(self._ami, hints, self._whisper, settings.state / "talks", keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._loop_call = LoopCall(self._ami, self._line)
         self._permit = Permit(self._ami, self._loop_call, tell)
         self._recognition = None
-        if settings.recogniser_model and self._hints:
+        if settings.recogniser_model and hints:
             model, most = settings.recogniser_model, settings.recogniser_legs
-            talks = self._talks
-            self._recognition = Recognition(model, most, self._hints, self._legs, self._line.pass_on, talks.spoken)
-        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
-        self._desks = Desks(self._earlier.who, self._switchboard.number, self._look_up, self._meet_agent, self._keep)
-        self._volumes = Volumes(settings.state / "page" / "volumes.json")
-        self._looking: set[asyncio.Task] = set()
-        self._page = PageServer(address(settings.page), self._make_page, lambda: self._ami.up)
+            self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
 
     def _read_hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -127,7 +118,7 @@ class Service:
         finally:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
-            await asyncio.to_thread(self._earlier.close)
+            await asyncio.to_thread(self._page.close)
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
@@ -141,7 +132,7 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._switchboard.hear(told)
-        self._for_the_page(self._desks.reset, channels)
+        self._page.reset(channels)
         self._changed()
         await self._permit.logged_in()
 
@@ -156,7 +147,7 @@ class Service:
             self._transferred(event)
         elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
             self._talks.press(channel, Key(event["Key"]))
-        self._for_the_page(self._desks.hear, event)
+        self._page.hear(event)
         if self._switchboard.hear(event):
             self._changed()
 
@@ -174,11 +165,11 @@ class Service:
         self._talks.follow(conversations)
         self._legs.want(conversations)
         self._hold_music.follow(conversations)
-        self._for_the_page(self._desks.follow, conversations, self._talks.of)
+        self._page.follow(conversations, self._talks.of)
 
     def _overheard(self, leg: Leg, message: Overheard) -> None:
         self._talks.hear(leg, message)
-        self._for_the_page(self._desks.hear_level, leg, message)
+        self._page.hear_level(leg, message)
 
     def _from_the_worker(self, message: Overheard) -> None:
         with suppress(RuntimeError):  # the loop has ended
@@ -188,67 +179,6 @@ class Service:
         self._legs.hear(message)
         self._prompter.hear(message)
         self._loop_call.hear(message)
-
-    # ---- the agents' page -------------------------------------------------------------------------------------------
-    def _make_page(self) -> Page:
-        folder = self._settings.state / "page"
-        pins = Pins(folder / "pins.json")
-        sounds = load_manifest(self._settings.sounds)
-        return Page(
-            self._desks,
-            self._talks,
-            lambda: self._hints.book if self._hints else None,
-            self._volumes,
-            pins,
-            Sessions(folder / "cookie-key", pins),
-            {"brand": sounds.brand, "hotline": sounds.hotline},
-            sounds.queue_names("zh"),
-            lambda: self._ami.up,
-        )
-
-    @staticmethod
-    def _for_the_page(tell: Callable[..., None], *what: object) -> None:
-        """Nothing that goes wrong there may reach hints or legs."""
-        try:
-            tell(*what)
-        except Exception:
-            log.exception("the agents' page may show less than there is")
-
-    def _see(self, talk: Talk) -> None:
-        self._for_the_page(self._desks.see, talk)
-
-    def _look_up(self, caller: Caller) -> None:
-        async def look() -> None:
-            found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
-            self._desks.know_earlier(caller.id, found)
-
-        self._in_the_background(look())
-
-    def _meet_agent(self, agent: str) -> None:
-        async def look() -> None:
-            midnight = datetime.combine(date.today(), datetime.min.time()).timestamp()
-            self._desks.know_left_first(agent, await asyncio.to_thread(self._earlier.left_first, agent, midnight))
-
-        self._in_the_background(look())
-
-    def _in_the_background(self, look: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(look)
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
-
-    def _keep(self, desk: Desk) -> None:
-        """What the agent's talk was, for the next time that this caller calls."""
-        known = {
-            "who": desk.caller.who,
-            "at": desk.began,
-            "heard": desk.caller.heard,
-            "agent": desk.agent,
-            "talk_s": round(desk.since - desk.began, 1) if desk.state is State.AFTER else None,
-            "left_first": desk.left_first,
-            "outcome": desk.outcome,
-            "note": desk.note,
-        }
-        self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})
 
 
 async def _until_told(service: Service) -> None:

@@ -1,6 +1,7 @@
 // The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is
 // being typed, and how the page looks.
 
+import { HoldBell, ring } from "./bell.js";
 import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
 import { cardBody, filled } from "./card.js";
 import { Fault, get, Link, post } from "./link.js";
@@ -23,6 +24,7 @@ let fields = {}; // title, name, phone of this call's caller: nowhere but here
 let asteriskLostAt = null;
 let saving = 0; // the timer of a note that is not sent yet
 
+const bell = new HoldBell(() => by("bell").checked && ring());
 const serverNow = () => Date.now() - skew;
 const live = () => link?.live && state?.asterisk;
 const inCall = () => live() && state.state === "talking";
@@ -343,6 +345,7 @@ function showHold(hold, now) {
   write(by("hold-counts"), counted);
   const on = Boolean(hold) && hold.since !== null;
   by("hold-now").hidden = !on;
+  bell.look(on && live() && hold.by !== "caller" ? (now - hold.since) / 1000 : null, on ? hold.every_ms / 1000 : 1);
   if (!on) return;
   const [held, every] = [(now - hold.since) / 1000, hold.every_ms / 1000];
   const left = Math.max(0, Math.ceil(every - (held % every)));
@@ -524,6 +527,9 @@ function showShortcuts() {
   by("shortcuts").checked = on;
   document.body.classList.toggle("no-shortcuts", !on);
 }
+
+by("bell").addEventListener("change", () => localStorage.setItem("bell", by("bell").checked ? "on" : "off"));
+by("bell").checked = localStorage.getItem("bell") !== "off";
 
 // ---- how it looks ---------------------------------------------------------------------------------------------------
 const theme = () => (THEMES.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");

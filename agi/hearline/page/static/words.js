@@ -91,6 +91,7 @@ const WORDS = {
     own: "我的",
     left_first: (n) => (n ? `今天有 ${n} 次在客户挂机前先挂了机。请等客户先挂机。` : "今天没有先于客户挂机。"),
     volume: "耳语音量",
+    bell: "保持快到 30 秒时轻声提醒",
     shortcuts: "启用单键快捷键",
     person: "客户资料",
     f_title: "称呼",
@@ -225,6 +226,7 @@ const WORDS = {
         ? `You hung up before the caller ${n} time${n === 1 ? "" : "s"} today. Wait until the caller has hung up.`
         : "You have not hung up before a caller today.",
     volume: "Whisper volume",
+    bell: "A soft sound when a hold is nearly 30 s",
     shortcuts: "Single-key shortcuts",
     person: "The caller's data",
     f_title: "Form of address",
