@@ -448,7 +448,8 @@ class Detector:
             t.evidence[slots[ends]] = 0
         t.state[slots] = next_state
 
-        counted = active & (silence <= _SPEECH_TAIL_FRAMES)
+        # Who speaks does not speak softer for the frames that are lost.
+        counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.present[slots, (now - 1) % _RING_FRAMES]
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])

@@ -96,8 +96,8 @@ class SpeechLevels:
         # `energy` is a sum of frame powers and `active` counts frames, so their quotient is a mean power
         level = method_b(t.energy[slots], t.active[slots] + self._held(slots, to_come))
         speech_power = 10 ** (level / 10) - noise_power
-        # never less than a tenth of what is there: the noise estimate is an estimate too
-        return np.maximum(power_to_dbov(np.maximum(speech_power, 10 ** (level / 10) / 10)), SILENCE_DBOV)
+        # Never less than half of what is there: the noise is an estimate too, and speech under it would not be known.
+        return np.maximum(power_to_dbov(np.maximum(speech_power, 10 ** (level / 10) / 2)), SILENCE_DBOV)
 
     def _held(self, slots: np.ndarray, to_come: np.ndarray) -> np.ndarray:
         """Of the frames `to_come` [slots], how many will count at each threshold: float [slots, thresholds]."""
