@@ -80,10 +80,8 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
         Row("missed, to −44 dBov, at 5 dB SNR", missed, "%", [p for p in heard_44 if p[0].snr_db == 5], 1, by=line),
         Row("missed, −50 dBov clean", missed, "%", [p for p in speech if p[0].nominal_dbov == -50], 1, by=line),
         Row("missed, at the answer", missed, "%", answered, by=line),
-        Row("level error after 1 s of speech", level_error_db(1000), "dB", _asked(to_20_db, 1000), 1.2, by=line),
-        Row("  of P.56 on the clean speech so far", best_level_error_db(1000), "dB", _asked(to_20_db, 1000), by=line),
-        Row("level error after 3 s of speech", level_error_db(3000), "dB", _asked(to_20_db, 3000), 0.3, by=line),
-        Row("  of P.56 on the clean speech so far", best_level_error_db(3000), "dB", _asked(to_20_db, 3000), by=line),
+        *_level_rows(to_20_db, 1000, 1.2, line),
+        *_level_rows(to_20_db, 3000, 0.3, line),
     ]
     with_verdict = [p for p in everything if p[0].verdict and not (p[0].kind == "speech" and not to_10_db(p[0]))]
     for verdict in ("no_signal", "noise", "too_soft", "speech"):
@@ -172,26 +170,39 @@ def caught(clip: Clip, heard: Heard) -> bool:
     return not early and start is not None and start <= clip.onset_ms + 1500
 
 
-def level_error_db(speech_ms: int) -> Figure:
-    """Mean absolute difference to the level of the whole clip, when `speech_ms` of speech were there. Where nothing was
-    heard yet there is no level to compare: those are left out, and counted by the rows of what was missed."""
+def _level_rows(pairs: list[Pair], speech_ms: int, bar_db: float, by: tuple[str, ...]) -> list[Row]:
+    """How far off is the level when `speech_ms` of speech were there? From the whole clip's: that holds for the future
+    too. From what P.56 says of the clean speech so far: the estimate's own error. And that one from the whole clip's:
+    how far it must be off, because nobody knows what will be said."""
+    asked = [pair for pair in pairs if speech_ms in pair[0].spoken]
+    after = f"after {speech_ms // 1000} s of speech"
+
+    def told(clip: Clip, heard: Heard) -> float | None:
+        return heard.at[clip.spoken[speech_ms].at_ms].active_level_dbov
+
+    def whole(clip: Clip, _: Heard) -> float:
+        return clip.level_dbov
+
+    def so_far(clip: Clip, _: Heard) -> float:
+        return clip.spoken[speech_ms].level_dbov
+
+    return [
+        Row(f"level error {after}", apart_db(told, whole), "dB", asked, bar_db, by=by),
+        Row(f"  its own: from the clean speech so far, {after}", apart_db(told, so_far), "dB", asked, bar_db, by=by),
+        Row("  of P.56 on the clean speech so far", apart_db(so_far, whole), "dB", asked, by=by),
+    ]
+
+
+def apart_db(one: Callable[[Clip, Heard], float | None], other: Callable[[Clip, Heard], float]) -> Figure:
+    """Mean absolute difference of two levels. Where nothing was heard yet there is none to compare: those are left out,
+    and counted by the rows of what was missed."""
 
     def figure(pairs: list[Pair]) -> float:
-        levels = [(h.at[clip.spoken[speech_ms].at_ms].active_level_dbov, clip.level_dbov) for clip, h in pairs]
-        errors = [abs(told - true) for told, true in levels if told is not None]
+        levels = [(one(*pair), other(*pair)) for pair in pairs]
+        errors = [abs(this - that) for this, that in levels if this is not None]
         return float(np.mean(errors)) if errors else float("nan")
 
     return figure
-
-
-def best_level_error_db(speech_ms: int) -> Figure:
-    """The same of P.56 itself on the clean speech so far: less is luck, because nobody knows what will be said."""
-    return lambda pairs: float(np.mean([abs(c.spoken[speech_ms].level_dbov - c.level_dbov) for c, _ in pairs]))
-
-
-def _asked(pairs: list[Pair], speech_ms: int) -> list[Pair]:
-    """Clips that have so much active speech."""
-    return [pair for pair in pairs if speech_ms in pair[0].spoken]
 
 
 def _at_45(clip: Clip) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.hearing import Verdict
-from hearline.audio.level import active_speech_level
+from hearline.audio.level import active_speech_level, rms_dbov
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 from hearline.audio.wav import read_wav
 
@@ -27,6 +27,7 @@ NOISES = ("white", "pink", "street", "real", "babble")
 ECHO_LOSSES_DB = (20, 25, 30, 35, 40)
 BACKGROUND_DBOV = -41.0  # 15 dB under a caller's normal −26
 VERDICT_MS = 3000
+_AUDIBLE_DBOV = -60.0  # of the loudest 200 ms: what is softer is as soft as a line's own noise
 _LEVEL_AFTER_MS = (1000, 3000)
 
 # How many of each. As many as let a share be told to half of its bar.
@@ -254,7 +255,9 @@ def _call(
     for ms in _LEVEL_AFTER_MS:
         at = spoken_by_ms(clean, level, ms)
         if at is not None:
-            spoken[ms] = Spoken(at, active_speech_level(clean[: at * RATE // 1000], RATE).active_dbov)
+            # What was the last word's hangover belongs to it, as everywhere in P.56.
+            so_far = np.concatenate([clean[: at * RATE // 1000], np.zeros(RATE // 5)])
+            spoken[ms] = Spoken(at, active_speech_level(so_far, RATE).active_dbov)
     return _clip(
         x, _law(i), present,
         kind=kind, subkind=speaker.subkind, split=material.split, speaker=speaker.name, language=speaker.subkind,
@@ -336,11 +339,14 @@ def _other(
 ) -> Clip:  # fmt: skip
     """A sound that is none of a caller's, over the line's floor. Tones keep their level while they sound."""
     loud = x if kind == "tone" else mixing.at_rms(x, level)
+    # Music may begin with silence: then there is nothing to tell yet.
+    by_then = loud[: VERDICT_MS * RATE // 1000].reshape(-1, RATE // 5)
+    audible = rms_dbov(by_then[np.argmax(np.square(by_then).sum(axis=1))]) >= _AUDIBLE_DBOV
     loss = float(rng.choice((0.0, 0.01, 0.03), p=(0.8, 0.1, 0.1)))
     return _clip(
         loud + _floor(rng, x.size), _law(i), mixing.not_lost(rng, x.size // FRAME_SAMPLES, loss),
         kind=kind, subkind=subkind, split=split, level_dbov=level, loss=loss, noise=speaker or subkind,
-        verdict="noise", verdict_ms=VERDICT_MS,
+        verdict="noise" if audible else None, verdict_ms=VERDICT_MS,
     )  # fmt: skip
 
 

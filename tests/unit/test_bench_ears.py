@@ -10,7 +10,7 @@ from bench.ears.packages import _unpack_archives
 from bench.ears.recordings import Sound, utterances
 from bench.ears.run import Heard, run
 from bench.ears.sources import read_sources
-from bench.ears.testset import Material, build, talk
+from bench.ears.testset import Material, _other, build, talk
 from bench.ears.train import CALLER, LEFT_OUT, NOBODY
 
 from hearline.audio import caller
@@ -249,6 +249,18 @@ def test_networks_side_by_side_answer_with_the_mean_of_their_answers(rng, tmp_pa
     np.savez(caller.WEIGHTS, **train.together(networks))
     monkeypatch.setattr(caller, "_weights", caller._weights.__wrapped__)
     assert caller.CallerNetwork().log_odds(x) == pytest.approx(np.clip(np.mean(alone, axis=0), -9, 9), abs=1e-4)
+
+
+def test_the_speech_so_far_counts_with_its_hangover(clips):
+    clip = next(c for c in clips if c.kind == "speech" and 1000 in c.spoken)
+    assert clip.spoken[1000].level_dbov == pytest.approx(clip.level_dbov, abs=3)
+
+
+def test_what_begins_with_silence_has_no_verdict_then(rng):
+    x = syllables(rng, 5.0)
+    x[: 3 * RATE] = 0
+    assert _other(rng, 0, x, "music", "late", "tuning", -30).verdict is None
+    assert _other(rng, 0, x[::-1], "music", "early", "tuning", -30).verdict == "noise"
 
 
 def test_a_games_archive_becomes_a_folder(tmp_path):

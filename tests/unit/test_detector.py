@@ -25,6 +25,7 @@ from audio_corpus import (
 )
 from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
+from hearline.audio.level import active_speech_level
 from hearline.audio.settings import FRAME_SAMPLES, ONSET_EVIDENCE, CallSettings
 from hearline.audio.wav import read_wav
 
@@ -141,6 +142,20 @@ def test_active_level_is_right(spoken):
         errors = [abs(hearing.active_level_dbov - dbov) for _, hearing in cases]
         # At −50 dBov the line's own noise lies 13 dB under the speech, and hides its soft parts.
         assert np.mean(errors) < (0.5 if dbov >= -44 else 1.2) and max(errors) < 2.5
+
+
+def test_speech_that_goes_on_is_measured_as_if_its_last_word_were_over():
+    """P.56 counts 200 ms after each word. In the middle of one nobody must come out louder for want of them."""
+    errors = []
+    for path in LONG_CLIPS:
+        clip = speech(path, -26)
+        detector = Detector(1)
+        detector.open(0)
+        for frame in over_a_line(call(clip))[: 2500 * RATE // 1000].reshape(-1, 1, FRAME_SAMPLES):
+            detector.step(frame, np.ones(1, bool))
+        so_far = np.concatenate([clip[:RATE], np.zeros(RATE // 5)])
+        errors.append(detector.hearing(0).active_level_dbov - active_speech_level(so_far, RATE).active_dbov)
+    assert abs(np.mean(errors)) < 0.4 and np.max(np.abs(errors)) < 1.2
 
 
 def test_end_comes_once_after_the_hangover(spoken):

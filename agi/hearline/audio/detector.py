@@ -179,8 +179,9 @@ class Detector:
 
     def _measured(self, slots: np.ndarray) -> list[tuple[float, float]]:
         """Of slots on which somebody has spoken: (active level, level of the noise) of each, dBov."""
-        noise = self._noise_power(slots)
-        levels = self._levels.level_dbov(slots, noise)
+        t, noise = self._slots, self._noise_power(slots)
+        tail = _SPEECH_TAIL_FRAMES - (t.frames[slots] - t.last_speech[slots])
+        levels = self._levels.level_dbov(slots, noise, np.where(t.state[slots] >= SPEAKING, np.maximum(tail, 0), 0))
         return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
 
     def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
@@ -386,7 +387,8 @@ class Detector:
             t.evidence[slots[ends]] = 0
         t.state[slots] = next_state
 
-        counted = active & (silence <= _SPEECH_TAIL_FRAMES)
+        # Who speaks does not speak softer for the frames that are lost.
+        counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.present[slots, (now - 1) % _RING_FRAMES]
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])

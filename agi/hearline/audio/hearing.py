@@ -49,10 +49,10 @@ class Hearing:
 
 
 def level_error_db(speech_ms: int) -> float:
-    """Standard deviation of the active level after so much speech, dB: 1.9 after a second, 0.6 after three. Nearly all
+    """Standard deviation of the active level after so much speech, dB: 1.7 after a second, 0.6 after three. Nearly all
     of it is that people do not say every word alike: the level of clean speech up to that moment is as far from the
-    level of the whole (measured on the tuning recordings of `bench/ears`, to 20 dB SNR)."""
-    return 1.9 / max(speech_ms / 1000, 0.2)
+    level of the whole (measured on `bench/ears`, to 20 dB SNR)."""
+    return 1.7 / max(speech_ms / 1000, 0.2)
 
 
 @dataclass(frozen=True)

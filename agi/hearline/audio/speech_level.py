@@ -94,11 +94,19 @@ class SpeechLevels:
         t.energy[slots] += power.sum(axis=1)
         t.active[slots] += (held[:, :, None] >= THRESHOLDS).sum(axis=1)
 
-    def level_dbov(self, slots: np.ndarray, noise_power: np.ndarray) -> np.ndarray:
-        """Active level [slots] in dBov so far, less the power of the noise [slots]; floored."""
+    def level_dbov(self, slots: np.ndarray, noise_power: np.ndarray, to_come: np.ndarray) -> np.ndarray:
+        """Active level [slots] in dBov so far, less the power of the noise [slots]; floored. `to_come` [slots]: frames
+        that will count after those so far, were there silence from now on. P.56's hangover of the last word is part
+        of its activity: without it, speech that is going on comes out too loud, by 0.8 dB after a second of it."""
         t = self._table
         # `energy` is a sum of frame powers and `active` counts frames, so their quotient is a mean power
-        level = method_b(t.energy[slots], t.active[slots].astype(float))
+        level = method_b(t.energy[slots], t.active[slots] + self._held(slots, to_come))
         speech_power = 10 ** (level / 10) - noise_power
-        # never less than a tenth of what is there: the noise estimate is an estimate too
-        return np.maximum(power_to_dbov(np.maximum(speech_power, 10 ** (level / 10) / 10)), SILENCE_DBOV)
+        # Never less than half of what is there: the noise is an estimate too, and speech under it would not be known.
+        return np.maximum(power_to_dbov(np.maximum(speech_power, 10 ** (level / 10) / 2)), SILENCE_DBOV)
+
+    def _held(self, slots: np.ndarray, to_come: np.ndarray) -> np.ndarray:
+        """Of the frames `to_come` [slots], how many will count at each threshold: float [slots, thresholds]."""
+        newest_first = self._table.envelope[slots, : -_HELD_FRAMES - 1 : -1]
+        held = np.maximum.accumulate(newest_first, axis=1)[:, :, None] >= THRESHOLDS
+        return np.minimum(held.sum(axis=1), to_come[:, None]).astype(float)
