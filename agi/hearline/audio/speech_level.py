@@ -107,6 +107,6 @@ class SpeechLevels:
 
     def _held(self, slots: np.ndarray, to_come: np.ndarray) -> np.ndarray:
         """Of the frames `to_come` [slots], how many will count at each threshold: float [slots, thresholds]."""
-        newest_first = self._table.envelope[slots, : -_HELD_FRAMES - 1 : -1]
-        held = np.maximum.accumulate(newest_first, axis=1)[:, :, None] >= THRESHOLDS
-        return np.minimum(held.sum(axis=1), to_come[:, None]).astype(float)
+        newest_first = self._table.envelope[_ROWS[self._at, :_HELD_FRAMES, None], slots]
+        held = np.maximum.accumulate(newest_first, axis=0)[:, :, None] >= THRESHOLDS
+        return np.minimum(held.sum(axis=0), to_come[:, None]).astype(float)
