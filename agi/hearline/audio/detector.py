@@ -388,7 +388,7 @@ class Detector:
         t.state[slots] = next_state
 
         # Who speaks does not speak softer for the frames that are lost.
-        counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.present[slots, (now - 1) % _RING_FRAMES]
+        counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.came[slots]
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])
