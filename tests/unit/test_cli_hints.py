@@ -116,3 +116,17 @@ def test_the_report_names_what_nobody_uses(tmp_path):
     assert rows["before_hold"]["used_share"] == 0.5 and not rows["before_hold"]["unused"]
     assert [name for name, row in rows.items() if row["unused"]] == ["listening"]
     assert not json.loads(run("report", "--json", "--enough", 25, one, two).output.splitlines()[0])["unused"]
+
+
+def test_the_report_reads_the_records_of_talks(tmp_path):
+    """As agent assist keeps them: a folder a day, and the counts of each agent who was in the talk."""
+    events = [
+        {"at_ms": 0, "event": "joined"},
+        {"at_ms": 9_000, "event": "hints", "counts": {"listening": {"fired": 1, "shown": 1}}},
+        {"at_ms": 20_000, "event": "hints", "counts": {"listening": {"fired": 2, "shown": 2, "used": 1}}},
+    ]
+    for day, name in (("2026-11-24", "one"), ("2026-11-25", "two")):
+        (tmp_path / day).mkdir()
+        (tmp_path / day / f"{name}.json").write_text(json.dumps({"talk": name, "caller": "", "events": events}))
+    rows = {row["rule"]: row for row in map(json.loads, run("report", "--json", tmp_path).output.splitlines())}
+    assert (rows["listening"]["fired"], rows["listening"]["shown"], rows["listening"]["used"]) == (6, 6, 2)

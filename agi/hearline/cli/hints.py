@@ -175,7 +175,11 @@ def _story(file: Path) -> list:
 @app.command()
 def report(
     figures: Annotated[
-        list[Path], typer.Argument(metavar="FIGURES", help='Files of figures: {"RULE": {"shown": 3, "used": 1}}.')
+        list[Path],
+        typer.Argument(
+            metavar="FIGURES",
+            help='Records of talks, folders of them, or files of figures: {"RULE": {"shown": 3, "used": 1}}.',
+        ),
     ],
     rules: Annotated[Path | None, typer.Option(metavar="RULES", help="Default: ivr_flows/hints/rules.yaml.")] = None,
     enough: Annotated[
@@ -192,17 +196,23 @@ def report(
       silent     the whisper gave way to the card passed     what it was about was over
       crowded    never seen: something more important was on the screen
 
+    \b
+      hearline hints report .hearline/talks                 # all talks that are kept
+      hearline hints report .hearline/talks/2026-11-2*
+
     Exit status: 0 it was told, 2 a file cannot be used.
     """
     from hearline.assist.events import Tallied
     from hearline.assist.hints import Figures
 
     book, all_of_them = _load(rules), Figures()
-    for file in figures:
+    for file in [f for given in figures for f in (sorted(given.rglob("*.json")) if given.is_dir() else [given])]:
         try:
-            all_of_them.merge(Figures(json.loads(file.read_text("utf-8"))))
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            typer.secho(f"{file}: {error}. Give a file of figures", fg="red", err=True)
+            told = json.loads(file.read_text("utf-8"))
+            for counts in _of_a_talk(told) if "talk" in told else [told]:
+                all_of_them.merge(Figures(counts))
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            typer.secho(f"{file}: {error}. Give the record of a talk, or a file of figures", fg="red", err=True)
             raise typer.Exit(2) from None
     rows = all_of_them.report(book.rules, enough)
     if json_:
@@ -223,6 +233,11 @@ def report(
         counted = [str(row[what] or "") for what in Tallied]
         table.add_row(row.rule, *counted, share, "nobody uses it" if row.unused else "")
     Console(width=140).print(table)
+
+
+def _of_a_talk(record: dict) -> list[dict[str, dict[str, int]]]:
+    """What became of the hints of each agent in it."""
+    return [event["counts"] for event in record["events"] if event["event"] == "hints"]
 
 
 @app.command()
