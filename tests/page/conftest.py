@@ -15,8 +15,9 @@ REPO = Path(__file__).resolve().parents[2]
 OUT = REPO / "page-out"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Closed before the next module: Playwright has a loop of its own in our thread, and suffers no other there."""
     if chromium_path() is None:
         pytest.skip("no Chromium here: make setup installs it, as root; or apt-get install chromium")
     with chromium() as browser:
