@@ -92,6 +92,7 @@ class SipCall(pj.Call):
         self.voice: Any = None
         self.sound: list[Any] = []  # players and the recorder live as long as they are held here
         self.record: str | None = None
+        self.codec: str | None = None  # once it is answered
         self.packets = (0, 0)
         self.stream: int | None = None
         self.talking = 0  # reasons to send, where the phone sends only then
@@ -180,7 +181,8 @@ class SipCall(pj.Call):
             self.sound.append(self.voice)
             self.voice.startTransmit(endpoint.nowhere)  # so that it goes on while the phone holds
         self.connect()
-        self.emit("answered", codec=self.getStreamInfo(0).codecName, record=self.record)
+        self.codec = self.getStreamInfo(0).codecName
+        self.emit("answered", codec=self.codec, record=self.record)
         if self.about:
             return
         for say in spec.say:
@@ -255,14 +257,19 @@ class SipCall(pj.Call):
             self.emit("error", cause=f"{act.do}: {error.info()}")
 
     def hold(self) -> None:
-        self.setHold(pj.CallOpParam(True))
+        self._offer_again(self.setHold, pj.CallOpParam(True))
 
     def unhold(self) -> None:
         parameters = pj.CallOpParam(True)
         parameters.opt.flag |= pj.PJSUA_CALL_UNHOLD
-        self.desk.endpoint.offer(self.phone.spec.codec)
+        self._offer_again(self.reinvite, parameters)
+
+    def _offer_again(self, offer: Callable, parameters: Any) -> None:
+        """Only the codec that is in use. Where an offer brings others, Asterisk may drop the call: what it sends just
+        then has no codec any more (https://github.com/asterisk/asterisk/issues/2059)."""
+        self.desk.endpoint.offer(self.codec)
         try:
-            self.reinvite(parameters)
+            offer(parameters)
         finally:
             self.desk.endpoint.offer(None)
 
