@@ -148,7 +148,8 @@ def test_the_talk_is_seen_when_it_begins_and_when_it_ends(seen):
 
 def test_the_card_for_a_soft_caller_comes_once_it_is_certain_and_the_agent_has_used_it(seen):
     first_word = seen.call.result.answered_at + JOINED_MS / 1_000
-    assert 2.0 < seen.at["hint"] - first_word < 8.0
+    # After 2 s of speech; the ears may take it to have begun up to 120 ms before the moment that they can be sure of.
+    assert 1.88 < seen.at["hint"] - first_word < 8.0
     counts = [event["counts"] for event in seen.record["events"] if event["event"] == "hints"]
     assert counts[0]["caller_too_soft"]["used"] == 1
 
