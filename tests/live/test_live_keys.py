@@ -15,7 +15,7 @@ from hearline.pbx.config import KEY_CODES
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
 from hearline.phone.run import CallResult, Phones
-from world import SOUNDS, TOLERANCE_MS, Call, Scenario
+from world import SOUNDS, TOLERANCE_MS, Call, Scenario, until
 
 CODES = {key: code for code, key in KEY_CODES.items()}
 LANZHI, TRAINING, WHISPERS = (prompts_of(SOUNDS / "zh" / name) for name in ("lanzhi", "training", "hints"))
@@ -73,13 +73,6 @@ def agent_of(world, account: str) -> str:
 
 def legs(world) -> int:
     return world.stack.console("core show channels concise").count("AudioSocket/")
-
-
-def until(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 from tests.unit.tiny_recogniser import SAYS, tiny_model
 
-from world import SPEECH, Scenario
+from world import SPEECH, Scenario, until
 
 SENTENCE = "caller-ask"
 AGENT_SAYS_MS = 4_000  # after its answer
@@ -53,13 +53,6 @@ def talks(world, tmp_path_factory):
     finally:
         world.stack.stop_server()
         world.stack.start_server()
-
-
-def until(holds, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_forbidden_phrase_is_heard_while_it_is_said_and_its_card_is_shown(talks):

@@ -15,7 +15,7 @@ from bench.page.browser import chromium, sign_in
 from hearline.audio.wav import read_wav
 from hearline.earlier_calls import EarlierCalls, masked
 from hearline.phone.run import Phones
-from world import RATE, REPO, SPEECH, Scenario
+from world import RATE, REPO, SPEECH, Scenario, until
 
 SENTENCE = "caller-ask"
 SENTENCE_MS = read_wav(SPEECH / f"{SENTENCE}.wav").size * 1_000 // RATE
@@ -106,14 +106,6 @@ def seen(world) -> Seen:
     [file] = until(lambda: [f for f in files("*/*.json") if f.stat().st_mtime >= began], 5)
     seen.record = json.loads(file.read_text("utf-8"))
     return seen
-
-
-def until(condition, seconds: float):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def wait_for(url: str) -> None:

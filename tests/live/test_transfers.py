@@ -13,7 +13,7 @@ from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import presence, prompts_of
 from hearline.phone.run import Phones
-from world import RATE, SOUNDS, SPEECH, Scenario
+from world import RATE, SOUNDS, SPEECH, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 SENTENCES = prompts_of(SPEECH)
@@ -60,14 +60,6 @@ class Floor:
         self.phones.act(agent, do, f"sip:{number(to)}@{self.world.stack.sip}" if to else "")
         if until_told:
             self.phones.wait_for(until_told, agent, since=since)
-
-
-def until(condition, seconds: float):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def number(agent: str) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -255,9 +256,10 @@ def children_of(parent: int, module: str) -> list[int]:
     return sorted(found)
 
 
-def until(condition, seconds: float) -> None:
-    """Wait until it holds; it must before so many seconds have passed."""
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """What it tells, once that is true; it must be before so many seconds have passed."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.05)
+    return found
