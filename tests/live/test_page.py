@@ -4,6 +4,7 @@ beside what their phones did."""
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Seen:
     at: dict[str, float] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     call: object = None
+    left_first_before: dict[str, int] = field(default_factory=dict)
     answered_at: dict[str, float] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
     record: dict = field(default_factory=dict)
@@ -59,6 +61,8 @@ def seen(world) -> Seen:
             pages[number] = page = context.new_page()
             page.set_default_timeout(30_000)
             sign_in(page, url, number, account.pin)
+            page.wait_for_selector("#left-first:not(:empty)")
+            seen.left_first_before[number] = times(page.text_content("#left-first"))
 
         def reached(number: str, what: str, selector: str) -> None:
             pages[number].wait_for_selector(selector)
@@ -106,6 +110,12 @@ def seen(world) -> Seen:
     [file] = until(lambda: [f for f in files("*/*.json") if f.stat().st_mtime >= began], 5)
     seen.record = json.loads(file.read_text("utf-8"))
     return seen
+
+
+def times(told: str) -> int:
+    """今天有 2 次… is 2, 今天没有… 0."""
+    found = re.search(r"(\d+) 次", told)
+    return int(found[1]) if found else 0
 
 
 def wait_for(url: str) -> None:
@@ -161,8 +171,10 @@ def test_the_outcome_stands_in_the_record_which_names_nobody(seen, world):
 
 
 def test_hanging_up_first_is_told_to_who_did_and_not_to_who_passed_the_caller_on(seen):
-    assert seen.texts["after left-first"].startswith("今天有 1 次")
-    assert seen.texts["after first left-first"].startswith("今天没有")
+    """Others' calls of today count as well."""
+    before = seen.left_first_before
+    assert times(seen.texts["after left-first"]) == before[seen.second] + 1
+    assert times(seen.texts["after first left-first"]) == before[seen.first]
 
 
 def test_the_call_is_known_the_next_time(seen, world):
