@@ -9,17 +9,22 @@ from __future__ import annotations
 import shutil
 import time
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hearline.pbx.stack import Stack
 from hearline.settings import Settings
+from stood_still import Watch
 from world import ACCOUNTS, EXTRA_FLOWS, RATE, REPO, World
+
+EVIDENCE_S = 180  # of what happened before a test failed
+WATCH, LOG = pytest.StashKey[Watch](), pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory) -> World:
+def world(tmp_path_factory, pytestconfig) -> World:
     folder = tmp_path_factory.mktemp("live")
     flows = folder / "flows"
     shutil.copytree(REPO / "ivr_flows", flows)
@@ -29,9 +34,25 @@ def world(tmp_path_factory) -> World:
         state=folder / "state", flows=flows, agi="127.0.0.1:14573", media="127.0.0.1:19092", status="127.0.0.1:19573"
     )
     stack = Stack(settings, callers=tuple(ACCOUNTS))
+    watch = pytestconfig.stash[WATCH] = Watch(folder / "stood-still")
+    pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"
+    watch.start()
     with stack:
         stack.up(say=print)
         yield World(stack, folder)
+    watch.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """With a failure: what can tell whether it was us or the machine."""
+    report = (yield).get_result()
+    if report.failed and WATCH in item.config.stash:
+        log = item.config.stash[LOG].read_text("utf-8", "replace").splitlines()
+        report.sections += [
+            (f"did the machine stand still in the last {EVIDENCE_S} s?", item.config.stash[WATCH].since(EVIDENCE_S)),
+            ("the end of Hearline's log", "\n".join(log[-20:])),
+        ]
 
 
 @pytest.fixture(scope="module", autouse=True)

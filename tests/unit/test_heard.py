@@ -190,6 +190,29 @@ def test_an_additional_frame_is_one_glitch(prompts, name, fault):
         assert found.end_ms == pytest.approx(1020 + ms(prompt), abs=2)
 
 
+@pytest.mark.parametrize("gap_ms", [100, 200, 300])
+def test_what_was_held_up_near_its_end_was_heard_to_its_end(prompts, gap_ms):
+    prompt = read(SOUNDS / "hints" / "agent-too-soft.wav")
+    at = 780 * MS
+    held_up = alaw(recording(4000, (1000, np.insert(prompt, at, np.zeros(gap_ms * MS)))))
+    [found] = heard.find_prompts(held_up, prompts | {"whisper": prompt})
+    assert (found.id, found.complete) == ("whisper", 1.0)
+    assert found.end_ms == pytest.approx(1000 + ms(prompt) + gap_ms, abs=2)
+    [fault] = heard.glitches(held_up, prompt, found.start_ms)
+    assert (fault.kind, fault.ms) == ("inserted", gap_ms)
+
+
+@pytest.mark.parametrize("lost_ms", [60, 100, 200])
+def test_what_was_lost_near_its_end_is_a_hole_and_not_its_end(prompts, lost_ms):
+    prompt = read(SOUNDS / "hints" / "agent-too-soft.wav")
+    lossy = prompt.copy()
+    lossy[780 * MS : (780 + lost_ms) * MS] = 0
+    lossy = alaw(recording(4000, (1000, lossy)))
+    [found] = heard.find_prompts(lossy, prompts | {"whisper": prompt})
+    assert (found.id, found.complete) == ("whisper", 1.0)
+    assert any(fault.kind == "hole" for fault in heard.glitches(lossy, prompt, found.start_ms))
+
+
 def test_a_hole_and_a_click_are_told_apart(prompts):
     prompt = prompts["opening"]
     for at in busy_frames(prompt):

@@ -14,7 +14,9 @@ import numpy as np
 BLOCK = 320  # 40 ms: what is compared at once while following
 SEARCH = 480  # 60 ms: how far the recording may slip at a missing or an additional frame
 WINDOW = 1200  # 150 ms: what a slip is recognised by
+LEAP = 3200  # 400 ms: how far where somebody stood still, or much was lost
 GIVE_UP = 2400  # 300 ms without a likeness: it is over
+SURE = 3  # blocks in a row that are alike: by chance it does not happen
 LIKE = 0.6
 DRIFT = 4000  # 500 ms: how far all slips together may lead
 TAIL = 80  # 10 ms
@@ -146,16 +148,22 @@ def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
     lag, slips = margin, []
     lags = np.full(len(reference), lag)
     reach = len(reference)
-    lost = alike = last = 0
+    lost = alike = last = row = again = 0
+    parted = False
     for begin in range(0, len(reference) - BLOCK // 2, BLOCK):
         block = white_ref[begin : begin + BLOCK]
         if inner(block, block) <= QUIET * loudest * len(block) / BLOCK:
             continue
         if _like(white[begin + lag :][: len(block)], block) >= LIKE:
-            lost, alike, last = 0, alike + 1, begin + BLOCK
+            lost, alike, last, row = 0, alike + 1, begin + BLOCK, row + 1
+            if parted and row >= SURE:
+                again = begin
             continue
+        row, parted = 0, alike > 0
         # Nothing has slipped that was never aligned; that its first blocks are the ones hit is possible.
         found = _slip(white, white_ref, begin, lag) if alike or begin <= 3 * BLOCK else None
+        if found is None and alike:
+            found = _leap(white, white_ref, begin, lag)
         if found is None:
             lost += BLOCK
             if lost >= GIVE_UP:
@@ -169,26 +177,33 @@ def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
         lags[position:] = lag = found
     reach = min(reach, len(reference))
     index = np.clip(np.arange(reach) + lags[:reach], 0, len(padded) - 1)
-    return _judge(padded[index], reference, white_ref, tuple(slips), alike)
+    return _judge(padded[index], reference, white_ref, tuple(slips), alike, again)
 
 
 def _judge(
-    aligned: np.ndarray, reference: np.ndarray, white_ref: np.ndarray, slips: tuple[Slip, ...], alike: int
+    aligned: np.ndarray,
+    reference: np.ndarray,
+    white_ref: np.ndarray,
+    slips: tuple[Slip, ...],
+    alike: int,
+    again: int,
 ) -> Path:
-    """Gain, extent and likeness of an aligned recording.
+    """Gain, extent and likeness of an aligned recording; `again`: after a gap, up to here it was heard again.
 
     The extent is where the recording stops being explained by the reference: every sample that is explained
     makes the sum of (r − g·p)² − r² smaller, every other makes it larger, and its minimum is exact to the
     sample.
     """
     r, p = whiten(aligned), white_ref[: len(aligned)]
-    gain, extent, cost = 0.0, len(p), np.zeros(1)
+    gain, extent, cost, explained = 0.0, len(p), np.zeros(1), 0.0
     for _ in range(4):  # gain and extent need one another; both settle at once
         energy = inner(p[:extent], p[:extent])
         if energy == 0:
             break
         gain = inner(r[:extent], p[:extent]) / energy
         cost = np.concatenate([[0.0], np.cumsum((r - gain * p) ** 2 - r**2)])
+        explained = -float(cost.min())
+        cost[:again] = np.inf
         # On a plateau (a pause, or the silent end of the prompt) the last of the equals counts.
         best = cost.min()
         settled = int(np.flatnonzero(cost <= best + 1e-4 * abs(best))[-1])
@@ -198,7 +213,7 @@ def _judge(
     extent = _trim(r, gain * p, cost, white_ref, extent)
     heard = _like(r[:extent], p[:extent]) if extent else 0.0
     slips = tuple(slip for slip in slips if slip.position < extent)
-    return Path(reference, aligned, slips, gain, extent, heard, -float(cost.min()), alike)
+    return Path(reference, aligned, slips, gain, extent, heard, explained, alike)
 
 
 def _trim(r: np.ndarray, meant: np.ndarray, cost: np.ndarray, white_ref: np.ndarray, extent: int) -> int:
@@ -236,16 +251,29 @@ def _slip(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int
     """The new lag, where the recording goes on with the reference somewhat earlier or later than expected."""
     # The slip lies somewhere in this block: recognise it by what comes after.
     template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
-    if len(template) < BLOCK or inner(template, template) == 0:
+    return _found_again(white, template, begin + BLOCK, lag, SEARCH, 0.75) if len(template) >= BLOCK else None
+
+
+def _leap(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int | None:
+    """The same after a longer gap: further away there is more to be mistaken for it, so it must be more alike."""
+    template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
+    return _found_again(white, template, begin + BLOCK, lag, LEAP, 0.9) if len(template) == WINDOW else None
+
+
+def _found_again(
+    white: np.ndarray, template: np.ndarray, begin: int, lag: int, search: int, like: float
+) -> int | None:
+    """The lag, other than `lag` and no further than `search` from it, with which what begins at `begin` of the
+    reference is most like the recording; None where that is less than `like`."""
+    if inner(template, template) == 0:
         return None
-    first = begin + BLOCK + lag - SEARCH
-    region = white[first : first + len(template) + 2 * SEARCH]
-    values = Searchable(region).likeness(template)
+    first = max(0, begin + lag - search)
+    values = Searchable(white[first : begin + lag + search + len(template)]).likeness(template)
     if not len(values):
         return None
     best = int(np.argmax(values))
-    found = lag - SEARCH + best
-    return found if values[best] >= 0.75 and found != lag else None
+    found = first + best - begin
+    return found if values[best] >= like and found != lag else None
 
 
 def _boundary(padded: np.ndarray, reference: np.ndarray, first: int, last: int, old: int, new: int) -> int:

@@ -26,7 +26,8 @@ HEARD = 0.6  # likeness of everything heard, from which it is this prompt
 class HeardPrompt:
     """One prompt in a recording.
 
-    complete: the part of it that was heard, 1.0 = all. score: likeness of that part, 1.0 = identical.
+    complete: how far it was heard, 1.0 = to its end; what is missing before that, `glitches` tells. score: likeness of
+    that part, 1.0 = identical.
     """
 
     id: str
