@@ -260,9 +260,7 @@ def _leap(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int
     return _found_again(white, template, begin + BLOCK, lag, LEAP, 0.9) if len(template) == WINDOW else None
 
 
-def _found_again(
-    white: np.ndarray, template: np.ndarray, begin: int, lag: int, search: int, like: float
-) -> int | None:
+def _found_again(white: np.ndarray, template: np.ndarray, begin: int, lag: int, search: int, like: float) -> int | None:
     """The lag, other than `lag` and no further than `search` from it, with which what begins at `begin` of the
     reference is most like the recording; None where that is less than `like`."""
     if inner(template, template) == 0:
