@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from hearline.audio.level import active_speech_level
+from hearline.audio.level import active_speech_level, rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.judge import presence
 from hearline.phone.run import Phones
@@ -24,6 +24,7 @@ FIRST_MS = 4_300  # the opening has ended
 SOFT_DB = -16.0  # on −23 dBov: −39, too soft
 RAISED_DB = 9
 ATTACHED_MS = 500
+MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 
 
 def says(*gains_db: float, every_ms: int = 4_500) -> list[dict]:
@@ -149,3 +150,35 @@ def test_a_talk_is_picked_up_again(world, break_it):
     until(lambda: talks_since(world, began), 3)
     gains = [event["gain_db"] for talk in talks_since(world, began) for event in events(talk, "agent_gain")]
     assert gains == [RAISED_DB], "the last sentence was heard"
+
+
+def test_a_hold_is_picked_up_again(world):
+    """The manager interface, and then agent assist, is lost while an agent holds: it is still a hold, with music for
+    the caller, until the agent comes back; and nothing begins anew."""
+    began = time.time()
+    agent, scenario = world.agent(3, hangup_after_ms=None), {"one": Scenario(keys=((1_500, "1"),))}
+    script, used = world.script(scenario, [agent])
+    heard_again = {}
+    with Phones(script) as phones:
+        until(lambda: legs(world) == 2, 30)
+        phones.act(agent["name"], "hold")
+        for break_it in (cut_the_manager_interface, kill_assist):
+            until(lambda: legs(world) == 3, 10)  # the third plays the music
+            break_it(world)
+            time.sleep(1.5)
+            until(lambda: legs(world) == 3, 10)
+            heard_again[time.monotonic() + 0.5] = time.monotonic() + 2.0
+            time.sleep(2.0)
+        phones.act(agent["name"], "unhold")
+        until(lambda: legs(world) == 2, 5)
+        phones.hang_up(agent["name"])
+        results = phones.wait(20)
+    [call] = world.calls(results, used, scenario).values()
+    for begins, ends in heard_again.items():
+        music = call.since(begins)[: round((ends - begins) * RATE)]
+        assert min(rms_dbov(part) for part in np.array_split(music, 10)) > MUSIC_DBOV
+    [talk] = until(lambda: talks_since(world, began), 3)
+    [joined] = events(talk, "joined")
+    assert joined["picked_up"] and talk["holds"]["count"] == 1
+    assert [event["event"] for event in talk["events"] if event["event"] in ("hold", "unhold")] == ["hold", "unhold"]
+    assert {card["rule"] for card in events(talk, "show_card")} <= {"after_hold", "hung_up_first"}

@@ -198,6 +198,14 @@ def test_the_greeting_is_the_one_that_fits_the_wait(joined, shown):
     assert talk(GREETING, joined=joined, until=5_000) == [(0, f"show {shown}"), (4_200, f"hide {shown}")]
 
 
+def test_in_a_talk_that_is_picked_up_nothing_begins():
+    joined = e.Joined(rang=4, picked_up=True)
+    assert talk(joined=joined, until=5_000) == []
+    held = at(0, e.Hold(AGENT, "8016", picked_up=True))
+    log = talk(held, joined=joined, until=26_000)
+    assert log == [(25_000, "show during_hold"), (25_000, "whisper still-on-hold")]
+
+
 def test_a_caller_too_soft_is_told_in_the_ear_too_unless_the_prompt_was_just_played():
     story = [*GREETING, *QUESTION, *soft(6_620, CALLER)]
     assert (6_620, "whisper caller-too-soft") in talk(story)

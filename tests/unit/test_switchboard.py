@@ -158,7 +158,7 @@ def test_the_listening_legs_are_no_agents(board):
 
 
 def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
-    listed = [
+    channels = [
         {"Channel": CALLER, "ChanVariable": VARS, "BridgeId": "b1"},
         {"Channel": ONE, "ChanVariable": VARS, "BridgeId": "b1"},
         {"Channel": TWO, "ChanVariable": VARS, "BridgeId": "b2"},
@@ -167,11 +167,53 @@ def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
     ]
     fresh = Switchboard()
     for known in (board, fresh):
-        known.reset(listed)
+        known.reset(channels)
         [talk] = known.conversations()
         assert talk.agents == (SECOND,)
     board.reset([])
     assert board.conversations() == []
+
+
+def listed(channel: str, bridge: str, number: str) -> dict[str, str]:
+    return {"Channel": channel, "ChanVariable": VARS, "BridgeId": bridge, "Uniqueid": number}
+
+
+def test_a_talk_that_went_on_before_we_came_is_picked_up():
+    board, now = Switchboard(), [listed(CALLER, "b1", "1.1"), listed(AGENT, "b1", "1.2")]
+    board.reset(now, [{"BridgeUniqueid": "b1", "BridgeTechnology": "softmix"}])
+    assert board.connected() == [CALLER, AGENT]
+    [talk] = hear(board, event("Hold", AGENT)).conversations()
+    assert talk.picked_up and talk.held_in_silence
+    other = "PJSIP/trunk-00000009"
+    mine = f"HEARLINE_CALLER={other}\nHEARLINE_QUEUE=care"
+    joins = {"Event": "BridgeEnter", "Channel": other, "ChanVariable": mine, "BridgeUniqueid": "b9"}
+    new = hear(board, joins, enter(SECOND, "b9")).conversations()[-1]
+    assert new.caller == other and not new.picked_up
+
+
+def test_a_new_login_costs_nothing_that_asterisk_does_not_tell_again():
+    created = [event("Newchannel", c, Uniqueid=n) for c, n in ((CALLER, "1.1"), (AGENT, "1.2"))]
+    connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
+    calls = event("Newchannel", "PJSIP/agent-8016-00000008", ChannelStateDesc="Ring", Uniqueid="1.8")
+    board = hear(Switchboard(), *created, connected, LISTED, enter(CALLER, "b1"), enter(AGENT, "b1"), calls)
+    before = board.conversations()
+    channels = [
+        listed(CALLER, "b1", "1.1"),
+        listed(AGENT, "b1", "1.2"),
+        {"Channel": calls["Channel"], "BridgeId": "", "Uniqueid": "1.8"},
+    ]
+    board.reset(channels)
+    assert board.conversations() == before
+    assert before[0].answer.agent_id == "8016" and before[0].consulting == (AGENT,)
+
+
+def test_after_a_restart_of_asterisk_the_same_names_are_other_channels():
+    connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
+    board = hear(Switchboard(), event("Newchannel", CALLER, Uniqueid="1.1"), connected, *JOINED)
+    assert board.conversations()[0].answer.wait_s == 21
+    board.reset([listed(CALLER, "b1", "2.1"), listed(AGENT, "b1", "2.2")])
+    [talk] = board.conversations()
+    assert talk.answer.wait_s == 0 and talk.picked_up
 
 
 @given(st.lists(st.sampled_from([*JOINED, leave(TWO, "b2"), leave(CALLER, "b1"), event("Hangup", ONE)])))

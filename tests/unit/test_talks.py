@@ -164,6 +164,15 @@ def test_the_record_knows_who_held_longest(talks, tmp_path):
     assert holds["longest_ms"] == pytest.approx(5_000, abs=100) and holds["total_ms"] == pytest.approx(8_000, abs=200)
 
 
+def test_a_talk_that_is_picked_up_on_hold_is_on_hold(ami, tmp_path):
+    talks = Talks(ami, None, lambda *_: None, tmp_path / "talks")
+    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", holder=AGENT, picked_up=True)])
+    talks.follow([Conversation(CALLER, (AGENT,), "care", "normal", picked_up=True)])
+    talks.follow([])
+    assert events(tmp_path) == ["joined", "hold", "unhold", "ended"]
+    assert record(tmp_path)["events"][0]["picked_up"] and record(tmp_path)["holds"]["count"] == 1
+
+
 def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
     talks.follow([])
     hear(talks, turn(-42.0))

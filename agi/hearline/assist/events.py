@@ -36,7 +36,8 @@ class Joined:
     """Caller and agent hear each other from now on: 0 ms. First of all events, once.
 
     ``heard``: what the IVR heard (``normal``, ``silent1``, … as `call/engine` tells it; ``unknown``). ``rang``: how
-    often the agent's phone rang. ``agent_id``: the work number; never a name.
+    often the agent's phone rang. ``agent_id``: the work number; never a name. ``picked_up``: they had been talking
+    before we came, or came back: nothing begins.
     """
 
     queue: str = ""
@@ -44,6 +45,7 @@ class Joined:
     rang: int = 1
     heard: str = "unknown"
     agent_id: str = ""
+    picked_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,12 @@ class LevelHeard:
 
 @dataclass(frozen=True)
 class Hold:
-    """``by`` puts the other on hold. ``agent_id``: which agent, where it was one."""
+    """``by`` puts the other on hold. ``agent_id``: which agent, where it was one. ``picked_up``: that was before we
+    came."""
 
     by: Side = Side.AGENT
     agent_id: str = ""
+    picked_up: bool = False
 
 
 @dataclass(frozen=True)

@@ -167,10 +167,12 @@ class HintEngine:
                     rule.name for rule in self.rules.conditional if not rule.concerns(event.queue, event.heard)
                 }
                 self._moment("joined", now)
-                self._fire_where(r.AnsweredLate, now, lambda t: event.rang > t.rings or event.wait_s * 1_000 > t.wait)
-                self._fire_where(r.JoinedNow, now)
-            case e.Hold(by, agent_id) if self.holds.since_ms is None:
-                self._hold(by, agent_id, now)
+                if not event.picked_up:
+                    late = event.rang, event.wait_s * 1_000
+                    self._fire_where(r.AnsweredLate, now, lambda t: late[0] > t.rings or late[1] > t.wait)
+                    self._fire_where(r.JoinedNow, now)
+            case e.Hold() if self.holds.since_ms is None:
+                self._hold(event, now)
             case e.Unhold() if self.holds.since_ms is not None:
                 by_agent = self._held_by_agent
                 self.holds = self.holds.ended(now)
@@ -232,11 +234,12 @@ class HintEngine:
             for hint in [h for h in self._hints if h.reading]:
                 self._end(hint, Tallied.USED, now)
 
-    def _hold(self, by: Side, agent_id: str, now: int) -> None:
-        self.holds = self.holds.began(now, str(by) if by is Side.CALLER else agent_id or str(by))
+    def _hold(self, event: e.Hold, now: int) -> None:
+        by = event.by
+        self.holds = self.holds.began(now, str(by) if by is Side.CALLER else event.agent_id or str(by))
         self._breaking_in.clear()  # whoever still speaks is not heard by the other
         self._moment("hold", now)
-        if by is Side.AGENT:
+        if by is Side.AGENT and not event.picked_up:
             self._fire_where(r.HoldBegan, now, lambda t: self.holds.count >= t.first)
 
     def _key(self, key: e.Key, now: int) -> None:

@@ -123,7 +123,7 @@ class Service:
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
         channels = await self._ami.ask_list("CoreShowChannels")
-        self._switchboard.reset(channels)
+        self._switchboard.reset(channels, await self._ami.ask_list("BridgeList"))
         try:
             members = await self._ami.ask_list("QueueStatus")
         except (AmiRefused, AmiDown) as error:
@@ -132,9 +132,19 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._switchboard.hear(told)
+        for channel in self._switchboard.connected():
+            if await self._holds(channel):
+                self._switchboard.hear({"Event": "Hold", "Channel": channel})
         self._page.reset(channels)
         self._changed()
         await self._permit.logged_in()
+
+    async def _holds(self, channel: str) -> bool:
+        """Has this phone put the other on hold? Only PJSIP tells; of others it is known from when they do it."""
+        try:
+            return (await self._ami.ask("Getvar", Channel=channel, Variable="CHANNEL(rtp,hold)")).get("Value") == "1"
+        except (AmiRefused, AmiDown):  # it has hung up just now
+            return False
 
     def _on_down(self) -> None:
         self._permit.logged_out()

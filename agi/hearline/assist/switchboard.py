@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from hearline.assist.events import Side
 from hearline.pbx.ami import Message, variables
@@ -49,6 +50,8 @@ class Conversation:
     """The agents' work numbers, in the same order; empty where no queue knows the phone."""
     mixed: bool = False
     """Is who holds in a softmix bridge, which tells nobody of it?"""
+    picked_up: bool = False
+    """It had begun before we were there to see it."""
 
     @property
     def held_in_silence(self) -> bool:
@@ -78,15 +81,41 @@ class Switchboard:
         self._calls_of: dict[str, set[str]] = {}  # channels on which a phone has called us, by phone
         self._numbers: dict[str, str] = {}  # work numbers, by phone, of those who are in a queue
         self._answers: dict[str, Answer] = {}  # by the caller's channel
+        self._ids: dict[str, str] = {}  # Asterisk's own for each channel: names come again when it has been restarted
+        self._picked_up: set[str] = set()  # callers who were connected before we were there
 
-    def reset(self, channels: Iterable[Message]) -> None:
-        """Forget everything and take over what ``CoreShowChannels`` lists."""
-        for known in (self._bridge_of, self._callers, self._answered, self._holding, self._calls_of, self._answers):
-            known.clear()
-        for listed in channels:
-            self._note_variables(listed["Channel"], listed)
-            if listed.get("BridgeId"):
-                self._bridge_of[listed["Channel"]] = listed["BridgeId"]
+    def reset(self, channels: Iterable[Message], bridges: Iterable[Message] = ()) -> None:
+        """Take over what ``CoreShowChannels`` and ``BridgeList`` tell, forget what they contradict. They say nothing
+        of holds: ask for each of `connected`, and let `hear` know."""
+        listed = {told["Channel"]: told for told in channels}
+        known = {*self._ids, *self._answered, *self._answers, *chain.from_iterable(self._calls_of.values())}
+        for channel in known:
+            here = listed.get(channel)
+            if here is None or self._ids.get(channel, "") not in ("", here.get("Uniqueid")):
+                self._forget(channel)
+        self._bridge_of = {c: told["BridgeId"] for c, told in listed.items() if told.get("BridgeId")}
+        self._mixed = {told["BridgeUniqueid"] for told in bridges if told.get("BridgeTechnology") == "softmix"}
+        self._callers.clear()
+        self._holding.clear()
+        for channel, told in listed.items():
+            self._ids[channel] = told.get("Uniqueid", "")
+            self._note_variables(channel, told)
+        seen = self._answered.copy()
+        self._picked_up |= {talk.caller for talk in self.conversations()} - seen
+
+    def connected(self) -> list[str]:
+        """The channels of all phones that are in a conversation, callers' and agents'."""
+        return [phone for talk in self.conversations() for phone in (talk.caller, *talk.agents)]
+
+    def _forget(self, channel: str) -> None:
+        for known in (self._bridge_of, self._callers, self._answers, self._ids):
+            known.pop(channel, None)
+        for channels in (self._answered, self._holding, self._picked_up):
+            channels.discard(channel)
+        if calls := self._calls_of.get(phone_of(channel)):
+            calls.discard(channel)
+            if not calls:
+                del self._calls_of[phone_of(channel)]
 
     def hear(self, event: Message) -> bool:
         """Take in an event; True where conversations may have changed."""
@@ -103,15 +132,11 @@ class Switchboard:
                 if self._bridge_of.get(channel) == event["BridgeUniqueid"]:
                     del self._bridge_of[channel]
             case "Hangup":
-                for known in (self._bridge_of, self._callers, self._answers):
-                    known.pop(channel, None)
-                self._answered.discard(channel)
-                self._holding.discard(channel)
-                if calls := self._calls_of.get(phone_of(channel)):
-                    calls.discard(channel)
-                    if not calls:
-                        del self._calls_of[phone_of(channel)]
-            case "Newchannel" if event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
+                self._forget(channel)
+            case "Newchannel":
+                self._ids[channel] = event.get("Uniqueid", "")
+                if event.get("ChannelStateDesc") != "Ring" or channel.startswith(_NO_PHONE):
+                    return len(self._callers) != before
                 self._calls_of.setdefault(phone_of(channel), set()).add(channel)
             case "QueueMember" | "QueueMemberStatus" | "QueueMemberAdded":
                 phone, number = event.get("StateInterface", ""), event.get("MemberName") or event.get("Name", "")
@@ -157,6 +182,7 @@ class Switchboard:
                     self._answers.get(caller, Answer()),
                     tuple(map(self.number, agents)),
                     self._bridge_of.get(holder) in self._mixed,
+                    caller in self._picked_up,
                 )
             )
         return found
@@ -175,10 +201,10 @@ class Switchboard:
             self._callers[channel] = told
 
     def _rename(self, old: str, new: str) -> None:
-        for known in (self._bridge_of, self._callers, self._answers):
+        for known in (self._bridge_of, self._callers, self._answers, self._ids):
             if old in known:
                 known[new] = known.pop(old)
-        for channels in (self._answered, self._holding):
+        for channels in (self._answered, self._holding, self._picked_up):
             if old in channels:
                 channels.remove(old)
                 channels.add(new)

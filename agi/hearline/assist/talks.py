@@ -131,8 +131,16 @@ class Talks:
                 if conversation.agents:
                     talk = Talk(conversation, answered_by=conversation.agents, changed=self._changed)
                     self._talks[caller] = talk
-                    talk.add("joined", queue=conversation.queue, heard=conversation.heard, agents=conversation.agents)
-                    self._coach(talk)
+                    talk.add(
+                        "joined",
+                        queue=conversation.queue,
+                        heard=conversation.heard,
+                        agents=conversation.agents,
+                        picked_up=conversation.picked_up,
+                    )
+                    self._coach(talk, conversation.picked_up)
+                    if conversation.holder:
+                        self._hold(talk, picked_up=True)
             elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
                 self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
@@ -153,11 +161,11 @@ class Talks:
                 self._hold(talk)
         self._changed(talk)
 
-    def _hold(self, talk: Talk) -> None:
+    def _hold(self, talk: Talk, picked_up: bool = False) -> None:
         by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
         talk.holds = talk.holds.began(talk.now_ms, number or str(by))
         talk.add("hold", by=by)
-        talk.tell(e.Hold(by, number))
+        talk.tell(e.Hold(by, number, picked_up))
 
     def _unhold(self, talk: Talk) -> None:
         talk.holds = talk.holds.ended(talk.now_ms)
@@ -194,7 +202,7 @@ class Talks:
                 talk.add("hung_up", side=talk.left_first)
                 talk.tell(e.HungUp(talk.left_first))
 
-    def _coach(self, talk: Talk) -> None:
+    def _coach(self, talk: Talk, picked_up: bool = False) -> None:
         """One coach for each agent who is there."""
         conversation = talk.conversation
         for channel in talk.coaches.keys() - set(conversation.agents):
@@ -203,7 +211,7 @@ class Talks:
             return
         for channel in conversation.agents:
             if channel not in talk.coaches:
-                joined = _joined(conversation, channel)
+                joined = _joined(conversation, channel, picked_up)
                 rules = self._hints.book.rules
                 talk.coaches[channel] = Coach(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -340,7 +348,7 @@ class Talks:
             log.error("a talk's record could not be kept: %s", error)
 
 
-def _joined(conversation: Conversation, agent: str) -> e.Joined:
+def _joined(conversation: Conversation, agent: str, picked_up: bool) -> e.Joined:
     """How the talk begins for this agent: answered from the queue, or passed on by another, past it."""
     answer, number = conversation.answer, conversation.number(agent)
     if number and number != answer.agent_id:
@@ -351,6 +359,7 @@ def _joined(conversation: Conversation, agent: str) -> e.Joined:
         rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
         heard=conversation.heard or "unknown",
         agent_id=answer.agent_id,
+        picked_up=picked_up,
     )
 
 
