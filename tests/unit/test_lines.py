@@ -63,11 +63,11 @@ def test_the_calls_of_all_workers_are_asked_for_at_the_same_time(lines):
         told.start()
         began = time.monotonic()
         assert lines.rows() == [row]
-        assert time.monotonic() - began < ROWS_S + 0.2, "whichever it is that does not answer"
+        assert time.monotonic() - began < 1.8 * ROWS_S, "whichever it is that does not answer"
     one.beat = other.beat = replace(NO_BEAT, rows=[row])
     began = time.monotonic()
     assert lines.rows() == [row, row]
-    assert time.monotonic() - began < 0.1, "nobody waits for what is known"
+    assert time.monotonic() - began < ROWS_S / 2, "nobody waits for what is known"
 
 
 def test_each_worker_listens_on_a_port_of_its_own(tmp_path):

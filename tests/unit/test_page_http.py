@@ -349,7 +349,7 @@ def test_a_page_hears_something_all_the_time(floor):
             return beats == 3
 
         await browser.news(third)
-        assert time.monotonic() - began < 3 * feed_module.BEAT_S + 0.5
+        assert time.monotonic() - began < 3 * feed_module.BEAT_S + 2
 
     browse(floor, story)
 
@@ -365,7 +365,7 @@ def test_a_lost_asterisk_is_told(floor):
 
         began = time.monotonic()
         await browser.news(gone)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 3
 
     browse(floor, story)
 
@@ -526,7 +526,7 @@ def test_who_does_not_read_is_dropped_and_others_do_not_notice(floor, monkeypatc
             rounds += 1
             began = time.monotonic()
             await browser.get("me")
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 2
         assert not pages(), "dropped"
         assert (await browser.state())["state"] == "talking"
         stuck.close()
@@ -542,7 +542,7 @@ def test_open_pages_do_not_hold_up_the_servers_end(floor):
             await asyncio.sleep(0.02)
         began = time.monotonic()
         await asyncio.to_thread(floor.close)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
         with pytest.raises(AssertionError, match="the stream ended"):
             await reading
 
