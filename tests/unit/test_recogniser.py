@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from hearline.assist import recognition as recognition_module
 from hearline.assist.book import HintStore
 from hearline.assist.cards import Group
 from hearline.assist.events import Side
 from hearline.assist.legs import Leg
-from hearline.assist.recogniser import MOST_WAITING, Recogniser, load
+from hearline.assist.recogniser import BEAT_S, MOST_WAITING, Recogniser, load
 from hearline.assist.recognition import Recognition
 from hearline.assist.sherpa import ModelFault, Sherpa, find_model
 from hearline.audio.wav import read_wav
@@ -321,6 +322,23 @@ def test_a_recogniser_that_dies_is_off_with_one_error(model, caplog):
     run(model, None, Legs(), kill)
     [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert "killed by signal 9" in error and "talks go on without it" in error
+
+
+def test_a_recogniser_that_hangs_is_off_with_one_error(model, caplog, monkeypatch):
+    monkeypatch.setattr(recognition_module, "HUNG_S", 2 * BEAT_S)
+    caplog.set_level(logging.INFO)
+
+    async def stop(recognition: Recognition, _: list) -> None:
+        await until(lambda: "the recogniser is ready" in caplog.text)
+        await asyncio.sleep(3 * BEAT_S)
+        assert not recognition.failed, "it hears nothing, and says that it is there"
+        os.kill(children()[0], signal.SIGSTOP)
+        await until(lambda: recognition.failed)
+
+    run(model, None, Legs(), stop)
+    [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert "has not answered" in error and "talks go on without it" in error
+    assert children() == []
 
 
 @pytest.mark.parametrize("broken", ["missing", "rubbish"])

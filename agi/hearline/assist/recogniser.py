@@ -32,6 +32,7 @@ from hearline.line.transport import FRAME_MS, FRAME_SAMPLES
 
 RATE = 8000
 NICE = 10  # whatever is live comes first
+BEAT_S = 1.0
 MOST_WAITING = 30  # datagrams of a leg: 3 s. What is older is of no use to a hint
 
 
@@ -136,13 +137,17 @@ def load(model: Path) -> Engine:
     return Sherpa(model)
 
 
-def serve(recogniser: Recogniser, sound: socket.socket, orders: Any) -> None:
-    """Until ``orders`` (a binary stream) ends."""
+def serve(recogniser: Recogniser, sound: socket.socket, orders: Any, beat: Callable[[], None]) -> None:
+    """Until ``orders`` (a binary stream) ends; ``beat``: told every `BEAT_S` that we are alive."""
     sound.setblocking(False)
     os.set_blocking(orders.fileno(), False)
     begun = b""
+    next_beat = time.monotonic()
     while True:
-        ready, _, _ = select.select([sound, orders], [], [])
+        ready, _, _ = select.select([sound, orders], [], [], BEAT_S)
+        if time.monotonic() >= next_beat:
+            next_beat = time.monotonic() + BEAT_S
+            beat()
         if orders in ready:
             if not (more := orders.read(65_536)):
                 return
@@ -181,7 +186,7 @@ def main() -> None:
         _quieten_libraries()
         tell({"ready": True})
         try:
-            serve(Recogniser(engine, tell), sound, sys.stdin.buffer.raw)
+            serve(Recogniser(engine, tell), sound, sys.stdin.buffer.raw, lambda: tell({"beat": True}))
         except (BrokenPipeError, KeyboardInterrupt):
             pass
 

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
 MINUTE_S = 60.0
+HUNG_S = 15.0  # it tells every second that it is alive, unless a library hangs or the machine stands still
 LEAST_LOST_MS = 2_000  # in a minute: less than that happens to a machine that is busy for a moment
 
 
@@ -71,7 +72,7 @@ class Recognition:
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
         looking: asyncio.Task | None = None
         try:
-            while line := await process.stdout.readline():
+            while line := await self._told(process, HUNG_S if looking else None):
                 told = json.loads(line)
                 if "failed" in told:
                     self._fail(told["failed"])
@@ -80,7 +81,9 @@ class Recognition:
                     looking = asyncio.create_task(self._look(process, to))
                 else:
                     self._hear(told)
-            if not self.failed:
+            if line is None:
+                self._fail(f"it has not answered for {HUNG_S:.0f} s. Start the server again to have it back")
+            elif not self.failed:
                 when = "while it ran" if looking else "while it loaded the model"
                 self._fail(
                     f"it ended {when} ({await _status(process)}); see its own message above. "
@@ -96,6 +99,15 @@ class Recognition:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+
+    @staticmethod
+    async def _told(process: Process, within_s: float | None) -> bytes | None:
+        """The next line; b'' where it has ended, None where none came in time. To load a model may take any time."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await process.stdout.readline()
+        except TimeoutError:
+            return None
 
     async def _look(self, process: Process, to: str) -> None:
         """Compare what is heard with what is there, a few times a second: nothing hangs on a message."""
