@@ -15,10 +15,10 @@ from typing import Any
 
 from hearline.assist.book import HintStore
 from hearline.assist.desks import Desks
-from hearline.assist.events import Side
+from hearline.assist.events import Key, Side
 from hearline.assist.legs import Leg
 from hearline.assist.switchboard import Answer, Conversation
-from hearline.assist.talks import Talks
+from hearline.assist.talks import Talk, Talks
 from hearline.assist.volumes import Volumes
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.earlier_calls import EarlierCall, EarlierCalls
@@ -104,7 +104,8 @@ class Floor:
             self.book,
             lambda *_: True,
             state / "talks",
-            changed=lambda talk: self.desks.see(talk),
+            _mark_callback,
+            lambda talk: self.desks.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
         self._serving: asyncio.Task | None = None
@@ -159,7 +160,14 @@ class Floor:
         self._loop.call_soon_threadsafe(time.sleep, seconds)
 
     # ---- what happens -----------------------------------------------------------------------------------------------
-    def ring(self, agent: str, number: str = "13800005678", heard: str = "normal", wait_s: float = 12.0) -> str:
+    def ring(
+        self,
+        agent: str,
+        number: str = "13800005678",
+        heard: str = "normal",
+        wait_s: float = 12.0,
+        phrases: str = "lanzhi",
+    ) -> str:
         """A caller's call rings at this agent; returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
@@ -168,7 +176,7 @@ class Floor:
             "HEARLINE_QUEUE": "care",
             "HEARLINE_HEARD": heard,
             "HEARLINE_QUEUED_AT": f"{time.time() - wait_s:.0f}",
-            "HEARLINE_PHRASES": "zh/lanzhi",
+            "HEARLINE_PHRASES": f"zh/{phrases}",
         }
         event = {
             "Event": "AgentCalled",
@@ -260,6 +268,12 @@ class Floor:
         """The only talk's record."""
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
+
+
+def _mark_callback(talk: Talk, _channel: str, key: Key) -> None:
+    """What `assist.keys` writes into the record; prompts there are none."""
+    if key is Key.CALLBACK:
+        talk.add("callback_marked")
 
 
 def too_soft_hearing() -> Hearing:

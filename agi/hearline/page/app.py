@@ -192,6 +192,7 @@ class Page:
             "title": card.title,
             "say": [{"text": saying.text, "for": saying.case} for saying in card.say],
             "do": card.do,
+            "know": card.know,
             "never": card.never,
         }
 

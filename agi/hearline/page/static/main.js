@@ -3,7 +3,7 @@
 
 import { HoldBell, ring } from "./bell.js";
 import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
-import { cardBody, filled } from "./card.js";
+import { cardBody, filled, gist } from "./card.js";
 import { Fault, get, Link, post } from "./link.js";
 import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
@@ -214,10 +214,7 @@ function showHint(before) {
   by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
   by("expiry").hidden = !card || card === preview;
   const news = card && card !== preview && card.hint !== before?.card?.hint;
-  if (news)
-    announce(
-      `${inWords(card.title)}. ${card.say[0] ? filled(card.say[0].text, fields) : card.do.map(inWords).join(" ")}`,
-    );
+  if (news) announce(`${inWords(card.title)}. ${gist(card, fields)}`);
 }
 
 const shownCard = () => preview ?? state.card ?? null;
