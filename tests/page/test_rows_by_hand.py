@@ -247,13 +247,15 @@ def desk(request, shared_window, shared_floor):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.section} {row.title[1]}")
-def test_a_row_that_comes_by_hand(desk, row):
+def test_a_row_that_comes_by_hand(desk, row, keep):
     title = desk.own(row.title)
     if row.typed:
         desk.find(desk.own(row.typed))
     else:
         desk.pick(row.outcome)
     card = desk.card(title)
+    if row.know:
+        keep(desk.page, f"row-{row.section}-{desk.language}")
     assert card["section"] == row.section
     assert card["say"] == [text.format(agent=desk.agent) for text in row.say]
     assert card["do"] == [desk.own(step) for step in row.do]
