@@ -1,5 +1,5 @@
-"""The agents' page in a real call: what two agents see in a browser, from the first ring through a transfer to the end,
-beside what their phones did."""
+"""The agents' page in a real call: what two agents see in a browser and hear from it, from the first ring to the end
+through a hold and a transfer, beside what their phones did."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench.page.browser import chromium, sign_in
+from bench.page.loudspeaker import TAP, heard, likeness
 
 from hearline.audio.wav import read_wav
 from hearline.earlier_calls import EarlierCalls, masked
 from hearline.phone.run import Phones
-from world import RATE, REPO, SPEECH, Scenario, until
+from world import RATE, REPO, SOUNDS, SPEECH, Scenario, until
 
 SENTENCE = "caller-ask"
 SENTENCE_MS = read_wav(SPEECH / f"{SENTENCE}.wav").size * 1_000 // RATE
@@ -25,6 +27,9 @@ JOINED_MS = 11_000  # by now, surely
 TOO_SOFT_DB = -28.0
 SHOWN_S = 1.0  # what the phones, Asterisk and the browser take, on a machine that has much else to do
 NOTE = "想了解护理床。"
+WHISPER = read_wav(SOUNDS / "zh" / "hints" / "still-on-hold.wav").astype(float)
+EVERY, SOON = "{every: 30s, ahead: 5s}", "{every: 30s, ahead: 29s}"
+HOLD_S = 5.0  # the whisper comes after one, and is over by then
 
 
 @dataclass
@@ -40,10 +45,23 @@ class Seen:
     answered_at: dict[str, float] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
     record: dict = field(default_factory=dict)
+    from_the_page: np.ndarray | None = None  # what was heard in the hold
+    in_the_phone: np.ndarray | None = None
 
 
 @pytest.fixture(scope="module")
-def seen(world) -> Seen:
+def soon(world):
+    """For these calls the whisper in a hold comes after a second."""
+    file = world.flows / "hints" / "rules.yaml"
+    shipped = file.read_text("utf-8")
+    assert EVERY in shipped
+    file.write_text(shipped.replace(EVERY, SOON), "utf-8")
+    yield
+    file.write_text(shipped, "utf-8")
+
+
+@pytest.fixture(scope="module")
+def seen(world, soon) -> Seen:
     seen, began = Seen(), time.time()
     url = f"http://{world.stack.running.page}/"
     wait_for(url)
@@ -58,6 +76,7 @@ def seen(world) -> Seen:
         pages = {}
         for number, account in accounts.items():
             context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+            context.add_init_script(TAP)
             pages[number] = page = context.new_page()
             page.set_default_timeout(30_000)
             sign_in(page, url, number, account.pin)
@@ -90,6 +109,15 @@ def seen(world) -> Seen:
             page.wait_for_selector("[data-outcome=closing-inquiry][aria-pressed=true]")
             page.fill("#note", NOTE)
             page.wait_for_selector("#note-state >> text=已保存")
+            phones.act(first, "hold")
+            phones.wait_for("held", first)
+            held_at = time.monotonic()
+            page.wait_for_selector("#hold-now")
+            page.wait_for_timeout(HOLD_S * 1_000)
+            seen.from_the_page = heard(page)
+            back_at = time.monotonic()
+            phones.act(first, "unhold")
+            phones.wait_for("unheld", first)
             phones.act(first, "transfer", f"sip:{seen.second}@{world.stack.sip}")
             reached(seen.second, "passed-on-ringing", "body[data-state=ringing]")
             texts(seen.second, "passed on", "number", "wait")
@@ -105,6 +133,9 @@ def seen(world) -> Seen:
     for number in accounts:
         [call] = [call for call in results[f"agent-{number}"].calls if call.answered_at]
         seen.answered_at[number], seen.ended_at[number] = call.answered_at, call.disconnected_at
+    [agents_call] = [call for call in results[first].calls if call.answered_at]
+    hold = slice(*(round((at - agents_call.answered_at) * RATE) for at in (held_at, back_at)))
+    seen.in_the_phone = read_wav(agents_call.recording).astype(float)[hold]
     [seen.call] = world.calls(results, used, scenario).values()
     files = (world.stack.settings.state / "talks").glob
     [file] = until(lambda: [f for f in files("*/*.json") if f.stat().st_mtime >= began], 5)
@@ -154,6 +185,13 @@ def test_the_card_for_a_soft_caller_comes_once_it_is_certain_and_the_agent_has_u
     assert 1.88 < seen.at["hint"] - first_word < 8.0
     counts = [event["counts"] for event in seen.record["events"] if event["event"] == "hints"]
     assert counts[0]["caller_too_soft"]["used"] == 1
+
+
+def test_in_a_hold_the_page_says_the_whisper_which_the_phone_does_not_play(seen):
+    alike, _, db = likeness(seen.from_the_page, WHISPER)
+    assert alike > 0.99 and abs(db) < 0.5
+    assert likeness(seen.in_the_phone, WHISPER)[0] < 0.3
+    assert [event["event"] for event in seen.record["events"]].count("whisper") >= 1
 
 
 def test_who_is_passed_on_is_seen_by_the_next_agent_before_they_answer_with_the_note(seen, world):

@@ -3,45 +3,22 @@ of the browser. And where no whisper is to be waited for, the page says so."""
 
 from __future__ import annotations
 
-import base64
 import shutil
 import time
 
 import numpy as np
 import pytest
 from bench.page.floor import HINTS, REPO, Floor
+from bench.page.loudspeaker import RATE, TAP, heard, likeness
 from playwright.sync_api import expect
 
 from hearline.assist.events import Side
-from hearline.audio.resample import resample
 from hearline.audio.wav import read_wav
 
-RATE = 8_000
 WHISPER = read_wav(REPO / "sounds" / "zh" / "hints" / "still-on-hold.wav").astype(float)
 NOTES_S = 0.5
 HOLD_S = 0.3  # until the whisper
 WHOLE_S = NOTES_S + WHISPER.size / RATE
-TAP = """(() => {
-    // Whatever is led to the loudspeaker is led to us as well.
-    const connect = AudioNode.prototype.connect;
-    window.heard = [];
-    AudioNode.prototype.connect = function (to, ...more) {
-        if (to instanceof AudioDestinationNode) {
-            window.tap ??= this.context.createScriptProcessor(4096, 1, 1);
-            window.tap.onaudioprocess = (e) => window.heard.push(e.inputBuffer.getChannelData(0).slice());
-            connect.call(window.tap, to);
-            connect.call(this, window.tap);
-        }
-        return connect.call(this, to, ...more);
-    };
-})()"""
-HEARD = """() => {
-    const samples = new Float32Array(window.heard.reduce((n, part) => n + part.length, 0));
-    window.heard.reduce((at, part) => (samples.set(part, at), at + part.length), 0);
-    let bytes = "";
-    for (const byte of new Uint8Array(samples.buffer)) bytes += String.fromCharCode(byte);
-    return [window.tap?.context.sampleRate ?? 0, btoa(bytes)];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +42,12 @@ def page(window, floor):
     return page
 
 
-def heard(page) -> np.ndarray:
-    """What came out of the page so far: samples at 8 kHz, 16-bit scale."""
-    rate, sound = page.evaluate(HEARD)
-    return resample(np.frombuffer(base64.b64decode(sound), "<f4"), int(rate), RATE).astype(float) * 32_768
-
-
 def wait_until_heard(page, seconds: float, within_s: float = 5.0) -> None:
     """That the page has sounded for so long."""
     deadline = time.monotonic() + within_s
     while heard(page).size < seconds * RATE:
         assert time.monotonic() < deadline
         page.wait_for_timeout(50)
-
-
-def likeness(sound: np.ndarray) -> tuple[float, int, float]:
-    """Of the whisper in it: correlation, 1 at best; where it begins; its level against the file's, dB."""
-    at = int(np.argmax(np.correlate(sound, WHISPER, "valid")))
-    there = sound[at : at + WHISPER.size]
-    scale = there @ WHISPER / (WHISPER @ WHISPER)
-    return there @ WHISPER / np.sqrt((there @ there) * (WHISPER @ WHISPER)), at, 20 * np.log10(scale)
 
 
 def rms(samples: np.ndarray) -> float:
@@ -102,7 +65,7 @@ def test_in_a_hold_the_page_rings_and_then_says_the_whisper_just_as_the_phone_wo
     wait_until_heard(page, WHOLE_S)
     page.wait_for_timeout(1_000)
     sound = heard(page)
-    alike, at, db = likeness(sound)
+    alike, at, db = likeness(sound, WHISPER)
     assert alike > 0.99 and db == pytest.approx(0, abs=0.5)
     first, second = np.split(sound[at - round(NOTES_S * RATE) : at], 2)
     assert pitch_hz(first) == pytest.approx(660, abs=5) and pitch_hz(second) == pytest.approx(880, abs=5)
@@ -168,7 +131,7 @@ def test_a_browser_that_keeps_the_page_silent_is_told_of_until_it_does_not(page,
     floor.join("8016")
     floor.hold("8016")
     wait_until_heard(page, WHOLE_S)
-    assert likeness(heard(page))[0] > 0.99
+    assert likeness(heard(page), WHISPER)[0] > 0.99
 
 
 # ---- no whispers -----------------------------------------------------------------------------------------------------

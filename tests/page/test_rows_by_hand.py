@@ -166,19 +166,19 @@ ROWS = [
         know=(
             (
                 "红：以自我为中心，听不进——先听完，不争辩，给选择",
-                "Red: self-centred, will not listen: hear them out, offer a choice",
+                "Red: self-centred, will not listen – hear them out, offer a choice",
             ),
             (
                 "蓝：善分析，讲公正——给事实、数字和依据",
-                "Blue: analytical, fair: give facts, figures and grounds",
+                "Blue: analytical, fair – give facts, figures and grounds",
             ),
             (
                 "黄：自信直接，要结果——先说结论，说清时限",
-                "Yellow: confident, direct, wants the result: the result first, with its date",
+                "Yellow: confident, direct, wants the result – the result first, with its date",
             ),
             (
                 "绿：温和宽容——主动关心，多确认，不催促",
-                "Green: gentle, tolerant: care, check that it suits them, do not hurry",
+                "Green: gentle, tolerant – care, check that it suits them, do not hurry",
             ),
         ),
     ),

@@ -9,8 +9,10 @@ const OPEN = /\{(\w+)\}/g;
 export const filled = (text, fields) => text.replace(OPEN, (_, name) => fields[name] || words().unfilled[name] || "…");
 
 /** What a card begins with: its first words for the caller, else what to do. */
-export const gist = (card, fields) =>
-  card.say[0] ? filled(card.say[0].text, fields) : [...card.do, ...card.know].map(inWords).join("；") || card.never[0];
+export function gist(card, fields) {
+  if (card.say.length) return filled(card.say[0].text, fields);
+  return [...card.do, ...card.know].map(inWords).join(words().then) || card.never[0];
+}
 
 /** The elements of a card's body. */
 export function cardBody(card, fields) {
