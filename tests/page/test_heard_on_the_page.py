@@ -134,6 +134,15 @@ def test_a_browser_that_keeps_the_page_silent_is_told_of_until_it_does_not(page,
     assert likeness(heard(page), WHISPER)[0] > 0.99
 
 
+def test_a_browser_without_sound_has_the_page_all_the_same(window, floor):
+    page = window(script="delete window.AudioContext")
+    floor.join("8016")
+    expect(page.locator("#hint-title")).to_have_text("接听")
+    expect(page.locator("#no-sound")).to_contain_text("浏览器还不让本页发声")
+    floor.hold("8016")
+    expect(page.locator("#hint-title")).to_have_text("等候中")
+
+
 # ---- no whispers -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("locale", "off", "muted"),

@@ -8,12 +8,17 @@ const ON_ITS_WAY_MS = 300; // what has been played may not have come out yet
 const TOUCHES = ["keydown", "mousedown", "touchend"];
 
 export class Aloud {
-  #audio = new AudioContext();
+  #audio = null;
   #sounding = null; // what we are saying: its nodes
 
   /** `changed()`: the browser lets us sound from now on. Most do so only after the first click or key. */
   constructor(changed) {
     this.allowed = false;
+    try {
+      this.#audio = new AudioContext();
+    } catch {
+      return; // there is no sound here
+    }
     const touched = () => this.#audio.resume();
     for (const touch of TOUCHES) addEventListener(touch, touched, true);
     this.#audio.addEventListener("statechange", () => {
