@@ -15,11 +15,12 @@ from typing import Any
 
 from hearline.assist.book import HintStore
 from hearline.assist.desks import Desks
-from hearline.assist.events import Side
+from hearline.assist.events import Key, Side
 from hearline.assist.legs import Leg
 from hearline.assist.switchboard import Answer, Conversation
-from hearline.assist.talks import Talks
+from hearline.assist.talks import Talk, Talks
 from hearline.assist.volumes import Volumes
+from hearline.assist.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.earlier_calls import EarlierCall, EarlierCalls
 from hearline.line.control import Overheard
@@ -30,6 +31,7 @@ from hearline.page.server import PageServer
 from hearline.page.sign_in import Sessions
 
 REPO = Path(__file__).resolve().parents[2]
+HINTS = REPO / "ivr_flows" / "hints"
 PIN = "271828"
 BRAND = {"brand": "蓝智慧养老", "hotline": "95160"}
 JUST_NOW_S = 30.0
@@ -48,13 +50,14 @@ class Floor:
     Args:
         folder: for what the server keeps.
         agents: work numbers; all have the same PIN, `PIN`.
+        hints: the folder of their rules and cards.
     """
 
-    def __init__(self, folder: Path, agents: tuple[str, ...] = ("8016", "8017")) -> None:
-        self.folder, self.agents = folder, agents
+    def __init__(self, folder: Path, agents: tuple[str, ...] = ("8016", "8017"), hints: Path = HINTS) -> None:
+        self.folder, self.agents, self._hints = folder, agents, hints
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.asterisk_up = True
+        self.asterisk_up = self.whispers_allowed = True
         self.earlier: list[EarlierCall] = []
         self._conversations: dict[str, Conversation] = {}  # by agent
         self._ringing: set[str] = set()
@@ -92,7 +95,7 @@ class Floor:
     def _begin(self) -> None:
         state = self.folder / "state"
         self.index = EarlierCalls(state / "callers")
-        self.book = HintStore(REPO / "ivr_flows" / "hints")
+        self.book = HintStore(self._hints)
         self.kept: list[tuple] = []
         self.desks = Desks(
             self.index.who,
@@ -104,7 +107,8 @@ class Floor:
             self.book,
             lambda *_: True,
             state / "talks",
-            changed=lambda talk: self.desks.see(talk),
+            _mark_callback,
+            lambda talk: self.desks.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
         self._serving: asyncio.Task | None = None
@@ -119,18 +123,22 @@ class Floor:
             self.talks,
             lambda: self.book.book,
             Volumes(self.folder / "state" / "page" / "volumes.json"),
+            Whispers(REPO / "sounds").pcm,
             self.pins,
             Sessions(self.folder / "state" / "page" / "cookie-key", self.pins),
             BRAND,
             {"care": "养老热线"},
             lambda: self.asterisk_up,
+            lambda: self.whispers_allowed,
         )
         return self.page
 
     # ---- the server -------------------------------------------------------------------------------------------------
     def open(self) -> None:
         """Serve the page, from the beginning: as after a restart."""
-        server = PageServer(("127.0.0.1", self.port), self._make_page, lambda: self.asterisk_up)
+        server = PageServer(
+            ("127.0.0.1", self.port), self._make_page, lambda: (self.asterisk_up, self.whispers_allowed)
+        )
         self._serving = self.do(lambda: self._loop.create_task(server.run()))
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
@@ -159,7 +167,14 @@ class Floor:
         self._loop.call_soon_threadsafe(time.sleep, seconds)
 
     # ---- what happens -----------------------------------------------------------------------------------------------
-    def ring(self, agent: str, number: str = "13800005678", heard: str = "normal", wait_s: float = 12.0) -> str:
+    def ring(
+        self,
+        agent: str,
+        number: str = "13800005678",
+        heard: str = "normal",
+        wait_s: float = 12.0,
+        phrases: str = "lanzhi",
+    ) -> str:
         """A caller's call rings at this agent; returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
@@ -168,7 +183,7 @@ class Floor:
             "HEARLINE_QUEUE": "care",
             "HEARLINE_HEARD": heard,
             "HEARLINE_QUEUED_AT": f"{time.time() - wait_s:.0f}",
-            "HEARLINE_PHRASES": "zh/lanzhi",
+            "HEARLINE_PHRASES": f"zh/{phrases}",
         }
         event = {
             "Event": "AgentCalled",
@@ -208,7 +223,8 @@ class Floor:
         """Everybody is idle again, and the page is there."""
         if self.closed:
             self.open()
-        self.asterisk_up, self.earlier = True, []
+        self.asterisk_up = self.whispers_allowed = True
+        self.earlier = []
         self._ringing.clear()
         self._conversations.clear()
         self.do(self._follow)
@@ -260,6 +276,12 @@ class Floor:
         """The only talk's record."""
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
+
+
+def _mark_callback(talk: Talk, _channel: str, key: Key) -> None:
+    """What `assist.keys` writes into the record; prompts there are none."""
+    if key is Key.CALLBACK:
+        talk.add("callback_marked")
 
 
 def too_soft_hearing() -> Hearing:

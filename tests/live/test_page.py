@@ -1,5 +1,5 @@
-"""The agents' page in a real call: what two agents see in a browser, from the first ring through a transfer to the end,
-beside what their phones did."""
+"""The agents' page in a real call: what two agents see in a browser and hear from it, from the first ring to the end
+through a hold and a transfer, beside what their phones did."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench.page.browser import chromium, sign_in
+from bench.page.loudspeaker import TAP, heard, likeness
 
+from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.earlier_calls import EarlierCalls, masked
 from hearline.phone.heard import HeardPrompt, find_prompts
@@ -26,12 +29,16 @@ KEY_MS = 1_500
 RINGS_MS = 17_000  # more than three times, and less than the 20 s after which the wait alone were late
 JOINED_MS = 24_000  # by now, surely
 TOO_SOFT_DB = -28.0
-WHISPER = "caller-too-soft"
+TOO_SOFT = "caller-too-soft"
 WHISPERS = prompts_of(SOUNDS / "zh" / "hints")
 WHISPERED_DB = -3  # by the rule
 SOFTER_DB = -8  # as both agents have set it on their pages
 SHOWN_S = 1.0  # what the phones, Asterisk and the browser take, on a machine that has much else to do
 NOTE = "想了解护理床。"
+STILL_ON_HOLD = read_wav(SOUNDS / "zh" / "hints" / "still-on-hold.wav").astype(float)
+EVERY, SOON = "{every: 30s, ahead: 5s}", "{every: 30s, ahead: 29s}"
+HOLD_S = 5.0  # the whisper comes after one, and is over by then
+EDGE_S = 0.8  # until what was said before the hold has been played
 
 
 @dataclass
@@ -49,10 +56,23 @@ class Seen:
     answered_at: dict[str, float] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
     record: dict = field(default_factory=dict)
+    from_the_page: np.ndarray | None = None  # what was heard in the hold
+    in_the_phone: np.ndarray | None = None
 
 
 @pytest.fixture(scope="module")
-def seen(world) -> Seen:
+def soon(world):
+    """For these calls the whisper in a hold comes after a second."""
+    file = world.flows / "hints" / "rules.yaml"
+    shipped = file.read_text("utf-8")
+    assert EVERY in shipped
+    file.write_text(shipped.replace(EVERY, SOON), "utf-8")
+    yield
+    file.write_text(shipped, "utf-8")
+
+
+@pytest.fixture(scope="module")
+def seen(world, soon) -> Seen:
     seen, began = Seen(), time.time()
     url = f"http://{world.stack.running.page}/"
     wait_for(url)
@@ -67,6 +87,7 @@ def seen(world) -> Seen:
         pages = {}
         for number, account in accounts.items():
             context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+            context.add_init_script(TAP)
             pages[number] = page = context.new_page()
             page.set_default_timeout(30_000)
             sign_in(page, url, number, account.pin)
@@ -97,7 +118,7 @@ def seen(world) -> Seen:
             page.wait_for_selector(".meter.speaking[data-side=caller]")
             seen.texts["levels"] = " ".join(page.locator(".meter .meter-says").all_text_contents())
             reached(seen.first, "hint", "#hint-title >> text=客户声音小")
-            time.sleep(WHISPERS[WHISPER].size / RATE + 0.5)  # a prompt would take its place
+            time.sleep(WHISPERS[TOO_SOFT].size / RATE + 0.5)  # a prompt would take its place
             page.click("[data-key=low_volume]")
             page.wait_for_selector("[data-key=low_volume][aria-pressed=true]")
             page.wait_for_selector("#hint-title:not(:text('客户声音小'))")
@@ -106,6 +127,15 @@ def seen(world) -> Seen:
             page.wait_for_selector("[data-outcome=closing-inquiry][aria-pressed=true]")
             page.fill("#note", NOTE)
             page.wait_for_selector("#note-state >> text=已保存")
+            phones.act(first, "hold")
+            phones.wait_for("held", first)
+            held_at = time.monotonic() + EDGE_S
+            page.wait_for_selector("#hold-now")
+            page.wait_for_timeout(HOLD_S * 1_000)
+            seen.from_the_page = heard(page)
+            back_at = time.monotonic()
+            phones.act(first, "unhold")
+            phones.wait_for("unheld", first)
             phones.act(first, "transfer", f"sip:{seen.second}@{world.stack.sip}")
             reached(seen.second, "passed-on-ringing", "body[data-state=ringing]")
             texts(seen.second, "passed on", "number", "wait")
@@ -129,6 +159,9 @@ def seen(world) -> Seen:
             seen.whispers = [w for w in find_prompts(recording, WHISPERS) if w.complete > 0.1]
             prompts = find_prompts(recording, prompts_of(SOUNDS / "zh" / "lanzhi"))
             seen.agent_heard = [prompt for prompt in prompts if prompt.complete > 0.1]
+    [agents_call] = [call for call in results[first].calls if call.answered_at]
+    hold = slice(*(round((at - agents_call.answered_at) * RATE) for at in (held_at, back_at)))
+    seen.in_the_phone = read_wav(agents_call.recording)[hold]
     [seen.call] = world.calls(results, used, scenario).values()
     files = (world.stack.settings.state / "talks").glob
     [file] = until(lambda: [f for f in files("*/*.json") if f.stat().st_mtime >= began], 5)
@@ -192,7 +225,7 @@ def test_the_card_for_a_soft_caller_comes_once_it_is_certain_and_the_agent_has_u
 
 def test_the_whisper_is_as_loud_as_the_agent_wants_it(seen):
     [whisper] = seen.whispers
-    assert whisper.id == WHISPER and whisper.complete >= WHOLE
+    assert whisper.id == TOO_SOFT and whisper.complete >= WHOLE
     assert whisper.level_db == pytest.approx(WHISPERED_DB + SOFTER_DB, abs=1.0)
 
 
@@ -202,6 +235,13 @@ def test_a_key_on_the_page_plays_the_prompt_to_the_caller_and_softly_to_the_agen
     assert prompt.id == "low-1" and prompt.complete >= WHOLE and prompt.level_db > -1.0
     [beside] = seen.agent_heard
     assert beside.id == "low-1" and beside.complete >= WHOLE and beside.level_db < -6.0
+
+
+def test_in_a_hold_the_page_says_the_whisper_which_the_phone_does_not_play(seen):
+    alike, _, db = likeness(seen.from_the_page, STILL_ON_HOLD)
+    assert alike > 0.99 and abs(db - SOFTER_DB) < 0.5
+    assert seen.in_the_phone.size > (HOLD_S - EDGE_S - 0.1) * RATE and rms_dbov(seen.in_the_phone) < -80
+    assert [event["event"] for event in seen.record["events"]].count("whisper") >= 1
 
 
 def test_who_is_passed_on_is_seen_by_the_next_agent_before_they_answer_with_the_note(seen, world):

@@ -5,11 +5,15 @@ Screenshots are kept in ``page-out/``, to be looked at.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench.page.browser import chromium, chromium_path, sign_in
 from bench.page.floor import PIN, Floor
+from playwright.sync_api import Browser, Page
 
 REPO = Path(__file__).resolve().parents[2]
 OUT = REPO / "page-out"
@@ -36,30 +40,55 @@ def floor(shared_floor):
     shared_floor.clear()
 
 
-@pytest.fixture
-def window(browser, floor):
-    """Opens a window as agent 8016: ``window(locale="en-GB", width=640, …)``. What goes wrong in its scripts fails the
-    test."""
+@contextmanager
+def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
+    """Opens windows, as agent 8016 unless told otherwise: ``window(locale="en-GB", width=640, script="…", …)``;
+    ``script`` runs before the page's own. What goes wrong in the page's scripts fails the test."""
     contexts, faults = [], []
 
-    def open_(locale: str = "zh-CN", width: int = 1280, height: int = 900, signed_in: bool = True, **how):
+    def open_(
+        locale: str = "zh-CN",
+        width: int = 1280,
+        height: int = 900,
+        agent: str = "8016",
+        script: str = "",
+        signed_in: bool = True,
+        **how: Any,
+    ) -> Page:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, **how)
         context.set_default_timeout(5_000)
+        context.add_init_script(script)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda told: faults.append(told.text) if "Content Security" in told.text else None)
         if signed_in:
-            sign_in(page, floor.url, "8016", PIN)
+            sign_in(page, floor.url, agent, PIN)
         else:
             page.goto(floor.url)
             page.wait_for_selector("#agent:focus")
         return page
 
-    yield open_
-    for context in contexts:
-        context.close()
+    try:
+        yield open_
+    finally:
+        for context in contexts:
+            context.close()
     assert faults == []
+
+
+@pytest.fixture
+def window(browser, floor):
+    """Opens windows of this test: ``window(locale="en-GB", …)``, see `windows`."""
+    with windows(browser, floor) as open_:
+        yield open_
+
+
+@pytest.fixture(scope="module")
+def shared_window(browser, shared_floor):
+    """The same for windows that the tests of a module share."""
+    with windows(browser, shared_floor) as open_:
+        yield open_
 
 
 @pytest.fixture(scope="session")

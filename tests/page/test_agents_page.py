@@ -191,18 +191,6 @@ def test_a_shortcut_with_a_modifier_is_the_browsers(window, floor):
 
 
 # ---- phrases, fields, characters -------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "section", ["2.6", "2.10", "2.14", "2.15", "2.16", "2.17", "2.18", "2.20", "2.21", "2.22", "2.25", "2.26"]
-)
-def test_every_row_that_comes_by_hand_can_be_called_up(window, floor, section):
-    page = window()
-    floor.join("8016")
-    page.fill("#search", section)
-    page.wait_for_selector("#search-found:not(:empty)")
-    page.locator("#phrase-list .phrase").first.click()
-    page.wait_for_selector(f"#hint-section >> text='{section}'")
-
-
 def test_what_is_typed_of_the_caller_fills_the_phrases_and_goes_with_the_call(window, floor):
     page = window()
     floor.join("8016")
@@ -243,7 +231,7 @@ def test_phrases_can_be_read_between_calls(window, floor):
     page = window()
     page.click("#phrase-list >> text=投诉六步")
     page.wait_for_selector("#hint-title >> text=投诉六步")
-    assert page.locator("#hint-body .do li").count() == 7
+    assert page.locator("#hint-body .do li").count() == 6
     floor.ring("8016")
     page.wait_for_selector("body[data-state=ringing]")
     assert page.text_content("#hint-title") == "来电", "a call takes its place"
@@ -274,42 +262,6 @@ def test_the_hold_clock(window, floor, keep):
     floor.hold("8016", None)
     page.wait_for_selector("#hold-now", state="hidden")
     assert page.text_content("#hold-counts").startswith("保持 1 次")
-
-
-def test_the_page_rings_once_before_each_half_minute_of_a_hold(window, floor):
-    """A phone that holds plays no whisper."""
-    page = window()
-    rung = page.evaluate(
-        """async () => {
-            const { HoldBell } = await import("/static/bell.js");
-            const [rung, seconds] = [[], []];
-            const bell = new HoldBell(() => rung.push(seconds.at(-1)));
-            for (let held = 0; held < 70; held += 0.25) { seconds.push(held); bell.look(held, 30); }
-            bell.look(null, 30);
-            for (const held of [40, 57]) { seconds.push(held); bell.look(held, 30); }
-            return rung;
-        }"""
-    )
-    assert rung == [25, 55, 57]
-
-
-def test_the_bell_sounds_and_can_be_switched_off_for_good(window, floor):
-    page = window()
-    floor.join("8016")
-    notes = """async () => {
-        let notes = 0;
-        const real = window.OscillatorNode;
-        window.OscillatorNode = class extends real { start(at) { notes++; super.start(at); } };
-        (await import("/static/bell.js")).ring();
-        window.OscillatorNode = real;
-        return notes;
-    }"""
-    assert page.evaluate(notes) == 2
-    assert page.is_checked("#bell")
-    page.uncheck("#bell")
-    page.reload()
-    page.wait_for_selector("#bell", state="attached")
-    assert not page.is_checked("#bell")
 
 
 # ---- when the connection breaks --------------------------------------------------------------------------------------
@@ -408,6 +360,7 @@ def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
     try:
         for state, happens in states.items():
             if state == "talking":
+                floor.whispers_allowed = False  # a line more
                 in_the_middle_of_a_call(floor, page)
             else:
                 happens()
@@ -456,7 +409,9 @@ def test_large_text_needs_no_scrolling_sideways(window, floor, keep, width, heig
     page = window(locale="en-GB", width=width, height=height, device_scale_factor=2)
     in_the_middle_of_a_call(floor, page)
     floor.hold("8016")
+    floor.whispers_allowed = False
     page.wait_for_selector("#hold-now")
+    page.wait_for_selector("#no-whispers:not(:empty)")
     page.evaluate("document.querySelector('#earlier').open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     cut = page.evaluate(

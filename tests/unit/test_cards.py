@@ -126,9 +126,9 @@ def test_what_must_never_be_said():
 
 
 def test_cards_without_words_say_what_to_do():
-    assert len(LANZHI.by_id["complaint"].do) == 7, "the six steps, and the way through them"
-    assert [line["zh"][0] for line in LANZHI.by_id["customer-colours"].do] == ["红", "蓝", "黄", "绿"]
-    assert all(card.say or card.do for card in LANZHI.by_id.values())
+    assert len(LANZHI.by_id["complaint"].do) == 6 and len(LANZHI.by_id["complaint"].know) == 1
+    assert [line["zh"][0] for line in LANZHI.by_id["customer-colours"].know] == ["红", "蓝", "黄", "绿"]
+    assert all(card.say or card.do or card.know for card in LANZHI.by_id.values())
 
 
 def test_fields_are_filled_in_as_far_as_they_are_known():
@@ -148,6 +148,8 @@ def test_fields_are_filled_in_as_far_as_they_are_known():
         ("麻烦您稍等，帮您", "please-wait", []),
         ("mfnsd", "please-wait", []),
         ("tsl", "complaint", []),  # 投诉六步
+        ("辱骂", "unreasonable-demand", []),
+        ("bzbgxz", "customer-colours", []),  # in what is to be known: 不争辩，给选择
         ("zj", "transferring", []),  # 转接
         ("qncfyb", "not-understood", []),  # 请您重复一遍: c, not z
         ("HOLD", "please-wait", ["still-on-hold", "after-hold"]),
@@ -200,7 +202,8 @@ def test_initials_agree_with_pypinyin():
 
 
 def _texts(card) -> list[str]:
-    return [card.title["zh"], *(s.text for s in card.say), *(do["zh"] for do in card.do), *card.never]
+    lines = [line["zh"] for line in (*card.do, *card.know)]
+    return [card.title["zh"], *(s.text for s in card.say), *lines, *card.never]
 
 
 # ---- 2.16 ------------------------------------------------------------------------------------------------------------

@@ -232,6 +232,54 @@ def test_the_hold_clock(floor):
     assert hold["since"] is None and hold["count"] == 1
 
 
+def wait_on_hold(floor: Floor, agent: str = AGENT, seconds: int = 26) -> None:
+    """Let this agent's hints do what is due until then."""
+    coach = floor.talks.of(CALLER).coaches[agent]
+    while coach._engine.deadline is not None and coach._engine.deadline <= seconds * 1_000:
+        coach._due(coach._engine.deadline)
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["whispered", "refused"])
+def test_a_whisper_that_the_phone_does_not_play_on_hold_is_told(floor, said):
+    """Also where agents may not be whispered to: the page reaches no caller."""
+    floor.talk()
+    floor.talks.of(CALLER).coaches[AGENT]._whisper = lambda _: said
+    floor.talk(holder=AGENT)
+    assert floor.view()["hold"]["whisper_at"] is None
+    floor.changed.clear()
+    wait_on_hold(floor)
+    assert floor.desks.of("8016").hold_whisper.whisper == "still-on-hold" and "8016" in floor.changed
+    told = floor.view()["hold"]["whisper_at"]
+    assert told == pytest.approx(NOW * 1_000, abs=500)
+    floor.now += 0.5
+    floor.talks.of(CALLER).add("something else")
+    assert floor.view()["hold"]["whisper_at"] == told, "one and the same"
+    floor.talk()
+    assert floor.view()["hold"]["whisper_at"] is None, "taken back"
+    floor.talk(holder=AGENT)
+    assert floor.view()["hold"]["whisper_at"] is None, "the last hold's is not this one's"
+
+
+def test_on_hold_an_agent_who_has_muted_whispers_is_told_none(floor):
+    floor.talk()
+    floor.talk(holder=AGENT)
+    wait_on_hold(floor)
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["hold"]["whisper_at"] is None, "it stops"
+    floor.talk()
+    floor.talk(holder=AGENT)
+    wait_on_hold(floor, seconds=60)
+    assert floor.view()["card"]["id"] == "still-on-hold" and floor.view()["hold"]["whisper_at"] is None
+
+
+def test_whose_phone_does_not_hold_hears_the_whisper_there(floor):
+    floor.talk((AGENT, SECOND))
+    floor.talk((AGENT, SECOND), holder=AGENT)
+    for agent in (AGENT, SECOND):
+        wait_on_hold(floor, agent)
+    assert floor.view("8016")["hold"]["whisper_at"] and floor.view("8017")["hold"]["whisper_at"] is None
+
+
 def test_a_prompt_that_plays_and_a_callback_that_is_marked(floor):
     floor.talk()
     talk = floor.talks.of(CALLER)

@@ -4,18 +4,21 @@ wrong costs nobody else anything."""
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import stat
 import time
+import wave
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import aiohttp
 import pytest
-from bench.page.floor import PIN, Floor
+from bench.page.floor import PIN, REPO, Floor
 
-from hearline.assist.events import Side
+from hearline.assist.events import Side, Whisper
+from hearline.assist.whispers import Whispers
 from hearline.page import feed as feed_module
 from hearline.page.pins import BadPin, Pins
 from hearline.page.server import PageServer
@@ -87,7 +90,7 @@ def browse(floor: Floor, story: Callable[[Browser], Awaitable[object]]) -> objec
 # ---- who is let in ---------------------------------------------------------------------------------------------------
 def test_nothing_is_told_to_who_is_not_signed_in(floor):
     async def story(browser: Browser):
-        for path in ("me", "events", "phrases", "characters?q=li"):
+        for path in ("me", "events", "phrases", "characters?q=li", "hold-whisper"):
             assert (await browser.get(path))[0] == 401, path
         for path in ("press", "card", "call-up", "outcome", "note", "done", "volume"):
             assert (await browser.post(path))[0] == 401, path
@@ -370,6 +373,20 @@ def test_a_lost_asterisk_is_told(floor):
     browse(floor, story)
 
 
+def test_whether_agents_may_be_whispered_to_is_told_at_once(floor):
+    async def story(browser: Browser):
+        await browser.sign_in()
+        assert (await browser.state())["whispers_allowed"]
+
+        def refused(kind: str, told: dict) -> bool:
+            floor.whispers_allowed = False
+            return kind == "state" and not told["whispers_allowed"]
+
+        await browser.news(refused, within=1.0)
+
+    browse(floor, story)
+
+
 def test_phrases_are_all_there_and_can_be_searched(floor):
     async def story(browser: Browser):
         await browser.sign_in()
@@ -494,6 +511,24 @@ def test_the_whisper_volume_is_kept_by_work_number(floor):
             assert (await browser.post("volume", {"db": bad}))[0] == 400
         await browser.sign_in("8018")
         assert (await browser.state())["volume_db"] == 0
+
+    browse(floor, story)
+
+
+def test_the_whisper_on_hold_sounds_as_it_would_in_the_phone_and_only_then(floor):
+    async def story(browser: Browser):
+        await browser.sign_in()
+        await browser.post("volume", {"db": -6})
+        assert await browser.get("hold-whisper") == (404, {"error": "nothing_said"})
+        floor.desks.of("8016").hold_whisper = Whisper("still-on-hold", -3, 0)
+        async with browser.http.get(f"{floor.url}api/hold-whisper") as answer:
+            assert answer.content_type == "audio/wav" and answer.headers["Cache-Control"] == "no-store"
+            with wave.open(io.BytesIO(await answer.read())) as file:
+                assert (file.getnchannels(), file.getframerate()) == (1, 8_000)
+                assert file.readframes(file.getnframes()) == Whispers(REPO / "sounds").pcm("still-on-hold", -9)
+        await browser.post("volume", {"db": 0})
+        await browser.sign_in("8017")
+        assert (await browser.get("hold-whisper"))[0] == 404, "another's"
 
     browse(floor, story)
 

@@ -36,13 +36,14 @@ class Saying:
 
 @dataclass(frozen=True)
 class Card:
-    """``section`` of the standard; ``title`` and each of ``do`` by language (``zh``, ``en``)."""
+    """``section`` of the standard; ``title`` and each of ``do`` and ``know`` by language (``zh``, ``en``)."""
 
     id: str
     section: str
     title: Mapping[str, str]
     say: tuple[Saying, ...] = ()
     do: tuple[Mapping[str, str], ...] = ()
+    know: tuple[Mapping[str, str], ...] = ()
     never: tuple[str, ...] = ()
 
     def filled(self, fields: Mapping[str, str]) -> Card:
@@ -84,7 +85,8 @@ class Cards:
         """By card: section, title in English, texts and their initials, title first."""
         looked = {}
         for card in self.by_id.values():
-            texts = [card.title["zh"], *(s.text for s in card.say), *(do["zh"] for do in card.do), *card.never]
+            lines = [line["zh"] for line in (*card.do, *card.know)]
+            texts = [card.title["zh"], *(s.text for s in card.say), *lines, *card.never]
             plain = [_plain(_FIELD.sub("", text)) for text in texts]
             english = " ".join(map(_plain, card.title["en"].lower().split()))
             looked[card.id] = (card.section, english, plain, [spelled(text) for text in plain])
@@ -166,14 +168,15 @@ def _say(value: Any) -> Any:
 
 
 Says = Annotated[tuple[Annotated[SayWords, BeforeValidator(_say)], ...], BeforeValidator(listed)]
-Dos = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
+Steps = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
 
 
 class OtherWords(Words):
     """What a phrase set has instead."""
 
     say: Says | None = None
-    do: Dos | None = None
+    do: Steps | None = None
+    know: Steps | None = None
     never: Names | None = None
 
 
@@ -181,7 +184,8 @@ class CardWords(Words):
     section: str = Field(pattern=r"^\d+\.\d+$")
     title: Bilingual
     say: Says = ()
-    do: Dos = ()
+    do: Steps = ()
+    know: Steps = ()
     never: Names = ()
     sets: dict[str, OtherWords] = {}
 
@@ -207,8 +211,8 @@ def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[
         for other in card.sets:
             if other not in sets:
                 faults.append(lines.fault((name, "sets", other), f"no phrase set {other!r}", like(other, list(sets))))
-        if not card.say and not card.do and not card.never:
-            faults.append(lines.fault((name,), f"card {name!r} is empty", "Add `say:`, `do:` or `never:`"))
+        if not (card.say or card.do or card.know or card.never):
+            faults.append(lines.fault((name,), f"card {name!r} is empty", "Add `say:`, `do:`, `know:` or `never:`"))
     _refuse(faults)
     return {chosen: Cards({name: _card(name, card, chosen) for name, card in words.items()}) for chosen in sets}
 
@@ -217,12 +221,14 @@ def _card(name: str, words: CardWords, chosen: str) -> Card:
     other = words.sets.get(chosen, OtherWords())
     say = words.say if other.say is None else other.say
     do = words.do if other.do is None else other.do
+    know = words.know if other.know is None else other.know
     return Card(
         id=name,
         section=words.section,
         title=words.title.model_dump(),
         say=tuple(Saying(s.text, s.case.model_dump() if s.case else {}) for s in say),
-        do=tuple(d.model_dump() for d in do),
+        do=tuple(line.model_dump() for line in do),
+        know=tuple(line.model_dump() for line in know),
         never=words.never if other.never is None else other.never,
     )
 

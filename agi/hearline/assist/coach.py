@@ -18,10 +18,14 @@ log = logging.getLogger(__name__)
 class Coach:
     """Begins with the join, ends with ``close``. Whatever goes wrong in it ends the hints of this talk, nothing else.
 
+    ``hold_whisper``: what was whispered last in this hold, which a phone that holds does not play, and when, ms since
+    the join. None: nothing, or it was stopped, or no agent holds.
+
     Args:
         rules: as they are at the join; an edit counts from the next talk on.
         whisper: told (id, level in dB) to begin, None to stop; → is it said?
-        tell: told of every card that is shown and hidden.
+        tell: told of every card that is shown and hidden, and of every whisper that is said, or that a phone that holds
+            would not play.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Coach:
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._engine: HintEngine | None = HintEngine(rules)
+        self.hold_whisper: tuple[e.Whisper, int] | None = None
         self.hear(joined)
 
     def hear(self, event: e.Event) -> None:
@@ -66,7 +71,7 @@ class Coach:
         """The talk is over."""
         if self._timer:
             self._timer.cancel()
-        self._engine = None
+        self._engine = self.hold_whisper = None
 
     def _now_ms(self) -> int:
         """Since the join, whole frames."""
@@ -77,6 +82,8 @@ class Coach:
             return
         try:
             actions = step(self._engine)
+            if not self._engine.held_by_agent:
+                self.hold_whisper = None
             self.figures.add(actions)
             for action in actions:
                 self._act(action)
@@ -88,9 +95,12 @@ class Coach:
     def _act(self, action: e.Action) -> None:
         match action:
             case e.Whisper(whisper, level_db):
-                if self._whisper((whisper, level_db)):
+                held = self._engine.held_by_agent
+                self.hold_whisper = (action, self._now_ms()) if held else None
+                if self._whisper((whisper, level_db)) or held:
                     self._tell(action)
             case e.StopWhisper():
+                self.hold_whisper = None
                 self._whisper(None)
                 self._tell(action)
             case e.ShowCard() | e.HideCard():

@@ -92,6 +92,9 @@ class Desk:
     holds: Holds = Holds()
     hold_every_ms: int = HOLD_EVERY_MS
     held_by: Side | None = None
+    hold_whisper: e.Whisper | None = None  # what this agent's phone does not play, for it holds
+    hold_whisper_ms: int = 0  # of the talk
+    hold_whisper_at: float = 0.0
     muted: bool = False
     playing: Key | None = None  # whose prompt the caller hears
     callback: bool = False  # marked to be called back
@@ -155,6 +158,7 @@ class Desk:
         return {
             "since": None if since is None else _ms(self.began) + since,
             "by": self.held_by,
+            "whisper_at": _ms(self.hold_whisper_at) if self.hold_whisper else None,
             "every_ms": self.hold_every_ms,
             "count": self.holds.count,
             "longest_ms": self.holds.longest_ms,
@@ -353,10 +357,16 @@ class Desks:
         if coach.card and (desk.card is None or desk.card.hint != coach.card.hint):
             desk.card_from, desk.card_until = now, now - coach.ago_s(coach.card.expires_ms)
         desk.card, desk.muted, desk.hold_every_ms = coach.card, coach.muted, coach.hold_every_ms
+        told = coach.hold_whisper if conversation.holder == desk.channel else None
+        if told is None:
+            desk.hold_whisper = None
+        elif desk.hold_whisper is None or desk.hold_whisper_ms != told[1]:
+            desk.hold_whisper, desk.hold_whisper_ms = told
+            desk.hold_whisper_at = now - coach.ago_s(told[1])
 
     def _over(self, desk: Desk) -> None:
         desk.state, desk.since = State.AFTER, self.now()
-        desk.held_by, desk.playing, desk.holds = None, None, desk.talk.holds
+        desk.held_by, desk.hold_whisper, desk.playing, desk.holds = None, None, None, desk.talk.holds
         desk.meters.clear()
         if desk.left_first is Side.AGENT:
             self._count_left_first(desk, 1)

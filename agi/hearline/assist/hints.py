@@ -130,6 +130,11 @@ class HintEngine:
         """What is on the screen."""
         return None if self._screen is None else _shown(self._screen)
 
+    @property
+    def held_by_agent(self) -> bool:
+        """An agent's phone holds just now."""
+        return self.holds.since_ms is not None and self.holds.by != Side.CALLER
+
     # ---- events -----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: int) -> list[Action]:
         """Something has happened at ``now``. Returns what is to be done, in this order."""
@@ -174,7 +179,7 @@ class HintEngine:
             case e.Hold() if self.holds.since_ms is None:
                 self._hold(event, now)
             case e.Unhold() if self.holds.since_ms is not None:
-                by_agent = self._held_by_agent
+                by_agent = self.held_by_agent
                 self.holds = self.holds.ended(now)
                 self._together_from = now
                 self._moment("unhold", now)
@@ -288,13 +293,9 @@ class HintEngine:
         """They do not hear each other: silence, talk and breaking in mean nothing."""
         return self.holds.since_ms is not None or self._handed_over
 
-    @property
-    def _held_by_agent(self) -> bool:
-        return self.holds.since_ms is not None and self.holds.by != Side.CALLER
-
     def _lasting(self) -> list[tuple[r.Situation, int]]:
         """What lasts just now, and since when."""
-        if self._held_by_agent:
+        if self.held_by_agent:
             return [((r.HoldLasts, None), self.holds.since_ms)]
         if self._apart:
             return []

@@ -65,7 +65,14 @@ class Service:
         hints = self._read_hints()
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._page = Front(
-            settings, hints, self._volumes, self._switchboard.number, lambda: self._talks, lambda: self._ami.up
+            settings,
+            hints,
+            self._volumes,
+            self._whispers,
+            self._switchboard.number,
+            lambda: self._talks,
+            lambda: self._ami.up,
+            lambda: self._permit.allowed,
         )
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
         self._talks = Talks(self._ami, hints, self._whisper, settings.state / "talks", keys.press, self._page.see)

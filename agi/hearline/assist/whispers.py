@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import wave
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +43,15 @@ class Whispers:
 def at_level(samples: np.ndarray, level_db: float) -> bytes:
     """16-bit samples so much louder, saturated, as bytes."""
     return np.clip(np.rint(samples * 10 ** (level_db / 20)), -32768, 32767).astype("<i2").tobytes()
+
+
+def as_wav(pcm: bytes) -> bytes:
+    """A WAV file of such bytes."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, RATE, 0, "NONE", ""))
+        out.writeframes(pcm)
+    return file.getvalue()
 
 
 def tick_samples() -> np.ndarray:

@@ -22,6 +22,7 @@ from hearline.assist.cards import ASK, Card, Cards
 from hearline.assist.desks import NOTE_LONGEST, Desk, Desks, State
 from hearline.assist.talks import Talks
 from hearline.assist.volumes import LOUDEST_DB, SOFTEST_DB, Volumes
+from hearline.assist.whispers import as_wav
 from hearline.page.feed import Feed
 from hearline.page.pins import Pins
 from hearline.page.sign_in import COOKIE, SHIFT_S, Door, Sessions
@@ -59,7 +60,9 @@ class Page:
         book: the hints as they are now; None: there are none.
         fields: what fills the cards' ``{brand}`` and ``{hotline}``.
         queues: how each queue is called in Chinese.
+        sound: a whisper's 16-bit samples at 8 kHz, by its id and so many dB louder; raises OSError, ValueError.
         asterisk: is Asterisk's manager interface there?
+        allowed: may agents be whispered to?
     """
 
     def __init__(
@@ -68,14 +71,17 @@ class Page:
         talks: Talks,
         book: Callable[[], HintBook | None],
         volumes: Volumes,
+        sound: Callable[[str, int], bytes],
         pins: Pins,
         sessions: Sessions,
         fields: dict[str, str],
         queues: dict[str, str],
         asterisk: Callable[[], bool],
+        allowed: Callable[[], bool],
     ) -> None:
-        self._desks, self._talks, self._book, self._volumes = desks, talks, book, volumes
-        self.sessions, self._fields, self._queues, self._asterisk = sessions, fields, queues, asterisk
+        self._desks, self._talks, self._book, self._volumes, self._sound = desks, talks, book, volumes, sound
+        self.sessions, self._fields, self._queues = sessions, fields, queues
+        self._asterisk, self._allowed = asterisk, allowed
         self._door = Door(pins)
         self.feed = Feed(self._view, lambda agent: desks.of(agent).levels(), HEADERS)
         desks.changed, desks.levels = self.feed.changed, self.feed.levels_changed
@@ -92,6 +98,7 @@ class Page:
                 web.get("/api/events", self._events),
                 web.get("/api/phrases", self._phrases),
                 web.get("/api/characters", self._characters),
+                web.get("/api/hold-whisper", self._hold_whisper),
                 web.post("/api/press", self._press),
                 web.post("/api/card", self._card),
                 web.post("/api/call-up", self._call_up),
@@ -174,7 +181,11 @@ class Page:
         if view["call"]:
             view["call"]["queue_zh"] = self._queues.get(view["call"]["queue"])
         view["outcomes"] = [self._words(one, agent) for one in self._closings(desk)]
-        return view | {"asterisk": self._asterisk(), "volume_db": self._volumes.of(agent)}
+        return view | {
+            "asterisk": self._asterisk(),
+            "whispers_allowed": self._allowed(),
+            "volume_db": self._volumes.of(agent),
+        }
 
     def _cards(self, desk: Desk) -> Cards:
         book = self._book()
@@ -192,6 +203,7 @@ class Page:
             "title": card.title,
             "say": [{"text": saying.text, "for": saying.case} for saying in card.say],
             "do": card.do,
+            "know": card.know,
             "never": card.never,
         }
 
@@ -213,6 +225,15 @@ class Page:
         return web.json_response(
             {"characters": [{"character": c, "ask": [ASK.format(way=way) for way in ways]} for c, ways in found[:20]]}
         )
+
+    async def _hold_whisper(self, request: web.Request) -> web.StreamResponse:
+        """What is whispered just now to a phone that holds, and so does not play it, as loud as the agent wants it."""
+        agent = self._agent(request)
+        if (said := self._desks.of(agent).hold_whisper) is None:
+            raise Refused(404, "nothing_said")
+        level_db = said.level_db + self._volumes.of(agent)
+        pcm = await asyncio.to_thread(self._sound, said.whisper, level_db)
+        return web.Response(body=as_wav(pcm), content_type="audio/wav")
 
     # ---- what the agent does ----------------------------------------------------------------------------------------
     async def _press(self, request: web.Request) -> web.StreamResponse:

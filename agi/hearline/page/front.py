@@ -14,6 +14,7 @@ from hearline.assist.legs import Leg
 from hearline.assist.switchboard import Conversation
 from hearline.assist.talks import Talk, Talks
 from hearline.assist.volumes import Volumes
+from hearline.assist.whispers import Whispers
 from hearline.earlier_calls import EarlierCalls
 from hearline.line.control import Overheard
 from hearline.page.app import Page
@@ -34,6 +35,7 @@ class Front:
         number: the work number of whose channel this is.
         talks: called when the page is first needed.
         asterisk: is Asterisk's manager interface there?
+        allowed: may agents be whispered to?
     """
 
     def __init__(
@@ -41,16 +43,18 @@ class Front:
         settings: Settings,
         hints: HintStore | None,
         volumes: Volumes,
+        whispers: Whispers,
         number: Callable[[str], str],
         talks: Callable[[], Talks],
         asterisk: Callable[[], bool],
+        allowed: Callable[[], bool],
     ) -> None:
-        self._settings, self._hints, self._volumes = settings, hints, volumes
-        self._talks, self._asterisk = talks, asterisk
+        self._settings, self._hints, self._volumes, self._whispers = settings, hints, volumes, whispers
+        self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         self._desks = Desks(self._earlier.who, number, self._look_up, self._meet_agent, self._keep)
         self._looking: set[asyncio.Task] = set()
-        self._server = PageServer(address(settings.page), self._page, asterisk)
+        self._server = PageServer(address(settings.page), self._page, lambda: (asterisk(), allowed()))
 
     async def run(self) -> None:
         await self._server.run()
@@ -67,11 +71,13 @@ class Front:
             self._talks(),
             lambda: self._hints.book if self._hints else None,
             self._volumes,
+            self._whispers.pcm,
             pins,
             Sessions(folder / "cookie-key", pins),
             {"brand": sounds.brand, "hotline": sounds.hotline},
             sounds.queue_names("zh"),
             self._asterisk,
+            self._allowed,
         )
 
     # ---- what it is told --------------------------------------------------------------------------------------------

@@ -23,11 +23,11 @@ class PageServer:
 
     Args:
         page: made when it is first needed; may raise OSError or ValueError.
-        asterisk: is Asterisk there? Whoever looks at a call must know at once when not.
+        matters: what whoever looks at a call must know at once when it changes: whether Asterisk is there, and so on.
     """
 
-    def __init__(self, where: tuple[str, int], page: Callable[[], Page], asterisk: Callable[[], bool]) -> None:
-        self._where, self._make, self._asterisk = where, page, asterisk
+    def __init__(self, where: tuple[str, int], page: Callable[[], Page], matters: Callable[[], object]) -> None:
+        self._where, self._make, self._matters = where, page, matters
 
     async def run(self) -> None:
         told = ""
@@ -48,14 +48,14 @@ class PageServer:
         try:
             await web.TCPSite(runner, *self._where).start()
             log.info("the agents' page is on http://%s:%d", *self._where)
-            await self._look_after_asterisk(page)
+            await self._tell_what_matters(page)
         finally:
             page.feed.close()  # else they would be waited for
             await runner.cleanup()
 
-    async def _look_after_asterisk(self, page: Page) -> None:
-        there = self._asterisk()
+    async def _tell_what_matters(self, page: Page) -> None:
+        known = self._matters()
         while True:
             await asyncio.sleep(LOOK_S)
-            if there is not (there := self._asterisk()):
+            if known != (known := self._matters()):
                 page.feed.all_changed()

@@ -114,7 +114,12 @@ export async function post(path, what) {
 }
 
 /** What the server lists. Throws a Fault. */
-export async function get(path) {
+export const get = async (path) => (await ask(path)).json();
+
+/** A sound from the server, as a file is. Throws a Fault. */
+export const getSound = async (path) => (await ask(path)).arrayBuffer();
+
+async function ask(path) {
   let answer;
   try {
     answer = await fetch(`api/${path}`, { signal: AbortSignal.timeout(5000) });
@@ -122,7 +127,7 @@ export async function get(path) {
     throw new Fault("offline");
   }
   if (!answer.ok) throw new Fault(answer.status === 401 ? "signed_out" : "broken");
-  return answer.json();
+  return answer;
 }
 
 /** `why` is a word that the page has a sentence for. */

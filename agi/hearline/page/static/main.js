@@ -1,10 +1,10 @@
 // The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is
 // being typed, and how the page looks.
 
-import { HoldBell, ring } from "./bell.js";
+import { Aloud } from "./aloud.js";
 import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
-import { cardBody, filled } from "./card.js";
-import { Fault, get, Link, post } from "./link.js";
+import { cardBody, filled, gist } from "./card.js";
+import { Fault, get, getSound, Link, post } from "./link.js";
 import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
@@ -12,6 +12,7 @@ const CLOCKS_MS = 250;
 const SAVE_MS = 800; // after the last letter of a note
 const CONFIRM_MS = 4000;
 const FLOOR_DBOV = -60;
+const TOO_LATE_MS = 3000; // for a whisper
 const THEMES = ["auto", "light", "dark"];
 
 let link = null;
@@ -23,8 +24,9 @@ let preview = null; // a card that is looked at without a call
 let fields = {}; // title, name, phone of this call's caller: nowhere but here
 let asteriskLostAt = null;
 let saving = 0; // the timer of a note that is not sent yet
+let saidAt = null; // which whisper of this hold we have said, or were too late for
 
-const bell = new HoldBell(() => by("bell").checked && ring());
+const aloud = new Aloud(() => state && showHeard());
 const serverNow = () => Date.now() - skew;
 const live = () => link?.live && state?.asterisk;
 const inCall = () => live() && state.state === "talking";
@@ -32,6 +34,7 @@ const inCall = () => live() && state.state === "talking";
 // ---- signing in and out ---------------------------------------------------------------------------------------------
 function showSignIn(fault = "") {
   link?.end();
+  aloud.stop();
   link = state = levels = preview = null;
   fields = {};
   by("desk").hidden = true;
@@ -72,6 +75,7 @@ function connect() {
     },
     lost: (since) => {
       lostSince = since;
+      aloud.stop();
       levels = null;
       showLink();
       showLevels();
@@ -144,7 +148,9 @@ function show(before) {
   showOutcomes();
   showOwn();
   showKeys();
+  showHeard();
   showHint(before);
+  sayOnHold();
   showLink();
   showClocks();
   if (state.state !== "talking") levels = null;
@@ -214,10 +220,7 @@ function showHint(before) {
   by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
   by("expiry").hidden = !card || card === preview;
   const news = card && card !== preview && card.hint !== before?.card?.hint;
-  if (news)
-    announce(
-      `${inWords(card.title)}. ${card.say[0] ? filled(card.say[0].text, fields) : card.do.map(inWords).join(" ")}`,
-    );
+  if (news) announce(`${inWords(card.title)}. ${gist(card, fields)}`);
 }
 
 const shownCard = () => preview ?? state.card ?? null;
@@ -261,6 +264,22 @@ function showKeys() {
     button.setAttribute("aria-pressed", `${pressed}`);
     write(button.querySelector("span"), pressed && key in words().key_on ? words().key_on[key] : words()[`key_${key}`]);
   }
+}
+
+/** Whether whispers are heard at all, so that nobody waits for one. */
+function showHeard() {
+  const muted = state.muted && state.state === "talking";
+  write(by("no-whispers"), !state.whispers_allowed ? words().whispers_off : muted ? words().whispers_muted : "");
+  write(by("no-sound"), aloud.allowed || !by("aloud").checked ? "" : words().sound_off);
+}
+
+/** The whisper that a phone does not play while it holds; once, and not where it comes too late. */
+function sayOnHold() {
+  const at = state.hold?.whisper_at ?? null;
+  if (at === saidAt) return;
+  saidAt = at;
+  if (at === null || !live() || state.now - at > TOO_LATE_MS || !by("aloud").checked) aloud.stop();
+  else aloud.say(() => getSound("hold-whisper"));
 }
 
 function showVolume() {
@@ -345,7 +364,6 @@ function showHold(hold, now) {
   write(by("hold-counts"), counted);
   const on = Boolean(hold) && hold.since !== null;
   by("hold-now").hidden = !on;
-  bell.look(on && live() && hold.by !== "caller" ? (now - hold.since) / 1000 : null, on ? hold.every_ms / 1000 : 1);
   if (!on) return;
   const [held, every] = [(now - hold.since) / 1000, hold.every_ms / 1000];
   const left = Math.max(0, Math.ceil(every - (held % every)));
@@ -426,7 +444,7 @@ async function press(key) {
   endConfirming();
   const { muted, playing } = state;
   if (!(await act("press", { key }))) return;
-  if (key === "mute") tell(muted ? words().unmuted : words().muted);
+  if (key === "mute") muted && tell(words().unmuted); // that they are muted is told where the hints are
   else tell(playing === key ? words().stopped : words().pressed(label));
 }
 
@@ -528,8 +546,12 @@ function showShortcuts() {
   document.body.classList.toggle("no-shortcuts", !on);
 }
 
-by("bell").addEventListener("change", () => localStorage.setItem("bell", by("bell").checked ? "on" : "off"));
-by("bell").checked = localStorage.getItem("bell") !== "off";
+by("aloud").addEventListener("change", () => {
+  localStorage.setItem("aloud", by("aloud").checked ? "on" : "off");
+  if (!by("aloud").checked) aloud.stop();
+  if (state) showHeard();
+});
+by("aloud").checked = localStorage.getItem("aloud") !== "off";
 
 // ---- how it looks ---------------------------------------------------------------------------------------------------
 const theme = () => (THEMES.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");

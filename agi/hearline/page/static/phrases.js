@@ -1,6 +1,6 @@
 // All standard phrases, with search; and how to name a character.
 
-import { filled } from "./card.js";
+import { gist } from "./card.js";
 import { by, make, write } from "./dom.js";
 import { Fault, get } from "./link.js";
 import { inWords, words } from "./words.js";
@@ -77,13 +77,12 @@ export class Phrases {
       if (card.section !== section)
         items.push(make("li", { class: "section-line", "aria-hidden": "true" }, card.section));
       section = card.section;
-      const first = card.say[0] ? filled(card.say[0].text, this.fields()) : card.do.map(inWords).join("；");
       const button = make(
         "button",
         { type: "button", class: "phrase" },
         make("span", { class: "unseen" }, `${card.section} `),
         make("span", { class: "phrase-title" }, inWords(card.title)),
-        make("span", { class: "phrase-says", lang: card.say[0] ? "zh-CN" : words().lang }, first || card.never[0]),
+        make("span", { class: "phrase-says", lang: card.say[0] ? "zh-CN" : words().lang }, gist(card, this.fields())),
       );
       button.addEventListener("click", () => this.callUp(card));
       items.push(make("li", {}, button));

@@ -1,0 +1,82 @@
+// What the page says aloud. A phone that holds plays nothing of what it is sent, so the whisper that calls the agent
+// back to the caller is not heard there; it is heard here.
+
+const NOTES_HZ = [660, 880];
+const NOTE_S = 0.25;
+const LOUD = 0.1; // of the notes; full scale is 1
+const ON_ITS_WAY_MS = 300; // what has been played may not have come out yet
+const TOUCHES = ["keydown", "mousedown", "touchend"];
+
+export class Aloud {
+  #audio = null;
+  #sounding = null; // what we are saying: its nodes
+
+  /** `changed()`: the browser lets us sound from now on. Most do so only after the first click or key. */
+  constructor(changed) {
+    this.allowed = false;
+    try {
+      this.#audio = new AudioContext();
+    } catch {
+      return; // there is no sound here
+    }
+    const touched = () => this.#audio.resume();
+    for (const touch of TOUCHES) addEventListener(touch, touched, true);
+    this.#audio.addEventListener("statechange", () => {
+      if (this.allowed || this.#audio.state !== "running") return;
+      this.allowed = true;
+      for (const touch of TOUCHES) removeEventListener(touch, touched, true);
+      if (!this.#sounding) this.#audio.suspend(); // else it would keep the loudspeaker for eight hours
+      changed();
+    });
+  }
+
+  /** Two soft notes, then what `fetchWav()` brings; where it brings nothing, the notes alone. */
+  async say(fetchWav) {
+    this.stop();
+    if (!this.allowed) return;
+    const nodes = (this.#sounding = []);
+    const end = (ms) => setTimeout(() => nodes === this.#sounding && this.stop(), ms + ON_ITS_WAY_MS);
+    const coming = fetchWav()
+      .then((wav) => this.#audio.decodeAudioData(wav))
+      .catch(() => null);
+    await this.#audio.resume();
+    if (nodes !== this.#sounding) return;
+    const rung = this.#ring(nodes);
+    const buffer = await coming;
+    if (nodes !== this.#sounding) return;
+    if (buffer) {
+      const words = new AudioBufferSourceNode(this.#audio, { buffer });
+      this.#start(nodes, words, this.#audio.destination, rung);
+      words.onended = () => end(0);
+    } else end(NOTES_HZ.length * NOTE_S * 1000);
+  }
+
+  /** Not a note more. */
+  stop() {
+    for (const node of this.#sounding ?? []) node.disconnect();
+    if (this.#sounding) this.#audio.suspend();
+    this.#sounding = null;
+  }
+
+  /** → when it is over. */
+  #ring(nodes) {
+    const volume = new GainNode(this.#audio, { gain: 0 });
+    volume.connect(this.#audio.destination);
+    let from = this.#audio.currentTime;
+    for (const frequency of NOTES_HZ) {
+      const note = new OscillatorNode(this.#audio, { frequency });
+      this.#start(nodes, note, volume, from);
+      volume.gain.setValueAtTime(0, from);
+      volume.gain.linearRampToValueAtTime(LOUD, from + 0.02);
+      volume.gain.linearRampToValueAtTime(0, from + NOTE_S - 0.01);
+      note.stop((from += NOTE_S));
+    }
+    return from;
+  }
+
+  #start(nodes, node, where, at) {
+    node.connect(where);
+    node.start(Math.max(at, this.#audio.currentTime));
+    nodes.push(node);
+  }
+}

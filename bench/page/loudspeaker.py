@@ -1,0 +1,50 @@
+"""What comes out of a page's loudspeaker: tapped in the browser, compared with a recording."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+from playwright.sync_api import Page
+
+from hearline.audio.resample import resample
+
+RATE = 8_000
+TAP = """(() => {
+    // Whatever is led to the loudspeaker is led to us as well.
+    const connect = AudioNode.prototype.connect;
+    window.heard = [];
+    AudioNode.prototype.connect = function (to, ...more) {
+        if (to instanceof AudioDestinationNode) {
+            window.tap ??= this.context.createScriptProcessor(4096, 1, 1);
+            window.tap.onaudioprocess = (e) => window.heard.push(e.inputBuffer.getChannelData(0).slice());
+            connect.call(window.tap, to);
+            connect.call(this, window.tap);
+        }
+        return connect.call(this, to, ...more);
+    };
+})()"""
+"""A script that runs before the page's own."""
+_HEARD = """() => {
+    const samples = new Float32Array(window.heard.reduce((n, part) => n + part.length, 0));
+    window.heard.reduce((at, part) => (samples.set(part, at), at + part.length), 0);
+    let bytes = "";
+    for (const byte of new Uint8Array(samples.buffer)) bytes += String.fromCharCode(byte);
+    return [window.tap?.context.sampleRate ?? 0, btoa(bytes)];
+}"""
+
+
+def heard(page: Page) -> np.ndarray:
+    """What came out so far, while the page kept its loudspeaker open: 8 kHz, 16-bit scale."""
+    rate, sound = page.evaluate(_HEARD)
+    return resample(np.frombuffer(base64.b64decode(sound), "<f4"), int(rate), RATE).astype(float) * 32_768
+
+
+def likeness(sound: np.ndarray, recording: np.ndarray) -> tuple[float, int, float]:
+    """Of the recording, where ``sound`` is most like it: correlation, 1 at best; from which sample on; its level there
+    against the recording's, dB."""
+    power = recording @ recording
+    products = np.correlate(sound, recording, "valid")
+    at = int(np.argmax(products))
+    there = sound[at : at + recording.size]
+    return products[at] / np.sqrt(there @ there * power), at, 20 * np.log10(products[at] / power)
