@@ -7,6 +7,7 @@ import json
 import re
 import time
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,9 +79,9 @@ def seen(world, soon) -> Seen:
     wait_for(url)
     accounts = {account.number: account for account in world.agents[:2]}
     speaking = tuple((JOINED_MS + i * (SENTENCE_MS + 150), SENTENCE, TOO_SOFT_DB) for i in range(3))
-    scenario = {"soft": Scenario(keys=((KEY_MS, "1"),), say=speaking)}
-    agents = [world.agent(i, answer_after_ms=RINGS_MS, hangup_after_ms=None) for i in range(2)]
-    script, used = world.script(scenario, agents)
+    scenario = {"soft": Scenario(keys=((KEY_MS, "1"),), say=speaking, max_ms=90_000)}
+    script, used = world.script(scenario, [world.agent(0, answer_after_ms=RINGS_MS, hangup_after_ms=None)])
+    later, _ = world.script({}, [world.agent(1, answer_after_ms=3_000, hangup_after_ms=None, max_answers=1)])
     out = REPO / "page-out"
     out.mkdir(exist_ok=True)
     with chromium() as browser:
@@ -104,15 +105,13 @@ def seen(world, soon) -> Seen:
         def texts(number: str, what: str, *names: str) -> None:
             seen.texts |= {f"{what} {name}": pages[number].text_content(f"#{name}") for name in names}
 
-        with Phones(script) as phones:
-            seen.first = until(
-                lambda: [n for n, page in pages.items() if page.locator("body[data-state=ringing]").count()], 30
-            )[0]
-            [seen.second] = accounts.keys() - {seen.first}
-            first, page = f"agent-{seen.first}", pages[seen.first]
+        seen.first, seen.second = accounts
+        first, page = f"agent-{seen.first}", pages[seen.first]
+        with Phones(script) as phones, ExitStack() as stack:
             reached(seen.first, "ringing", "body[data-state=ringing]")
             texts(seen.first, "ringing", "number", "queue", "heard")
             reached(seen.first, "talking", "body[data-state=talking]")
+            second_phone = stack.enter_context(Phones(later))  # not before: the queue might have rung it
             page.wait_for_selector("#hint-title:not(:empty)")
             texts(seen.first, "greeting", "hint-section", "hint-body")
             page.wait_for_selector(".meter.speaking[data-side=caller]")
@@ -143,11 +142,11 @@ def seen(world, soon) -> Seen:
             reached(seen.second, "passed-on-talking", "body[data-state=talking]")
             seen.texts["passed on note"] = pages[seen.second].input_value("#note")
             time.sleep(1.0)
-            phones.hang_up(f"agent-{seen.second}")
+            second_phone.hang_up(f"agent-{seen.second}")
             reached(seen.second, "after", "body[data-state=after]")
             texts(seen.second, "after", "left-first")
             texts(seen.first, "after first", "left-first")
-            results = phones.wait(30)
+            results = phones.wait(30) | second_phone.wait(30)
         for page in pages.values():
             page.locator("#volume").fill("0")
             page.locator("#volume").dispatch_event("change")
