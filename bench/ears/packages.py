@@ -12,7 +12,6 @@ from hearline.settings import Settings
 
 from .sources import Package
 
-
 _ARCHIVES = (".pk3", ".wz", ".zip")
 
 

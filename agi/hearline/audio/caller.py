@@ -26,8 +26,9 @@ _QUIET_DBOV = -66.0
 
 def inputs(
     p: np.ndarray,
-    said: np.ndarray,
+    states: np.ndarray,
     features: np.ndarray,
+    before: np.ndarray,
     fast: np.ndarray,
     floor: np.ndarray,
     power: np.ndarray,
@@ -35,11 +36,13 @@ def inputs(
 ) -> np.ndarray:
     """What is asked about: float32 [calls, inputs].
 
-    `p` [calls], `said` and `features` [calls, 128] are the speech network's; `fast`, `floor` and `power` [calls] are
-    mean squares: loudest 100 ms of the last 300 ms, background (+inf: not known yet), this frame. `frames` [calls] are
-    those since the answer: a background that was heard for a moment only may be the caller.
+    `p` [calls], `states` [calls, 2, 128] and `features` [calls, 128] are the speech network's, `before` [calls, 128]
+    its features of the window before; `fast`, `floor` and `power` [calls] are mean squares: loudest 100 ms of the last
+    300 ms, background (+inf: not known yet), this frame. `frames` [calls] are those since the answer: a background that
+    was heard for a moment only may be the caller.
     """
-    x = np.empty((len(p), 5 + said.shape[1] + features.shape[1]), np.float32)
+    heard = (states.reshape(len(p), -1), features, before)
+    x = np.empty((len(p), 5 + sum(part.shape[1] for part in heard)), np.float32)
     bounded = np.clip(p, 1e-4, 1 - 1e-4)
     fast_db, floor_db, power_db = (10 * np.log10(np.maximum(level, 1e-10)) for level in (fast, floor, power))
     known = np.isfinite(floor_db)
@@ -50,8 +53,7 @@ def inputs(
         x[:, 2] = np.where(known, np.clip(power_db - floor_db, *_RISE_DB), _RISE_UNKNOWN_DB[1]) / 10
     x[:, 3] = np.minimum(frames / _SETTLED_FRAMES, 1)
     x[:, 4] = np.clip(power_db - fast_db, *_FALL_DB) / 10
-    x[:, 5 : 5 + said.shape[1]] = said
-    x[:, 5 + said.shape[1] :] = features
+    np.concatenate(heard, axis=1, out=x[:, 5:])
     return x
 
 
