@@ -1,9 +1,10 @@
 """Is it the caller, close to the telephone? A second, small network on top of the speech network.
 
 The speech network was made to find any speech. Babble, a crowd, some music, much that rises out of a noise it takes for
-speech too, and it is unsure of voices that it knows badly. What it has heard of a window (its features and its memory)
-says more than its one answer; together with how the level moves it tells a near voice from the rest. Trained on the
-tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there took no part.
+speech too, and it is unsure of voices that it knows badly. What it has heard of a window and of the one before (its
+features and its memory) says more than its one answer; together with how the level moves it tells a near voice from the
+rest. Trained on the tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there
+took no part.
 """
 
 from functools import cache
