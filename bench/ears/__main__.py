@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """→ exit status: 0 if it was measured (whatever the figures) or all was fetched."""
     parser = argparse.ArgumentParser(prog="python -m bench.ears", description="How well does the detector hear?")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("fetch", help="fetch the recordings (about 900 MB) into Hearline's cache")
+    verbs.add_parser("fetch", help="fetch the recordings (about 4.6 GB) into Hearline's cache")
     measure = verbs.add_parser("measure", help="build the clips, let the detector hear them, tell the figures")
     measure.add_argument("--split", choices=SPLITS, default="held_out", help="tuning: what may be looked at to tune")
     measure.add_argument("--details", action="store_true", help="also by level, SNR, noise, law, loss, speaker, …")
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     learn = verbs.add_parser("train", help="train what the ears have learned (tuning part only; minutes)")
     learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="the caller's takes 6 GB of memory")
     learn.add_argument("--out", type=Path, help="file to write, else the detector's own")
-    learn.add_argument("--seeds", type=int, nargs="+", default=[11, 12], help="as many times all clips; measure has 1")
+    learn.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13], help="a round of clips each; 1 measures")
     options = parser.parse_args(arguments)
     say = partial(print, file=sys.stderr)
     try:

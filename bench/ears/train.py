@@ -1,14 +1,12 @@
 """Trains the network that tells the caller from everything else (hearline/audio/caller.py), on the tuning part only.
 
-vary → build → hear → label → weigh → fit. The detector itself hears the clips, as in a call, and what its network
-would be asked about is noted: training and calls see the same inputs, made by the same code.
+vary → build → hear → label → weigh → fit → weigh again → fit. The detector itself hears the clips, as in a call, and
+what its network would be asked about is noted: training and calls see the same inputs, made by the same code.
 
 How far it goes beyond what it was trained on: speakers and languages, far, for there are many of them. Noise and music
-less: they are fewer recordings, each heard again and again. Weights of before the tuning part had the sounds of
-tuxpaint-stamps and of what follows it in sources.yaml claimed speech in 10 % of the clips of that noise and in 18 % of
-that music; of the older ones, which they knew, in 1 % and 5 %. Hence the many small sources, the other speeds, the
-weight decay and the few units. A network with a memory (GRU, 24 units) on the same inputs knew babble better, but
-neither noise nor music, and was not worth its state.
+less: they are fewer recordings, each heard again and again. Hence the many small sources, the other speeds, the weight
+decay and the few units. A network with a memory (GRU, 24 units) knew babble better, but neither noise nor music, and
+was not worth its state.
 
 What counts is `measure --split held_out`, whose sounds never get here; figures of the tuning part flatter. And chance
 has a say: another draw of the windows moves what one network claims of noise and music by about a per cent, and the
@@ -24,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from hearline.audio import caller
 from hearline.audio.detector import Detector
 from hearline.audio.level import power_to_dbov
 from hearline.audio.settings import DEFAULT, FRAME_MS
@@ -34,25 +31,38 @@ from .recordings import RATE, Sound, load_sounds
 from .run import SIDE_BY_SIDE, run
 from .testset import Material, build
 
-Examples = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of n windows: inputs float32 [n, inputs], label [n] (CALLER or NOBODY), weight float32 [n]."""
+Examples = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of n windows: inputs float16 [n, inputs], label [n] (CALLER or NOBODY), weight float32 [n], and how many times as
+much it is if a first network is in doubt, float32 [n]."""
 
 CALLER, NOBODY, LEFT_OUT = 1, 0, -1
 
-# How often a window of such a clip is drawn, compared with one of speech. Kinds that are not named are not heard: a
-# single talker in the room is a voice like the caller's, only softer, and that is for the verdict on the level; echo
-# has a test of its own, which knows what was played.
+# How many clips are made, compared with `measure`. Of noise and music so many that each recording is heard at each of
+# its speeds; kinds with 0 are not for this network: a single talker in the room is a voice like the caller's, only
+# softer, and that is for the verdict on the level; echo has a test of its own, which knows what was played.
+_CLIPS = {
+    "answered": 2, "noise": 0.7, "real_noise": 4, "music": 4, "transient": 3,
+    "background": 0, "echo": 0, "barge_in": 0, "handset": 0, "far_talker": 0,
+}  # fmt: skip
+
+# How often a window of such a clip is drawn, compared with one of speech.
 WEIGHTS = {
     "speech": 1.0,
     "answered": 8.0,  # the first second of a call: little of all that is heard, but every call begins with it
     "no_signal": 1.0,
     "babble": 1.0,  # much of it, made afresh out of all speakers for each clip
     "tone": 2.0,
-    "transient": 2.0,
-    "noise": 3.0,  # moves like speech, and little of it passes the cheap tests
-    "music": 4.0,  # few recordings, and singing is the hardest; more than this makes speech known later
+    "transient": 0.67,
+    "noise": 3.0,
+    "music": 2.0,
 }
 _WEIGHT_AROUND_SPEECH = 0.5  # line noise before and after somebody speaks: easy, and plenty of it
+_WEIGHT_EARLY, _EARLY_MS = 3.0, 320  # of the caller's windows those that decide how soon speech is known
+# What leaves a first network in doubt is drawn more often for those that follow: little of a noise sounds like speech,
+# but that little is what is claimed. So are the caller's early windows.
+_HARDER = {"noise": 10.0, "music": 10.0}
+_HARDER_EARLY = 2.0
+_DOUBT = 1.0  # log odds that a first network must have on the right side
 
 _BEGUN_MS = 40  # a window is 32 ms: from here on all of it lies behind the onset
 _BEFORE_MS = 20  # the onset is known to about a frame
@@ -62,10 +72,13 @@ _UNDER_ACTIVE_DB = 14.0  # about P.56's margin: what is softer is a pause
 # Every sound is also played slower and faster: other voices, other machines, other music out of the same recordings.
 _SPEEDS = {"speech": (0.88, 1.14), "noise": (0.75, 1.33), "music": (0.8, 1.25), "transient": (0.75, 1.33)}
 
+_ENOUGH_S = 30  # of a piece of music at another speed
+
 _DRAWN = 600_000  # windows, by each network
 _NETWORKS = 3  # their mean errs less than each: chance has less of a say
 _UNITS = 32  # of each
-_DECAY = 0.5  # a fifth of it claims more babble, and some more of recordings that it was not trained on
+_DECAY = 0.2
+_TRUST = 0.7  # windows say much the same as those beside them: their log odds, added up, would be too sure
 _ROUNDS = 12  # the loss has all but stopped falling
 
 
@@ -74,15 +87,30 @@ def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
     material = Material.of(varied([sound for sound in load_sounds(say) if sound.split == "tuning"]), "tuning")
     heard = []
     for seed in seeds:
-        heard += examples(build(material, seed))
-        say(f"seed {seed}: {sum(len(label) for _, label, _ in heard)} windows so far")
-    x, label, weight = (np.concatenate(parts) for parts in zip(*heard, strict=True))
-    networks = []
-    for seed in range(_NETWORKS):
+        heard += examples(build(material, seed, of_each=_CLIPS))
+        say(f"seed {seed}: {sum(len(of[1]) for of in heard)} windows so far")
+    del material
+    x, label, weight, harder = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    del heard
+
+    def network(seed: int) -> dict[str, np.ndarray]:
         drawn = np.random.default_rng(seed).choice(len(label), _DRAWN, p=weight / weight.sum())
         say(f"network {seed}: {_DRAWN} windows, {100 * np.mean(label[drawn] == CALLER):.0f} % of them the caller's")
-        networks.append(fit(x[drawn], label[drawn], seed))
-    np.savez(out, **together(networks))
+        return fit(x[drawn].astype(np.float32), label[drawn], seed)
+
+    weight *= np.where(in_doubt(network(_NETWORKS), x, label), harder, 1)
+    joined = together([network(seed) for seed in range(_NETWORKS)])
+    joined |= {name: joined[name] * np.float32(_TRUST) for name in ("out", "out_bias")}
+    np.savez(out, **joined)
+
+
+def in_doubt(network: dict[str, np.ndarray], x: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Of which windows `network` is not sure, or wrong: bool [n]."""
+    log_odds = np.empty(len(x), np.float32)
+    for some in np.array_split(np.arange(len(x)), len(x) // 100_000 + 1):
+        hidden = x[some].astype(np.float32) @ network["hidden"] + network["hidden_bias"]
+        log_odds[some] = np.maximum(hidden, 0) @ network["out"] + network["out_bias"]
+    return np.where(label == CALLER, log_odds, -log_odds) < _DOUBT
 
 
 def varied(sounds: list[Sound]) -> list[Sound]:
@@ -95,7 +123,7 @@ def varied(sounds: list[Sound]) -> list[Sound]:
 
 
 def _at(speed: float, piece: np.ndarray) -> np.ndarray:
-    return soxr.resample(piece, speed * RATE, RATE)
+    return soxr.resample(piece[: _ENOUGH_S * RATE], speed * RATE, RATE)
 
 
 def examples(clips: list[Clip]) -> list[Examples]:
@@ -113,7 +141,7 @@ def examples(clips: list[Clip]) -> list[Examples]:
             label = labels(clip, at_ms[mine], level_dbov[mine])
             used = label != LEFT_OUT
             label = label[used]
-            parts.append((x[mine[used]], label, weights(clip, label)))
+            parts.append((x[mine[used]].astype(np.float16), label, *weights(clip, at_ms[mine[used]], label)))
     return parts
 
 
@@ -134,12 +162,17 @@ def labels(clip: Clip, at_ms: np.ndarray, level_dbov: np.ndarray) -> np.ndarray:
     return label
 
 
-def weights(clip: Clip, label: np.ndarray) -> np.ndarray:
-    """How often windows of `clip` with these labels [n] are drawn, compared with others: float32 [n]."""
-    weight = np.full(len(label), WEIGHTS[clip.kind], np.float32)
+def weights(clip: Clip, at_ms: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of windows of `clip` with these ends and labels [n]: how often they are drawn, compared with others, and how many
+    times as often if a first network errs. float32 [n] each."""
+    weight, harder = (np.full(len(label), of, np.float32) for of in (WEIGHTS[clip.kind], _HARDER.get(clip.kind, 1)))
     if clip.kind == "speech":
         weight[label == NOBODY] = _WEIGHT_AROUND_SPEECH
-    return weight
+    if clip.onset_ms is not None:
+        early = (label == CALLER) & (at_ms <= clip.onset_ms + _BEGUN_MS + _EARLY_MS)
+        weight[early] *= _WEIGHT_EARLY
+        harder[early] = _HARDER_EARLY
+    return weight, harder
 
 
 def fit(x: np.ndarray, label: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -176,12 +209,7 @@ class _Listener(Detector):
         self.noted: list[tuple[np.ndarray, ...]] = []
         """Slot, end of the window in ms, level of its last frame in dBov, inputs: [n], [n], [n], [n, inputs]."""
 
-    def _log_odds(
-        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, p: np.ndarray, features: np.ndarray
-    ) -> np.ndarray:
-        t = self._slots
-        said, floor, frames = t.network_state[slots, 0], self._background.floor_power(slots), t.frames[slots]
-        x = caller.inputs(p, said, features, fast, floor, power, frames)
-        self.noted.append((slots, frames * FRAME_MS, power_to_dbov(power), x))
+    def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
+        self.noted.append((slots, self._slots.frames[slots] * FRAME_MS, power_to_dbov(power), x))
         # The speech network's own answer: what is heard must not depend on the weights of the last training.
         return x[:, 0]

@@ -1,9 +1,10 @@
 """Is it the caller, close to the telephone? A second, small network on top of the speech network.
 
 The speech network was made to find any speech. Babble, a crowd, some music, much that rises out of a noise it takes for
-speech too, and it is unsure of voices that it knows badly. What it has heard of a window (its features and its memory)
-says more than its one answer; together with how the level moves it tells a near voice from the rest. Trained on the
-tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there took no part.
+speech too, and it is unsure of voices that it knows badly. What it has heard of a window and of the one before (its
+features and its memory) says more than its one answer; together with how the level moves it tells a near voice from the
+rest. Trained on the tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there
+took no part.
 """
 
 from functools import cache
@@ -26,8 +27,9 @@ _QUIET_DBOV = -66.0
 
 def inputs(
     p: np.ndarray,
-    said: np.ndarray,
+    states: np.ndarray,
     features: np.ndarray,
+    before: np.ndarray,
     fast: np.ndarray,
     floor: np.ndarray,
     power: np.ndarray,
@@ -35,11 +37,13 @@ def inputs(
 ) -> np.ndarray:
     """What is asked about: float32 [calls, inputs].
 
-    `p` [calls], `said` and `features` [calls, 128] are the speech network's; `fast`, `floor` and `power` [calls] are
-    mean squares: loudest 100 ms of the last 300 ms, background (+inf: not known yet), this frame. `frames` [calls] are
-    those since the answer: a background that was heard for a moment only may be the caller.
+    `p` [calls], `states` [calls, 2, 128] and `features` [calls, 128] are the speech network's, `before` [calls, 128]
+    its features of the window before; `fast`, `floor` and `power` [calls] are mean squares: loudest 100 ms of the last
+    300 ms, background (+inf: not known yet), this frame. `frames` [calls] are those since the answer: a background that
+    was heard for a moment only may be the caller.
     """
-    x = np.empty((len(p), 5 + said.shape[1] + features.shape[1]), np.float32)
+    heard = (states.reshape(len(p), -1), features, before)
+    x = np.empty((len(p), 5 + sum(part.shape[1] for part in heard)), np.float32)
     bounded = np.clip(p, 1e-4, 1 - 1e-4)
     fast_db, floor_db, power_db = (10 * np.log10(np.maximum(level, 1e-10)) for level in (fast, floor, power))
     known = np.isfinite(floor_db)
@@ -50,8 +54,7 @@ def inputs(
         x[:, 2] = np.where(known, np.clip(power_db - floor_db, *_RISE_DB), _RISE_UNKNOWN_DB[1]) / 10
     x[:, 3] = np.minimum(frames / _SETTLED_FRAMES, 1)
     x[:, 4] = np.clip(power_db - fast_db, *_FALL_DB) / 10
-    x[:, 5 : 5 + said.shape[1]] = said
-    x[:, 5 + said.shape[1] :] = features
+    np.concatenate(heard, axis=1, out=x[:, 5:])
     return x
 
 

@@ -21,7 +21,7 @@ from .background import LOOK_FRAMES, LOOKS, Background, repeats
 from .distance import Distances
 from .hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
 from .level import SILENCE_DBOV, dbov_to_power, power_to_dbov
-from .network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+from .network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
 from .slots import Column, SlotTable
 from .speech_level import PAST_FRAMES, SpeechLevels
@@ -64,6 +64,7 @@ class Detector:
             onset_evidence=Column(np.float32),
             measured_from=Column(np.int32),  # frame of the last question
             network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
+            features=Column(np.float32, shape=(FEATURES,)),  # of the last window, by the speech network
             windows=Column(np.int32),  # network runs so far
             p=Column(np.float32),  # probability that the last window was the caller speaking
             any_speech=Column(np.float32),  # probability that it was speech, whoever's
@@ -317,9 +318,11 @@ class Detector:
         slots, left_over, fast, power = slots[due], left_over[due], fast[due], power[due]
         samples = self._recent.windows(slots, left_over, CONTEXT_SAMPLES + WINDOW_SAMPLES)
         samples *= self._gain
-        p, t.network_state[slots], features = self._network.run(samples, t.network_state[slots])
-        log_odds = self._log_odds(slots, fast, power, p, features)
-        t.any_speech[slots] = p
+        p, states, features = self._network.run(samples, t.network_state[slots])
+        before, floor = t.features[slots], self._background.floor_power(slots)
+        x = caller.inputs(p, states, features, before, fast, floor, power, t.frames[slots])
+        log_odds = self._log_odds(slots, power, x)
+        t.network_state[slots], t.features[slots], t.any_speech[slots] = states, features, p
         t.p[slots] = p = 1 / (1 + np.exp(-log_odds))
         nobody = (fast < limits.gate_power) | (t.frames[slots] < t.echo_until[slots])
         t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(nobody, 0, p)
@@ -328,13 +331,9 @@ class Detector:
         log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
         t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
 
-    def _log_odds(
-        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, p: np.ndarray, features: np.ndarray
-    ) -> np.ndarray:
-        """Is it the caller? Natural logarithm of the odds [slots]."""
-        t = self._slots
-        said, floor = t.network_state[slots, 0], self._background.floor_power(slots)
-        return self._caller.log_odds(caller.inputs(p, said, features, fast, floor, power, t.frames[slots]))
+    def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Is it the caller? Natural logarithm of the odds [slots], by what is asked about, [slots, inputs]."""
+        return self._caller.log_odds(x)
 
     def _count_clipping(self, samples: np.ndarray, power: np.ndarray) -> None:
         loud = (power > _LOUD_POWER).nonzero()[0]  # softer frames hardly clip, so they are not searched

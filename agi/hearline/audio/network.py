@@ -15,6 +15,7 @@ import numpy as np
 WINDOW_SAMPLES = 256  # 32 ms at 8 kHz
 CONTEXT_SAMPLES = 32  # of the window before, in front of it
 STATE_SHAPE = (2, 128)  # per call: what the LSTM said last, and its cell
+FEATURES = 128  # what a window looks like
 
 _WEIGHTS = Path(__file__).with_name("silero_vad.npz")
 _HOP, _SPECTRUM, _BINS = 64, 128, 65
