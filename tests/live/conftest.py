@@ -39,7 +39,7 @@ def world(tmp_path_factory, pytestconfig) -> World:
     watch.start()
     with stack:
         stack.up(say=print)
-        yield World(stack, folder)
+        yield World(stack, folder, watch)
     watch.stop()
 
 

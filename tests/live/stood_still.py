@@ -14,7 +14,7 @@ STEP_S, WORTH_S = 0.01, 0.06
 
 
 class Watch:
-    """From ``start`` to ``stop``; ``since(s)`` tells of the last so many seconds."""
+    """From ``start`` to ``stop``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -28,13 +28,15 @@ class Watch:
         self._process.kill()
         self._process.wait()
 
+    def stood_still(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """(end, seconds) of each time that it did, all or in part between these moments (monotonic s)."""
+        noted = [tuple(map(float, line.split())) for line in self._file.read_text().splitlines()]
+        return [(at, long) for at, long in noted if at >= begin and at - long <= end]
+
     def since(self, seconds: float) -> str:
-        """One line for each time that it stood still; of when and how long."""
-        now, found = time.time(), []
-        for line in self._file.read_text().splitlines():
-            at, ms = line.split()
-            if now - float(at) <= seconds:
-                found.append(f"{now - float(at):.1f} s ago: {ms} ms")
+        """The same of the last so many seconds, for people."""
+        now = time.monotonic()
+        found = [f"{now - at:.1f} s ago: {long * 1_000:.0f} ms" for at, long in self.stood_still(now - seconds, now)]
         return "\n".join(found) or "no"
 
 
@@ -45,7 +47,7 @@ def main(file: Path) -> None:
         now = time.monotonic()
         if now - before >= WORTH_S:
             with file.open("a") as out:
-                out.write(f"{time.time()} {(now - before) * 1_000:.0f}\n")
+                out.write(f"{now} {now - before}\n")
         before = now
 
 

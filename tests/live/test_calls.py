@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hearline.audio.level import rms_dbov
-from hearline.phone.heard import glitches
 from hearline.phone.judge import WHOLE, prompts_of, timings
 from world import LOW, SILENCE, SOUNDS, TOLERANCE_MS, TOO_SOFT, Scenario, World
 
@@ -111,12 +110,12 @@ def assert_timers(call):
             )
 
 
-def assert_whole(call):
+def assert_whole(world, call):
     """No missing frame, no click: each prompt as it is in its file."""
     prompts = prompts_of(SOUNDS / "zh" / call.phrases)
     for prompt in call.heard:
         assert prompt.complete >= WHOLE, f"{call.name}: {prompt}"
-        found = glitches(call.recording, prompts[prompt.id], prompt.start_ms)
+        found = world.glitches(call, prompt, prompts[prompt.id])
         assert not found, f"{call.name}: {prompt.id}: {found}"
 
 
@@ -144,7 +143,7 @@ def test_frames_went_out_in_time(calls, world):
         "hum",
     ],
 )
-def test_a_silent_caller_hears_every_prompt_on_time(calls, name):
+def test_a_silent_caller_hears_every_prompt_on_time(calls, world, name):
     call = calls[name]
     assert call.outcome == "hangup:noinput"
     assert call.prompts == SILENCE
@@ -152,7 +151,7 @@ def test_a_silent_caller_hears_every_prompt_on_time(calls, name):
     waits = [5_000] * 4 if name == "silent-national" else [3_000, 3_000, 3_000, 2_000]
     assert [t.planned_ms for t in timings(call.timeline, call.heard, 0)] == waits
     assert_timers(call)
-    assert_whole(call)
+    assert_whole(world, call)
 
 
 def test_a_phone_without_rtp_sends_none(calls):
@@ -191,12 +190,12 @@ def test_a_noisy_line_reaches_a_person(calls):
 
 
 # ---- §1.3 ------------------------------------------------------------------------------------------------------------
-def test_too_soft_throughout(calls):
+def test_too_soft_throughout(calls, world):
     call = calls["too-soft"]
     assert call.outcome == "hangup:too_soft"
     assert call.prompts == ["opening", *LOW]
     assert_timers(call)
-    assert_whole(call)
+    assert_whole(world, call)
 
 
 def test_too_soft_then_louder(calls):

@@ -11,7 +11,6 @@ import uuid
 
 import pytest
 
-from hearline.phone.heard import glitches
 from hearline.phone.judge import WHOLE, prompts_of, timings
 from world import SILENCE, SOUNDS, TOLERANCE_MS, Scenario, World
 
@@ -117,7 +116,7 @@ def test_a_call_goes_on_undisturbed_beside_them_all(world, peers):
         assert abs(timing.error_ms) <= TOLERANCE_MS, timing
     for prompt in call.heard:
         assert prompt.complete >= WHOLE
-        assert not glitches(call.recording, prompts[prompt.id], prompt.start_ms)
+        assert not world.glitches(call, prompt, prompts[prompt.id])
 
 
 def test_a_caller_whose_media_connection_breaks_is_not_hung_up_on(world, peers):

@@ -17,14 +17,16 @@ import numpy as np
 
 from hearline.audio.wav import read_wav
 from hearline.pbx.stack import Stack
-from hearline.phone.heard import HeardPrompt, find_prompts
+from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
 from hearline.phone.judge import prompts_of
 from hearline.phone.run import CallResult, Phones
+from stood_still import Watch
 
 TOLERANCE_MS = 40  # planned against heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
 LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
 TOO_SOFT = -28.0  # dB on recordings of −23 dBov: −51 dBov, more than raising the line can make up for
+STILL_S = 0.5  # between the machine's standing still and what a phone makes of it, its jitter buffer and all
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
@@ -98,8 +100,9 @@ class Call:
 class World:
     """The stack, and calls on it."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, watch: Watch) -> None:
         self.stack = stack
+        self._watch = watch
         self.folder = folder
         self.flows = stack.settings.flows
         callers, self.agents = stack.accounts()
@@ -205,6 +208,20 @@ class World:
             record["channel"].removeprefix("PJSIP/").rpartition("-")[0]: record
             for record in self.timelines_by_call().values()
         }
+
+    # ---- what only a machine can do that lets us run --------------------------------------------------------------
+    def glitches(self, call: Call, heard: HeardPrompt, prompt: np.ndarray) -> list[Glitch]:
+        """Faults in a prompt that a caller heard, but for those at a moment at which the machine stood still: then the
+        phone was not let run either."""
+        found = glitches(call.recording, prompt, heard.start_ms)
+        answered = call.result.answered_at
+        return [
+            glitch
+            for glitch in found
+            if not self._watch.stood_still(
+                answered + glitch.at_ms / 1_000 - STILL_S, answered + glitch.at_ms / 1_000 + STILL_S
+            )
+        ]
 
     # ---- what must not leak -----------------------------------------------------------------------------------------
     def channels(self) -> list[list[str]]:

@@ -10,6 +10,7 @@ import pytest
 from asterisk.agi import AGIAppError, AGIHangup, AGIInvalidCommand, AGIUnknownError, AGIUsageError
 
 from hearline.line.peers import is_allowed, parse_networks
+from hearline.pbx import fastagi
 from hearline.pbx.agi import AgiSession, AGITimeout
 from hearline.pbx.fastagi import FastAgiServer
 
@@ -183,3 +184,17 @@ def test_who_may_connect():
     assert [
         is_allowed(a, networks) for a in ("127.9.9.9", "10.1.2.3", "10.1.2.4", "::1", "::ffff:127.0.0.1", "fe80::1%lo")
     ] == [True, True, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("sent", "none"),
+    [(b"agi_network: yes\n", False), (b"ag", False), (b"GET / HTTP/1.1", True), (b"\x01\x00\x10", True), (None, False)],
+)
+def test_who_begins_as_no_asterisk_does_gets_no_thread(sent, none):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        if sent:
+            theirs.sendall(sent)
+        assert fastagi._is_none(ours) is none
+        theirs.close()
+        assert fastagi._is_none(ours) is (none or sent is None), "what was sent before the end counts"

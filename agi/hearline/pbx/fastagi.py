@@ -19,6 +19,7 @@ from hearline.pbx.agi import AgiSession
 log = logging.getLogger(__name__)
 
 Script = Callable[[AgiSession], None]
+STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
 MAX_SESSIONS = 4_000
 THREAD_STACK = 256 * 1024  # bytes: a session waits, it does not recurse
@@ -30,7 +31,7 @@ class FastAgiServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 512
+    request_queue_size = 4_096  # Linux drops the rest, and Asterisk's kernel tries again only after a second
 
     def __init__(self, address: tuple[str, int], scripts: Mapping[str, Script], networks: list) -> None:
         self.scripts = scripts
@@ -47,6 +48,9 @@ class FastAgiServer(socketserver.ThreadingTCPServer):
     def verify_request(self, request: socket.socket, client_address: tuple) -> bool:
         if not is_allowed(client_address[0], self._networks):
             log.warning("FastAGI connection from an address that is not allowed (see HEARLINE_ALLOW)")
+            return False
+        if _is_none(request):
+            log.info("AGI connection without a proper start: refused at the door")
             return False
         if not self._sessions.acquire(blocking=False):
             log.error("too many AGI sessions: refused one, its caller goes to the queue")
@@ -68,6 +72,18 @@ class FastAgiServer(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: socket.socket, client_address: tuple) -> None:
         log.exception("AGI session failed; the caller goes to the queue")
+
+
+def _is_none(request: socket.socket) -> bool:
+    """Has the peer gone, or begun as no Asterisk does? Looked at before there is a thread for it: thousands of those at
+    once would keep real calls, and the guard's question, waiting."""
+    try:
+        begins = request.recv(len(STARTS), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False  # its first word is still on its way
+    except OSError:
+        return True
+    return not begins or not STARTS.startswith(begins)
 
 
 class _Session(socketserver.BaseRequestHandler):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # pjsip sends a key as 200 ms of RFC 4733 events; the last packet goes out three times.
 KEY_MS = 240
+SETTLED_MS = 1_000  # by then a player that has played to its end has been told so
 
 
 def with_code(code: int) -> Any:
@@ -222,6 +223,8 @@ class SipCall(pj.Call):
         with suppress(pj.Error):  # the stream that it played to is gone: the phone holds, or held
             player.stopTransmit(self.audio)
         self.sound.remove(player)
+        # pjmedia's event thread tells the player of its file's end, which is just now: freed by then, the process dies.
+        self.desk.later(SETTLED_MS, lambda: player and None)
         self.send(False)
 
     def send(self, on: bool) -> None:

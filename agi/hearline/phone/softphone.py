@@ -172,6 +172,7 @@ class Desk:
         for phone in self.by_name.values():
             phone.hang_up()
         self.finished.clear()
+        self.agenda.clear()  # and the players that it keeps, which must go before the library
         for account in self.accounts.values():
             account.shutdown()
         if self.endpoint:
