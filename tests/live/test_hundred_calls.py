@@ -18,6 +18,7 @@ CALLS = 100
 A_SECOND = 10  # calls begun
 # On a machine that is ours alone no frame is over 40 ms late; a virtual machine whose host takes its cores away for a
 # moment may lose some.
+FRAME_S = 0.02
 LATE_SHARE = 0.005
 SCENARIO = Path(__file__).with_name("load.xml")
 
@@ -82,8 +83,9 @@ def load(world, tmp_path_factory):
         sipp(world, folder / "noise", noise, CALLS // 2, 47_000),
         sipp(world, folder / "soft", soft, CALLS // 2, 48_000),
     ]
+    began = time.monotonic()
     try:
-        deadline = time.monotonic() + 150
+        deadline = began + 150
         while any(run.poll() is None for run in runs) and time.monotonic() < deadline:
             time.sleep(0.5)
             peak = max(peak, world.metric("hearline_calls"))
@@ -92,6 +94,7 @@ def load(world, tmp_path_factory):
             if run.poll() is None:
                 run.kill()
             run.wait()
+    stood_still_s = sum(long for _, long in world.watch.stood_still(began, time.monotonic()))
     worst, work = world.metric("hearline_worst_lateness_seconds"), world.metric("hearline_most_work_seconds")
     after = {name: world.metric(f"hearline_frames_{name}_total") - before[name] for name in before}
     time.sleep(0.5)
@@ -101,6 +104,7 @@ def load(world, tmp_path_factory):
         "worst_ms": worst * 1_000,
         "work_ms": work * 1_000,
         "records": records,
+        "held_up": CALLS * stood_still_s / FRAME_S,  # frames that nobody was let send while the machine stood still
         "codes": [run.returncode for run in runs],
         **after,
     }
@@ -115,9 +119,10 @@ def test_all_hundred_were_there_at_once(load):
 def test_frames_went_out_in_time(load):
     print(
         f"\n{load['sent']:.0f} frames; late over 20 ms: {load['late_20ms']:.0f}, over 40 ms: {load['late_40ms']:.0f}; "
-        f"worst {load['worst_ms']:.1f} ms, most work in a tick {load['work_ms']:.1f} ms"
+        f"worst {load['worst_ms']:.1f} ms, most work in a tick {load['work_ms']:.1f} ms; "
+        f"the machine's standing still held up {load['held_up']:.0f}"
     )
-    assert load["late_40ms"] <= LATE_SHARE * load["sent"]
+    assert load["late_40ms"] <= LATE_SHARE * load["sent"] + load["held_up"]
     assert load["not_taken"] == 0, "Asterisk read every frame"
 
 

@@ -238,7 +238,7 @@ def test_a_key_on_the_page_plays_the_prompt_to_the_caller_and_softly_to_the_agen
 
 def test_in_a_hold_the_page_says_the_whisper_which_the_phone_does_not_play(seen):
     alike, _, db = likeness(seen.from_the_page, STILL_ON_HOLD)
-    assert alike > 0.99 and abs(db - SOFTER_DB) < 0.5
+    assert alike > 0.9 and abs(db - SOFTER_DB) < 0.5
     assert seen.in_the_phone.size > (HOLD_S - EDGE_S - 0.1) * RATE and rms_dbov(seen.in_the_phone) < -80
     assert [event["event"] for event in seen.record["events"]].count("whisper") >= 1
 

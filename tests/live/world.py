@@ -102,7 +102,7 @@ class World:
 
     def __init__(self, stack: Stack, folder: Path, watch: Watch) -> None:
         self.stack = stack
-        self._watch = watch
+        self.watch = watch
         self.folder = folder
         self.flows = stack.settings.flows
         callers, self.agents = stack.accounts()
@@ -218,7 +218,7 @@ class World:
         return [
             glitch
             for glitch in found
-            if not self._watch.stood_still(
+            if not self.watch.stood_still(
                 answered + glitch.at_ms / 1_000 - STILL_S, answered + glitch.at_ms / 1_000 + STILL_S
             )
         ]
