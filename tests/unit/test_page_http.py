@@ -527,7 +527,7 @@ def test_the_whisper_on_hold_sounds_as_it_would_in_the_phone_and_only_then(floor
                 assert (file.getnchannels(), file.getframerate()) == (1, 8_000)
                 assert file.readframes(file.getnframes()) == Whispers(REPO / "sounds").pcm("still-on-hold", -9)
         await browser.post("volume", {"db": 0})
-        await browser.sign_in("8017")
+        assert (await browser.sign_in("8018"))[0] == 200
         assert (await browser.get("hold-whisper"))[0] == 404, "another's"
 
     browse(floor, story)
