@@ -36,11 +36,9 @@ def world(tmp_path_factory, pytestconfig) -> World:
     stack = Stack(settings, callers=tuple(ACCOUNTS))
     watch = pytestconfig.stash[WATCH] = Watch(folder / "stood-still")
     pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"
-    watch.start()
-    with stack:
+    with watch, stack:
         stack.up(say=print)
         yield World(stack, folder, watch)
-    watch.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -48,10 +46,11 @@ def pytest_runtest_makereport(item):
     """With a failure: what can tell whether it was us or the machine."""
     report = (yield).get_result()
     if report.failed and WATCH in item.config.stash:
-        log = item.config.stash[LOG].read_text("utf-8", "replace").splitlines()
+        log = item.config.stash[LOG]
+        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
         report.sections += [
             (f"did the machine stand still in the last {EVIDENCE_S} s?", item.config.stash[WATCH].since(EVIDENCE_S)),
-            ("the end of Hearline's log", "\n".join(log[-20:])),
+            ("the end of Hearline's log", "\n".join(lines[-20:])),
         ]
 
 

@@ -14,17 +14,17 @@ STEP_S, WORTH_S = 0.01, 0.06
 
 
 class Watch:
-    """From ``start`` to ``stop``."""
+    """From its beginning as a context to its end."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._process: subprocess.Popen | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> Watch:
         self._file.touch()
         self._process = subprocess.Popen([sys.executable, __file__, str(self._file)])
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
 

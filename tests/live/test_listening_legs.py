@@ -19,7 +19,7 @@ from hearline.pbx.ami import Ami
 from hearline.phone.judge import presence
 from hearline.phone.run import Phones
 from hearline.settings import address
-from world import RATE, SPEECH, Scenario, children_of, until
+from world import MUSIC_DBOV, RATE, SPEECH, Scenario, children_of, until
 
 SENTENCE = "caller-ask"
 SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
@@ -28,7 +28,6 @@ FIRST_MS = 4_300  # the opening has ended
 SOFT_DB = -16.0  # on −23 dBov: −39, too soft
 RAISED_DB = 9
 ATTACHED_MS = 500
-MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 
 
 def says(*gains_db: float, every_ms: int = 4_500) -> list[dict]:

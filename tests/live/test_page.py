@@ -27,7 +27,7 @@ from world import RATE, REPO, SOUNDS, SPEECH, Scenario, until
 SENTENCE = "caller-ask"
 SENTENCE_MS = read_wav(SPEECH / f"{SENTENCE}.wav").size * 1_000 // RATE
 KEY_MS = 1_500
-RINGS_MS = 17_000  # more than three times, and less than the 20 s after which the wait alone were late
+RINGS_MS = 16_500  # more than three times, and less than the 20 s after which the wait alone were late
 JOINED_MS = 24_000  # by now, surely
 TOO_SOFT_DB = -28.0
 TOO_SOFT = "caller-too-soft"

@@ -13,13 +13,12 @@ from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import presence, prompts_of
 from hearline.phone.run import Phones
-from world import RATE, SOUNDS, SPEECH, Scenario, until
+from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 SENTENCES = prompts_of(SPEECH)
 ASKS, GREETS, REPLIES = "caller-ask", "agent-greeting", "agent-reply"
 QUEUE = "8090"
-MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 EDGE_MS = 1_000  # until a re-INVITE has gone to and fro, music has begun, and what was said before has been played
 
 

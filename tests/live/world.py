@@ -26,6 +26,7 @@ TOLERANCE_MS = 40  # planned against heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
 LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
 TOO_SOFT = -28.0  # dB on recordings of −23 dBov: −51 dBov, more than raising the line can make up for
+MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 STILL_S = 0.5  # between the machine's standing still and what a phone makes of it, its jitter buffer and all
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS = REPO / "sounds"
