@@ -17,13 +17,14 @@ from .sources import SPLITS, Recordings, Split, read_sources
 
 RATE = 8000
 UTTERANCE_DBOV = -26.0  # active level of every utterance in the cache
-_FORM = "5"  # of what lies in the cache: another number, and everything is cut anew
+_FORM = "6"  # of what lies in the cache: another number, and everything is cut anew
 _LONGEST_S = 90  # of one file: enough of a piece of music
 _MOST_S = 300  # of one source
 _PAUSE_FRAMES = 30  # utterances are cut apart at pauses of 300 ms…
 _SHORTEST_FRAMES = 15  # …and shorter ones than 150 ms are dropped
 _UNDER_ACTIVE_DB = 30.0  # what lies so far under the active level is pause
 _LONG_FRAMES = 100  # a recording of over a second has some pause
+_BESIDE_DB = 15.9  # what lies so far under the recording's level as a whole, P.56 counts as none of its speech
 _CLEAN_DB = 20.0  # a recording whose pauses do not lie so far under its speech is noisy itself
 
 
@@ -115,7 +116,9 @@ def read_file(file: Path, rate_hz: int | None = None) -> np.ndarray:
 
 
 def utterances(x: np.ndarray) -> list[np.ndarray]:
-    """`x` [n] cut at its pauses and trimmed. Nothing of a recording that is noisy in its pauses."""
+    """`x` [n] cut at its pauses and trimmed. Nothing of a recording that is noisy in its pauses, and nothing so far
+    under its speech that it is breath or a rustle: as loud as an utterance it would be noise that is called speech.
+    """
     level = frame_levels_dbov(x)
     if not level.size:
         return []
@@ -136,7 +139,8 @@ def utterances(x: np.ndarray) -> list[np.ndarray]:
             piece[-edge:] *= np.linspace(1, 0, edge, dtype=np.float32)
             # P.56 counts 200 ms after the speech, so give it these.
             level = active_speech_level(np.concatenate([piece, np.zeros(RATE // 5)]), RATE).active_dbov
-            pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
+            if level > active - _BESIDE_DB:
+                pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
     return pieces
 
 
