@@ -95,6 +95,12 @@ def test_utterances_are_cut_at_pauses_and_noisy_recordings_are_left_out(rng):
     assert utterances(noisy.astype(np.float32)) == []
 
 
+def test_a_rustle_beside_the_speech_is_no_utterance_but_a_softer_word_is(rng):
+    said, softer, rustle, pause = (mixing.at_rms(rng.standard_normal(4000), dbov) for dbov in (-20, -32, -46, -90))
+    pieces = utterances(np.concatenate([rustle, pause, said, pause, softer, pause]).astype(np.float32))
+    assert [piece.size for piece in pieces] == pytest.approx([4000] * 2, abs=160)
+
+
 def test_echo_is_later_and_softer_by_what_was_asked_for(rng):
     played = np.zeros(2 * RATE)
     played[:4000] = mixing.at_rms(rng.standard_normal(4000), -20)
