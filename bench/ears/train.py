@@ -60,7 +60,7 @@ _WEIGHT_AROUND_SPEECH = 0.5  # line noise before and after somebody speaks: easy
 _WEIGHT_EARLY, _EARLY_MS = 3.0, 320  # of the caller's windows those that decide how soon speech is known
 # What leaves a first network in doubt is drawn more often for those that follow: little of a noise sounds like speech,
 # but that little is what is claimed. So are the caller's early windows.
-_HARDER = {"noise": 10.0, "music": 10.0}
+_HARDER = {"noise": 10.0, "music": 10.0, "babble": 5.0}
 _HARDER_EARLY = 2.0
 _DOUBT = 1.0  # log odds that a first network must have on the right side
 
@@ -79,6 +79,7 @@ _NETWORKS = 3  # their mean errs less than each: chance has less of a say
 _UNITS = 32  # of each
 _DECAY = 0.2
 _TRUST = 0.7  # windows say much the same as those beside them: their log odds, added up, would be too sure
+_LEAN = 0.2  # log odds for the caller: the hard examples' weights lean the other way
 _ROUNDS = 12  # the loss has all but stopped falling
 
 
@@ -101,6 +102,7 @@ def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
     weight *= np.where(in_doubt(network(_NETWORKS), x, label), harder, 1)
     joined = together([network(seed) for seed in range(_NETWORKS)])
     joined |= {name: joined[name] * np.float32(_TRUST) for name in ("out", "out_bias")}
+    joined["out_bias"] += np.float32(_LEAN)
     np.savez(out, **joined)
 
 
