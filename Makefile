@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+REPETITIONS ?= 3
 
 .PHONY: help setup demo test lint unit page live bench sounds clean
 
@@ -12,7 +13,8 @@ help:
 	@echo "make test    all tests (unit, the page in a browser, live calls on the private Asterisk)"
 	@echo "make unit    only the tests that need neither Asterisk nor a browser"
 	@echo "make page    only the agents' page in a browser; leaves pictures of it in page-out/"
-	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 40 minutes)"
+	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 50 minutes,"
+	@echo "             less with REPETITIONS=1)"
 	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
 	@echo "make setup   only set up"
 
@@ -44,7 +46,7 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	-$(BIN)/python -m bench.ears fetch
 	$(BIN)/python -m bench.ears measure
-	$(BIN)/python -m bench.load
+	$(BIN)/python -m bench.load --repetitions $(REPETITIONS)
 	$(BIN)/python -m bench.page
 
 sounds: $(STAMP)

@@ -390,6 +390,7 @@ function tellChange(before) {
 // ---- what the agent does --------------------------------------------------------------------------------------------
 const phrases = new Phrases(
   async (card) => {
+    by("hint").focus(); // at once: whoever sees the card presses a key that belongs to it, not to the search
     if (inCall() && card.rule) {
       preview = null;
       await act("call-up", { rule: card.rule });
@@ -397,7 +398,6 @@ const phrases = new Phrases(
       preview = card;
       showHint(state);
     }
-    by("hint").focus();
     by("hint").scrollIntoView({ block: "nearest" });
   },
   () => fields,
