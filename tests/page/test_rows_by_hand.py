@@ -277,6 +277,22 @@ def test_2_14_ends_in_a_callback_that_is_marked(desk):
     )
 
 
+def test_a_key_pressed_as_the_card_appears_belongs_to_it_though_the_answer_is_slow(desk):
+    desk.page.evaluate(
+        """() => { const plain = window.fetch; window.fetch = async (...asked) => {
+            const answer = await plain(...asked);
+            if (String(asked[0]).includes("call-up")) {
+                await new Promise((goOn) => setTimeout(goOn, 2000));
+                window.fetch = plain;
+            }
+            return answer;
+        } }"""
+    )
+    desk.find("2.10")
+    expect(desk.page.locator("#hint-section")).to_have_text("2.10")
+    assert desk.page.evaluate("document.activeElement.id") == "hint"
+
+
 @pytest.mark.parametrize(
     ("typed", "asked"),
     [
