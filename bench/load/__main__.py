@@ -15,7 +15,7 @@ from pathlib import Path
 from . import talks, through_asterisk, two_workers, worker_alone
 from .callers import THIRDS, Kind
 from .figures import Figure, at_least, at_most
-from .machine import this_machine
+from .machine import core_time_s, this_machine
 from .table import show, write_json
 
 PARTS = {
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     say = partial(print, file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended on the way
     machine, parts = this_machine(), options.parts or PARTS
-    began = time.monotonic()
+    began, core_time = time.monotonic(), core_time_s()
     figures: list[Figure] = []
     failed = False
     for part in parts:
@@ -92,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         ) as error:  # the other parts' figures count all the same
             say(f"{part}: not measured: {error}")
             failed = True
+    all_s, stolen_s = (now - before for now, before in zip(core_time_s(), core_time, strict=True))
+    machine = replace(machine, stolen=stolen_s / max(all_s, 1))
     say(f"took {(time.monotonic() - began) / 60:.1f} min")
     show(machine, figures, repetitions)
     if options.json:

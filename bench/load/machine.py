@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True)
 class Machine:
-    """`busy`: load average of the last minute before it was measured: what else was running."""
+    """`busy`: load average of the last minute before it was measured: what else was running. `stolen`: share of the
+    time, 0…1, that a virtual machine's host gave to others while it was measured."""
 
     cpu: str
     cores: int
@@ -21,12 +24,14 @@ class Machine:
     numpy: str
     asterisk: str
     busy: float
+    stolen: float = 0.0
 
     def __str__(self) -> str:
         asterisk = f", {self.asterisk}" if self.asterisk else ""
+        stolen = f"; its host took {100 * self.stolen:.1f} % of its time meanwhile" if self.stolen >= 0.001 else ""
         return (
             f"{self.cpu}, {self.cores} cores, Linux {self.kernel}, Python {self.python}, numpy {self.numpy}{asterisk}; "
-            f"load average before: {self.busy}"
+            f"load average before: {self.busy}{stolen}"
         )
 
 
@@ -40,6 +45,12 @@ def this_machine() -> Machine:
         asterisk="",
         busy=round(os.getloadavg()[0], 2),
     )
+
+
+def core_time_s() -> tuple[float, float]:
+    """Seconds of all cores so far: (all, stolen by the host)."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) * _TICK_S, ticks[7] * _TICK_S
 
 
 def _cpu() -> str:

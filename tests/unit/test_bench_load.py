@@ -33,7 +33,7 @@ from rich.console import Console
 from hearline.audio.level import active_speech_level, rms_dbov
 from hearline.line.control import NO_BEAT
 
-MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1)
+MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1, 0.123)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_table_and_json_say_the_same(tmp_path):
     found = [Figure("Part", "calls", "calls", [990, 1_010, 1_020], at_least(1_000), "a note")]
     out = io.StringIO()
     show(MACHINE, found, 3, Console(file=out))
-    for text in ("CPU, 2 cores", "Asterisk 22", "Part", "990", "1,010", "1,020", "≥ 1,000", "met a note"):
+    for text in ("CPU, 2 cores", "Asterisk 22", "12.3 %", "Part", "990", "1,010", "1,020", "≥ 1,000", "met a note"):
         assert text in out.getvalue()
     write_json(tmp_path / "f.json", MACHINE, found, 3)
     (figure,) = json.loads((tmp_path / "f.json").read_text())["figures"]
