@@ -13,8 +13,8 @@ help:
 	@echo "make test    all tests (unit, the page in a browser, live calls on the private Asterisk)"
 	@echo "make unit    only the tests that need neither Asterisk nor a browser"
 	@echo "make page    only the agents' page in a browser; leaves pictures of it in page-out/"
-	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 50 minutes,"
-	@echo "             less with REPETITIONS=1)"
+	@echo "make bench   how well it hears, how many calls it carries (a machine that does nothing else; about 35 minutes,"
+	@echo "             15 with REPETITIONS=1)"
 	@echo "make sounds  speak what is missing or has changed in sounds/manifest.yaml"
 	@echo "make setup   only set up"
 
