@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hearline.audio.level import power_to_dbov
+from hearline.audio.level import MARGIN_DB, power_to_dbov
 
 FRAME = 80  # samples of a label's frame at 8 kHz: 10 ms
 _FRAME_MS = 10
@@ -12,8 +12,7 @@ _FRAME_MS = 10
 # End: the same backwards.
 ONSET_UNDER_ACTIVE_DB = 30.0
 _SUSTAINED_FRAMES, _SUSTAINED_OF = 4, 6
-# Heard as talking are frames that reach −16 dB (P.56's margin), and 200 ms after each (P.56's hangover).
-_ACTIVE_UNDER_DB = 15.9
+# Heard as talking are frames that reach P.56's margin, and 200 ms after each (P.56's hangover).
 _HANGOVER_FRAMES = 20
 
 
@@ -37,7 +36,7 @@ def onset_and_end_ms(clean: np.ndarray, active_dbov: float) -> tuple[int, int]:
 
 def talking(clean: np.ndarray, active_dbov: float, hangover_frames: int = _HANGOVER_FRAMES) -> np.ndarray:
     """For each 10 ms of `clean` [n]: is it active speech, the hangover included? bool."""
-    loud = frame_levels_dbov(clean) >= active_dbov - _ACTIVE_UNDER_DB
+    loud = frame_levels_dbov(clean) >= active_dbov - MARGIN_DB
     padded = np.concatenate([np.zeros(hangover_frames, bool), loud])
     return np.lib.stride_tricks.sliding_window_view(padded, hangover_frames + 1).any(axis=1)
 

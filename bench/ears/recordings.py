@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from hearline.audio.level import active_speech_level
+from hearline.audio.level import MARGIN_DB, active_speech_level
 
 from .labels import FRAME, frame_levels_dbov
 from .packages import cache_folder, folder_of
@@ -24,7 +24,6 @@ _PAUSE_FRAMES = 30  # utterances are cut apart at pauses of 300 ms…
 _SHORTEST_FRAMES = 15  # …and shorter ones than 150 ms are dropped
 _UNDER_ACTIVE_DB = 30.0  # what lies so far under the active level is pause
 _LONG_FRAMES = 100  # a recording of over a second has some pause
-_BESIDE_DB = 15.9  # what lies so far under the recording's level as a whole, P.56 counts as none of its speech
 _CLEAN_DB = 20.0  # a recording whose pauses do not lie so far under its speech is noisy itself
 
 
@@ -139,7 +138,7 @@ def utterances(x: np.ndarray) -> list[np.ndarray]:
             piece[-edge:] *= np.linspace(1, 0, edge, dtype=np.float32)
             # P.56 counts 200 ms after the speech, so give it these.
             level = active_speech_level(np.concatenate([piece, np.zeros(RATE // 5)]), RATE).active_dbov
-            if level > active - _BESIDE_DB:
+            if level > active - MARGIN_DB:  # what lies further under its recording, P.56 counts as none of its speech
                 pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
     return pieces
 

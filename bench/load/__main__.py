@@ -15,7 +15,8 @@ from pathlib import Path
 from . import talks, through_asterisk, two_workers, worker_alone
 from .callers import THIRDS, Kind
 from .figures import Figure, at_least, at_most
-from .machine import core_time_s, this_machine
+from .machine import this_machine
+from .processes import core_time_s
 from .table import show, write_json
 
 PARTS = {

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -45,12 +43,6 @@ def this_machine() -> Machine:
         asterisk="",
         busy=round(os.getloadavg()[0], 2),
     )
-
-
-def core_time_s() -> tuple[float, float]:
-    """Seconds of all cores so far: (all, stolen by the host)."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) * _TICK_S, ticks[7] * _TICK_S
 
 
 def _cpu() -> str:

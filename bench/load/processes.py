@@ -1,4 +1,4 @@
-"""What processes cost, as the kernel tells it (/proc)."""
+"""What processes cost, and what the cores had to give, as the kernel tells it (/proc)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def _times(pid: int) -> list[int]:
     """utime, stime, cutime, cstime in clock ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return [int(field) for field in fields[11:15]]
+
+
+def core_time_s() -> tuple[float, float]:
+    """Seconds of all cores so far: (all, stolen by the host)."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) * _TICK_S, ticks[7] * _TICK_S
 
 
 def rss_kb(pid: int) -> int:
