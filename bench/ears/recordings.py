@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,8 @@ def load_sounds(say: Callable[[str], None] = lambda _: None) -> list[Sound]:
 
 
 def _cached(source: Recordings, say: Callable[[str], None]) -> list[np.ndarray]:
-    key = hashlib.sha256(f"{_FORM} {source.package.name} {source.paths} {source.rate_hz}".encode()).hexdigest()[:12]
+    files = f"{source.paths} but {source.but}" if source.but else source.paths
+    key = hashlib.sha256(f"{_FORM} {source.package.name} {files} {source.rate_hz}".encode()).hexdigest()[:12]
     file = cache_folder() / "sounds" / f"{source.name}-{key}.npz"
     if not file.is_file():
         say(f"reading {source.name} out of {source.package.name}")
@@ -87,7 +89,14 @@ def _cached(source: Recordings, say: Callable[[str], None]) -> list[np.ndarray]:
 
 def _read(source: Recordings) -> list[np.ndarray]:
     folder, pieces, samples = folder_of(source.package), [], 0
-    files = sorted({file for glob in source.paths for file in folder.glob(glob) if file.is_file()})
+    files = sorted(
+        {
+            file
+            for glob in source.paths
+            for file in folder.glob(glob)
+            if file.is_file() and not any(fnmatch(file.name, name) for name in source.but)
+        }
+    )
     # Where there is more than enough, take from all over instead of from the start of the alphabet.
     files.sort(key=lambda file: hashlib.sha256(file.name.encode() + file.parent.name.encode()).digest())
     for file in files:

@@ -34,6 +34,8 @@ class Recordings:
     package: Package
     paths: tuple[str, ...]
     """Globs in the unpacked package."""
+    but: tuple[str, ...]
+    """Globs of names of files among them that are left out."""
     split: Split
     rate_hz: int | None
     """Of headerless int16 files; None where the file says it."""
@@ -47,16 +49,20 @@ def read_sources(file: Path = _FILE) -> tuple[list[Package], list[Recordings]]:
         packages.append(package)
         for kind in ("speech", "noise", "music", "transient"):
             for item in entry.get(kind, ()):
-                paths = item["paths"] if isinstance(item["paths"], list) else [item["paths"]]
                 recordings.append(
                     Recordings(
                         name=item["name"],
                         kind=kind,
                         subkind=item.get("language") or item.get("of", kind),
                         package=package,
-                        paths=tuple(paths),
+                        paths=_globs(item["paths"]),
+                        but=_globs(item.get("but", [])),
                         split="held_out" if item.get("held_out") else "tuning",
                         rate_hz=item.get("rate_hz"),
                     )
                 )
     return packages, recordings
+
+
+def _globs(given: str | list[str]) -> tuple[str, ...]:
+    return tuple(given) if isinstance(given, list) else (given,)

@@ -71,7 +71,7 @@ class Detector:
             p_recent=Column(np.float32, shape=(self._p_kept,)),
             evidence=Column(np.float32),  # for a caller who speaks: log odds, added up
             awake=Column(np.bool_),  # the network is asked
-            spared=Column(np.bool_),  # the last window was not asked about
+            spared=Column(np.int8),  # so many windows were not asked about since the last that was
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
             came=Column(np.bool_),  # the last frame
             played_from=Column(np.int32),  # what was played before this frame is forgotten
@@ -88,6 +88,7 @@ class Detector:
             too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
             verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
         )
+        self._hushed = np.zeros(0, bool)  # is it as soft as the background, in this tick? [lines]
         self._lines = 0  # slots up to the last open one; closed ones among them count as silent
 
     # ── slots ──
@@ -286,11 +287,12 @@ class Detector:
     def _may_be_speech(self, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
         """The cheap test [lines]: is there a sound, and does it move (or is it too early to tell)?"""
         limits, lines = self._limits, len(now)
-        moves = fast >= self._background.floor_power(slice(lines)) * limits.rest_ratio
+        floor = self._background.floor_power(slice(lines))
+        moves = fast >= floor * limits.rest_ratio
         moves |= now <= limits.warm_up_frames
         moves &= fast >= limits.rest_power
-        moves |= self._slots.state[:lines] >= SPEAKING
-        return moves
+        self._hushed = fast < np.maximum(floor * limits.hush_ratio, limits.rest_power)
+        return moves | (self._slots.state[:lines] >= SPEAKING)
 
     def _put_to_rest(self, slots: np.ndarray) -> None:
         """The network is not asked until there is something to ask. It keeps its state, settled on this
@@ -307,10 +309,15 @@ class Detector:
         due = (left_over < FRAME_SAMPLES).nonzero()[0]
         if not due.size:
             return
-        # Of speech that is certain, every other window will do.
         asked = slots[due]
-        spared = (t.state[asked] == SPEAKING) & (t.p[asked] >= s.spare_probability) & ~t.spared[asked]
-        t.spared[asked] = spared
+        # Of the silence after speech no window need be asked about, of speech that is certain only some.
+        silent = self._hushed[asked] & (t.state[asked] >= SPEAKING)
+        if _count(silent):
+            self._note_silence(asked[silent])
+        before = t.spared[asked]
+        spared = (t.state[asked] == SPEAKING) & (t.p[asked] >= s.spare_probability) & (before < s.spare_windows)
+        t.spared[asked] = (before + 1) * spared
+        spared |= silent
         if _count(spared):
             due = due[~spared]
             if not due.size:
@@ -330,6 +337,13 @@ class Detector:
         # A sequential test (CUSUM, E. S. Page 1954): strong evidence decides at once, weak takes longer.
         log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
         t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
+
+    def _note_silence(self, slots: np.ndarray) -> None:
+        """A window of silence after somebody has spoken: nobody has to be asked about it."""
+        t = self._slots
+        t.p[slots], t.any_speech[slots], t.evidence[slots] = 0, 0, 0
+        t.p_recent[slots, t.windows[slots] % self._p_kept] = 0
+        t.windows[slots] += 1
 
     def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Is it the caller? Natural logarithm of the odds [slots], by what is asked about, [slots, inputs]."""
@@ -511,6 +525,7 @@ class _Limits:
     def __init__(self, s: EarSettings) -> None:
         self.rest_power = float(dbov_to_power(s.network_rest_dbov))
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
+        self.hush_ratio = float(dbov_to_power(s.network_hush_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
         # After how much speech the next verdict is told, by the number of those told

@@ -69,7 +69,8 @@ class Distances:
         count = int(t.count[slot])
         if count < _LEAST_FRAMES:
             return None
-        power = np.roll(t.power[slot], -count) if count > _FRAMES else t.power[slot, :count]
+        oldest = count % _FRAMES if count > _FRAMES else 0
+        power = np.concatenate((t.power[slot, oldest:count], t.power[slot, :oldest]))
         heard = power > 0  # neither lost nor digital silence
         if not heard.any():
             return None
@@ -89,7 +90,8 @@ class Distances:
 
 
 def _quantile(x: np.ndarray, share: np.ndarray | float) -> np.ndarray:
-    return np.sort(x)[np.rint(np.multiply(share, x.size - 1)).astype(int)]
+    x.sort()  # what is asked about is nobody else's
+    return x[np.rint(np.multiply(share, x.size - 1)).astype(int)]
 
 
 @cache

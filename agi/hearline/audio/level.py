@@ -19,6 +19,8 @@ HANGOVER_S = 0.2  # P.56: speech counts as active this long after the envelope f
 MARGIN_DB = 15.9  # P.56: the activity threshold lies this far under the active level
 THRESHOLDS = 2.0 ** np.arange(-20, 0)  # of full scale, ascending; P.56 wants steps of at most 6.02 dB
 
+_THRESHOLDS_DB = 20.0 * np.log10(THRESHOLDS)
+_TWO = np.arange(2)[:, None]
 _BLOCK = 1024  # samples per block of the recursive filter: short enough for exp() to stay in range
 
 
@@ -90,22 +92,17 @@ def method_b(energy: np.ndarray, active: np.ndarray) -> np.ndarray:
     each of THRESHOLDS. The level sought is the one that lies MARGIN_DB over its own threshold; between
     two thresholds it is interpolated on the dB scale.
     """
-    threshold_db = 20.0 * np.log10(THRESHOLDS)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         level_db = 10.0 * np.log10(energy[:, None] / np.maximum(active, 1e-9))
-    # An unreached threshold has no level: far over its margin would be wrong, so treat it as under it.
-    margin = np.where(active > 0, level_db - threshold_db, -np.inf)
-    # margin falls with the threshold: `above` is the last threshold that is still ≥ MARGIN_DB away
-    above = np.clip(np.sum(margin >= MARGIN_DB, axis=1) - 1, 0, THRESHOLDS.size - 2)
-    row = np.arange(energy.size)
-    upper, lower = margin[row, above], margin[row, above + 1]
-    level_upper, level_lower = level_db[row, above], level_db[row, above + 1]
-    usable = np.isfinite(lower) & (lower < upper)
-    with np.errstate(invalid="ignore"):
-        share = np.where(usable, (upper - MARGIN_DB) / np.where(usable, upper - lower, 1.0), 0.0)
-    share = np.clip(share, 0.0, 1.0)
-    with np.errstate(invalid="ignore"):  # silent rows: −∞ − (−∞), replaced below
-        level = level_upper + share * (np.where(usable, level_lower, level_upper) - level_upper)
+        # An unreached threshold has no level: far over its margin would be wrong, so treat it as under it.
+        margin = np.where(active > 0, level_db - _THRESHOLDS_DB, -np.inf)
+        # margin falls with the threshold: `above` is the last threshold that is still ≥ MARGIN_DB away
+        above = np.minimum(np.maximum(np.add.reduce(margin >= MARGIN_DB, axis=1) - 1, 0), THRESHOLDS.size - 2)
+        around = np.arange(energy.size), above + _TWO
+        (upper, lower), (level, level_lower) = margin[around], level_db[around]
+        usable = np.isfinite(lower) & (lower < upper)
+        share = np.minimum(np.maximum((upper - MARGIN_DB) / (upper - lower), 0.0), 1.0)
+        level = np.where(usable, level + share * (level_lower - level), level)
     return np.where((energy > 0) & (active[:, 0] > 0), np.maximum(level, SILENCE_DBOV), SILENCE_DBOV)
 
 

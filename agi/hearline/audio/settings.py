@@ -39,7 +39,8 @@ class EarSettings(CallSettings):
     speech_probability_keep: float = 0.35
     """Once somebody speaks, a window counts as speech down to here."""
     spare_probability: float = 0.9
-    """While somebody speaks as clearly as this, the networks are asked of every other window only."""
+    spare_windows: int = 2
+    """While somebody speaks as clearly as this, the networks are not asked about so many windows in a row."""
     maybe_probability: float = 0.3
     """Worth waiting a little longer for (see `Detector.maybe_speech`)."""
     maybe_window_ms: int = 600
@@ -64,6 +65,8 @@ class EarSettings(CallSettings):
     """Softer than this is silence."""
     network_rest_dynamics_db: float = 5.0
     """A level that moves less than this over the floor is steady noise or hum."""
+    network_hush_dynamics_db: float = 1.5
+    """After speech it is silence only where the level lies no further than this over the floor."""
 
     # Tones (DTMF, ringback, busy): nearly all energy in one or two steady lines.
     tone_lowest_hz: float = 330.0
