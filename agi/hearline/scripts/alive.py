@@ -12,8 +12,8 @@ LOOK_S = 0.02
 
 
 def serve(agi: AgiSession, line: Lines) -> None:
-    """Sets HEARLINE_ALIVE to ``yes`` while the media worker is heard, else to ``no``, which sends all calls in the IVR to
-    the queue. So not at once: where this process has not been running itself for a second, what the worker said
+    """Sets HEARLINE_ALIVE to ``yes`` while the media worker is heard, else to ``no``, which sends all calls in the IVR
+    to the queue. So not at once: where this process has not been running itself for a second, what the worker said
     meanwhile is still to be read."""
     until = time.monotonic() + PATIENCE_S
     while not (well := line.well) and time.monotonic() < until:
