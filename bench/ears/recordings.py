@@ -101,7 +101,7 @@ def _read(source: Recordings) -> list[np.ndarray]:
     files.sort(key=lambda file: hashlib.sha256(file.name.encode() + file.parent.name.encode()).digest())
     for file in files:
         try:
-            x = read_file(file, source.rate_hz)
+            x = read_file(file, source.rate_hz, source.bits)
         except (soundfile.LibsndfileError, ValueError):
             continue  # pictures and texts lie among them
         for piece in utterances(x) if source.kind == "speech" else [x]:
@@ -112,10 +112,11 @@ def _read(source: Recordings) -> list[np.ndarray]:
     return pieces
 
 
-def read_file(file: Path, rate_hz: int | None = None) -> np.ndarray:
-    """float32 [n] at 8 kHz, channels mixed; `rate_hz` of headerless int16."""
+def read_file(file: Path, rate_hz: int | None = None, bits: int = 16) -> np.ndarray:
+    """float32 [n] at 8 kHz, channels mixed; a file without a header has samples of so many `bits` at `rate_hz`."""
     if rate_hz:
-        x, rate = np.fromfile(file, "<i2") / np.float32(32768), rate_hz
+        form, scale, middle = {8: ("u1", 128, 1), 16: ("<i2", 32768, 0)}[bits]
+        x, rate = np.fromfile(file, form) / np.float32(scale) - middle, rate_hz
     else:
         with soundfile.SoundFile(file) as sound:
             rate = sound.samplerate

@@ -38,7 +38,9 @@ class Recordings:
     """Globs of names of files among them that are left out."""
     split: Split
     rate_hz: int | None
-    """Of headerless int16 files; None where the file says it."""
+    """Of files without a header; None where the file says it."""
+    bits: int
+    """Of a sample in such a file: 16, or 8 without a sign."""
 
 
 def read_sources(file: Path = _FILE) -> tuple[list[Package], list[Recordings]]:
@@ -59,6 +61,7 @@ def read_sources(file: Path = _FILE) -> tuple[list[Package], list[Recordings]]:
                         but=_globs(item.get("but", [])),
                         split="held_out" if item.get("held_out") else "tuning",
                         rate_hz=item.get("rate_hz"),
+                        bits=item.get("bits", 16),
                     )
                 )
     return packages, recordings

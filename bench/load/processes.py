@@ -57,6 +57,11 @@ def children(pid: int) -> set[int]:
     return found
 
 
+def family(pid: int) -> set[int]:
+    """It, its children that live, theirs and so on."""
+    return {pid}.union(*map(family, children(pid)))
+
+
 def pin(pid: int, core: int) -> None:
     """All threads of a process to one core."""
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -28,7 +28,7 @@ from hearline.sounds.manifest import prompt_path
 from .callers import RATE, THIRDS, Kind, sounds
 from .figures import Figure, at_most, ratios
 from .private_asterisk import private_asterisk
-from .processes import children, cpu_s, pss_kb, reaped_cpu_s
+from .processes import children, cpu_s, family, pss_kb, reaped_cpu_s
 from .sipp import Group, callers, group
 
 FLOWS = Path(__file__).with_name("flows")
@@ -245,7 +245,7 @@ class _Usage:
     @classmethod
     def of(cls, stack: Stack) -> _Usage:
         asterisk, server = stack.running.asterisk_pid, stack.running.server_pid
-        own = children(asterisk) | ({server} | children(server) if server else set())
+        own = children(asterisk) | (family(server) if server else set())
         return cls(
             cpu_s(asterisk),
             reaped_cpu_s(asterisk) + sum(_or_nothing(cpu_s, pid) for pid in own),
