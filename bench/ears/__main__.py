@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """→ exit status: 0 if it was measured (whatever the figures) or all was fetched."""
     parser = argparse.ArgumentParser(prog="python -m bench.ears", description="How well does the detector hear?")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("fetch", help="fetch the recordings (about 4.6 GB) into Hearline's cache")
+    verbs.add_parser("fetch", help="fetch the recordings (about 10 GB) into Hearline's cache")
     measure = verbs.add_parser("measure", help="build the clips, let the detector hear them, tell the figures")
     measure.add_argument("--split", choices=SPLITS, default="held_out", help="tuning: what may be looked at to tune")
     measure.add_argument("--details", action="store_true", help="also by level, SNR, noise, law, loss, speaker, …")
