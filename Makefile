@@ -44,7 +44,7 @@ live: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
-	-$(BIN)/python -m bench.ears fetch
+	-$(BIN)/python -m bench.ears fetch --split held_out
 	$(BIN)/python -m bench.ears measure
 	$(BIN)/python -m bench.load --repetitions $(REPETITIONS)
 	$(BIN)/python -m bench.page

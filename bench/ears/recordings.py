@@ -14,7 +14,7 @@ from hearline.audio.level import MARGIN_DB, active_speech_level
 
 from .labels import FRAME, frame_levels_dbov
 from .packages import cache_folder, folder_of
-from .sources import SPLITS, Recordings, Split, read_sources
+from .sources import Recordings, Split, read_sources
 
 RATE = 8000
 UTTERANCE_DBOV = -26.0  # active level of every utterance in the cache
@@ -49,11 +49,12 @@ class TooFewSounds(Exception):
     """What could be fetched is not enough for figures that mean something."""
 
 
-def load_sounds(say: Callable[[str], None] = lambda _: None) -> list[Sound]:
-    """Every sound whose package is in the cache. Sources of one name and language are one sound."""
+def load_sounds(split: Split, say: Callable[[str], None] = lambda _: None) -> list[Sound]:
+    """Every sound of this split whose package is in the cache. Sources of one name and language are one sound. Raises
+    TooFewSounds."""
     sounds: dict[tuple[str, str, str], Sound] = {}
     for source in read_sources()[1]:
-        if not folder_of(source.package).is_dir():
+        if source.split != split or not folder_of(source.package).is_dir():
             continue
         pieces = _cached(source, say)
         if not pieces:
@@ -61,14 +62,13 @@ def load_sounds(say: Callable[[str], None] = lambda _: None) -> list[Sound]:
             continue
         sound = Sound(source.name, source.kind, source.subkind, source.split, [])
         sounds.setdefault((source.kind, source.name, source.subkind), sound).pieces.extend(pieces)
-    for split in SPLITS:
-        speakers = len({s.name for s in sounds.values() if s.kind == "speech" and s.split == split})
-        others = {s.kind for s in sounds.values() if s.split == split}
-        if speakers < 10 or not {"noise", "music", "transient"} <= others:
-            raise TooFewSounds(
-                f"split {split}: {speakers} speakers and {', '.join(sorted(others)) or 'nothing'} in "
-                f"{cache_folder()}, which is too little; run python -m bench.ears fetch"
-            )
+    speakers = len({s.name for s in sounds.values() if s.kind == "speech"})
+    others = {s.kind for s in sounds.values()}
+    if speakers < 10 or not {"noise", "music", "transient"} <= others:
+        raise TooFewSounds(
+            f"split {split}: {speakers} speakers and {', '.join(sorted(others)) or 'nothing'} in "
+            f"{cache_folder()}, which is too little; run python -m bench.ears fetch --split {split}"
+        )
     return list(sounds.values())
 
 

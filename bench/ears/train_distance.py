@@ -23,7 +23,7 @@ _SOFTNESS = 0.2  # scikit-learn's C; from 0.05 to 1 it hardly matters
 def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
     """Write the weights of hearline/audio/distance.py to `out`. Every verdict for which enough was said is one
     example, so a clip may give several."""
-    material = Material.of(load_sounds(say), "tuning")
+    material = Material.of(load_sounds("tuning", say), "tuning")
     x, far, speaker = [], [], []
     for seed in seeds:
         clips = build_distances(material, seed)
