@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     measure.add_argument("--seed", type=int, default=1)
     measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a first look")
     learn = verbs.add_parser("train", help="train what the ears have learned (tuning part only; minutes)")
-    learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="the caller's takes 6 GB of memory")
+    learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="the caller's takes 13 GB of memory")
     learn.add_argument("--out", type=Path, help="file to write, else the detector's own")
     learn.add_argument(
         "--seeds", type=int, nargs="+", default=[11, 12, 13, 14], help="a round of clips each; 1 measures"

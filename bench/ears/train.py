@@ -79,7 +79,7 @@ _NETWORKS = 3  # their mean errs less than each: chance has less of a say
 _UNITS = 22  # of each
 _DECAY = 0.2
 _TRUST = 0.7  # windows say much the same as those beside them: their log odds, added up, would be too sure
-_LEAN = 0.4  # log odds for the caller: the hard examples' weights lean the other way
+_LEAN = 0.3  # log odds for the caller: the hard examples' weights lean the other way
 _ROUNDS = 12  # the loss has all but stopped falling
 
 
