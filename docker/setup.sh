@@ -35,14 +35,17 @@ asterisk_is_new() {
 }
 packages=""
 if [ -z "$python" ]; then
-	packages=" python3 python3-venv"
+	packages=" python3 python3-venv python3-dev"
 	python=python3
 else
 	"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
 		fail "$("$python" -V) is too old: install Python 3.11 or newer, or say which with make PYTHON=/path/to/python"
 	"$python" -c 'import ensurepip, venv' 2>/dev/null ||
 		packages=" $(basename "$(readlink -f "$(command -v "$python")")")-venv"
+	"$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+		packages="$packages $(basename "$(readlink -f "$(command -v "$python")")")-dev"
 fi
+need cc "gcc libc6-dev" # for what is done for every call in every tick
 if [ "$(id -u)" = 0 ]; then
 	# What makes a root folder with Asterisk in it, callers by the hundred, a font for the Chinese in the pictures.
 	if ! container_answers && ! asterisk_is_new; then

@@ -17,15 +17,13 @@ import uuid
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
-from hearline.line.audiosocket import AUDIO_HEADER
-from hearline.line.transport import FRAME_BYTES
+from hearline.line.frames import AUDIO_HEADER, MESSAGE_BYTES
 
 from .callers import Kind, frames_of, sounds
 from .processes import ask_for_precedence, pin
 
 TICK_S = 0.020
-MESSAGE = len(AUDIO_HEADER) + FRAME_BYTES  # bytes
-_READ = 16 * MESSAGE
+_READ = 16 * MESSAGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class _Calls:
                 pass
         tally.sent += len(self._calls)
         self._bytes += received
-        tally.received, self._bytes = tally.received + self._bytes // MESSAGE, self._bytes % MESSAGE
+        tally.received, self._bytes = tally.received + self._bytes // MESSAGE_BYTES, self._bytes % MESSAGE_BYTES
 
     def _wait(self, deadline: float) -> None:
         while (ahead := deadline - time.monotonic()) > 0:
@@ -175,7 +173,7 @@ class _Calls:
             self._poll.unregister(fd)
             self._tally.closed += 1
             return
-        frames, self._rest[fd] = divmod(self._rest.get(fd, 0) + len(data), MESSAGE)
+        frames, self._rest[fd] = divmod(self._rest.get(fd, 0) + len(data), MESSAGE_BYTES)
         for _ in range(frames):
             if fd in self._came:
                 self._tally.gaps_ms.append((now - self._came[fd]) * 1_000)

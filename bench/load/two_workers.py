@@ -6,12 +6,15 @@ pause, its legs replay frames from memory. What is missing against a live worker
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+
+import numpy as np
 
 from hearline.audio.wav import read_wav
 from hearline.line.control import Announce, Channel
@@ -20,7 +23,7 @@ from hearline.line.worker import Worker
 from hearline.settings import Settings
 from hearline.sounds.manifest import prompt_path
 
-from .callers import THIRDS, frames_of, sounds, spread
+from .callers import FRAME, THIRDS, sounds, spread
 from .figures import Figure, at_least, ratios
 from .processes import pin
 from .worker_alone import endless_plan
@@ -30,25 +33,16 @@ WARM_UP_TICKS = 150
 
 
 class ReplayLeg:
-    """A caller out of memory. See `hearline.line.transport.Leg`."""
+    """A caller out of memory: his next frames, int16 [160], over and over. See `hearline.line.transport.Leg`."""
 
     gone = False
-    pressed = ""
     lost_out = 0
 
-    def __init__(self, frames: list[bytes], offset: int) -> None:
-        self._frames, self._next = frames, offset
-
-    def receive(self, row: memoryview) -> bool:
-        self._next = (self._next + 1) % len(self._frames)
-        row[:] = self._frames[self._next]
-        return True
+    def __init__(self, frames: np.ndarray, offset: int) -> None:
+        self.frames = itertools.cycle((*frames[offset:], *frames[:offset]))
 
     def keys(self) -> str:
         return ""
-
-    def send(self, frame: bytes) -> None:
-        pass
 
     def finish(self) -> None:
         pass
@@ -58,6 +52,24 @@ class ReplayLeg:
 
     def close(self) -> None:
         pass
+
+
+class ReplayTrunk(dict[int, ReplayLeg]):
+    """See `hearline.line.transport.Trunk`."""
+
+    join = dict.__setitem__
+
+    def leave(self, slot: int) -> None:
+        self.pop(slot, None)
+
+    def send(self, spoken: Mapping[int, bytes]) -> None:
+        pass
+
+    def receive(self, rows: np.ndarray, came: np.ndarray) -> set[int]:
+        for slot, leg in self.items():
+            rows[slot] = next(leg.frames)
+        came.fill(True)
+        return set()
 
 
 def measure(calls: int, seconds: float, repetitions: int, say: Callable[[str], None]) -> list[Figure]:
@@ -124,8 +136,8 @@ def _main(pipe: Connection, core: int, calls: int, seconds: float) -> None:
 def _worker(channel: Channel, calls: int) -> Worker:
     folder = Settings().sounds
     store = PromptStore(lambda *which: prompt_path(folder, *which), lambda path: read_wav(path).tobytes())
-    worker = Worker(("127.0.0.1", 0), lambda _host: False, channel, store, calls)
-    frames = {kind: frames_of(samples) for kind, samples in sounds().items()}
+    worker = Worker(("127.0.0.1", 0), lambda _host: False, channel, store, calls, ReplayTrunk())
+    frames = {kind: samples.reshape(-1, FRAME) for kind, samples in sounds().items()}
     plan = endless_plan()
     for index, (kind, offset) in enumerate(spread(THIRDS, calls, {k: len(f) for k, f in frames.items()})):
         worker._begin(Announce(str(index), plan, None), ReplayLeg(frames[kind], offset))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 import uuid
 from dataclasses import replace
@@ -134,6 +135,36 @@ def test_the_worker_ends_when_the_door_is_gone(line):
     worker, door, _ = line
     door.close()
     worker.run()
+
+
+def test_a_worker_without_calls_rests_from_beat_to_beat_and_hears_who_knocks(line, flows):
+    worker, door, ring = line
+    ticked = []
+    tick, worker.tick = worker.tick, lambda deadline: (ticked.append(time.monotonic() - deadline), tick(deadline))
+    running = threading.Thread(target=worker.run)
+    running.start()
+    try:
+        time.sleep(1.0)
+        beats, rested = [m for m in door.received() if isinstance(m, Beat)], len(ticked)
+        assert 3 <= len(beats) <= 6 and rested <= 2 * len(beats) + 2
+        call, asked = announce(flows), time.monotonic()
+        door.send(call)
+        peer = ring(call.uuid)
+        assert peer.recv(4096)[:3] == b"\x10\x01\x40"
+        assert time.monotonic() - asked < 0.15, "the first frame comes at once, not with the next beat"
+        came = len(ticked)
+        time.sleep(0.5)
+        assert len(ticked) - came >= 20, "then there is a tick every 20 ms"
+        assert worker._skipped_ms == 0
+        peer.close()
+        time.sleep(0.2)
+        gone = len(ticked)
+        time.sleep(0.5)
+        assert len(ticked) - gone <= 5
+    finally:
+        worker.stopping = True
+        running.join(2)
+    assert not running.is_alive()
 
 
 def test_a_late_tick_sends_sound_and_does_without_the_networks(line, flows):

@@ -10,144 +10,90 @@ import os
 import socket
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 
 from hearline.line.transport import FRAME_BYTES
 
 KIND_HANGUP, KIND_UUID, KIND_DTMF, KIND_AUDIO = 0x00, 0x01, 0x03, 0x10
-AUDIO_HEADER = bytes([KIND_AUDIO]) + FRAME_BYTES.to_bytes(2, "big")
 HANGUP = b"\x00\x00\x00"
-_FULL_FRAME = len(AUDIO_HEADER) + FRAME_BYTES
-
-# Where a message is read to: its header, then the row of its leg, then what there is beyond it.
-_header, _beyond = bytearray(len(AUDIO_HEADER)), bytearray(7 * _FULL_FRAME)
 MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
-MAX_BACKLOG = 25  # frames kept that the tick has not taken yet: half a second
 HANDSHAKE_S = 2.0
 
 
 class AudioSocketLeg:
-    """A connection whose UUID was expected. See ``transport.Leg``.
+    """A connection whose UUID was expected. See ``transport.Leg``; its sound comes and goes through ``trunk.py``.
 
-    The backlog is a jitter buffer: a tick takes one frame. When two more have been left of it for a whole second (the
-    two clocks differ, or a burst came), one is let go.
+    Args:
+        early: what came right after the UUID.
     """
 
-    __slots__ = (
-        "gone",
-        "pressed",
-        "lost_out",
-        "_socket",
-        "_fd",
-        "_raw",
-        "_pcm",
-        "_frames",
-        "_unsent",
-        "_least",
-        "_ticks",
-    )
+    __slots__ = ("gone", "pressed", "lost_out", "early", "unsent", "_socket", "_fd", "_raw", "_pcm")
 
     def __init__(self, connection: socket.socket, early: bytes = b"") -> None:
         self.gone = False
-        self.lost_out = 0  # frames not sent because Asterisk did not read
+        self.lost_out = 0
+        self.pressed = ""
+        self.early = early
+        self.unsent = b""  # the rest of a message that went out in part
         self._socket = connection
         self._fd = connection.fileno()
         self._raw = b""
         self._pcm = b""
-        self._frames: deque[bytes] = deque()
-        self.pressed = ""
-        self._unsent = b""
-        self._least = MAX_BACKLOG
-        self._ticks = 0
-        if early:
-            self._take(early)
 
-    def receive(self, row: memoryview) -> bool:
-        frames = self._frames
-        try:
-            count = os.readv(self._fd, (_header, row, _beyond))
-            if count == _FULL_FRAME and _header == AUDIO_HEADER and not (self._raw or self._pcm):
-                if not frames:  # nearly always it is one frame, and there is no backlog, or one that stays as it is
-                    return True
-                frames.append(bytes(row))
-            elif count:
-                self._take(b"".join((_header, row, _beyond))[:count])
-            else:
-                self.gone = True
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.gone = True
-        if not frames:
-            return False
-        row[:] = frames.popleft()
-        if len(frames) < self._least:
-            self._least = len(frames)
-        self._ticks += 1
-        if self._ticks == 50:
-            self._even_out()
-        return True
+    def fileno(self) -> int:
+        return self._fd
 
-    def _even_out(self) -> None:
-        """After every second with a backlog."""
-        if self._least > 1:
-            self._frames.popleft()
-        self._least, self._ticks = MAX_BACKLOG, 0
+    @property
+    def amid(self) -> bool:
+        """A message or a frame has come in part."""
+        return bool(self._raw or self._pcm)
 
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> list[bytes]:
+        """The frames that are whole with these bytes; keys and the end are noted."""
         raw = self._raw + data if self._raw else data
+        frames: list[bytes] = []
         at = 0
         while len(raw) - at >= 3:
             kind, length = raw[at], int.from_bytes(raw[at + 1 : at + 3], "big")
             if kind not in (KIND_HANGUP, KIND_DTMF, KIND_AUDIO) or length > MAX_PAYLOAD:
                 self.gone = True  # not AudioSocket: nothing after this can be trusted
-                return
+                return frames
             if len(raw) - at - 3 < length:
                 break
             payload = raw[at + 3 : at + 3 + length]
             at += 3 + length
             if kind == KIND_AUDIO:
-                self._cut(payload)
+                frames += self._cut(payload)
             elif kind == KIND_DTMF:
                 self.pressed += payload[:1].decode("ascii", "ignore")
             else:
                 self.gone = True
         self._raw = raw[at:]
+        return frames
 
-    def _cut(self, payload: bytes) -> None:
+    def _cut(self, payload: bytes) -> list[bytes]:
         """Any packet time into frames of 20 ms."""
         pcm = self._pcm + payload if self._pcm else payload
-        at = 0
-        while len(pcm) - at >= FRAME_BYTES:
-            self._frames.append(pcm[at : at + FRAME_BYTES])
-            at += FRAME_BYTES
-        self._pcm = pcm[at:]
-        while len(self._frames) > MAX_BACKLOG:
-            self._frames.popleft()
+        whole = len(pcm) - len(pcm) % FRAME_BYTES
+        self._pcm = pcm[whole:]
+        return [pcm[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
+
+    def send_rest(self) -> None:
+        """As much of what is `unsent` as the other side takes now."""
+        try:
+            self.unsent = self.unsent[os.write(self._fd, self.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.gone = True
 
     def keys(self) -> str:
         keys, self.pressed = self.pressed, ""
         return keys
 
-    def send(self, frame: bytes) -> None:
-        # Header and payload in one write: a gap inside a message is fatal on Asterisk's side.
-        try:
-            if self._unsent:  # the rest of a message that went out in part must follow before anything else
-                self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
-                if self._unsent:
-                    self.lost_out += 1
-                    return
-            if (written := os.write(self._fd, AUDIO_HEADER + frame)) < _FULL_FRAME:
-                self._unsent = (AUDIO_HEADER + frame)[written:]
-        except BlockingIOError:
-            self.lost_out += 1
-        except OSError:
-            self.gone = True
-
     def finish(self) -> None:
         try:
-            os.write(self._fd, self._unsent + HANGUP)
+            os.write(self._fd, self.unsent + HANGUP)
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.gone = True
@@ -193,6 +139,14 @@ class Door:
         self._claim = claim
         self._waiting: list[tuple[socket.socket, float, bytearray]] = []
         self.refused = 0
+
+    def fileno(self) -> int:
+        return self._listener.fileno()
+
+    @property
+    def shaking_hands(self) -> bool:
+        """Is a connection here that has not said yet which call it is?"""
+        return bool(self._waiting)
 
     def arrivals(self) -> list[tuple[object, AudioSocketLeg]]:
         """The calls that have connected since the last question, each with its leg. Never blocks."""

@@ -162,6 +162,11 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    @property
+    def behind(self) -> bool:
+        """Is something kept for the next ``flush``?"""
+        return bool(self._unsent)
+
     def send(self, message: object) -> None:
         """Send, or keep for the next ``flush`` when the other side is slow."""
         self._unsent.append(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))

@@ -6,8 +6,8 @@
 
 Speaking comes first, so that a frame's punctuality does not hang on how much there was to hear. Deadlines are absolute,
 prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, and there is one ``read``
-and one ``write`` a call and tick. When the door process is gone the worker ends at once, so that Asterisk notices and
-the callers reach the queue.
+and one ``write`` a call and tick (`trunk.py`). When the door process is gone the worker ends at once, so that Asterisk
+notices and the callers reach the queue.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import argparse
 import gc
 import heapq
 import logging
+import math
 import os
+import select
 import signal
 import socket
 import time
@@ -31,6 +33,7 @@ from hearline.audio.detector import Detector
 from hearline.audio.looks import Watcher
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
+from hearline.line import trunk
 from hearline.line.audiosocket import Door
 from hearline.line.control import (
     Announce,
@@ -52,7 +55,7 @@ from hearline.line.player import PromptStore
 from hearline.line.relay import Relay
 from hearline.line.session import Session, SlotEars
 from hearline.line.tap import Tap
-from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, SILENCE, Leg
+from hearline.line.transport import FRAME_MS, FRAME_SAMPLES, Leg, Trunk
 from hearline.settings import address
 from hearline.sounds.manifest import prompt_path
 
@@ -87,6 +90,7 @@ class Worker:
         channel: to the door process.
         prompts: their frames.
         capacity: the most calls at once; further ones are refused and go to the queue.
+        sound: where it comes from and goes to; AudioSocket, if nothing else is said.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Worker:
         channel: Channel,
         prompts: PromptStore,
         capacity: int,
+        sound: Trunk | None = None,
     ) -> None:
         self._door = Door(address, allowed, self._claim)
         self.address = self._door.address
@@ -105,10 +110,9 @@ class Worker:
         self._detector = Detector(capacity)
         self._free = list(range(capacity - 1, -1, -1))
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
-        self._frame_rows = [memoryview(row).cast("B") for row in self._frames]
         self._present = np.zeros(capacity, bool)
         self._calls: dict[int, LiveCall] = {}  # by slot
-        self._legs: dict[int, Leg] = {}  # of the calls, by slot: most have nothing to do in a tick but send and receive
+        self._trunk: Trunk = trunk.AudioSocketTrunk(capacity) if sound is None else sound
         self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
         self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
         self._moved: list[LiveCall] = []  # calls of whose sessions there is something new
@@ -137,8 +141,13 @@ class Worker:
     # ---- the clock --------------------------------------------------------------------------------------------------
     def run(self) -> None:
         deadline = time.monotonic()
+        knocks = select.poll()
+        for which in (self._door, self._channel):
+            knocks.register(which, select.POLLIN)
         while not self.stopping and not self._channel.closed:
             deadline += TICK_S
+            if self._idle:
+                deadline += self._rest(knocks, deadline) * TICK_S
             ahead = deadline - time.monotonic()
             if ahead > 0:
                 time.sleep(ahead)
@@ -147,6 +156,20 @@ class Worker:
                 deadline -= ahead
             self.tick(deadline)
         self.close()
+
+    @property
+    def _idle(self) -> bool:
+        """Is nobody here, and nobody just coming or going?"""
+        return not (self._calls or self._leaving or self._door.shaking_hands or self._channel.behind)
+
+    def _rest(self, knocks: select.poll, deadline: float) -> int:
+        """Ticks that pass, from the one due at ``deadline``, until somebody comes, the door process has something to
+        say, or a beat is due."""
+        most = BEAT_TICKS - 1 - self._ticks % BEAT_TICKS
+        knocks.poll(max(0.0, deadline + most * TICK_S - time.monotonic()) * 1_000)
+        passed = min(most, max(0, math.ceil((time.monotonic() - deadline) / TICK_S)))
+        self._ticks += passed
+        return passed
 
     def tick(self, deadline: float) -> None:
         """All that is due at ``deadline`` (monotonic seconds)."""
@@ -170,18 +193,17 @@ class Worker:
 
     # ---- one tick, in order -----------------------------------------------------------------------------------------
     def _speak(self, deadline: float) -> None:
-        if not self._legs:
+        if not self._trunk:
             return
         moved, self._moved = self._moved, []
         over = [call for call in moved if call.session.outcome is not None]
         for call in over:
-            del self._legs[call.slot]
+            self._trunk.leave(call.slot)
         self._spoken = spoken = self._next_frames()
-        for slot, leg in self._legs.items():
-            leg.send(spoken.get(slot, SILENCE))
-        self._sent += len(self._legs)
+        self._trunk.send(spoken)
+        self._sent += len(self._trunk)
         late_s = time.monotonic() - deadline
-        self._note_lateness(late_s, len(self._legs))
+        self._note_lateness(late_s, len(self._trunk))
         for call in moved:
             call.session.settle(late_s * 1_000)
         for call in over:
@@ -272,7 +294,7 @@ class Worker:
     def _take_in(self, announcement: Announce, session: Session | Tap, leg: Leg, slot: int) -> None:
         now = self._ticks
         self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot, began=now, due=now)
-        self._legs[slot] = leg
+        self._trunk.join(slot, leg)
         heapq.heappush(self._due, (now, slot))
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
@@ -281,17 +303,10 @@ class Worker:
 
     def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
         """(the ears' events by slot, slots on which a key was pressed or the other side is gone)."""
-        missing, stirred, rows = [], set(), self._frame_rows
-        for slot, leg in self._legs.items():
-            if not leg.receive(rows[slot]):
-                missing.append(slot)
-            if leg.gone or leg.pressed:
-                stirred.add(slot)
+        stirred = self._trunk.receive(self._frames, self._present)
         for slot, relay in self._relays.items():
-            if slot not in missing:
+            if self._present[slot]:
                 relay.take(self._frames[slot].tobytes())
-        self._present.fill(True)
-        self._present[missing] = False
         events: dict[int, list[object]] = {}
         self._shed += len(self._calls) if in_haste else 0
         for slot, event in self._detector.step(self._frames, self._present, self._spoken, in_haste):
@@ -332,7 +347,8 @@ class Worker:
         del self._calls[call.slot]
         if relay := self._relays.pop(call.slot, None):
             relay.close()
-        for by_slot in (self._legs, self._speaking, self._spoken, self._followed):
+        self._trunk.leave(call.slot)
+        for by_slot in (self._speaking, self._spoken, self._followed):
             by_slot.pop(call.slot, None)
         self._detector.close(call.slot)
         self._free.append(call.slot)
@@ -481,6 +497,11 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
     _ask_for_precedence()
+    if trunk.compiled is None:
+        log.warning(
+            "what is sent and received is handled in Python, which takes more of the processor; with a C compiler and "
+            "Python's headers (Debian: gcc, libc6-dev, python3-dev), install Hearline again"
+        )
     channel.send(("listening", worker.address))
     gc.freeze()
     worker.run()
