@@ -6,13 +6,14 @@ second, explains most of it.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 NEAR_SAMPLES = 2048  # 256 ms of the line are explained…
 LONGEST_DELAY_SAMPLES = 300 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 300 ms before
 PLAYED_FRAMES = -(-(NEAR_SAMPLES + LONGEST_DELAY_SAMPLES) // FRAME_SAMPLES)  # to be remembered for that
-_FFT = 8192
+_FFT = 4608  # not shorter than what was played, so that no offset in question meets the other end
 _TAPS, _TAPS_BEFORE_PEAK = 32, 8  # 4 ms of filter round the best delay
 _REGULARISATION = 1e-3
 
@@ -25,12 +26,12 @@ def explained_share(line: np.ndarray, played: np.ndarray) -> float:
     if power <= 0 or not far.any():
         return 0.0
     correlation = np.fft.irfft(np.fft.rfft(near, _FFT).conj() * np.fft.rfft(far, _FFT), _FFT)
-    energy = np.concatenate([[0.0], np.cumsum(far * far)])
+    energy = np.concatenate([[0.0], np.cumsum(far * far, dtype=float)])
     far_power = energy[NEAR_SAMPLES:] - energy[:-NEAR_SAMPLES]  # of the stretch at each offset
     offsets = len(far_power)
     best = int(np.argmax(np.abs(correlation[:offsets]) / np.sqrt(np.maximum(far_power, 1.0))))
-    around = best + _TAPS_BEFORE_PEAK - np.arange(_TAPS)
-    stretches = np.stack([far[at : at + NEAR_SAMPLES] for at in around if 0 <= at < offsets])
+    first, last = max(best + _TAPS_BEFORE_PEAK - _TAPS + 1, 0), min(best + _TAPS_BEFORE_PEAK, offsets - 1)
+    stretches = sliding_window_view(far[first : last + NEAR_SAMPLES], NEAR_SAMPLES).copy()
     products = stretches @ stretches.T
     products[np.diag_indices(len(products))] += _REGULARISATION * np.trace(products) / len(products) + 1e-6
     matched = stretches @ near
@@ -39,4 +40,4 @@ def explained_share(line: np.ndarray, played: np.ndarray) -> float:
 
 def _whitened(samples: np.ndarray) -> np.ndarray:
     """Speech falls with frequency; its first difference is about level, so that no pitch explains everything."""
-    return np.diff(samples.astype(float), prepend=float(samples[0]))
+    return np.diff(samples.astype(np.float32), prepend=np.float32(samples[0]))

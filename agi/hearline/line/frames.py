@@ -51,7 +51,8 @@ def read(
     those of lines on which a message has `begun`, bool [lines], and not ended. Returns how many.
     """
     count = at = 0
-    in_part = begun.tolist()
+    in_part, filled = begun.tolist(), held.tolist()
+    single: dict[int, bytes] = {}  # one message and room for it, as nearly always: kept all at once
     for line, fd in enumerate(fds.tolist()):
         if fd < 0:
             continue
@@ -64,6 +65,9 @@ def read(
             count += 1
             continue
         if data and not in_part[line] and _are_whole_frames(data):
+            if len(data) == MESSAGE_BYTES and filled[line] < BACKLOG:
+                single[line] = data
+                continue
             for frame in range(HEADER_BYTES, len(data), MESSAGE_BYTES):
                 keep(backlog[line], held, line, data[frame : frame + FRAME_BYTES])
             continue
@@ -71,6 +75,11 @@ def read(
         at += len(data)
         odd[count] = line, len(data)
         count += 1
+    if single:
+        lines = np.fromiter(single, int)
+        messages = np.frombuffer(b"".join(single.values()), np.uint8).reshape(-1, MESSAGE_BYTES)
+        backlog[lines, held[lines]] = messages[:, HEADER_BYTES:]
+        held[lines] += 1
     return count
 
 
@@ -98,18 +107,20 @@ def take(
     differ, or a burst came), one is let go. `least` and `ticks`, int32 [lines], are what is remembered for that: begin
     with BACKLOG and 0.
     """
-    sound = rows.view(np.uint8)
-    for line, frames in enumerate(held.tolist()):
-        came[line] = frames > 0
-        left, gone = max(frames - 1, 0), 1
-        if frames:
-            sound[line] = backlog[line, 0]
-        least[line] = min(least[line], left)
-        ticks[line] += 1
-        if ticks[line] >= EVEN_OUT_TICKS:
-            if least[line] > 1:
-                left, gone = left - 1, 2
-            least[line], ticks[line] = BACKLOG, 0
-        if left:
-            backlog[line, :left] = backlog[line, gone : gone + left]
-        held[line] = left
+    lines = len(held)
+    least, ticks = least[:lines], ticks[:lines]
+    came[:lines] = held > 0
+    rows.view(np.uint8)[:lines] = backlog[:lines, 0]
+    left = np.maximum(held - 1, 0)
+    np.minimum(least, left, out=least)
+    ticks += 1
+    for line in (ticks >= EVEN_OUT_TICKS).nonzero()[0]:
+        if least[line] > 1:
+            backlog[line, :-1] = backlog[line, 1:]
+            left[line] -= 1
+        least[line], ticks[line] = BACKLOG, 0
+    more = left.nonzero()[0]
+    if more.size:
+        longest = left.max()
+        backlog[more, :longest] = backlog[more, 1 : 1 + longest]
+    held[:] = left

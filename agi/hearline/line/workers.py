@@ -238,7 +238,7 @@ class Line:
         looked = time.monotonic()
         while not self._stopping.is_set():
             try:
-                self._read(0.05)
+                self._read(0.1)
             except Exception:
                 log.exception("a message of the media worker could not be read")
             away = time.monotonic() - looked
