@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -129,6 +130,19 @@ def test_a_caller_who_leaves_is_forgotten(line, flows):
     [finished] = [m for m in door.received() if isinstance(m, Finished)]
     assert finished.outcome == "hangup:caller"
     assert worker._calls == {}
+
+
+def test_a_call_that_breaks_and_is_taken_back_in_the_same_tick_harms_no_other(line, flows):
+    worker, door, _ = line
+    call, other = announce(flows), announce(flows)
+    peer, still_there = connected(line, call), connected(line, other)
+    ticks(worker, 3)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()  # reset: the next frame to it fails
+    door.send(Withdraw(call.uuid))
+    ticks(worker, 3)
+    assert [c.uuid for c in worker._calls.values()] == [other.uuid]
+    assert still_there.recv(4096)
 
 
 def test_the_worker_ends_when_the_door_is_gone(line):

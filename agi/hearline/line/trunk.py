@@ -56,6 +56,7 @@ class AudioSocketTrunk:
     def leave(self, slot: int) -> None:
         self._forget(slot)
         self._held[slot] = 0
+        self._stirred.discard(slot)
         self._legs.pop(slot, None)
         self._lines = max(self._legs, default=-1) + 1
 
