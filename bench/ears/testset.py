@@ -368,7 +368,7 @@ def _transient(rng: np.random.Generator, i: int, material: Material) -> Clip:
             at = rng.integers(samples // 10, samples - piece.size)
             x[at : at + piece.size] += piece
     x = mixing.band_limited(x, _band(rng))
-    loudest = np.sqrt(np.mean(np.square(x.reshape(-1, FRAME_SAMPLES)), axis=1)).max()
+    loudest = max(np.sqrt(np.mean(np.square(x.reshape(-1, FRAME_SAMPLES)), axis=1)).max(), 1e-9)
     return _clip(
         x / loudest * 10 ** (level / 20) + _floor(rng, samples), _law(i), np.ones(samples // FRAME_SAMPLES, bool),
         kind="transient", subkind=subkind, split=material.split, level_dbov=level, noise=name,
