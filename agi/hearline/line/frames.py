@@ -10,10 +10,13 @@ import os
 
 import numpy as np
 
-HEADER_BYTES, FRAME_BYTES = 3, 320
+from hearline.line.audiosocket import KIND_AUDIO
+from hearline.line.transport import FRAME_BYTES
+
+HEADER_BYTES = 3
 MESSAGE_BYTES = HEADER_BYTES + FRAME_BYTES
 READ_BYTES = 8 * MESSAGE_BYTES  # at one stroke
-AUDIO_HEADER = bytes([0x10]) + FRAME_BYTES.to_bytes(2, "big")
+AUDIO_HEADER = bytes([KIND_AUDIO]) + FRAME_BYTES.to_bytes(2, "big")
 BACKLOG = 25  # frames kept that no tick has taken yet: half a second
 EVEN_OUT_TICKS = 50
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from hearline.line import frames as plain
 from hearline.line.audiosocket import AudioSocketLeg
-from hearline.line.frames import BACKLOG, FRAME_BYTES, HEADER_BYTES, MESSAGE_BYTES, READ_BYTES
-from hearline.line.transport import SILENCE
+from hearline.line.frames import BACKLOG, HEADER_BYTES, MESSAGE_BYTES, READ_BYTES
+from hearline.line.transport import FRAME_BYTES, SILENCE
 
 try:
     from hearline.line import _frames as compiled
