@@ -17,8 +17,10 @@ from hearline.phone.script import Account, Act, Say
 if TYPE_CHECKING:
     from hearline.phone.softphone import AgentPhone, Desk, SoftPhone
 
-# pjsip sends a key as 200 ms of RFC 4733 events; the last packet goes out three times.
-KEY_MS = 240
+# pjsip sends a key as 200 ms of RFC 4733 events, and the last packet twice more.
+KEY_MS = 200
+REPEATED = 2
+LOOK_MS = 10  # until the next look whether they are out
 SETTLED_MS = 1_000  # by then a player that has played to its end has been told so
 
 
@@ -97,6 +99,7 @@ class SipCall(pj.Call):
         self.packets = (0, 0)
         self.stream: int | None = None
         self.talking = 0  # reasons to send, where the phone sends only then
+        self.sent_keys_at = 0  # packets of this stream, when the last key is out
 
     def emit(self, event: str, **more: Any) -> None:
         self.desk.emit(self.phone.spec.name, self.number, event, **more)
@@ -134,7 +137,7 @@ class SipCall(pj.Call):
 
     @guarded
     def onStreamCreated(self, prm: Any) -> None:
-        self.stream = int(prm.stream)
+        self.stream, self.sent_keys_at = int(prm.stream), 0
         if self.phone.spec.rtp != "always" and not self.talking:
             self.desk.endpoint.tap.close(self.stream)  # before the first frame
 
@@ -236,10 +239,21 @@ class SipCall(pj.Call):
             (self.desk.endpoint.tap.open if on else self.desk.endpoint.tap.close)(self.stream)
 
     def key(self, digit: str, planned_ms: float | None = None) -> None:
+        self.count_packets()
         self.dialDtmf(digit)  # while its events are in the queue, the stream sends them and no sound
+        self.sent_keys_at = max(self.sent_keys_at, self.packets[0]) + self.desk.endpoint.packets_of(KEY_MS) + REPEATED
         self.send(True)
-        self.later(KEY_MS, lambda: self.send(False))
+        self.stop_after(self.sent_keys_at, self.stream)
         self.emit("key", digit=digit, planned_ms=planned_ms)
+
+    def stop_after(self, packets: int, stream: int | None) -> None:
+        """A key is over when its packets are out, not when its time is: without the last ones it stays pressed until
+        the next key, and a machine that stands still for a moment sends them late."""
+        self.count_packets()
+        if self.stream == stream and self.packets[0] < packets:
+            self.later(LOOK_MS, lambda: self.stop_after(packets, stream))
+        else:
+            self.send(False)
 
     def hang_up(self) -> None:
         if self.gone:

@@ -39,6 +39,7 @@ class Endpoint:
 
     def __init__(self, bind: str, packet_ms: int, log_level: int) -> None:
         self.folder = tempfile.mkdtemp(prefix="hearline-phone-")
+        self.packet_ms = packet_ms
         self.order = itertools.count()
         self.tap = Tap()
         self.silence: Any = None
@@ -97,6 +98,10 @@ class Endpoint:
         for info in self.library.codecEnum2():
             chosen = info.codecId.split("/")[0] in wanted
             self.library.codecSetPriority(info.codecId, 255 if chosen else 0)
+
+    def packets_of(self, length_ms: int) -> int:
+        """So many packets hold it."""
+        return -(-length_ms // self.packet_ms)
 
     def wav_of(self, samples: Any, name: str) -> str:
         path = os.path.join(self.folder, f"{name}-{next(self.order)}.wav")
