@@ -75,11 +75,11 @@ CONVERSATIONS = {
         caller(17, LONG), agent(18.5, REPLY), agent(28.7, GREETING), caller(35, "hangup"),
     ),
     "soft agent": (
-        agent(0.5, REPLY, TOO_SOFT_DB), caller(6.6, HERE), agent(12, REPLY), agent(16.9, REPLY), agent(21.8, REPLY),
+        agent(0.5, REPLY, TOO_SOFT_DB), caller(8, HERE), agent(12, REPLY), agent(16.9, REPLY), agent(21.8, REPLY),
         agent(26.7, REPLY), caller(33, "hangup"),
     ),
     "raised agent": (
-        agent(0.5, REPLY, RAISED_DB), caller(6.6, HERE), agent(12, REPLY), agent(16.9, REPLY), caller(20, WEI),
+        agent(0.5, REPLY, RAISED_DB), caller(8, HERE), agent(12, REPLY), agent(16.9, REPLY), caller(20, WEI),
         agent(21.8, REPLY), agent(26.7, REPLY), caller(33, "hangup"),
     ),
 }  # fmt: skip
