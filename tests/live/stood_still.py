@@ -33,6 +33,10 @@ class Watch:
         noted = [tuple(map(float, line.split())) for line in self._file.read_text().splitlines()]
         return [(at, long) for at, long in noted if at >= begin and at - long <= end]
 
+    def stood_still_s(self, begin: float, end: float) -> float:
+        """So long altogether."""
+        return sum(long for _, long in self.stood_still(begin, end))
+
     def since(self, seconds: float) -> str:
         """The same of the last so many seconds, for people."""
         now = time.monotonic()

@@ -30,12 +30,16 @@ def hearline(*arguments: str, state, timeout: float = 150) -> subprocess.Complet
 
 
 # ---- demo ------------------------------------------------------------------------------------------------------------
-def test_the_demo_goes_as_planned_and_leaves_it_all(tmp_path):
+def test_the_demo_goes_as_planned_and_leaves_it_all(tmp_path, world):
     out = tmp_path / "demo-out"
-    started = time.monotonic()
-    done = hearline("demo", "--out", out, state=tmp_path / "state")
+    for _ in range(3):
+        started = time.monotonic()
+        done = hearline("demo", "--out", out, state=tmp_path / "state")
+        ended = time.monotonic()
+        if done.returncode == 0 or not world.watch.stood_still(started, ended):
+            break  # else it has told the truth of a machine that stood still, which is to be seen on one that did not
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 120
+    assert ended - started < 120
     assert done.stdout.count("as planned") >= 5 and "not as planned" not in done.stdout
     folders = sorted(out.iterdir())
     assert [f.name for f in folders] == ["1-speaks", "2-silent", "3-no-rtp", "4-soft-then-louder", "5-too-soft"]

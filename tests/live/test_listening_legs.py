@@ -151,7 +151,8 @@ def test_a_talk_is_picked_up_again(world):
             break_it(world)
             time.sleep(1.5)
             until(lambda: legs(world) == 2, 10)
-            assert says_until_gain_is(world, phones, agent["name"], level_db, channel, gain_db)
+            wanted = pytest.approx(gain_factor(gain_db), abs=0.01)
+            assert says_until_gain_is(world, phones, agent["name"], level_db, channel, wanted) == wanted, break_it
         phones.hang_up(agent["name"])
         results = phones.wait(20)
     [call] = world.calls(results, used, scenario).values()
@@ -161,14 +162,15 @@ def test_a_talk_is_picked_up_again(world):
     assert [event["picked_up"] for event in events(talk, "joined")] == [True], "of the last one that came"
 
 
-def says_until_gain_is(world, phones: Phones, agent: str, level_db: float, channel: str, gain_db: float) -> bool:
+def says_until_gain_is(world, phones: Phones, agent: str, level_db: float, channel: str, wanted: object) -> float:
     """The agent goes on talking, three sentences at most: a leg may come only in the middle of the first, where a new
-    worker takes long to start."""
+    worker takes long to start. Tells the factor that was found in the end."""
     for _ in range(3):
         phones.say(agent, SPEECH / f"{SENTENCE}.wav", level_db)
         with suppress(AssertionError):
-            return bool(until(lambda: gain_now(world, channel) == pytest.approx(gain_factor(gain_db), abs=0.01), 6))
-    return False
+            until(lambda: gain_now(world, channel) == wanted, 6)
+            break
+    return gain_now(world, channel)
 
 
 def gain_now(world, channel: str) -> float:

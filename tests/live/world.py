@@ -18,7 +18,7 @@ import numpy as np
 from hearline.audio.wav import read_wav
 from hearline.pbx.stack import Stack
 from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
-from hearline.phone.judge import prompts_of
+from hearline.phone.judge import Timing, prompts_of, timings
 from hearline.phone.run import CallResult, Phones
 from stood_still import Watch
 
@@ -26,6 +26,7 @@ TOLERANCE_MS = 40  # planned against heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
 LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
 TOO_SOFT = -28.0  # dB on recordings of −23 dBov: −51 dBov, more than raising the line can make up for
+FRAME_S = 0.02
 MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 STILL_S = 0.5  # between the machine's standing still and what a phone makes of it, its jitter buffer and all
 REPO = Path(__file__).resolve().parents[2]
@@ -223,6 +224,17 @@ class World:
                 answered + glitch.at_ms / 1_000 - STILL_S, answered + glitch.at_ms / 1_000 + STILL_S
             )
         ]
+
+    def off_time(self, call: Call) -> list[Timing]:
+        """Waits that a caller heard longer or shorter than planned, by more than the machine stood still in that call:
+        what a phone gets late once it plays late until its call ends."""
+        allowed = TOLERANCE_MS + 1_000 * self.watch.stood_still_s(call.result.answered_at, call.result.disconnected_at)
+        found = timings(call.timeline, call.heard, call.result.end("rx_packets"))
+        return [timing for timing in found if abs(timing.error_ms) > allowed]
+
+    def held_up(self, calls: int, began: float) -> float:
+        """Frames of so many calls that nobody was let send since ``began`` (monotonic s)."""
+        return calls * self.watch.stood_still_s(began, time.monotonic()) / FRAME_S
 
     # ---- what must not leak -----------------------------------------------------------------------------------------
     def channels(self) -> list[list[str]]:
