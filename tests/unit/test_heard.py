@@ -190,10 +190,11 @@ def test_an_additional_frame_is_one_glitch(prompts, name, fault):
         assert found.end_ms == pytest.approx(1020 + ms(prompt), abs=2)
 
 
-@pytest.mark.parametrize("gap_ms", [100, 200, 300])
-def test_what_was_held_up_near_its_end_was_heard_to_its_end(prompts, gap_ms):
+@pytest.mark.parametrize("at_ms", [780, 980, 1060])  # of 1,180
+@pytest.mark.parametrize("gap_ms", [80, 100, 200, 300])
+def test_what_was_held_up_near_its_end_was_heard_to_its_end(prompts, gap_ms, at_ms):
     prompt = read(SOUNDS / "hints" / "agent-too-soft.wav")
-    at = 780 * MS
+    at = at_ms * MS
     held_up = alaw(recording(4000, (1000, np.insert(prompt, at, np.zeros(gap_ms * MS)))))
     [found] = heard.find_prompts(held_up, prompts | {"whisper": prompt})
     assert (found.id, found.complete) == ("whisper", 1.0)

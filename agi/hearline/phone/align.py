@@ -255,9 +255,11 @@ def _slip(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int
 
 
 def _leap(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int | None:
-    """The same after a longer gap: further away there is more to be mistaken for it, so it must be more alike."""
+    """The same after a longer gap: further away there is more to be mistaken for it, so it must be more alike; still
+    more where little of the reference is left."""
     template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
-    return _found_again(white, template, begin + BLOCK, lag, LEAP, 0.9) if len(template) == WINDOW else None
+    like = 0.9 if len(template) == WINDOW else 0.97
+    return _found_again(white, template, begin + BLOCK, lag, LEAP, like) if len(template) >= BLOCK else None
 
 
 def _found_again(white: np.ndarray, template: np.ndarray, begin: int, lag: int, search: int, like: float) -> int | None:
