@@ -13,8 +13,8 @@ FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000  # 160
 
 ONSET_EVIDENCE = {"low": 4.0, "normal": 8.0, "high": 12.0}
 """By how sure a profile wants the ears to be that somebody speaks: one, two or three windows beyond doubt. Known after
-80, 120 or 160 ms (median; p95 260, 380, 460); of crowds and babble at odd levels 8, 4 or 3 % are taken for speech, of
-coughs and clicks 15, 6 or 5 % (1,214 clips of the tuning part of `bench/ears`, with an earlier caller's network)."""
+80, 120 or 160 ms (median; p95 290, 360, 480); of noise and music 2, 0.4 or 0.4 % are taken for speech, of crowds and
+babble at odd levels 20, 11 or 7 %, of coughs and clicks 29, 19 or 16 % (the held-out part of `bench/ears`)."""
 
 
 @dataclass(frozen=True)
