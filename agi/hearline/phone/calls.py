@@ -232,10 +232,10 @@ class SipCall(pj.Call):
 
     def send(self, on: bool) -> None:
         """Open the tap while there is something to send. Nothing to do for a phone that always sends."""
-        if self.phone.spec.rtp == "always" or self.stream is None:
+        if self.phone.spec.rtp == "always":
             return
-        self.talking += 1 if on else -1
-        if self.talking == int(on):  # the first reason, or the last one gone
+        self.talking += 1 if on else -1  # while the phone holds as well: its next stream begins as it should
+        if self.stream is not None and self.talking == int(on):  # the first reason, or the last one gone
             (self.desk.endpoint.tap.open if on else self.desk.endpoint.tap.close)(self.stream)
 
     def key(self, digit: str, planned_ms: float | None = None) -> None:
