@@ -211,7 +211,7 @@ def test_a_nuisance_call_is_asked_and_let_go(told, world):
     assert [question.id, goodbye.id] == ["nuisance-1", "nuisance-goodbye"]
     assert question.complete >= WHOLE and goodbye.complete >= WHOLE
     phone = nuisance.call.result
-    still_ms = 1_000 * world.watch.stood_still_s(phone.answered_at, phone.disconnected_at)
+    still_ms = world.still_ms(phone)
     assert goodbye.start_ms - question.end_ms == pytest.approx(3_000, abs=TOLERANCE_MS + still_ms)
     [record] = nuisance_calls(world, nuisance.call.account)
     assert record["outcome"] == "hangup:nuisance"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hearline.audio.settings import FRAME_MS
 from hearline.audio.wav import read_wav
 from hearline.pbx.stack import Stack
 from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
@@ -26,7 +27,6 @@ TOLERANCE_MS = 40  # planned against heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
 LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
 TOO_SOFT = -28.0  # dB on recordings of −23 dBov: −51 dBov, more than raising the line can make up for
-FRAME_S = 0.02
 MUSIC_DBOV = -55.0  # whatever is softer is dead silence
 STILL_S = 0.5  # between the machine's standing still and what a phone makes of it, its jitter buffer and all
 REPO = Path(__file__).resolve().parents[2]
@@ -228,13 +228,17 @@ class World:
     def off_time(self, call: Call) -> list[Timing]:
         """Waits that a caller heard longer or shorter than planned, by more than the machine stood still in that call:
         what a phone gets late once it plays late until its call ends."""
-        allowed = TOLERANCE_MS + 1_000 * self.watch.stood_still_s(call.result.answered_at, call.result.disconnected_at)
+        allowed = TOLERANCE_MS + self.still_ms(call.result)
         found = timings(call.timeline, call.heard, call.result.end("rx_packets"))
         return [timing for timing in found if abs(timing.error_ms) > allowed]
 
     def held_up(self, calls: int, began: float) -> float:
         """Frames of so many calls that nobody was let send since ``began`` (monotonic s)."""
-        return calls * self.watch.stood_still_s(began, time.monotonic()) / FRAME_S
+        return calls * 1_000 * self.watch.stood_still_s(began, time.monotonic()) / FRAME_MS
+
+    def still_ms(self, call: CallResult) -> float:
+        """So long the machine stood still in that call."""
+        return 1_000 * self.watch.stood_still_s(call.answered_at, call.disconnected_at)
 
     # ---- what must not leak -----------------------------------------------------------------------------------------
     def channels(self) -> list[list[str]]:
