@@ -11,14 +11,22 @@ from hearline.audio.resample import resample
 
 RATE = 8_000
 TAP = """(() => {
-    // Whatever is led to the loudspeaker is led to us as well.
+    // Whatever is led to the loudspeaker is led to us as well, and waits for us while the page is busy.
     const connect = AudioNode.prototype.connect;
     window.heard = [];
+    const listen = async (node) => {
+        const track = node.stream.getAudioTracks()[0];
+        const sound = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader();
+        for (let got = await sound.read(); !got.done; got = await sound.read()) {
+            const part = new Float32Array(got.value.numberOfFrames);
+            got.value.copyTo(part, { planeIndex: 0, format: "f32-planar" });
+            got.value.close();
+            window.heard.push(part);
+        }
+    };
     AudioNode.prototype.connect = function (to, ...more) {
         if (to instanceof AudioDestinationNode) {
-            window.tap ??= this.context.createScriptProcessor(4096, 1, 1);
-            window.tap.onaudioprocess = (e) => window.heard.push(e.inputBuffer.getChannelData(0).slice());
-            connect.call(window.tap, to);
+            if (!window.tap) listen((window.tap = new MediaStreamAudioDestinationNode(this.context)));
             connect.call(this, window.tap);
         }
         return connect.call(this, to, ...more);
