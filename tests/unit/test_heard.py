@@ -214,6 +214,14 @@ def test_what_was_lost_near_its_end_is_a_hole_and_not_its_end(prompts, lost_ms):
     assert any(fault.kind == "hole" for fault in heard.glitches(lossy, prompt, found.start_ms))
 
 
+def test_an_end_softer_than_the_noise_counts_as_heard(prompts):
+    prompt = np.concatenate([prompts["low-1"], 0.02 * prompts["low-2"]])
+    noisy = alaw(recording(ms(prompt) + 2000, (1000, prompt), noise_dbov=-45))
+    [found] = heard.find_prompts(noisy, {"soft-end": prompt})
+    assert found.complete == 1.0
+    assert heard.glitches(noisy, prompt, found.start_ms) == []
+
+
 def test_a_hole_and_a_click_are_told_apart(prompts):
     prompt = prompts["opening"]
     for at in busy_frames(prompt):

@@ -204,7 +204,7 @@ def _overlap(one: HeardPrompt, other: HeardPrompt) -> float:
 def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
     """Runs of 5 ms pieces in which the recording is not the prompt, though it is before and after."""
     piece = 5 * PER_MS
-    count = path.extent // piece
+    count = min(path.extent, len(path.aligned)) // piece  # what lies under the noise counts as heard, not followed
     if count < 3:
         return []
     heard = path.aligned[: count * piece].reshape(count, piece)
