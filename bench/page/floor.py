@@ -125,7 +125,7 @@ class Floor:
             Volumes(self.folder / "state" / "page" / "volumes.json"),
             Whispers(REPO / "sounds").pcm,
             self.pins,
-            Sessions(self.folder / "state" / "page" / "cookie-key", self.pins),
+            Sessions(self.folder / "state" / "page", self.pins),
             BRAND,
             {"care": "养老热线"},
             lambda: self.asterisk_up,

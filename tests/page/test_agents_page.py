@@ -335,6 +335,16 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
     page.wait_for_selector("#agent:visible")
 
 
+def test_signing_out_in_one_window_is_signing_out_in_all(window, floor):
+    page = window()
+    other = page.context.new_page()
+    other.goto(floor.url)
+    other.wait_for_selector("#me >> text=工号 8016")
+    page.click("header [data-do=sign-out]")
+    other.wait_for_selector("#sign-in:not([hidden])")
+    assert other.text_content("#sign-in-fault") == "请重新登录。"
+
+
 # ---- to be read by everybody -----------------------------------------------------------------------------------------
 def keeps_nobody_out(page, state: str) -> None:
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -74,6 +74,20 @@ def test_in_a_hold_the_page_rings_and_then_says_the_whisper_just_as_the_phone_wo
     assert page.evaluate("window.tap.context.state") == "suspended", "the loudspeaker is free again"
 
 
+def test_of_several_windows_one_says_it(page, floor):
+    pages = [page, *(page.context.new_page() for _ in range(2))]
+    for other in pages[1:]:
+        other.goto(floor.url)
+        other.wait_for_selector("body[data-state=talking]")
+        other.click("#hint-title")
+        expect(other.locator("#no-sound")).to_be_empty()
+    floor.hold("8016")
+    page.wait_for_timeout((HOLD_S + WHOLE_S + 1.0) * 1_000)
+    said = [sound for sound in map(heard, pages) if sound.size]
+    assert len(said) == 1
+    assert likeness(said[0], WHISPER)[0] > 0.9
+
+
 @pytest.mark.parametrize("how", ["muted", "switched off", "the caller holds"])
 def test_nothing_sounds(page, floor, how):
     """Where the agent has muted whispers; where the page is to be silent; where this phone does not hold."""

@@ -52,8 +52,8 @@ class Browser:
         async with self.http.post(f"{self.url}api/{path}", data=body, headers=headers, **how) as answer:
             return answer.status, await answer.json()
 
-    async def get(self, path: str) -> tuple[int, dict]:
-        async with self.http.get(f"{self.url}api/{path}") as answer:
+    async def get(self, path: str, **how) -> tuple[int, dict]:
+        async with self.http.get(f"{self.url}api/{path}", **how) as answer:
             return answer.status, await answer.json()
 
     async def sign_in(self, agent: str = "8016", pin: str = PIN) -> tuple[int, dict]:
@@ -108,6 +108,27 @@ def test_signing_in_and_out(floor):
         assert await browser.get("me") == (200, {"agent": "8016"})
         await browser.post("sign-out")
         assert (await browser.get("me"))[0] == 401
+
+    browse(floor, story)
+
+
+def test_who_signs_out_is_out_wherever_the_cookie_is(floor):
+    async def story(browser: Browser):
+        await browser.sign_in()
+        [cookie] = browser.http.cookie_jar
+        stolen = {"Cookie": f"{cookie.key}={cookie.value}"}
+        open_page = asyncio.create_task(browser.news(lambda kind, _: kind == "over"))
+        await asyncio.sleep(0.1)
+        await browser.post("sign-out")
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await open_page
+        await browser.sign_in()
+        assert (await browser.get("me"))[0] == 200, "another session is another session"
+        browser.http.cookie_jar.clear()
+        assert (await browser.get("me", headers=stolen))[0] == 401
+        await asyncio.to_thread(floor.close)
+        await asyncio.to_thread(floor.open)
+        assert (await browser.get("me", headers=stolen))[0] == 401, "after a restart too"
 
     browse(floor, story)
 
@@ -262,11 +283,24 @@ def test_a_key_is_made_once(tmp_path):
 def test_an_old_cookie_is_none(tmp_path, monkeypatch):
     pins = Pins(tmp_path / "pins.json")
     pins.set("8016", PIN)
-    sessions = Sessions(tmp_path / "key", pins)
+    sessions = Sessions(tmp_path, pins)
     cookie = sessions.begin("8016")
     assert sessions.agent(cookie) == "8016"
+    sessions.end(sessions.begin("8016"))
     monkeypatch.setattr(time, "time", lambda now=time.time(): now + 13 * 3_600)
     assert sessions.agent(cookie) == ""
+    sessions.end(sessions.begin("8016"))
+    assert len(json.loads((tmp_path / "signed-out.json").read_text())) == 1, "of the old ones none is kept"
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "7"])
+def test_a_broken_list_of_who_has_signed_out_keeps_nobody_from_signing_in(tmp_path, caplog, text):
+    (tmp_path / "signed-out.json").write_text(text)
+    pins = Pins(tmp_path / "pins.json")
+    pins.set("8016", PIN)
+    sessions = Sessions(tmp_path, pins)
+    assert sessions.agent(sessions.begin("8016")) == "8016"
+    assert "signed-out.json" in caplog.text
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------

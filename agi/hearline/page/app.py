@@ -163,7 +163,8 @@ class Page:
     async def _me(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"agent": self._agent(request)})
 
-    async def _sign_out(self, _request: web.Request) -> web.StreamResponse:
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        self.sessions.end(request.cookies.get(COOKIE, ""))
         response = web.json_response({})
         response.del_cookie(COOKIE)
         return response

@@ -73,7 +73,7 @@ class Front:
             self._volumes,
             self._whispers.pcm,
             pins,
-            Sessions(folder / "cookie-key", pins),
+            Sessions(folder, pins),
             {"brand": sounds.brand, "hotline": sounds.hotline},
             sounds.queue_names("zh"),
             self._asterisk,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import secrets
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -10,7 +13,9 @@ from pathlib import Path
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from hearline.page.pins import Pins
-from hearline.private_files import lasting_key
+from hearline.private_files import lasting_key, write_private
+
+log = logging.getLogger(__name__)
 
 COOKIE = "hearline"
 SHIFT_S = 12 * 3_600
@@ -22,24 +27,52 @@ _AT_ONCE = 2  # checks of PINs, 16 MiB each
 
 
 class Sessions:
-    """Signed, not stored: they outlive a restart of the server, and end with a new PIN."""
+    """Signed, not stored: they outlive a restart of the server, and end with a new PIN. Only one that was ended by
+    signing out is written down, in ``folder``, for as long as its cookie would have been good."""
 
-    def __init__(self, key_file: Path, pins: Pins) -> None:
-        self._signer = URLSafeTimedSerializer(lasting_key(key_file), salt="hearline page")
+    def __init__(self, folder: Path, pins: Pins) -> None:
+        self._signer = URLSafeTimedSerializer(lasting_key(folder / "cookie-key"), salt="hearline page")
         self._pins = pins
+        self._file = folder / "signed-out.json"
+        self._ended = self._read()
 
     def begin(self, agent: str) -> str:
         """The cookie's value."""
-        return self._signer.dumps([agent, self._pins.stamp(agent)])
+        return self._signer.dumps([agent, self._pins.stamp(agent), secrets.token_urlsafe(12)])
 
     def agent(self, cookie: str) -> str:
-        """Whose cookie it is; '' where it is none, too old, or of an earlier PIN."""
+        """Whose cookie it is; '' where it is none, too old, of an earlier PIN, or signed out."""
+        return self._told_by(cookie)[0]
+
+    def end(self, cookie: str) -> None:
+        """Nobody is let in with this cookie any more, whoever has it."""
+        agent, session = self._told_by(cookie)
+        if not agent:
+            return
+        now = time.time()
+        self._ended = {one: at for one, at in self._ended.items() if now - at < SHIFT_S} | {session: now}
         try:
-            agent, stamp = self._signer.loads(cookie, max_age=SHIFT_S)
+            write_private(self._file, json.dumps(self._ended))
+        except OSError as error:
+            log.error("who has signed out is forgotten at the next restart: %s", error)
+
+    def _told_by(self, cookie: str) -> tuple[str, str]:
+        """(work number, session)"""
+        try:
+            agent, stamp, session = self._signer.loads(cookie, max_age=SHIFT_S)
             known = self._pins.stamp(agent)
         except (BadSignature, ValueError, TypeError, OSError):
-            return ""
-        return agent if known and stamp == known else ""
+            return "", ""
+        return (agent, session) if known and stamp == known and session not in self._ended else ("", "")
+
+    def _read(self) -> dict[str, float]:
+        try:
+            return dict(json.loads(self._file.read_text("utf-8")))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError) as error:
+            log.error("who has signed out is forgotten: %s: %s", self._file, error)
+        return {}
 
 
 class Tries:

@@ -274,12 +274,18 @@ function showHeard() {
 }
 
 /** The whisper that a phone does not play while it holds; once, and not where it comes too late. */
-function sayOnHold() {
+async function sayOnHold() {
   const at = state.hold?.whisper_at ?? null;
   if (at === saidAt) return;
   saidAt = at;
   if (at === null || !live() || state.now - at > TOO_LATE_MS || !by("aloud").checked) aloud.stop();
-  else aloud.say(() => getSound("hold-whisper"));
+  else if (aloud.allowed && (await isOurs(at)) && at === saidAt) aloud.say(() => getSound("hold-whisper"));
+}
+
+/** Of all windows of this browser one says it. */
+async function isOurs(at) {
+  const take = () => localStorage.getItem("said") !== `${at}` && !localStorage.setItem("said", at);
+  return navigator.locks ? navigator.locks.request("said", take) : take(); // without TLS there are no locks
 }
 
 function showVolume() {
