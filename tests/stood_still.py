@@ -1,12 +1,15 @@
-"""When did this machine stand still? Hosts take a guest's CPUs away now and then, one or all, for a frame or five.
-Then a phone was not let run either: it has holes in what it heard, whatever we played.
+"""When did this machine stand still, or go at half its speed? Hosts take a guest's CPUs away now and then, one or all:
+for a frame or five at once, or half of each frame for a second. Then a phone was not let run either: it has holes in
+what it heard, whatever we played.
 
-On each CPU a thread that wants it every 10 ms, before everybody else, notes when it did not get it. So work of our own,
-however much, does not count; where nobody may go first (without root), only long waits do.
+On each CPU a thread that wants it every 10 ms, before everybody else, notes when it did not get it, and what of the CPU
+the host kept for itself (`steal` in proc(5)). So work of our own, however much, does not count; where nobody may go
+first (without root), only long waits do.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -18,6 +21,8 @@ from typing import TextIO
 
 STEP_S = 0.01
 WORTH_S, WORTH_IN_A_QUEUE_S = 0.03, 0.06  # of note; where others may go first
+STEPS, SLOW_S = 10, 0.04  # so much taken in so many steps, a bit at a time
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
@@ -38,23 +43,31 @@ class Watch:
     def stood_still(self, begin: float, end: float) -> list[tuple[float, float]]:
         """(begin, end) of each time that a CPU did, all or in part between these moments (monotonic s). Such times do
         not overlap: what several CPUs did together is one."""
-        found: list[tuple[float, float]] = []
-        for since, until in sorted(tuple(map(float, line.split())) for line in self._file.read_text().splitlines()):
-            if until < begin or since > end:
-                continue
-            if found and since <= found[-1][1]:
-                since, until = found[-1][0], max(found.pop()[1], until)
-            found.append((since, until))
-        return found
+        return self._noted("still", begin, end)
 
     def stood_still_s(self, begin: float, end: float) -> float:
         """So long altogether."""
         return sum(until - since for since, until in self.stood_still(begin, end))
 
     def told(self, begin: float, end: float) -> str:
-        """The same for people."""
-        found = self.stood_still(begin, end)
-        return "\n".join(f"{since - begin:.1f} s: {1e3 * (until - since):.0f} ms" for since, until in found) or "no"
+        """When the machine stood still or was slow between these moments, for people; "" where it was not."""
+        found = [
+            (since - begin, f"{since - begin:.1f} s: {kind} for {1e3 * (until - since):.0f} ms")
+            for kind in ("still", "slow")
+            for since, until in self._noted(kind, begin, end)
+        ]
+        return "\n".join(line for _, line in sorted(found))
+
+    def _noted(self, kind: str, begin: float, end: float) -> list[tuple[float, float]]:
+        lines = (line.split() for line in self._file.read_text().splitlines())
+        found: list[tuple[float, float]] = []
+        for since, until in sorted((float(since), float(until)) for what, since, until in lines if what == kind):
+            if until < begin or since > end:
+                continue
+            if found and since <= found[-1][1]:
+                since, until = found[-1][0], max(found.pop()[1], until)
+            found.append((since, until))
+        return found
 
 
 def main(file: Path) -> None:
@@ -73,14 +86,29 @@ def watch(cpu: int, out: TextIO) -> None:
         worth = WORTH_S
     except PermissionError:
         worth = WORTH_IN_A_QUEUE_S
-    wanted = time.monotonic()
-    while True:
+    wanted = began = time.monotonic()
+    taken_s = taken_from(cpu)
+    for step in itertools.count(1):
         wanted += STEP_S
         time.sleep(STEP_S)
         now = time.monotonic()
         if now - wanted >= worth:
-            out.write(f"{wanted} {now}\n")
+            out.write(f"still {wanted} {now}\n")
         wanted = now
+        if step % STEPS == 0:
+            before, taken_s = taken_s, taken_from(cpu)
+            if taken_s - before >= SLOW_S:
+                out.write(f"slow {began} {now}\n")
+            began = now
+
+
+def taken_from(cpu: int) -> float:
+    """The seconds of this CPU that the host has kept for itself."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{cpu}":
+            return int(ticks[7]) * TICK_S
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import virtual_time
 from hearline.assist.hold_music import HoldMusic
 from hearline.assist.switchboard import Conversation
 from hearline.pbx.ami import AmiDown
@@ -44,12 +45,12 @@ def after(player: Player, *moments: list[Conversation]) -> list[list[str]]:
         music = HoldMusic(player, SOUNDS)
         for conversations in moments:
             music.follow(conversations)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
             found.append(list(player.plays))
         music.follow([])
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
 
-    asyncio.run(run())
+    virtual_time.run(run())
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from hearline.assist import loop_call, permit
+import virtual_time
 from hearline.assist.loop_call import TONE_DBOV, Found, LoopCall, NotTried, found
 from hearline.assist.permit import Permit, Standing, unheard_over_silence
 from hearline.assist.spying import audiosocket, audiosocket_name
@@ -120,20 +120,13 @@ def run(loop: Loop) -> Found:
         call = LoopCall(loop, loop)
         trying = asyncio.create_task(call.run())
         while not trying.done():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)
             if loop.comes and len(loop.ends) >= 3:
                 for uuid, level in loop.levels().items():
                     call.hear(Overheard(uuid, 100, (), level))
         return trying.result()
 
-    return asyncio.run(both())
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(loop_call, "SOUNDS_S", 0.8)
-    monkeypatch.setattr(loop_call, "COMES_S", 0.5)
-    monkeypatch.setattr(loop_call, "WITHIN_S", 1.0)
+    return virtual_time.run(both())
 
 
 @pytest.mark.parametrize(
@@ -182,10 +175,10 @@ class Tried:
     """Finds what it is told to, in turn; the last again and again."""
 
     def __init__(self, *results: Found | Exception) -> None:
-        self.results, self.count = list(results), 0
+        self.results, self.at = list(results), []
 
     async def run(self) -> Found:
-        self.count += 1
+        self.at.append(asyncio.get_running_loop().time())
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if isinstance(result, Exception):
             raise result
@@ -206,18 +199,13 @@ def after(tried: Tried, *logins: Asterisk) -> list[Standing]:
         for login in logins:
             vars(asterisk).update(vars(login))
             await permitted.logged_in()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(3_600)
             assert permitted.allowed is told[-1].whispers
             permitted.logged_out()
         keeping.cancel()
         return told
 
-    return asyncio.run(go())
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(permit, "AGAIN_S", (0.001,))
+    return virtual_time.run(go())
 
 
 def test_nobody_is_whispered_to_before_the_tone_was_tried():
@@ -230,23 +218,23 @@ def test_nobody_is_whispered_to_before_the_tone_was_tried():
 def test_a_leak_stands_until_there_is_another_asterisk():
     tried = Tried(LEAK, GOOD)
     told = after(tried, Asterisk(), Asterisk(), Asterisk(began="09:00:00"))
-    assert tried.count == 2
+    assert len(tried.at) == 2
     assert [standing.whispers for standing in told if standing.connected] == [False, False, False, False, True]
     assert "the caller would hear a whisper, 28 dB below" in told[1].why
 
 
 @pytest.mark.parametrize("fails", [NotTried("the loop call broke"), DEAF])
 def test_what_was_not_found_out_is_tried_again(fails):
-    tried = Tried(fails, fails, GOOD)
+    tried = Tried(*[fails] * 5, GOOD)
     told = after(tried, Asterisk())
-    assert tried.count == 3 and told[-1].whispers
+    assert np.diff(tried.at).tolist() == [1, 5, 15, 60, 60] and told[-1].whispers
     assert not told[1].whispers and told[1].why
 
 
 def test_the_same_asterisk_is_not_tried_again_and_another_one_is():
     tried = Tried(GOOD)
     told = after(tried, Asterisk(), Asterisk(), Asterisk("22.11.0"))
-    assert tried.count == 2
+    assert len(tried.at) == 2
     assert [standing.whispers for standing in told if standing.connected] == [False, True, True, False, True]
 
 
