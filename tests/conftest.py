@@ -14,7 +14,7 @@ import pytest
 from stood_still import Watch
 
 AGAIN = os.EX_TEMPFAIL  # 75
-FEW = 20  # so many may fail like that; a machine at fault does not fail more
+FEW = 30  # so many may fail like that; a machine at fault does not fail more
 WATCH, BEGAN, FAILED = pytest.StashKey[Watch](), pytest.StashKey[tuple[Path, float]](), pytest.StashKey[list[bool]]()
 
 
