@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+AMI_USER = "hearline-assist"
 _REPO = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +36,7 @@ class Settings(BaseModel):
     status: str = "127.0.0.1:9573"
     # Asterisk's manager interface. Without it nobody listens to callers and agents while they talk: no hints.
     ami: str = ""
-    ami_user: str = "hearline-assist"
+    ami_user: str = AMI_USER
     ami_secret_file: Path | None = None
     # Where Asterisk brings the sound of those who talk.
     legs: str = "127.0.0.1:9192"

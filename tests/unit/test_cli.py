@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import wave
@@ -166,6 +167,19 @@ def test_a_dialplan_that_cannot_be_made(variable, text, says, monkeypatch):
     monkeypatch.setenv(variable, text)
     answer = run("dialplan")
     assert answer.exit_code == 1 and says in answer.output
+
+
+def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, monkeypatch):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    monkeypatch.setenv("HEARLINE_FLOWS", str(flows))
+    hotline = (flows / "hotline.yaml").read_text("utf-8")
+    (flows / "hotline.yaml").write_text(re.sub("(?m)^queue: .*$", "", hotline) + "\nqueue: seniors\n", "utf-8")
+    assert run("dialplan", "--out", tmp_path / "out").exit_code == 0
+    assert "HEARLINE_FALLBACK_QUEUE = seniors\n" in (tmp_path / "out" / "hearline-globals.conf").read_text()
+    (flows / "hotline.yaml").write_text("begin: nowhere\n")
+    answer = run("dialplan", "--out", tmp_path / "none")
+    assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'} says why" in answer.output
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):

@@ -63,6 +63,15 @@ def test_who_speaks_into_the_goodbye_or_the_pause_is_heard_out(call, into):
     assert "nuisance-goodbye" not in [what for at, what in log if at > began]
 
 
+def test_who_had_talked_on_into_a_prompt_and_stops_hears_it_to_its_end(call):
+    """A minute without a pause is long enough: they are asked, as nobody else can be."""
+    virtual = call("nuisance").at(1_000, e.SpeechStarted())
+    virtual.at(61_400, e.SpeechEnded(Verdict.SPEECH, 700)).at(61_400, e.Heard(Verdict.SPEECH)).run()
+    assert virtual.log[2:] == [
+        (61_000, "nuisance-1"), (61_000 + P + 3_000, "nuisance-goodbye"), (61_000 + 2 * P + 5_000, "hangup:nuisance"),
+    ]  # fmt: skip
+
+
 def test_a_nuisance_caller_who_never_stops_is_let_go_within_the_limit(call):
     virtual = call("nuisance")
     for at in range(1_000, 280_000, 61_000):

@@ -52,6 +52,21 @@ def test_silence_that_is_passed_by_is_as_if_it_had_been_heard(caller, drop_silen
     assert whole_steps > 1.5 * quick_steps and (caller != "nobody" or whole_steps > 8 * quick_steps)
 
 
+@pytest.mark.parametrize(("in_haste", "outcome"), [(1.0, "queue:care"), (0.8, "hangup:noinput")])
+def test_nobody_is_sent_away_for_a_silence_that_was_not_listened_to(in_haste, outcome, flows, monkeypatch):
+    """Where there was no time for the ears a caller might be speaking all the while."""
+    hasty, step = np.random.default_rng(1), Detector.step
+    monkeypatch.setattr(
+        Detector,
+        "step",
+        lambda ears, frames, present, played=None: step(ears, frames, present, played, hasty.random() < in_haste),
+    )
+    monkeypatch.setattr(Detector, "let_pass", lambda *_: False)
+    timeline, _ = simulate(flows.flows["hotline"].plan, None, CALLERS["nobody"], flows._sounds)
+    assert timeline.outcome == outcome
+    assert [event.get("deaf", False) for event in timeline.events if event["event"] == "timer"][0] == (in_haste == 1)
+
+
 def test_to_run_a_flow_takes_little_longer_than_to_start():
     """Against what nobody can spare, the interpreter and the libraries: so it does not depend on the machine."""
 

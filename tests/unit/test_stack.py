@@ -420,6 +420,20 @@ def test_an_address_of_the_environment_is_called_by_its_variable(machine, tmp_pa
     assert verbs(machine) == [], "nothing was started"
 
 
+def test_the_private_asterisk_and_its_server_find_each_other_whatever_the_shell_has(machine, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEARLINE_ALLOW", "10.0.0.7")
+    monkeypatch.setenv("HEARLINE_AMI_USER", "somebody")
+    machine.has("docker", ENGINE)
+    stack = Stack(Settings(state=tmp_path / "state", agi="127.0.0.2:14999"))
+    stack.up(server=False)
+    environment = stack.server_environment()
+    assert environment["HEARLINE_ALLOW"] == "127.0.0.0/8,127.0.0.1,127.0.0.2"
+    etc = stack.home / "etc"
+    assert f"[{environment['HEARLINE_AMI_USER']}]" in (etc / "manager.conf").read_text()
+    assert f"agi://{stack.running.agi}" in (etc / "hearline-globals.conf").read_text()
+    assert stack.running.agi.startswith("127.0.0.2:")
+
+
 def test_an_address_that_is_not_this_machines_is_an_error():
     with pytest.raises(StackError, match="--listen 203.0.113.7 is not an address of this machine: give one"):
         stacks._free(5070, socket.SOCK_DGRAM, "203.0.113.7", "--listen")

@@ -89,6 +89,7 @@ class Detector:
             verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
         )
         self._hushed = np.zeros(0, bool)  # is it as soft as the background, in this tick? [lines]
+        self.steps = self.hasty_steps = 0  # so far; heard in haste
         self._lines = 0  # slots up to the last open one; closed ones among them count as silent
 
     # ── slots ──
@@ -230,6 +231,8 @@ class Detector:
         that is a buffer; remembered as it is. `in_haste`: do without what takes time, the network
         and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
         """
+        self.steps += 1
+        self.hasty_steps += in_haste
         lines = self._lines
         if not lines:
             return []

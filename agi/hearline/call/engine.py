@@ -226,14 +226,21 @@ class Engine:
     def _heard(self, verdict: Verdict, now: int) -> list[Action]:
         if self.state in (State.SPEAKING, State.TURN_PAUSE):
             self._verdict = verdict
-        elif self.state is State.PLAYING and verdict is Verdict.SPEECH:  # loud enough to cut any prompt
+        elif self._cuts(verdict):
             self._speech_since, self._verdict = now, verdict
             return self._listen_to_the_end()
         return []
 
+    def _cuts(self, verdict: Verdict | None) -> bool:
+        """Speech that is loud enough cuts any prompt; but where it began before the prompt, it does so only while it
+        lasts: who has ended listens."""
+        if self.state is not State.PLAYING or verdict is not Verdict.SPEECH:
+            return False
+        return self._talking or self.step.bargein is Bargein.LOUD
+
     def _speech_ended(self, verdict: Verdict | None, ended: int, now: int) -> list[Action]:
         stop: list[Action] = []
-        if self.state is State.PLAYING and verdict is Verdict.SPEECH:  # short, but loud enough to cut any prompt
+        if self._cuts(verdict):  # short, but loud enough
             self._speech_since, self._verdict = now, verdict
             stop = self._listen_to_the_end()
         if self.state is State.SPEAKING:

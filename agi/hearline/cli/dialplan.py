@@ -13,7 +13,7 @@ GOES_INTO = {
     "hearline-bridges.conf": "modules.conf, under [modules]; for agent assist on Asterisk older than 22.11 only",
     "hearline-features.conf": "features.conf, under [applicationmap]; agents' keys, for agent assist only",
     "hearline-globals.conf": "extensions.conf, under [globals]",
-    "hearline-manager.conf": "manager.conf, in the section of the user hearline; for agent assist only",
+    "hearline-manager.conf": "manager.conf, in the section of the user hearline-assist; for agent assist only",
     "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
     "hearline-musiconhold.conf": "musiconhold.conf",
     "hearline-queues.conf": "queues.conf; then [NAME](hearline-queue) for each queue, with its members",
@@ -62,21 +62,28 @@ def dialplan(
       hearline dialplan | less
       hearline dialplan --out /etc/asterisk
     """
+    from hearline.flows import DEFAULT, FlowStore
     from hearline.pbx.config import Parts, render_parts, whisper_waits
-    from hearline.pbx.stack import queues_of
     from hearline.settings import Settings, address
     from hearline.sounds import ManifestError
 
     settings = Settings()
     try:
+        waits = whisper_waits(settings.sounds)
+        hotline = FlowStore(settings.flows, settings.sounds).flows.get(DEFAULT)
+        if hotline is None:
+            _fail(
+                f"the flow {DEFAULT!r} cannot be used, so nobody knows which queue is for callers whom Hearline cannot "
+                f"serve; hearline flow check {settings.flows / DEFAULT}.yaml says why"
+            )
         host, port = address(settings.agi)
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
             agi_host="127.0.0.1" if host == "0.0.0.0" else host,
             agi_port=port,
-            fallback_queue=queues_of(settings)[0],
-            whisper_waits=whisper_waits(settings.sounds),
+            fallback_queue=hotline.words.queue,
+            whisper_waits=waits,
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
         if out is None:

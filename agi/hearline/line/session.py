@@ -18,11 +18,13 @@ from hearline.call.timeline import Timeline
 from hearline.line.player import Frames, Player
 from hearline.line.transport import FRAME_MS
 
+DEAF_SHARE = 0.9  # of the ticks; up to 0.97 whoever goes on speaking is still heard in the end
+
 
 class SlotEars:
     """One slot of the detector, as its session sees it; opened for a call by this plan."""
 
-    __slots__ = ("_detector", "_slot", "settings")
+    __slots__ = ("_detector", "_slot", "_since", "settings")
 
     def __init__(self, detector: Detector, slot: int, plan: Plan) -> None:
         self._detector, self._slot = detector, slot
@@ -33,9 +35,16 @@ class SlotEars:
             onset_evidence=ONSET_EVIDENCE[plan.speech_certainty],
         )
         detector.open(slot, self.settings)
+        self._since = detector.steps, detector.hasty_steps
 
     def restart(self) -> None:
         self._detector.restart_measure(self._slot)
+        self._since = self._detector.steps, self._detector.hasty_steps
+
+    def deaf(self) -> bool:
+        """Has there been no time to listen to nearly all of what was said since the question?"""
+        steps, hasty = self._since
+        return self._detector.hasty_steps - hasty > DEAF_SHARE * (self._detector.steps - steps)
 
     def hearing(self) -> Hearing:
         return self._detector.hearing(self._slot)
@@ -158,11 +167,15 @@ class Session:
         engine = self.engine
         step, planned = engine.step.name, engine.deadline
         if engine.state is State.WAITING:
-            hearing = self.ears.hearing()
-            actions = engine.due(now, Verdict(hearing.verdict), self.ears.maybe_speech())
+            hearing, deaf = self.ears.hearing(), self.ears.deaf()
+            # Nobody is sent away for a silence that was not listened to: where noise leads to a person, they go there.
+            line = Verdict.NOISE if deaf else Verdict(hearing.verdict)
+            actions = engine.due(now, line, self.ears.maybe_speech())
             if not any(isinstance(action, flow.TimerExtended) for action in actions):
                 self._note_verdict(hearing, now)
-                self.timeline.add(now, "timer", step=step, planned_ms=planned, from_ms=self._wait_from)
+                self.timeline.add(
+                    now, "timer", step=step, planned_ms=planned, from_ms=self._wait_from, deaf=deaf or None
+                )
         else:
             actions = engine.due(now)
             self.timeline.add(now, "turn_end", step=step, planned_ms=planned)

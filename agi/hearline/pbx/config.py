@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 
 from hearline.page.pins import new_pin
+from hearline.settings import AMI_USER
 from hearline.sounds.manifest import WhisperSet, load_manifest
 
 CHANNEL_VARIABLES = (
@@ -83,7 +84,7 @@ class Layout(Parts):
     data_dir: str = "/usr/share/asterisk"
     callers: list[Account] = field(default_factory=list)
     agents: list[Account] = field(default_factory=list)
-    ami: Account = Account("hearline-assist", "", "")
+    ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
     whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known

@@ -27,7 +27,7 @@ from hearline.page.pins import Pins
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
 from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
-from hearline.settings import Settings, address
+from hearline.settings import AMI_USER, Settings, address
 
 Say = Callable[[str], None]
 BOOT_S = 30.0
@@ -187,11 +187,12 @@ class Stack:
             sip_port=sip_port,
             rtp_first=rtp_first,
             rtp_last=rtp_first + RTP_SPAN - 1,
-            agi_port=int(agi.rpartition(":")[2]),
+            agi_host="127.0.0.1" if address(agi)[0] == "0.0.0.0" else address(agi)[0],
+            agi_port=address(agi)[1],
             fallback_queue=queues[0],
             callers=callers,
             agents=agents,
-            ami=config.Account("hearline-assist", "", config.ami_secret(self.home).read_text()),
+            ami=config.Account(AMI_USER, "", config.ami_secret(self.home).read_text()),
             ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
@@ -291,16 +292,19 @@ class Stack:
         return command + (["--always-open"] if always_open else [])
 
     def server_environment(self) -> dict[str, str]:
-        s = self.settings
+        s, r = self.settings, self.running
+        hosts = {socket.gethostbyname(address(where)[0]) for where in (r.agi, r.media, r.legs)}
         return os.environ | {
             "HEARLINE_STATE": str(s.state),
             "HEARLINE_FLOWS": str(s.flows),
             "HEARLINE_SOUNDS": str(s.sounds),
             "HEARLINE_CACHE": str(s.cache),
-            "HEARLINE_AMI": self.running.ami,
+            "HEARLINE_ALLOW": ",".join(["127.0.0.0/8", *sorted(hosts - {"0.0.0.0"})]),  # Asterisk is on this machine
+            "HEARLINE_AMI": r.ami,
+            "HEARLINE_AMI_USER": AMI_USER,
             "HEARLINE_AMI_SECRET_FILE": str(config.ami_secret(self.home)),
-            "HEARLINE_LEGS": self.running.legs,
-            "HEARLINE_PAGE": self.running.page,
+            "HEARLINE_LEGS": r.legs,
+            "HEARLINE_PAGE": r.page,
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
