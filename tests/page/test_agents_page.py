@@ -40,6 +40,13 @@ def becomes_true(page, expression: str, within_s: float = 5.0) -> None:
         page.wait_for_timeout(50)
 
 
+def until(condition, page, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
+
+
 def note_when_lost(page) -> None:
     """From now on; by the page's own clock, which is ours: how long we take to look is not in it."""
     page.evaluate(
@@ -208,6 +215,7 @@ def test_what_is_typed_of_the_caller_fills_the_phrases_and_goes_with_the_call(wi
     floor.hang_up("8016")
     floor.join("8016")
     becomes_true(page, "document.getElementById('f-name').value === ''")
+    assert "先生/女士" in page.text_content("#phrase-list"), "nobody's title"
     stored = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     assert "李明" not in stored and "13900000000" not in stored
 
@@ -225,6 +233,61 @@ def test_what_was_being_written_when_the_next_call_rings_is_not_lost(window, flo
     page.wait_for_timeout(300)
     assert floor.kept[-1] == ("8016", "after", None, "x" * 30)
     assert page.evaluate("document.activeElement.id") == "hint", "the focus is not lost"
+
+
+def test_a_note_that_cannot_be_sent_when_the_next_call_rings_is_sent_later(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    page.route("**/api/note", lambda route: route.abort())
+    page.focus("#note")
+    page.keyboard.type("later")
+    floor.hang_up("8016")
+    floor.ring("8016")
+    page.wait_for_selector("#toast >> text=未能保存，稍后重试")
+    page.unroute("**/api/note")
+    until(lambda: floor.desks.last_of("8016").note == "later", page, 10)
+
+
+def test_a_note_written_in_one_window_is_in_the_other_unless_something_is_written_there(window, floor):
+    page = window()
+    floor.join("8016")
+    other = page.context.new_page()
+    other.goto(floor.url)
+    other.wait_for_selector("body[data-state=talking]")
+    page.fill("#note", "one")
+    becomes_true(other, "document.getElementById('note').value === 'one'")
+    other.route("**/api/note", lambda route: route.abort())
+    other.fill("#note", "one, two")
+    page.fill("#note", "three")
+    page.wait_for_selector("#note-state >> text=已保存")
+    other.wait_for_timeout(300)
+    assert other.input_value("#note") == "one, two"
+
+
+def test_a_key_that_waits_to_be_pressed_again_waits_in_this_call_only(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    page.keyboard.press("5")
+    page.wait_for_selector("[data-key=nuisance] >> text=再按一次确认")
+    floor.hang_up("8016")
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    assert "再按一次确认" not in page.text_content("[data-key=nuisance]")
+    pressed = []
+    page.on("request", lambda request: pressed.append(request.url) if request.url.endswith("/press") else None)
+    page.keyboard.press("5")
+    page.wait_for_selector("[data-key=nuisance] >> text=再按一次确认")
+    assert pressed == []
+
+
+def test_who_cannot_be_signed_out_is_told_and_sees_that_they_are_not(window):
+    page = window()
+    page.context.set_offline(True)
+    page.click("header [data-do=sign-out]")
+    page.wait_for_selector("#toast >> text=连接不上服务器。")
+    assert page.is_visible("#desk")
 
 
 def test_phrases_can_be_read_between_calls(window, floor):
@@ -284,6 +347,28 @@ def test_a_lost_connection_greys_the_call_within_two_seconds_and_comes_back(wind
     floor.open()
     page.wait_for_selector("body[data-link=live][data-state=after]")
     assert page.is_hidden("#banner")
+
+
+def test_who_writes_while_the_connection_breaks_goes_on_writing(window, floor):
+    """A key that lands on the page instead is one that the caller hears."""
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    page.fill("#f-name", "张伟")
+    page.fill("#note", "first")
+    page.wait_for_selector("#note-state >> text=已保存")
+    floor.close()
+    page.wait_for_selector("body[data-link=lost]")
+    page.focus("#note")
+    page.keyboard.press("End")
+    page.keyboard.type("1")
+    page.wait_for_selector("#note-state >> text=未能保存，稍后重试")
+    floor.open()
+    page.wait_for_selector("body[data-link=live]")
+    page.keyboard.type("2")
+    assert page.input_value("#note") == "first12" and page.input_value("#f-name") == "张伟"
+    until(lambda: floor.desks.of("8016").note == "first12", page, 10)
+    assert floor.desks.of("8016").playing is None, "no key was pressed"
 
 
 def test_a_server_that_hangs_is_noticed_within_two_seconds(window, floor):

@@ -371,6 +371,9 @@ def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note
     view = floor.view("8017")
     assert (view["state"], view["call"]["passed_on_by"]) == ("talking", "8016")
     assert view["call"]["note"] == "Mrs Li asks for a bed"
+    floor.desks.write_note(floor.desks.of("8017"), "")
+    floor.desks.write_note(floor.desks.last_of("8016") or floor.desks.of("8016"), "Mrs Li asks for two beds")
+    assert floor.view("8017")["call"]["note"] == "Mrs Li asks for two beds", "what comes late comes there too"
     floor.follow()
     floor.desks.done("8017")
     floor.desks.hear(rings(SECOND))

@@ -418,6 +418,10 @@ class Desks:
     def write_note(self, desk: Desk, note: str) -> None:
         desk.note = note[:NOTE_LONGEST]
         self._told_of(desk)
+        for other in self._desks.values():  # a colleague who has this caller now, and would write over it unseen
+            if other.caller and other.caller.id == desk.caller.id and not other.note:
+                other.note = desk.note
+                self.changed(other.agent)
 
     def put_away(self, desk: Desk) -> None:
         """The card that was left when the talk ended."""

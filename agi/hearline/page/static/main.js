@@ -10,6 +10,8 @@ import { changeLanguage, inWords, language, words, writeWords } from "./words.js
 
 const CLOCKS_MS = 250;
 const SAVE_MS = 800; // after the last letter of a note
+const AGAIN_MS = 5000; // after it could not be saved
+const LATE_TRIES = 12;
 const CONFIRM_MS = 4000;
 const FLOOR_DBOV = -60;
 const TOO_LATE_MS = 3000; // for a whisper
@@ -18,6 +20,7 @@ const THEMES = ["auto", "light", "dark"];
 let link = null;
 let state = null;
 let levels = null;
+let shown = null; // the call that is on the screen, also while the connection is lost
 let skew = 0; // our clock − the server's, ms
 let lostSince = null;
 let preview = null; // a card that is looked at without a call
@@ -35,7 +38,9 @@ const inCall = () => live() && state.state === "talking";
 function showSignIn(fault = "") {
   link?.end();
   aloud.stop();
-  link = state = levels = preview = null;
+  link = state = levels = preview = shown = null;
+  clearTimeout(saving);
+  saving = 0;
   fields = {};
   by("desk").hidden = true;
   by("sign-in").hidden = false;
@@ -133,7 +138,9 @@ function tell(text) {
 // ---- how things stand -----------------------------------------------------------------------------------------------
 function show(before) {
   const call = state.call;
-  if (call?.id !== before?.call?.id) forgetCaller(before?.call);
+  if (call?.id !== shown?.id) forgetCaller(shown);
+  else if (call && by("note").value === shown.note) by("note").value = call.note; // it may come from another window
+  shown = call ?? null;
   if (state.state !== "idle" && state.state !== before?.state) preview = null;
   if (state.card && state.card.hint !== before?.card?.hint) preview = null;
   document.body.dataset.state = state.state;
@@ -161,20 +168,36 @@ function show(before) {
 
 /** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
 function forgetCaller(last) {
-  if (last && saving) post("note", { call: last.id, note: by("note").value }).catch(() => tell(words().not_saved));
+  if (last && by("note").value !== last.note) sendLate({ call: last.id, note: by("note").value });
   clearTimeout(saving);
   saving = 0;
+  endConfirming();
   if (by("closing").contains(document.activeElement)) by("hint").focus();
   fields = {};
   for (const field of document.querySelectorAll("[data-field]")) field.value = "";
   by("note").value = state?.call?.note ?? "";
   write(by("note-state"), words().note_hint);
   by("earlier").open = false;
+  phrases.show();
+}
+
+/** The note of a call that is over. */
+async function sendLate(what) {
+  for (let tries = 0; tries < LATE_TRIES; tries++) {
+    try {
+      return await post("note", what);
+    } catch (error) {
+      if (error.why !== "offline" && error.why !== "broken") break; // nobody takes it any more
+      if (!tries) tell(words().not_saved);
+      await new Promise((again) => setTimeout(again, AGAIN_MS));
+    }
+  }
+  tell(words().note_lost);
 }
 
 function showCall(call) {
   write(by("number"), call.number || words().anonymous);
-  write(by("queue"), (language() === "zh" && call.queue_zh) || call.queue);
+  write(by("queue"), queueName(call));
   write(by("wait-title"), call.passed_on_by ? words().transfer : words().wait);
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
@@ -188,6 +211,8 @@ function showCall(call) {
     by("earlier-list").replaceChildren(...(earlier ?? []).map(earlierCall));
   }
 }
+
+const queueName = (call) => (language() === "zh" && call.queue_zh) || call.queue;
 
 function earlierCall(one) {
   const at = new Date(one.at).toLocaleString(words().lang, {
@@ -385,7 +410,7 @@ function tellChange(before) {
     announce(
       words().rings(
         call.number || words().anonymous,
-        call.queue,
+        queueName(call),
         words().seconds(call.wait_s),
         words().heards[call.heard] ?? words().heards.unknown,
       ),
@@ -410,6 +435,7 @@ const phrases = new Phrases(
 );
 
 let confirming = null;
+let confirmed = 0; // the timer that ends it
 
 const DO = {
   language: () => {
@@ -423,11 +449,12 @@ const DO = {
   },
   help: () => by("help").showModal(),
   "sign-out": async () => {
-    await post("sign-out", {}).catch(() => {});
-    showSignIn();
+    const told = await post("sign-out", {}).catch((error) => error);
+    if (told instanceof Fault) tell(sentence(told)); // whoever comes next would still be you
+    else showSignIn();
   },
   here: connect,
-  used: () => shownCard() && act("card", { did: "used", card: shownCard().id }),
+  used: () => shownCard() && shownCard() !== preview && act("card", { did: "used", card: shownCard().id }),
   dismissed: () => {
     if (preview) {
       preview = null;
@@ -456,14 +483,16 @@ async function press(key) {
 
 /** A key that cannot be taken back is pressed twice. */
 function confirm(button, key) {
+  endConfirming();
   confirming = key;
   write(button.querySelector("span"), words().again);
   announce(words().again);
   button.classList.add("asking");
-  setTimeout(endConfirming, CONFIRM_MS);
+  confirmed = setTimeout(endConfirming, CONFIRM_MS);
 }
 
 function endConfirming() {
+  clearTimeout(confirmed);
   if (!confirming) return;
   const button = document.querySelector(`[data-key=${confirming}]`);
   write(button.querySelector("span"), words()[`key_${confirming}`]);
@@ -493,7 +522,7 @@ async function saveNote() {
   const saved = await act("note", { note: by("note").value });
   write(by("note-state"), saved ? words().saved : words().not_saved);
   if (saved) announce(words().saved);
-  else if (state?.call) saving = setTimeout(saveNote, 5000);
+  else if (state?.call) saving = setTimeout(saveNote, AGAIN_MS);
 }
 
 by("note").addEventListener("blur", () => saving && saveNote());

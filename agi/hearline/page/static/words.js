@@ -88,6 +88,7 @@ const WORDS = {
     saving: "保存中…",
     saved: "已保存",
     not_saved: "未能保存，稍后重试",
+    note_lost: "上一通电话的备注未能保存。",
     done: "完成，等待下一个来电",
     own: "我的",
     left_first: (n) => (n ? `今天有 ${n} 次在客户挂机前先挂了机。请等客户先挂机。` : "今天没有先于客户挂机。"),
@@ -224,6 +225,7 @@ const WORDS = {
     saving: "Saving…",
     saved: "Saved",
     not_saved: "Not saved; it will be tried again",
+    note_lost: "The note of the last call could not be saved.",
     done: "Done, next call",
     own: "My own",
     left_first: (n) =>
