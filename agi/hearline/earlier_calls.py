@@ -114,9 +114,11 @@ class EarlierCalls:
         return next((count for (count,) in self._rows(sql, agent, since)), 0)
 
     def forget(self, number: str) -> int:
-        """Delete all calls from this number; how many. Raises sqlite3.Error."""
+        """Delete all calls from this number; how many. Raises sqlite3.Error, OSError."""
+        if not (who := self.who(number)):
+            raise OSError("the key of the callers' hashes cannot be read")
         with self._database() as database:
-            return database.execute("DELETE FROM calls WHERE who = ?", (self.who(number),)).rowcount
+            return database.execute("DELETE FROM calls WHERE who = ?", (who,)).rowcount
 
     def close(self) -> None:
         """Write what waits."""

@@ -34,20 +34,27 @@ def load_flow(file: Path, flows: Path, sounds: Path) -> Flow:
     """
     beside = file.parent / PROFILES
     profiles_file = beside if beside.exists() else flows / PROFILES
-    profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))
-    return _read(file, profiles, prompts_of(sounds), [file.parent, flows])
+    return _read(file, load_profiles(profiles_file), prompts_of(sounds), [file.parent, flows])
+
+
+def load_profiles(file: Path) -> dict[str, TimerWords]:
+    """Raises FlowError, OSError."""
+    return read_profiles(_text_of(file), str(file))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise FlowError([Fault(str(file), 1, "not UTF-8 text", "Save the file as UTF-8")]) from None
 
 
 def _read(file: Path, profiles: dict[str, TimerWords], prompts: Prompts, folders: list[Path]) -> Flow:
     def text_of(name: str) -> str:
         found = next((f for folder in folders if (f := folder / f"{name}.yaml").exists()), folders[0] / f"{name}.yaml")
-        return found.read_text("utf-8")
+        return _text_of(found)
 
-    try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise FlowError([Fault(str(file), 1, "not UTF-8 text", "Save the file as UTF-8")]) from None
-    return read_flow(text, str(file), file.stem, profiles, prompts, text_of)
+    return read_flow(_text_of(file), str(file), file.stem, profiles, prompts, text_of)
 
 
 class FlowStore:
@@ -77,10 +84,9 @@ class FlowStore:
     def _read_all(self) -> None:
         self.rejected = {}
         try:
-            profiles_file = self._folder / PROFILES
-            profiles = read_profiles(profiles_file.read_text("utf-8"), str(profiles_file))
+            profiles = load_profiles(self._folder / PROFILES)
             prompts = prompts_of(self._sounds)
-        except (FlowError, ManifestError, OSError, UnicodeDecodeError) as error:
+        except (FlowError, ManifestError, OSError) as error:
             self._reject("manifest.yaml" if isinstance(error, ManifestError) else PROFILES, error)
             return
         kept: dict[str, Flow] = {}

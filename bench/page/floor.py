@@ -26,9 +26,9 @@ from hearline.earlier_calls import EarlierCall, EarlierCalls
 from hearline.line.control import Overheard
 from hearline.line.workers import Visit
 from hearline.page.app import Page
-from hearline.page.pins import Pins
 from hearline.page.server import PageServer
 from hearline.page.sign_in import Sessions
+from hearline.pins import Pins
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"

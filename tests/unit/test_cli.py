@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -180,6 +181,56 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
     answer = run("dialplan", "--out", tmp_path / "none")
     assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'} says why" in answer.output
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "verb", [("flow", "check", "x.yaml"), ("dialplan",), ("callers", "forget", "1"), ("agents", "list")]
+)
+def test_a_variable_of_the_environment_that_is_wrong_is_called_by_its_name(verb):
+    answer = subprocess.run(
+        [sys.executable, "-m", "hearline", *verb],
+        env=os.environ | {"HEARLINE_WORKERS": "abc"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2 and answer.stderr.startswith("hearline: HEARLINE_WORKERS: ")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", [("flow", "check"), ("flow", "run")])
+def test_sounds_that_are_not_there_are_told_of(verb, monkeypatch):
+    monkeypatch.setenv("HEARLINE_SOUNDS", "/nowhere")
+    answer = run(*verb, REPO / "ivr_flows" / "hotline.yaml")
+    assert answer.exit_code and "/nowhere/manifest.yaml: cannot be read" in answer.output
+
+
+def test_files_of_another_encoding_are_told_of(tmp_path, monkeypatch):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    profiles = (flows / "profiles.yaml").read_text("utf-8")
+    (flows / "profiles.yaml").write_text(profiles + "\n# 老年\n", "gbk")
+    for name in ("profiles.yaml", "hotline.yaml"):
+        answer = run("flow", "check", flows / name)
+        assert answer.exit_code == 1 and f"{flows / 'profiles.yaml'}:1: not UTF-8 text" in answer.output
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "manifest.yaml").write_text("brand: 蓝", "gbk")
+    monkeypatch.setenv("HEARLINE_SOUNDS", str(tmp_path / "sounds"))
+    for verb in ("dialplan", "sounds check"):
+        answer = run(*verb.split())
+        assert answer.exit_code and "manifest.yaml:1: not UTF-8 text" in answer.output
+
+
+def test_templates_that_are_not_there_are_told_of(monkeypatch):
+    monkeypatch.setenv("HEARLINE_ASTERISK_TEMPLATES", "/nowhere")
+    answer = run("dialplan")
+    assert answer.exit_code == 1 and "HEARLINE_ASTERISK_TEMPLATES: no templates in /nowhere/etc" in answer.output
+
+
+def test_the_demo_takes_away_nothing_but_its_own(tmp_path):
+    (tmp_path / "1-speaks").mkdir()
+    (tmp_path / "thesis.txt").touch()
+    answer = run("demo", "--out", tmp_path)
+    assert answer.exit_code == 1 and "give --out a folder of its own" in " ".join(answer.output.split())
+    assert (tmp_path / "thesis.txt").exists() and (tmp_path / "1-speaks").exists()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):

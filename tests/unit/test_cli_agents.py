@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from hearline.cli.app import app
 from hearline.cli.stack import AS_SET, _as_text
 from hearline.earlier_calls import EarlierCalls
-from hearline.page.pins import Pins
 from hearline.pbx import config
 from hearline.pbx.stack import Stack
+from hearline.pins import Pins
 from hearline.settings import Settings
 
 
@@ -42,13 +42,6 @@ def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
     assert "a PIN has 6 to 64 characters" in result.output or "no work number" in result.output
 
 
-def test_a_file_that_cannot_be_read_is_told(state):
-    (state / "page").mkdir()
-    (state / "page" / "pins.json").write_text("not JSON")
-    assert run("agents", "pin", "8016", told="271828\n").exit_code == 1
-    assert run("agents", "list").exit_code == 1
-
-
 def test_a_caller_is_forgotten_at_their_request(state):
     calls = EarlierCalls(state / "callers")
     calls.note("1.1", who=calls.who("13800005678"), at=time.time())
@@ -56,6 +49,24 @@ def test_a_caller_is_forgotten_at_their_request(state):
     result = run("callers", "forget", "-", told="+86 138 0000 5678\n")
     assert (result.exit_code, result.stdout) == (0, "1 call forgotten\n")
     assert run("callers", "forget", "nobody").exit_code == 2
+
+
+def test_nothing_to_forget_in_is_no_success(tmp_path, monkeypatch):
+    """It is another folder than the server's, most likely, and the caller is still known there."""
+    monkeypatch.setenv("HEARLINE_STATE", str(tmp_path))
+    result = run("callers", "forget", "-", told="13800005678\n")
+    assert result.exit_code == 1 and "HEARLINE_STATE" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_file_of_pins_is_named(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("HEARLINE_STATE", str(tmp_path))
+    file = tmp_path / "page" / "pins.json"
+    file.parent.mkdir()
+    file.write_text(text)
+    for result in (run("agents", "list"), run("agents", "pin", "8016", told="123456\n")):
+        assert result.exit_code == 1 and f"{file}: " in result.output
 
 
 # ---- the private stack -----------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from bench.page.floor import PIN, REPO, Floor
 from hearline.assist.events import Side, Whisper
 from hearline.assist.whispers import Whispers
 from hearline.page import feed as feed_module
-from hearline.page.pins import BadPin, Pins
 from hearline.page.server import PageServer
 from hearline.page.sign_in import FREE_TRIES, Sessions, Tries
+from hearline.pins import BadPin, Pins
 from hearline.private_files import lasting_key
 
 NUMBER = "13800005678"

@@ -17,7 +17,8 @@ def pin(
     """Set an agent's PIN, asked for without being shown, or read from standard input.
 
     It counts at once; whoever was signed in with the old one is signed out. What is kept is a salted hash (scrypt), in
-    page/pins.json of the state folder, which only its owner can read. Run it as the account that the server runs as.
+    page/pins.json of the state folder, which only its owner can read. Run it as the account that the server runs as,
+    with its HEARLINE_STATE.
 
     \b
       hearline agents pin 8016
@@ -25,33 +26,35 @@ def pin(
 
     Exit status: 0 it is set, 1 the file cannot be written, 2 no PIN or no work number.
     """
-    from hearline.page.pins import BadPin
+    from hearline.pins import BadPin
 
+    pins = _pins()
     if sys.stdin.isatty():
         told = typer.prompt("PIN", hide_input=True, confirmation_prompt=True)
     else:
         told = sys.stdin.readline().rstrip("\r\n")
     try:
-        _pins().set(agent, told)
+        pins.set(agent, told)
     except BadPin as error:
         _fail("pin", error, 2)
     except (OSError, ValueError) as error:
         _fail("pin", error, 1)
-    typer.echo(f"{agent} can sign in with it")
+    typer.echo(f"{agent} can sign in with it ({pins.file})")
 
 
 @app.command("list")
 def list_() -> None:
     """Tell which work numbers can sign in, one a line."""
+    pins = _pins()
     try:
-        for agent in _pins().agents():
+        for agent in pins.agents():
             typer.echo(agent)
     except (OSError, ValueError) as error:
         _fail("list", error, 1)
 
 
 def _pins():
-    from hearline.page.pins import Pins
+    from hearline.pins import Pins
     from hearline.settings import Settings
 
     return Pins(Settings().state / "page" / "pins.json")

@@ -5,6 +5,8 @@ A verb imports what it needs when it is called: `--help`, and every other verb, 
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from hearline.cli import agents, callers, demo, dialplan, flow, hints, serve, sounds, stack
@@ -34,4 +36,11 @@ app.add_typer(sounds.app, name="sounds")
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except ValueError as error:
+        if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
+            raise
+        for fault in error.errors():
+            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}", fg="red", err=True)
+        sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from typing import Annotated
@@ -23,18 +24,25 @@ def forget(
     """Delete what is remembered of a caller's earlier calls, notes included, at that caller's request.
 
     The number itself is kept nowhere: it is found by its keyed hash. Records under calls/ and talks/ name no caller.
+    Run it as the account that the server runs as, with its HEARLINE_STATE.
 
     \b
       hearline callers forget -          # keeps the number out of the shell's history
+
+    Exit status: 0 they are forgotten, 1 there is nothing to look in or it cannot be read, 2 no telephone number.
     """
-    from hearline.earlier_calls import EarlierCalls
+    from hearline.earlier_calls import EarlierCalls, plain_number
     from hearline.settings import Settings
 
     settings = Settings()
     number = sys.stdin.readline().strip() if number == "-" else number
-    earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
-    if not earlier.who(number):
+    folder = settings.state / "callers"
+    if not plain_number(number):
         _fail("forget", ValueError("that is no telephone number"), 2)
+    if missing := [name for name in ("calls.sqlite", "key") if not os.access(folder / name, os.R_OK)]:
+        told = f"{folder / missing[0]} is not there or cannot be read: is HEARLINE_STATE the server's?"
+        _fail("forget", ValueError(told), 1)
+    earlier = EarlierCalls(folder, settings.earlier_calls_days)
     try:
         count = earlier.forget(number)
     except (OSError, sqlite3.Error) as error:

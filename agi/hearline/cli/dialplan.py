@@ -86,18 +86,21 @@ def dialplan(
             whisper_waits=waits,
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
-        if out is None:
-            typer.echo(files[DIALPLAN], nl=False)
-            return
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (out / name).write_text(text, "utf-8")
+        if DIALPLAN not in files:
+            _fail(f"HEARLINE_ASTERISK_TEMPLATES: no templates in {settings.asterisk_templates / 'etc'}")
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (out / name).write_text(text, "utf-8")
     except ManifestError as error:
         _fail(str(error))
     except ValueError as error:
         _fail(f"HEARLINE_AGI: {error}")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you may write to")
+    if out is None:
+        typer.echo(files[DIALPLAN], nl=False)
+        return
     typer.echo("Written. Include each of them:")
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")

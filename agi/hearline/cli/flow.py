@@ -29,6 +29,7 @@ def check(
     from hearline.call.flow import Fault, FlowError
     from hearline.cli.faults import tell
     from hearline.settings import Settings
+    from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
     bad = False
@@ -40,8 +41,8 @@ def check(
             faults = error.faults
         except OSError as error:
             faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
-        except ValueError as error:
-            faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first")]
+        except ManifestError as error:
+            faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
         tell(file, faults, json_)
     if bad:
@@ -49,11 +50,10 @@ def check(
 
 
 def _check_one(file: Path, settings: object) -> None:
-    from hearline.call.flow import read_profiles
-    from hearline.flows import PROFILES, load_flow
+    from hearline.flows import PROFILES, load_flow, load_profiles
 
     if file.name == PROFILES:
-        read_profiles(file.read_text("utf-8"), str(file))
+        load_profiles(file)
     else:
         load_flow(file, settings.flows, settings.sounds)
 
@@ -95,6 +95,7 @@ def run(
     from hearline.flows import load_flow
     from hearline.line.simulate import simulate
     from hearline.settings import Settings
+    from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
     try:
@@ -103,7 +104,7 @@ def run(
     except OSError as error:
         typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
         raise typer.Exit(2) from None
-    except (FlowError, BadAudio, ValueError) as error:
+    except (FlowError, BadAudio, ManifestError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
     if closed and not flow.words.hours:

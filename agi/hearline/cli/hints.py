@@ -105,7 +105,10 @@ def run(
         Path, typer.Option(metavar="JSONL", help="What happens, an event a line, in order; - reads stdin.")
     ] = Path("-"),
     until: Annotated[
-        int, typer.Option(metavar="MS", help="Go on until then. Default: a minute after the last event.")
+        int,
+        typer.Option(
+            metavar="MS", help="Go on until then. Default: a minute after the last event.", show_default=False
+        ),
     ] = -1,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object an action.")] = False,
 ) -> None:

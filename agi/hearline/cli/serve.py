@@ -38,6 +38,7 @@ def serve(
             metavar="N",
             help="Media workers, a core each, for more calls than one carries; the second listens on the next port "
             "after --media, and so on. Default: 1.",
+            show_default=False,
         ),
     ] = 0,
     always_open: Annotated[

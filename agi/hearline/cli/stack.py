@@ -122,7 +122,7 @@ def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 
 @app.command()
-def logs(lines: Annotated[int, typer.Option("-n", metavar="N", help="How many lines of each.")] = 30) -> None:
+def logs(lines: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many lines of each.")] = 30) -> None:
     """Show the last lines of Asterisk's logs and the server's.
 
     They lie in .hearline/stack/log: `messages` and `console.log` are Asterisk's, `hearline.log` is the server's.

@@ -44,9 +44,10 @@ class Judged:
 
 def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
     """Run the demo; everything is left under ``out``. Raises StackError, PhonesError and their like."""
-    if out.exists():
-        shutil.rmtree(out)
     roles = cast(settings.sounds)
+    folders = [out / f"{index}-{role.name}" for index, role in enumerate(roles, 1)]
+    if others := set(out.iterdir() if out.is_dir() else ()) - set(folders):
+        raise FileExistsError(f"{min(others)} is not the demo's: give --out a folder of its own, it is emptied")
     with tempfile.TemporaryDirectory(prefix="hearline-demo-") as state:
         own = settings.model_copy(update={"state": Path(state)})
         stack = Stack(own, callers=tuple(role.name for role in roles))
@@ -59,7 +60,7 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
             timelines = _timelines(own.state / "calls")
         console.print("[dim]· comparing what was planned with what the phones heard[/dim]")
         judged = _judge(roles, results, timelines, settings.sounds)
-        _leave(out, judged, settings.sounds)
+        _leave(folders, judged, settings.sounds)
     return judged
 
 
@@ -228,13 +229,14 @@ def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sound
 
 
 # ---- what is left ----------------------------------------------------------------------------------------------------
-def _leave(out: Path, judged: list[Judged], sounds: Path) -> None:
+def _leave(folders: list[Path], judged: list[Judged], sounds: Path) -> None:
     from hearline.phone.picture import draw_call
 
     manifest = load_manifest(sounds)
     texts = {id: manifest.prompt_text("zh", "lanzhi", id) or "" for id in manifest.languages["zh"]["lanzhi"].prompts}
-    for index, call in enumerate(judged, 1):
-        folder = out / f"{index}-{call.role.name}"
+    for folder, call in zip(folders, judged, strict=True):
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
         heard = said = agent = None
         if call.caller.recording:

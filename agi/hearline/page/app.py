@@ -24,8 +24,8 @@ from hearline.assist.talks import Talks
 from hearline.assist.volumes import LOUDEST_DB, SOFTEST_DB, Volumes
 from hearline.assist.whispers import as_wav
 from hearline.page.feed import Feed
-from hearline.page.pins import Pins
 from hearline.page.sign_in import COOKIE, SHIFT_S, Door, Sessions
+from hearline.pins import Pins
 
 log = logging.getLogger(__name__)
 

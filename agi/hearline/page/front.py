@@ -18,10 +18,10 @@ from hearline.assist.whispers import Whispers
 from hearline.earlier_calls import EarlierCalls
 from hearline.line.control import Overheard
 from hearline.page.app import Page
-from hearline.page.pins import Pins
 from hearline.page.server import PageServer
 from hearline.page.sign_in import Sessions
 from hearline.pbx.ami import Message
+from hearline.pins import Pins
 from hearline.settings import Settings, address
 from hearline.sounds.manifest import load_manifest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from hearline.page.pins import Pins
+from hearline.pins import Pins
 from hearline.private_files import lasting_key, write_private
 
 log = logging.getLogger(__name__)

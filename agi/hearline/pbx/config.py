@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jinja2
 
-from hearline.page.pins import new_pin
+from hearline.pins import new_pin
 from hearline.settings import AMI_USER
 from hearline.sounds.manifest import WhisperSet, load_manifest
 

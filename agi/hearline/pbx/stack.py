@@ -23,10 +23,10 @@ from functools import cache
 from pathlib import Path
 
 from hearline.flows import DEFAULT, FlowStore
-from hearline.page.pins import Pins
 from hearline.pbx import asterisk as ways
 from hearline.pbx import config
 from hearline.pbx.asterisk import Asterisk, AsteriskUnavailable
+from hearline.pins import Pins
 from hearline.settings import AMI_USER, Settings, address
 
 Say = Callable[[str], None]

@@ -298,6 +298,8 @@ def load_manifest(root: Path | str) -> Manifest:
         text = path.read_text("utf-8").partition(MARKER)[0]
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}:1: not UTF-8 text. Save the file as UTF-8") from None
     try:
         located = load_located(text)
     except YamlError as error:

@@ -24,7 +24,7 @@ class Pins:
     """Those in ``file``; read again at each try, so that a PIN set by ``hearline agents pin`` counts at once."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
         self._kept: tuple[tuple | None, dict] = None, {}
 
     def agents(self) -> list[str]:
@@ -39,7 +39,7 @@ class Pins:
             raise BadPin(f"a PIN has {SHORTEST} to {LONGEST} characters")
         salt = secrets.token_bytes(16)
         kept = self._read() | {agent: {"salt": salt.hex(), "hash": _hash(pin, salt).hex()}}
-        write_private(self._file, json.dumps(kept, indent=1))
+        write_private(self.file, json.dumps(kept, indent=1))
 
     def check(self, agent: str, pin: str) -> bool:
         """Takes as long for a number that nobody has. Raises OSError, ValueError."""
@@ -52,12 +52,17 @@ class Pins:
         return self._read().get(agent, {}).get("salt", "")[:8]
 
     def _read(self) -> dict[str, dict[str, str]]:
-        seen = stamp([self._file])
+        seen = stamp([self.file])
         if seen != self._kept[0]:
             try:
-                self._kept = seen, json.loads(self._file.read_text("utf-8"))
+                kept = json.loads(self.file.read_text("utf-8"))
             except FileNotFoundError:
-                self._kept = seen, {}
+                kept = {}
+            except ValueError as error:
+                raise ValueError(f"{self.file}: {error}. Take it away and set the PINs anew") from None
+            if not isinstance(kept, dict):
+                raise ValueError(f"{self.file}: no list of PINs. Take it away and set the PINs anew")
+            self._kept = seen, kept
         return self._kept[1]
 
 
