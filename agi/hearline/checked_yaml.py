@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from hearline.located_yaml import YamlError, load_located
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
+_DAY_MS = 86_400_000
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
 
 
@@ -52,7 +53,10 @@ def duration(value: Any) -> int:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
         raise ValueError(f"{value!r} is no duration|Write a number with its unit: 3s, 500ms or 2m")
-    return round(float(found[1]) * _UNITS_MS[found[2]])
+    ms = float(found[1]) * _UNITS_MS[found[2]]
+    if ms > _DAY_MS:
+        raise ValueError(f"{value!r} is longer than a day|Write what a call can last")
+    return round(ms)
 
 
 def between(low: str, high: str, why: str, read: Callable[[Any], int] = duration) -> AfterValidator:

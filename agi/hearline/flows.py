@@ -86,7 +86,7 @@ class FlowStore:
         try:
             profiles = load_profiles(self._folder / PROFILES)
             prompts = prompts_of(self._sounds)
-        except (FlowError, ManifestError, OSError) as error:
+        except Exception as error:  # whatever is wrong with a file, the others and what was loaded before stay
             self._reject("manifest.yaml" if isinstance(error, ManifestError) else PROFILES, error)
             return
         kept: dict[str, Flow] = {}
@@ -103,7 +103,7 @@ class FlowStore:
                         problem = f"number {number} is that of {numbers[number]} already"
                         raise FlowError([Fault(str(file), 1, problem, "Give each flow a number of its own")])
                 kept[file.stem] = flow
-            except (FlowError, OSError) as error:
+            except Exception as error:
                 self._reject(file.name, error)
                 if file.stem in self.flows:
                     kept[file.stem] = self.flows[file.stem]
@@ -112,7 +112,7 @@ class FlowStore:
 
     def _reject(self, name: str, error: Exception) -> None:
         self.rejected[name] = str(error)
-        log.error("%s is rejected, what was loaded before stays: %s", name, error)
+        log.error("%s is rejected, what was loaded before stays: %s", name, error or repr(error))
 
     def for_number(self, dialled: str) -> tuple[Flow, bool]:
         """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).

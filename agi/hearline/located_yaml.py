@@ -53,7 +53,11 @@ def load_located(text: str) -> Located:
                 return Located(None, lines)
             if doubles := _doubles(root, ()):
                 raise YamlError(doubles)
-            value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
+            try:
+                value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
+            except ValueError as error:  # a 30th of February, a number of thousands of digits
+                line = _first_bad(loader, root)
+                raise YamlError([(line, f"not valid YAML: {error}", "Put it in quotes if it is a text")]) from None
             _note_lines(loader, root, (), lines)
             return Located(value, lines)
         finally:
@@ -63,6 +67,23 @@ def load_located(text: str) -> Located:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         remedy = "Check indentation, colons and quotes there"
         raise YamlError([(mark.line + 1 if mark else 1, f"not valid YAML: {problem}", remedy)]) from None
+
+
+def _first_bad(loader: _Loader, node: yaml.Node) -> int:
+    """The line of the first scalar that cannot be what it looks like."""
+    todo = [node]
+    loader.recursive_objects.clear()  # what was being made when it failed
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                loader.construct_object(node)
+            except ValueError:
+                break
+        else:
+            listed = isinstance(node, yaml.SequenceNode)
+            todo[:0] = node.value if listed else [part for pair in node.value for part in pair]
+    return node.start_mark.line + 1
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where there is one: ten times as fast

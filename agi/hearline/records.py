@@ -21,5 +21,10 @@ def write(file: Path, record: dict[str, Any]) -> None:
     """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
-        json.dump(record, out, ensure_ascii=False)
-    os.replace(out.name, file)
+        try:
+            json.dump(record, out, ensure_ascii=False)
+            out.flush()
+            os.replace(out.name, file)
+        except BaseException:
+            os.unlink(out.name)  # a full disk is not filled further
+            raise

@@ -10,6 +10,8 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from hearline import records
 from hearline.assist.beside import AssistProcess
@@ -34,6 +36,7 @@ class Server:
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
         self.flows = FlowStore(settings.flows, settings.sounds)
         self._records = settings.state / "calls"
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         media = address(settings.media)
         self.line = Lines(media, settings.workers, settings.allow, settings.sounds, self._keep_record)
@@ -56,7 +59,7 @@ class Server:
 
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
-        self._records.mkdir(parents=True, exist_ok=True)
+        self._writer.submit(self._records.mkdir, parents=True, exist_ok=True).result()
         self._earlier.start()
         self.line.start()
         self._prepare()
@@ -82,13 +85,17 @@ class Server:
         if self._assist:
             self._assist.stop()
         self.line.stop()
+        self._writer.shutdown()
         self._earlier.close()
 
     def _look_after_flows(self) -> None:
         """A broken edit is told at once, not only when the next call comes."""
         while not self._stopping.wait(LOOK_S):
-            if self.flows.refresh():
-                self._prepare()
+            try:
+                if self.flows.refresh():
+                    self._prepare()
+            except Exception:
+                log.exception("the flows could not be looked after")
 
     def _prepare(self) -> None:
         self.line.prepare([flow.plan for flow in self.flows.flows.values()])
@@ -96,7 +103,18 @@ class Server:
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        records.keep(self._records, finished.uuid, record)
+        self._later(lambda: records.keep(self._records, finished.uuid, record))
+
+    def _later(self, write: Callable[[], object]) -> None:
+        """In a thread of its own, one after the other: a disk that takes its time holds up no call."""
+
+        def written() -> None:
+            try:
+                write()
+            except Exception:
+                log.exception("a call's record could not be kept")
+
+        self._writer.submit(written)
 
     def _note_call(self, env: dict[str, str], finished: Finished) -> None:
         """For the next time that this caller calls. A number that is not told is no number."""
@@ -111,8 +129,12 @@ class Server:
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
-        for file in self._records.glob(f"*/{call}.json"):
-            records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
+
+        def write() -> None:
+            for file in self._records.glob(f"*/{call}.json"):
+                records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
+
+        self._later(write)
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -107,6 +107,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = STUCK_S  # one who asks nothing has gone as well
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except TimeoutError:
+            pass
+
     def setup(self) -> None:
         super().setup()
         self.wfile.write = self._write

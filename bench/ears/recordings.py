@@ -74,9 +74,8 @@ def load_sounds(split: Split, say: Callable[[str], None] = lambda _: None) -> li
 
 def _cached(source: Recordings, say: Callable[[str], None]) -> list[np.ndarray]:
     files = f"{source.paths} but {source.but}" if source.but else source.paths
-    key = hashlib.sha256(f"{_FORM} {source.package.name} {files} {source.rate_hz} {source.bits}".encode()).hexdigest()[
-        :12
-    ]
+    form = f"{_FORM} {source.package.name} {files} {source.rate_hz} {source.bits}"
+    key = hashlib.sha256(form.encode()).hexdigest()[:12]
     file = cache_folder() / "sounds" / f"{source.name}-{key}.npz"
     if not file.is_file():
         say(f"reading {source.name} out of {source.package.name}")

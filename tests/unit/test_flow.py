@@ -157,6 +157,38 @@ def test_all_faults_are_told_at_once():
     assert len(faults(text)) == 2
 
 
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ("steps:\n  hello: {wait: 0s, on: {noinput: hello}}\n", "step 'hello' neither plays anything nor waits"),
+        (
+            "timers: {max_speech: 0s}\nsteps:\n  hello: {play: opening, on: {noinput: queue}}\n",
+            "it must be from 1s to 14m",
+        ),
+        ("steps:\n  hello: {wait: " + 400 * "9" + "s, on: {noinput: queue}}\n", "is neither a duration nor a timer"),
+        (
+            "title: {zh: 2026-02-30, en: x}\nsteps:\n  hello: {play: opening, on: {noinput: queue}}\n",
+            "day is out of range",
+        ),
+    ],
+)
+def test_what_would_never_end_or_cannot_be_read_is_a_fault_of_its_line(tmp_path, steps, says):
+    """And costs neither the other flows nor the next start."""
+    folder = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    (folder / "bad.yaml").write_text("begin: hello\nqueue: care\n" + steps, "utf-8")
+    with pytest.raises(FlowError, match=says) as told:
+        load_flow(folder / "bad.yaml", folder, REPO / "sounds")
+    assert all(fault.line > 2 for fault in told.value.faults)
+    store = FlowStore(folder, REPO / "sounds")
+    assert "hotline" in store.flows and says in store.rejected["bad.yaml"]
+
+
+def test_a_call_that_begins_with_a_prompt_that_the_set_lacks_begins_with_its_wait():
+    text = GOOD.replace("queue: care", "queue: care\nphrases: training").replace("play: opening", "play: low-move")
+    plan = read(text).plan
+    assert plan.steps["hello"].prompt is None and plan.steps["hello"].wait_ms and "low-move" not in plan.prompts
+
+
 def test_a_circle_of_steps_without_prompts_is_found():
     text = GOOD.replace("phrases", "").replace("queue: care", "queue: care\nphrases: training")
     text = text.replace("play: opening", "play: low-move").replace("noinput: bye", "noinput: again")

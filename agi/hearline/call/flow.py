@@ -65,7 +65,7 @@ class TimerWords(Words):
     hangup_pause: Duration | None = None
     move_time: Duration | None = None
     turn_pause: Duration | None = None
-    max_speech: Duration | None = None
+    max_speech: Annotated[Duration, between("1s", "14m", "A caller needs time to speak")] | None = None
     limit: Annotated[Duration, between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
     line_gain: Annotated[Gain, between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
     on_silence: Literal["hangup", "person"] | None = None
@@ -357,7 +357,12 @@ class _Settler:
                 f"step {name!r} does not say what follows a silence",
                 "Add `noinput: …` under its `on:`",
             )
-        return Step(name, words.play, self._wait(path, words), words.bargein, on)
+        # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
+        absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
+        prompt, wait_ms = None if absent else words.play, self._wait(path, words)
+        if prompt is None and not wait_ms and self.timers and not self.faults:
+            self._fault(path, f"step {name!r} neither plays anything nor waits", "Give it a `play` or a `wait`")
+        return Step(name, prompt, wait_ms, words.bargein, on)
 
     def _wait(self, path: tuple, words: StepWords) -> int:
         named = words.wait or "noinput_timeout"

@@ -39,6 +39,8 @@ def check(
             _check_one(file, settings)
         except FlowError as error:
             faults = error.faults
+        except ValueError as error:
+            faults = [Fault(str(file), 0, str(error), "Correct the file")]
         except OSError as error:
             faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
         except ManifestError as error:

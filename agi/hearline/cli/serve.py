@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from hearline.settings import Settings
+
+DESCRIPTORS = 16_384  # where we may have so many: a call takes several, and a shell gives 1,024
 
 
 def serve(
@@ -72,6 +75,8 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, DESCRIPTORS)), most))
     try:
         serve_until(settings, stop, always_open)
     except (LineDown, OSError, ValueError) as error:

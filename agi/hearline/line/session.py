@@ -18,6 +18,7 @@ from hearline.call.timeline import Timeline
 from hearline.line.player import Frames, Player
 from hearline.line.transport import FRAME_MS
 
+MOST_AT_ONCE = 100  # steps in one moment
 DEAF_SHARE = 0.9  # of the ticks; up to 0.97 whoever goes on speaking is still heard in the end
 
 
@@ -114,8 +115,11 @@ class Session:
         for _ in keys:
             self.timeline.add(now, "key")
             self._do(engine.handle(flow.Key(), now), now)
-        while (deadline := engine.deadline) is not None and deadline <= now:
+        for _ in range(MOST_AT_ONCE):
+            if (deadline := engine.deadline) is None or deadline > now:
+                return
             self._due(now)
+        raise RuntimeError(f"step {engine.step.name!r} goes round without taking time")
 
     def _prompt_ended(self, now: int) -> None:
         play, self._play = self._play, None

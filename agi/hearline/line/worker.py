@@ -493,7 +493,7 @@ def main() -> None:
     try:
         worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
     except OSError as error:
-        channel.send(("failed", f"cannot listen on {given.listen}: {os.strerror(error.errno)}"))
+        channel.send(("failed", f"cannot listen on {given.listen}: {error.strerror or error}"))
         return
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
     _ask_for_precedence()

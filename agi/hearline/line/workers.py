@@ -300,6 +300,7 @@ class Line:
                     self._followers.tell(message.uuid, message)
                 case ("failed", why):
                     self._failure = why
+                    log.error("the media worker did not start: %s", why)
                 case ("listening", address):
                     self._address = address
                     self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
