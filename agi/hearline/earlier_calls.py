@@ -143,8 +143,8 @@ class EarlierCalls:
                 with self._database() as database:
                     _upsert(database, *told)
                     self._clean(database)
-            except (sqlite3.Error, OSError) as error:
-                log.warning("a call is not kept among the earlier ones: %s", error)
+            except Exception as error:  # the next one is another's
+                log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)
 
     def _clean(self, database: sqlite3.Connection) -> None:
         if time.monotonic() - self._cleaned > CLEAN_S or not self._cleaned:

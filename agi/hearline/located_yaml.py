@@ -55,7 +55,7 @@ def load_located(text: str) -> Located:
                 raise YamlError(doubles)
             try:
                 value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
-            except ValueError as error:  # a 30th of February, a number of thousands of digits
+            except (ValueError, LookupError, AttributeError) as error:  # a 30th of February, !!bool maybe
                 line = _first_bad(loader, root)
                 raise YamlError([(line, f"not valid YAML: {error}", "Put it in quotes if it is a text")]) from None
             _note_lines(loader, root, (), lines)
@@ -78,7 +78,7 @@ def _first_bad(loader: _Loader, node: yaml.Node) -> int:
         if isinstance(node, yaml.ScalarNode):
             try:
                 loader.construct_object(node)
-            except ValueError:
+            except (ValueError, LookupError, AttributeError):
                 break
         else:
             listed = isinstance(node, yaml.SequenceNode)
@@ -93,7 +93,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, wher
     }
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:true|false)$"), list("tf"))
 
 
 def _doubles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> list[tuple[int, str, str]]:

@@ -140,3 +140,12 @@ def test_a_database_that_cannot_be_had_costs_only_this_list(tmp_path, spoil):
     calls.note("1.1", who=calls.who(NUMBER), at=time.time())
     calls.close()
     assert calls.of("abc") == [] and calls.left_first("8016", 0.0) == 0
+
+
+def test_a_note_that_cannot_be_written_costs_that_note_only(tmp_path):
+    calls = EarlierCalls(tmp_path / "callers")
+    who = calls.who("13800005678")
+    for call, note in enumerate(("one", "half a character: \ud83d", "three")):
+        calls.note(str(call), who=who, at=time.time() + call, note=note)
+    calls.close()
+    assert [call.note for call in calls.of(who)] == ["three", "one"]

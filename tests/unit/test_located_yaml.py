@@ -19,6 +19,18 @@ steps:
 """
 
 
+@pytest.mark.parametrize("text", ["false alarm", "true兴隆", "falsework"])
+def test_a_text_that_begins_like_a_truth_is_a_text(text):
+    assert load_located(f"title: {text}").value == {"title": text}
+
+
+@pytest.mark.parametrize("value", ["2026-02-30", 5_000 * "7", "!!bool maybe", "!!timestamp soon"])
+def test_what_is_not_what_it_looks_like_is_a_fault_of_its_line(value):
+    with pytest.raises(YamlError) as told:
+        load_located(f"a: 2026-02-28\nb: [x, {value}]\nc: y")
+    assert told.value.problems[0][0] == 2
+
+
 def test_words_stay_words():
     assert load_located(TEXT).value["steps"]["hello"] == {"on": {"off": "yes", 7: "no"}}
     assert load_located(TEXT).value["steps"]["again"]["play"] == ["one", True]

@@ -78,6 +78,24 @@ def test_softmix_tells_nobody_of_a_hold(technology, silent):
     assert not hear(board, event("Unhold", AGENT), event("Hold", CALLER)).conversations()[0].held_in_silence
 
 
+@pytest.mark.parametrize("seat", ["agent-8016", "z-seat"])
+def test_a_caller_who_holds_meanwhile_does_not_take_the_hold_from_the_agent(seat):
+    agent = f"PJSIP/{seat}-00000002"
+    board = hear(Switchboard(), enter(CALLER, "b1"), enter(agent, "b1"), event("Hold", agent), event("Hold", CALLER))
+    assert [t.held_by for t in board.conversations()] == [Side.AGENT]
+
+
+def test_two_callers_who_are_joined_with_each_other_are_nobodys_agents(board):
+    """An agent had both and has connected them: neither is coached, let alone whispered to."""
+    other = "PJSIP/trunk-00000011"
+    theirs = {"ChanVariable": VARS.replace(CALLER, other)}
+    assert board.conversations()
+    hear(board, *({**joins, **theirs} for joins in (enter(other, "b4"), enter(AGENT, "b4"))))
+    assert board.conversations()
+    hear(board, leave(AGENT, "b4"), leave(CALLER, "b1"), enter(CALLER, "b4"), event("Hangup", AGENT))
+    assert {talk.caller: talk.agents for talk in board.conversations()} == {CALLER: (), other: ()}
+
+
 def test_who_holds_and_hangs_up_holds_no_more(board):
     hear(board, event("Hold", AGENT), event("Hangup", AGENT))
     [talk] = hear(board, enter(SECOND, "b2")).conversations()

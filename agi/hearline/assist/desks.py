@@ -336,7 +336,7 @@ class Desks:
             self._over(desk)
         self._begin(desk, State.TALKING, caller)
         desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
-        first = conversation.answer.agent_id or self._answered_by.get(caller.channel, "")
+        first = self._answered_by.get(caller.channel, "") or conversation.answer.agent_id
         desk.passed_on_by = first if first != desk.agent else ""
         self._answered_by[caller.channel] = desk.agent
         self._look(desk)

@@ -118,6 +118,8 @@ class Legs:
         return time.monotonic() >= self._not_before.get(channel, 0.0)
 
     async def _attach(self, channel: str) -> None:
+        if channel not in self._wanted:  # gone within the moment
+            return
         side, caller = self._wanted[channel]
         self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}
         try:

@@ -165,12 +165,13 @@ class Switchboard:
         found = []
         for caller, told in self._callers.items():
             reached = self._reach(caller, members)
-            agents = tuple(sorted(channel for channel in reached - {caller} if not channel.startswith(_NO_PHONE)))
+            others = reached - self._callers.keys()  # two callers may be joined with each other: neither is an agent
+            agents = tuple(sorted(channel for channel in others if not channel.startswith(_NO_PHONE)))
             if agents:
                 self._answered.add(caller)
             elif caller not in self._answered:
                 continue
-            holder = min(self._holding & reached, default="")
+            holder = min(self._holding & reached, key=lambda channel: (channel == caller, channel), default="")
             found.append(
                 Conversation(
                     caller,

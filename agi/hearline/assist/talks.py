@@ -50,6 +50,7 @@ class Talk:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
+    listened_to: set[str] = field(default_factory=set)  # channels
     coaches: dict[str, Coach] = field(default_factory=dict)  # by the agent's channel
     holds: Holds = Holds()
     left_first: Side | None = None
@@ -150,6 +151,8 @@ class Talks:
         before, talk.conversation = talk.conversation, now
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
+            if set(before.agents) - set(now.agents):
+                talk.tell(e.SpeechEnded(Side.AGENT))  # who left in the middle of a word speaks no more
             self._coach(talk)
         for agent in now.agents:
             if (agent in now.consulting) != (agent in before.consulting):
@@ -265,6 +268,9 @@ class Talks:
         if talk is None:
             return
         if message.at_ms == 0:
+            talk.tell(e.SpeechEnded(leg.side))  # the leg before it may have gone in the middle of a word
+        if message.at_ms == 0 or leg.channel not in talk.listened_to:
+            talk.listened_to.add(leg.channel)
             talk.add("leg", side=leg.side, channel=leg.channel)
             self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
         for event in message.events:

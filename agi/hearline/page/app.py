@@ -286,7 +286,7 @@ class Page:
         note = told.get("note")
         if not isinstance(note, str) or len(note) > NOTE_LONGEST:
             raise Refused(400, "too_long", longest=NOTE_LONGEST)
-        self._desks.write_note(desk, note)
+        self._desks.write_note(desk, note.encode("utf-8", "replace").decode())  # half a character is none
         return web.json_response({})
 
     async def _done(self, request: web.Request) -> web.StreamResponse:
