@@ -307,10 +307,20 @@ async function sayOnHold() {
   else if (aloud.allowed && (await isOurs(at)) && at === saidAt) aloud.say(() => getSound("hold-whisper"));
 }
 
-/** Of all windows of this browser one says it. */
-async function isOurs(at) {
-  const take = () => localStorage.getItem("said") !== `${at}` && !localStorage.setItem("said", at);
-  return navigator.locks ? navigator.locks.request("said", take) : take(); // without TLS there are no locks
+/** Of all windows of this browser one says it: who has the lock, for as long as it may be said. Without TLS there are no
+ * locks; what one window stores another sees only a moment later, so then two may say it after all. */
+function isOurs(at) {
+  if (!navigator.locks) {
+    const taken = localStorage.getItem("said") === `${at}`;
+    localStorage.setItem("said", at);
+    return !taken;
+  }
+  return new Promise((told) => {
+    navigator.locks.request(`said ${at}`, { ifAvailable: true }, (lock) => {
+      told(Boolean(lock));
+      return lock && new Promise((over) => setTimeout(over, TOO_LATE_MS));
+    });
+  });
 }
 
 function showVolume() {
