@@ -111,8 +111,8 @@ class FlowStore:
         log.info("flows read: %s", ", ".join(kept))
 
     def _reject(self, name: str, error: Exception) -> None:
-        self.rejected[name] = str(error)
-        log.error("%s is rejected, what was loaded before stays: %s", name, error or repr(error))
+        self.rejected[name] = str(error) or repr(error)
+        log.error("%s is rejected, what was loaded before stays: %s", name, self.rejected[name])
 
     def for_number(self, dialled: str) -> tuple[Flow, bool]:
         """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
