@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import signal
 import sys
@@ -15,6 +16,7 @@ def _print(event: dict) -> None:
 
 
 def main() -> int:
+    faulthandler.enable()  # pjsua2 is C++
     parser = argparse.ArgumentParser(prog="python -m hearline.phone", description=__doc__)
     parser.add_argument("script", help="JSON file; with --held also '-': the first line of stdin")
     parser.add_argument("--held", action="store_true", help="one process; wait for commands on stdin")
