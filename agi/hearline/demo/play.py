@@ -46,7 +46,7 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
     """Run the demo; everything is left under ``out``. Raises StackError, PhonesError and their like."""
     roles = cast(settings.sounds)
     folders = [out / f"{index}-{role.name}" for index, role in enumerate(roles, 1)]
-    if others := set(out.iterdir() if out.is_dir() else ()) - set(folders):
+    if others := set(out.iterdir() if out.exists() else ()) - set(folders):
         raise FileExistsError(f"{min(others)} is not the demo's: give --out a folder of its own, it is emptied")
     with tempfile.TemporaryDirectory(prefix="hearline-demo-") as state:
         own = settings.model_copy(update={"state": Path(state)})
