@@ -8,12 +8,12 @@ import time
 import urllib.request
 
 import pytest
-from test_transfers import Floor, names, talks_since
 
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
 from hearline.phone.run import Phones
+from test_transfers import Floor, names, talks_since
 from world import SOUNDS, Scenario, until
 
 GROUP, OUTSIDE, PICK_UP = "8190", "8191", "*8"
