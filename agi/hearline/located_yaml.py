@@ -1,6 +1,7 @@
 """YAML as people write it, and on which line each thing stands, so that an error can name it.
 
-`on`, `off`, `yes` and `no` are words, not truth values (as in YAML 1.2), and no key may stand in a mapping twice.
+As in YAML 1.2, `on`, `off`, `yes` and `no` are words, not truth values, and a date is a text. No key may stand in a mapping
+twice.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def load_located(text: str) -> Located:
                 raise YamlError(doubles)
             try:
                 value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
-            except (ValueError, LookupError, AttributeError) as error:  # a 30th of February, !!bool maybe
+            except (ValueError, LookupError, AttributeError) as error:  # a number without end, !!bool maybe
                 line = _first_bad(loader, root)
                 raise YamlError([(line, f"not valid YAML: {error}", "Put it in quotes if it is a text")]) from None
             _note_lines(loader, root, (), lines)
@@ -86,9 +87,12 @@ def _first_bad(loader: _Loader, node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
+_NOT_GUESSED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where there is one: ten times as fast
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_GUESSED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

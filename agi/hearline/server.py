@@ -34,7 +34,7 @@ class Server:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
-        self.flows = FlowStore(settings.flows, settings.sounds)
+        self.flows = FlowStore(settings.flows, settings.sounds, settings.zone)
         self._records = settings.state / "calls"
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)

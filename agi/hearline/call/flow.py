@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
+from hearline.call.hours import HoursWords, SharedCalendar, contradictions, settled
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
 from hearline.checked_yaml import Duration, Fault, Lines, Words, between, duration, like
 from hearline.checked_yaml import Rejected as FlowError
+from hearline.core.calendar import Calendar
+from hearline.core.zones import DEFAULT_ZONE
 
 # Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
 # would play it is passed over. Handed in by the caller: this module opens no files.
@@ -28,7 +30,6 @@ NO_WAITS = ("line_gain", "on_silence", "too_soft_below", "normal_from", "speech_
 STAY = "stay"  # as a target: the countdown of this step begins anew
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
-_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
 # ---- the words of the file -------------------------------------------------------------------------------------------
@@ -75,35 +76,6 @@ class TimerWords(Words):
     speech_certainty: Literal["low", "normal", "high"] = "normal"
 
 
-class HoursWords(Words):
-    open: str
-    timezone: str = "Asia/Shanghai"
-    closed: str
-
-    @field_validator("open")
-    @classmethod
-    def _span(cls, value: str) -> str:
-        if not _HOURS.fullmatch(value):
-            raise ValueError(f'{value!r} is no span of hours|Write it as "08:00-21:00"')
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except Exception:
-            raise ValueError(f"{value!r} is no known time zone|Write a name such as Asia/Shanghai") from None
-        return value
-
-    def is_open(self, now: datetime) -> bool:
-        """Is the hotline open at ``now`` (an aware time)?"""
-        h1, m1, h2, m2 = map(int, _HOURS.fullmatch(self.open).groups())
-        local = now.astimezone(ZoneInfo(self.timezone)).time()
-        begins, ends = time(h1 % 24, m1), time(h2 % 24, m2)
-        return begins <= local < ends if begins < ends else not ends <= local < begins
-
-
 class StepWords(Words):
     play: str | None = None
     wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
@@ -145,16 +117,16 @@ class FlowWords(Words):
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow that was checked: its plan, and what is needed to choose it."""
+    """A flow that was checked: its plan, its calendar, and what is needed to choose it."""
 
     name: str
     words: FlowWords
     plan: Plan
+    calendar: Calendar
 
     def begin_at(self, now: datetime) -> str:
         """The step a call begins with at ``now`` (an aware time): the closed one outside the hours."""
-        hours = self.words.hours
-        return self.plan.begin if hours is None or hours.is_open(now) else hours.closed
+        return self.plan.begin if self.calendar.is_open(now) else self.words.hours.closed
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -192,6 +164,10 @@ def _no_other(name: str) -> str:
     raise OSError(f"no flow {name!r} here")
 
 
+def _no_calendar(name: str) -> SharedCalendar:
+    raise FileNotFoundError(name)
+
+
 def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
     """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
     base_name = own.get("like")
@@ -226,6 +202,8 @@ def read_flow(
     profiles: Mapping[str, TimerWords],
     prompts: Prompts,
     text_of: Callable[[str], str] = _no_other,
+    calendar_named: Callable[[str], SharedCalendar] = _no_calendar,
+    zone: str = DEFAULT_ZONE,
 ) -> Flow:
     """Check a flow file and settle it.
 
@@ -236,6 +214,9 @@ def read_flow(
         profiles: the timer profiles.
         prompts: the prompts there are, by (language, phrase set).
         text_of: the text of another flow, for ``like``; raises OSError where there is none.
+        calendar_named: the calendar that ``hours`` name; raises FileNotFoundError where there is none, FlowError
+            where it is broken.
+        zone: the time zone of hours that say none.
 
     Raises:
         FlowError: with every fault found.
@@ -247,15 +228,38 @@ def read_flow(
         words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
     except ValidationError as error:
         raise FlowError(lines.faults(error, FlowWords)) from None
-    return Flow(name, words, _Settler(words, lines, profiles, prompts).plan(name))
+    shared = _shared(words.hours, lines, calendar_named)
+    plan = _Settler(words, lines, profiles, prompts, shared).plan(name)
+    return Flow(name, words, plan, settled(words.hours, shared, zone))
+
+
+def _shared(
+    hours: HoursWords | None, lines: Lines, calendar_named: Callable[[str], SharedCalendar]
+) -> SharedCalendar | None:
+    """The calendar that these hours name."""
+    if hours is None or hours.calendar is None:
+        return None
+    try:
+        return calendar_named(hours.calendar)
+    except FileNotFoundError:
+        remedy = "Name a file of the folder calendar/ beside the flows, without .yaml"
+        problem = f"there is no calendar {hours.calendar!r}"
+        raise FlowError([lines.fault(("hours", "calendar"), problem, remedy)]) from None
 
 
 # ---- settling --------------------------------------------------------------------------------------------------------
 class _Settler:
     """Turns words into a plan: names into numbers, `always` into every step, absent prompts into short cuts."""
 
-    def __init__(self, words: FlowWords, lines: Lines, profiles: Mapping[str, TimerWords], prompts: Prompts) -> None:
-        self.words, self.lines = words, lines
+    def __init__(
+        self,
+        words: FlowWords,
+        lines: Lines,
+        profiles: Mapping[str, TimerWords],
+        prompts: Prompts,
+        shared: SharedCalendar | None,
+    ) -> None:
+        self.words, self.lines, self.shared = words, lines, shared
         self.faults: list[Fault] = []
         self.timers = self._timers(profiles)
         self.known = self._prompts(prompts)
@@ -290,6 +294,8 @@ class _Settler:
         begin = self._begin(("begin",), self.words.begin)
         if self.words.hours:
             self._begin(("hours", "closed"), self.words.hours.closed)
+            for path, *what in contradictions(self.words.hours, self.shared):
+                self._fault(("hours", *path), *what)
         if not self.faults:  # a misspelt target leaves steps unreached: one fault is enough
             for step in sorted(set(self.words.steps) - self._reached()):
                 if ("steps", step) in self.lines.yaml.lines:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hearline.checked_yaml import Fault
+    from hearline.core.calendar import Calendar
+    from hearline.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
 
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files; profiles.yaml too.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files, profiles.yaml, calendars.")],
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
 ) -> None:
-    """Tell what is wrong with flow files: file, line, remedy.
+    """Tell what is wrong with flow files and calendars: file, line, remedy.
 
     The server checks them in the same way and keeps to the old flow while a file is broken: check before you
     trust an edit. All words of a flow file: docs/flows.md.
 
     \b
-      hearline flow check ivr_flows/*.yaml
+      hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
 
     Exit status: 0 all is well, 1 something is wrong.
     """
@@ -34,9 +40,9 @@ def check(
     settings = Settings()
     bad = False
     for file in files:
-        faults = []
+        faults, notes = [], []
         try:
-            _check_one(file, settings)
+            notes = _check_one(file, settings)
         except FlowError as error:
             faults = error.faults
         except ValueError as error:
@@ -46,18 +52,22 @@ def check(
         except ManifestError as error:
             faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
-        tell(file, faults, json_)
+        tell(file, faults, json_, notes)
     if bad:
         raise typer.Exit(1)
 
 
-def _check_one(file: Path, settings: object) -> None:
-    from hearline.flows import PROFILES, load_flow, load_profiles
+def _check_one(file: Path, settings: Settings) -> list[Fault]:
+    """What somebody should look at in a file that can be used. Raises FlowError, OSError, ManifestError."""
+    from hearline.flows import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
+    if file.parent.name == CALENDARS:
+        return load_calendar(file, datetime.now(UTC).date())[1]
     if file.name == PROFILES:
         load_profiles(file)
     else:
-        load_flow(file, settings.flows, settings.sounds)
+        load_flow(file, settings.flows, settings.sounds, settings.zone)
+    return []
 
 
 @app.command()
@@ -78,6 +88,14 @@ def run(
     key: Annotated[list[int], typer.Option(metavar="MS", help="Press a key then; may be given again.")] = [],
     hangup_at: Annotated[int, typer.Option(metavar="MS", help="The caller hangs up then.", show_default=False)] = -1,
     closed: Annotated[bool, typer.Option("--closed", help="Call outside the opening hours.")] = False,
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help='Call then, by the clock of the flow\'s zone: "2027-02-06 09:30". Without it the line is open.',
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Run a flow against a recorded caller.
 
@@ -87,6 +105,7 @@ def run(
       hearline flow run ivr_flows/hotline.yaml                        # a silent caller
       hearline flow run ivr_flows/hotline.yaml --caller caller.wav
       hearline flow run ivr_flows/hotline.yaml --key 4000 --json | jq -r .outcome
+      hearline flow run ivr_flows/hotline.yaml --at "2027-02-06 21:30"
 
     Exit status: 0 the call came to its end, 2 a file cannot be used.
     """
@@ -101,7 +120,7 @@ def run(
 
     settings = Settings()
     try:
-        flow = load_flow(file, settings.flows, settings.sounds)
+        flow = load_flow(file, settings.flows, settings.sounds, settings.zone)
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
     except OSError as error:
         typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
@@ -112,7 +131,19 @@ def run(
     if closed and not flow.words.hours:
         typer.secho(f"{file}: this flow has no `hours`, so it is never closed. Leave out --closed", fg="red", err=True)
         raise typer.Exit(2)
-    begin = flow.words.hours.closed if closed and flow.words.hours else None
+    begin = flow.words.hours.closed if closed else None
+    if at:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            typer.secho(f'--at: {at!r} is no time. Write it as "2027-02-06 09:30"', fg="red", err=True)
+            raise typer.Exit(2) from None
+        if closed:
+            typer.secho("--at says whether it is closed. Leave out --closed", fg="red", err=True)
+            raise typer.Exit(2)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=flow.calendar.zone)
+        begin = flow.begin_at(moment)
+        typer.echo(_hours_at(flow.calendar, moment), err=json_)
     try:
         timeline, _ = simulate(
             flow.plan,
@@ -130,6 +161,15 @@ def run(
         typer.echo(json.dumps(timeline.as_dict(), ensure_ascii=False))
         return
     _tell(timeline.as_dict())
+
+
+def _hours_at(calendar: Calendar, moment: datetime) -> str:
+    """Whether it is open then, and until when."""
+    is_open = calendar.is_open(moment)
+    turns = calendar.closes_next(moment) if is_open else calendar.opens_next(moment)
+    then, until = (f"{t.astimezone(calendar.zone):%a %Y-%m-%d %H:%M}" if t else "" for t in (moment, turns))
+    state = ("open, closes" if is_open else "closed, opens") + (f" {until}" if turns else " at no time within a year")
+    return f"{then} ({calendar.zone}): {state}"
 
 
 def _tell(timeline: dict) -> None:
