@@ -1,7 +1,7 @@
 """YAML as people write it, and on which line each thing stands, so that an error can name it.
 
-As in YAML 1.2, `on`, `off`, `yes` and `no` are words, not truth values, and a date is a text. No key may stand in a mapping
-twice.
+`on`, `off`, `yes` and `no` are words, not truth values, and a date is a text (as in YAML 1.2). No key may stand in a
+mapping twice.
 """
 
 from __future__ import annotations

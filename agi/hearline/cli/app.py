@@ -43,5 +43,6 @@ def main() -> None:
         if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
             raise
         for fault in error.errors():
-            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}", fg="red", err=True)
+            problem = fault["msg"].removeprefix("Value error, ")
+            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {problem}", fg="red", err=True)
         sys.exit(2)

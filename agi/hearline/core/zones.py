@@ -28,6 +28,6 @@ def zone_named(name: str) -> ZoneInfo:
             f"{name!r} cannot be looked up: Python finds no time-zone data on this machine",
             "Install it: pip install tzdata",
         )
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.8)
     remedy = f"Did you mean {near[0]!r}?" if near else "Write a name of the tz database, such as Europe/Berlin"
     raise UnknownZone(f"{name!r} is no known time zone", f"{remedy} All of China is {DEFAULT_ZONE!r}")
