@@ -16,10 +16,10 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from hearline.call.hours import HoursWords, SharedCalendar, contradictions, settled
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
-from hearline.checked_yaml import Duration, Fault, Lines, Words, between, duration, like
-from hearline.checked_yaml import Rejected as FlowError
 from hearline.core.calendar import Calendar
 from hearline.core.zones import DEFAULT_ZONE
+from hearline.yamlfiles.checked import Duration, Fault, Words, YamlDocument, between, duration, like
+from hearline.yamlfiles.checked import Rejected as FlowError
 
 # Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
 # would play it is passed over. Handed in by the caller: this module opens no files.
@@ -132,7 +132,7 @@ class Flow:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
     """The timer profiles of ``profiles.yaml``. Raises FlowError."""
-    lines = Lines(text, file)
+    lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict) or not all(isinstance(v, dict) for v in lines.data.values()):
         raise FlowError([Fault(file, 1, "no profiles here", "Write `standard:` and its timers below it")])
     profiles, faults = {}, []
@@ -168,7 +168,7 @@ def _no_calendar(name: str) -> SharedCalendar:
     raise FileNotFoundError(name)
 
 
-def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
+def _overlay(own: dict, lines: YamlDocument, text_of: Callable[[str], str]) -> dict:
     """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
     base_name = own.get("like")
     if base_name is None:
@@ -179,7 +179,7 @@ def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
         remedy = "Name a flow in the same folder, without .yaml"
         raise FlowError([lines.fault(("like",), f"there is no flow {base_name!r}", remedy)]) from None
     folder, slash, _ = lines.file.rpartition("/")
-    lines.base = Lines(text, f"{folder}{slash}{base_name}.yaml")
+    lines.base = YamlDocument(text, f"{folder}{slash}{base_name}.yaml")
     base = lines.base.data
     if not isinstance(base, dict) or "like" in base:
         raise FlowError(
@@ -221,7 +221,7 @@ def read_flow(
     Raises:
         FlowError: with every fault found.
     """
-    lines = Lines(text, file)
+    lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
     try:
@@ -234,7 +234,7 @@ def read_flow(
 
 
 def _shared(
-    hours: HoursWords | None, lines: Lines, calendar_named: Callable[[str], SharedCalendar]
+    hours: HoursWords | None, lines: YamlDocument, calendar_named: Callable[[str], SharedCalendar]
 ) -> SharedCalendar | None:
     """The calendar that these hours name."""
     if hours is None or hours.calendar is None:
@@ -254,7 +254,7 @@ class _Settler:
     def __init__(
         self,
         words: FlowWords,
-        lines: Lines,
+        lines: YamlDocument,
         profiles: Mapping[str, TimerWords],
         prompts: Prompts,
         shared: SharedCalendar | None,

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from hearline.checked_yaml import Fault, Lines, Rejected, Words, listed
 from hearline.core.calendar import DAY_MIN, Calendar, Span, Spans
 from hearline.core.zones import UnknownZone, zone_named
+from hearline.yamlfiles.checked import Fault, Rejected, Words, YamlDocument, listed
 
 CLOSED, AS_USUAL = "closed", "as usual"
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -191,7 +191,7 @@ class SharedCalendar:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read_calendar(text: str, file: str, today: date) -> tuple[SharedCalendar, list[Fault]]:
     """A calendar file, and what somebody should look at in it (see ``SharedCalendar.notes``). Raises Rejected."""
-    lines = Lines(text, file)
+    lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         remedy = "Begin with what `hearline calendar draft YEAR` writes"
         raise Rejected([Fault(file, 1, "this is no calendar", remedy)])

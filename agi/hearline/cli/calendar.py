@@ -71,7 +71,7 @@ def _days_of(year: int) -> Iterator[date]:
 def _as_yaml(year: int, source: str, guessed: bool, holidays: Days, makeup_days: Days) -> Iterator[str]:
     yield f"{year}:  # {source}"
     if guessed:
-        yield "  guessed: true  # 补假 is a guess, 调休 is missing: mend both by the State Council's notice, then remove this"
+        yield "  guessed: true  # 补假 is a guess, 调休 is missing: mend it by the State Council's notice, remove this"
     for word, days in (("holidays", holidays), ("makeup_days", makeup_days)):
         if days:
             yield f"  {word}:"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hearline.checked_yaml import Fault
     from hearline.core.calendar import Calendar
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.yamlfiles.checked import Fault
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
 
@@ -34,7 +34,7 @@ def check(
     """
     from hearline.call.flow import Fault, FlowError
     from hearline.cli.faults import tell
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
@@ -59,7 +59,7 @@ def check(
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
     """What somebody should look at in a file that can be used. Raises FlowError, OSError, ManifestError."""
-    from hearline.flows import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
+    from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
     if file.parent.name == CALENDARS:
         return load_calendar(file, datetime.now(UTC).date())[1]
@@ -113,9 +113,9 @@ def run(
 
     from hearline.audio.wav import BadAudio, read_wav
     from hearline.call.flow import FlowError
-    from hearline.flows import load_flow
-    from hearline.line.simulate import simulate
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.media.simulate import simulate
+    from hearline.server.flow_store import load_flow
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
