@@ -48,6 +48,7 @@ def test_words_stay_words():
         (("steps", "again", "on"), 3),  # by the merge key: where it was written
         (("steps", "again", "play", 1), 9),
         (("steps", "again", "play", 5, "deeper"), 7),
+        (("steps", "again", "play", "each", 1), 9),  # a word that a check has put there
         (("nothing", "of this"), 1),
     ],
 )

@@ -175,7 +175,7 @@ def serve_status(
         elif path == "/ready":
             ready = line.well and bool(flows.flows)
             status = "200 OK" if ready else "503 Service Unavailable"
-            body = {"ready": ready, "rejected_flows": flows.rejected}
+            body = {"ready": ready, "rejected_flows": flows.rejected, "calendars_to_look_at": flows.notes}
             if assist:  # calls do without it: it makes nobody unready
                 body["assist"] = assist.standing
         elif path == "/calls":

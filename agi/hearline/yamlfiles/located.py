@@ -33,10 +33,17 @@ class Located:
     lines: dict[Location, int]
 
     def nearest(self, location: Location) -> Location:
-        """``location``, or the nearest thing around it that stands in the text."""
-        while location not in self.lines:
-            location = location[:-1]
-        return location
+        """``location``, or the nearest thing around it that stands in the text.
+
+        A word where the text has a list is passed over: a check that takes one thing for many has put it there.
+        """
+        here: Location = ()
+        for part in location:
+            if (*here, part) in self.lines:
+                here = (*here, part)
+            elif (*here, 0) not in self.lines:
+                break
+        return here
 
     def line(self, location: Location) -> int:
         """The line of ``location``, or of the nearest thing around it."""
