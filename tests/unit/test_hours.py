@@ -205,7 +205,7 @@ def test_a_fault_in_the_hours_names_file_line_and_remedy(hours, line, says):
         ("2026-10-10", "2026-10-01", 9, "both a holiday and a day that is worked"),
         ("    2026-10-02", "    2026-10-01", 7, "a second time"),
         ("makeup_days", "makeupdays", 8, "Did you mean 'makeup_days'?"),
-        ("Asia/Shanghai", "Asia/Beijing", 1, "All of China is 'Asia/Shanghai'"),
+        ("Asia/Shanghai", "Asia/Beijing", 1, "all of China is Asia/Shanghai"),
         ('"09:00-15:00"', "09-15", 3, "'09-15' is no span of hours"),
         ("2026:\n", "open: {mon-sun: '09:00-18:00', tue: closed}\n2026:\n", 4, "tue has hours twice"),
         ("2026:\n", "open: {mon-fri: '09:00-18:00', sat-sun: closed}\n2026:\n", 4, "Add `holidays: closed`"),
