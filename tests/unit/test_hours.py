@@ -278,11 +278,12 @@ class Store:
         self.flows = FlowStore(self.folder, REPO / "sounds", now=lambda: self.now)
         return self.flows
 
-    def edit(self, old: str, new: str) -> None:
-        stat = self.calendar.stat()
-        assert old in self.calendar.read_text("utf-8")
-        self.calendar.write_text(self.calendar.read_text("utf-8").replace(old, new), "utf-8")
-        os.utime(self.calendar, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
+    def edit(self, old: str, new: str, file: str = "calendar/china.yaml") -> None:
+        path = self.folder / file
+        stat, text = path.stat(), path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
 
     def is_open(self, day: str) -> bool:
         noon = datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=SHANGHAI)
@@ -304,6 +305,16 @@ def test_an_edit_of_a_calendar_counts_from_the_next_call_and_a_broken_one_does_n
     assert "calendar/china.yaml" in store.flows.rejected and "china.yaml:" in caplog.text
     store.edit("    2026-10-02 国庆节", "    2026-10-04: 国庆节")
     assert not store.is_open("2026-10-04") and store.flows.rejected == {}
+
+
+def test_a_flow_can_be_edited_while_its_calendar_is_broken(store):
+    store.start()
+    store.edit("    2026-10-02: 国庆节", "    2026-10-02 国庆节")
+    store.edit("08:00-21:00", "13:00-21:00", "hotline.yaml")
+    assert not store.is_open("2026-10-05"), "the flow's edit is in force"
+    store.edit("13:00-21:00", "11:00-21:00", "hotline.yaml")
+    assert [store.is_open(day) for day in ("2026-10-02", "2026-10-05")] == [False, True], "with the calendar of before"
+    assert list(store.flows.rejected) == ["calendar/china.yaml"]
 
 
 def test_a_calendar_that_is_taken_away_changes_nothing(store):
