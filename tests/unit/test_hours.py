@@ -173,17 +173,17 @@ def test_a_night_shift_goes_on_into_a_day_that_is_closed():
         ('open: "08:00–21:00"', 3, "'–' in it is a en dash"),
         ('open: ["09:00-12:00", "11:00-18:00"]', 3, "two spans overlap at 11:00"),
         ('open:\n  - "09:00-12:00"\n  - "13-18"', 5, "'13-18' is no span of hours"),
-        ('open: {mon-fri: "09:00-18:00"}', 3, "sat and sun without hours. Add `sat: closed`"),
+        ('open: {mon-fri: "09:00-18:00"}', 3, "no hours for sat and sun. Add `sat: closed`"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sat-sun: closed', 3, "sat has hours twice"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sunday: closed', 5, "'sunday' is no day of the week. Write mon, tue"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sun:', 5, "no hours stand here"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sun: as usual', 3, "sun: `as usual` is a word for holidays"),
-        ('open:\n  mon-sun: "09:00-18:00"\n  holidays: closed', 5, "in a calendar, and none is named. Add `calendar:"),
+        ('open:\n  mon-sun: "09:00-18:00"\n  holidays: closed', 5, "only a calendar lists holidays, and these hours"),
         ('calendar: china\nopen:\n  mon-sat: "09:00-18:00"\n  sun: closed', 4, "Add `holidays: closed`"),
         ('calendar: chnia\nopen: "09:00-18:00"', 3, "there is no calendar 'chnia'. Name a file of the folder"),
         ("calendar: china", 2, "'open' is missing in 'hours'"),
         ("timezone: Asia/Shanghai", 2, "'open' is missing in 'hours'"),
-        ('calendar: china\ntimezone: Europe/Berlin\nopen: "09:00-18:00"', 4, "the calendar 'china' says the time zone"),
+        ('calendar: china\ntimezone: Europe/Berlin\nopen: "09:00-18:00"', 4, "the calendar 'china' sets the time zone"),
         ('open: "09:00-18:00"\ntimezone: Asia/Shangai', 4, "Did you mean 'Asia/Shanghai'?"),
         ('open: "09:00-18:00"\ntimezone: ../etc/passwd', 4, "is no known time zone. Write a name of the tz database"),
         ('open: "09:00-18:00"\ndays:\n  2026-02-30: closed', 5, "there is no 2026-02-30"),
@@ -330,6 +330,8 @@ def test_a_calendar_that_is_broken_from_the_start_costs_only_the_flows_that_name
     assert "china.yaml:7: " in flows.rejected["calendar/china.yaml"]
     assert "china.yaml:7: " in flows.rejected["hotline.yaml"]
     assert "nuisance" in flows.flows and "hotline" not in flows.flows
+    with pytest.raises(LookupError):  # straight to the queue, and not to whichever flow is left
+        flows.for_number("95160")
 
 
 def test_only_a_calendar_in_use_is_pointed_out_and_every_month_anew(store, caplog):

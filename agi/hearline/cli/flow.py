@@ -58,7 +58,7 @@ def check(
 
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
-    """What somebody should look at in a file that can be used. Raises FlowError, OSError, ManifestError."""
+    """Check a file of any kind. Returns its notes, which are no faults. Raises FlowError, OSError, ManifestError."""
     from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
     if file.parent.name == CALENDARS:

@@ -50,7 +50,7 @@ def load_flow(file: Path, flows: Path, sounds: Path, zone: str = DEFAULT_ZONE) -
 
 
 def load_calendar(file: Path, today: date) -> tuple[SharedCalendar, list[Fault]]:
-    """A calendar, and what somebody should look at in it. Raises FlowError, OSError."""
+    """A calendar and its notes, see ``read_calendar``. Raises FlowError, OSError."""
     return read_calendar(_text_of(file), str(file), today)
 
 
@@ -163,7 +163,7 @@ class FlowStore:
             log.warning("opening hours may be wrong: %s", note)
 
     def _read_calendars(self) -> tuple[Callable[[str], SharedCalendar], dict[str, list[Fault]]]:
-        """Read them all. Returns what finds one by its name, for the flows, and what to look at in each."""
+        """Read all calendars. Returns the look-up by name that flows use, and each calendar's notes."""
         kept: dict[str, SharedCalendar] = {}
         broken: dict[str, Exception] = {}
         notes: dict[str, list[Fault]] = {}
@@ -192,18 +192,17 @@ class FlowStore:
     def for_number(self, dialled: str) -> tuple[Flow, bool]:
         """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
 
-        An unknown number gets the hotline: a caller is never turned away for a number. Raises LookupError where
-        there is no flow at all.
+        An unknown number gets the hotline: a caller is never turned away for a number. Raises LookupError where the
+        hotline is not loaded either: the queue is right for its callers then, another flow may not be.
         """
         self.refresh()
         dialled = dialled.lstrip("+")
         for flow in self.flows.values():
             if dialled in _numbers(flow):
                 return flow, dialled == (flow.words.test_number or "").lstrip("+")
-        for name in (DEFAULT, *self.flows):
-            if name in self.flows:
-                return self.flows[name], False
-        raise LookupError("no flow is loaded")
+        if DEFAULT in self.flows:
+            return self.flows[DEFAULT], False
+        raise LookupError(f"no flow has this number, and {DEFAULT!r} is not loaded")
 
     def named(self, name: str) -> Flow:
         """The flow that the dialplan asks for by its name. Raises LookupError."""
