@@ -393,6 +393,14 @@ def test_a_moment_can_be_tried(silence, at, outcome, says, machine_zone):
     assert says in run("flow", "run", FLOW, "--caller", silence, "--at", at).output
 
 
+def test_hours_without_a_zone_are_tried_in_the_sites(silence, tmp_path, monkeypatch):
+    flow = tmp_path / "mine.yaml"
+    flow.write_text('like: hotline\nhours: {open: "08:00-21:00", closed: closed}\n', "utf-8")
+    monkeypatch.setenv("HEARLINE_ZONE", "Europe/Berlin")
+    answer = run("flow", "run", flow, "--caller", silence, "--at", "2026-10-25 07:00")
+    assert "Sun 2026-10-25 07:00 (Europe/Berlin): closed, opens Sun 2026-10-25 08:00" in answer.output
+
+
 def test_a_moment_that_cannot_be_tried():
     answer = run("flow", "run", FLOW, "--at", "noon")
     assert answer.exit_code == 2 and "'noon' is no time" in answer.output

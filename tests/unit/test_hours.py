@@ -113,6 +113,13 @@ def test_hours_without_a_zone_are_the_sites():
     assert flow('open: "11:59-12:01"\ntimezone: Europe/Berlin').begin_at(noon) == "hello"
 
 
+def test_the_store_hands_the_sites_zone_on(tmp_path):
+    folder = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    (folder / "mine.yaml").write_text('like: hotline\nhours: {open: "08:00-21:00", closed: closed}\n', "utf-8")
+    flows = FlowStore(folder, REPO / "sounds", "Europe/Berlin").flows
+    assert (flows["mine"].calendar.zone.key, flows["hotline"].calendar.zone.key) == ("Europe/Berlin", "Asia/Shanghai")
+
+
 # ---- weekdays, breaks, holidays, special days ------------------------------------------------------------------------
 def test_weekdays_and_breaks():
     tuesday = [f"2026-09-29 {clock}" for clock in ("08:59", "09:00", "11:59", "12:00", "13:30", "17:59", "18:00")]
