@@ -34,9 +34,10 @@ def serve(
     """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
     ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
 
-    Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
-    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
-    a queue is raised first.
+    Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
+    are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
+    Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
+    raised first.
 
     A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
@@ -62,6 +63,9 @@ def serve(
         result = visit.wait(RESULT_S)
         if result is not None:
             over(agi.env, result)
+        for collected in flow.plan.collects:  # each of them: what an earlier flow has left is no answer to this one
+            value = result.collected.get(collected, "") if result else ""
+            agi.set_variable(f"HEARLINE_COLLECTED_{collected.upper()}", value)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
