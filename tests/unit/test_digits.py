@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hearline.call import engine as e
 from hearline.call.plan import Cause, Collect, End, Goto, Verdict
 from hearline.call.timeline import MOST_EVENTS, Timeline
-from hearline.line.audiosocket import MOST_KEYS, AudioSocketLeg
-from hearline.line.control import MAX_MESSAGE, Beat, Ears, Finished, Follow, Watch
-from hearline.line.simulate import simulate
-from hearline.status import _ears
+from hearline.media.audiosocket import MOST_KEYS, AudioSocketLeg
+from hearline.media.simulate import simulate
+from hearline.media.worker_protocol import MAX_MESSAGE, Beat, Ears, Finished, Follow, Watch
+from hearline.server.status import _ears
 from test_flow import faults, read
 from test_gain import OneCall, Pbx
 from test_worker import announce, connected, line, ticks  # noqa: F401
@@ -448,19 +448,19 @@ def test_on_the_line_digits_reach_the_door_and_nothing_else(line, flows, caplog)
 
 # ---- to the dialplan -------------------------------------------------------------------------------------------------
 def test_the_dialplan_is_told_each_field_before_the_result(flows, monkeypatch):
-    from hearline.scripts import hotline
+    from hearline.server.scripts import hotline
 
     flow = read(SURVEY)
     monkeypatch.setattr(flows, "for_number", lambda _: (flow, True))
 
-    def told(collected: dict[str, str]) -> list[tuple[str, str]]:
+    def told(collected: dict[str, str]) -> dict[str, str]:
         call, pbx = OneCall("queue:care", 0), Pbx()
         call._result = replace(call._result, collected=collected)
         heard = []
         hotline.serve(pbx, flows, call, lost=pytest.fail, over=lambda _, result: heard.append(result.collected))
         assert heard == [collected]
         assert pbx.set[-1] == ("HEARLINE_RESULT", "queue")
-        return [entry for entry in pbx.set if "COLLECTED" in entry[0]]
+        return {name: value for name, value in pbx.set if "COLLECTED" in name}
 
-    assert told({"agent": "0042"}) == [("HEARLINE_COLLECTED_AGENT", "0042"), ("HEARLINE_COLLECTED_RATING", "")]
-    assert told({}) == [("HEARLINE_COLLECTED_AGENT", ""), ("HEARLINE_COLLECTED_RATING", "")], "what was left is cleared"
+    assert told({"agent": "0042"}) == {"HEARLINE_COLLECTED_AGENT": "0042", "HEARLINE_COLLECTED_RATING": ""}
+    assert told({}) == {"HEARLINE_COLLECTED_AGENT": "", "HEARLINE_COLLECTED_RATING": ""}, "what was left is cleared"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from hearline.call.plan import Cause, Collect, Target
-from hearline.checked_yaml import Duration, Words, between, like, listed
+from hearline.yamlfiles.checked import Duration, Words, between, like, listed
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _SPAN = re.compile(r"([0-9*#]+)|([0-9]+)\s*[-–]\s*([0-9]+)")
@@ -24,7 +24,7 @@ NextKey = Annotated[Duration, between("500ms", "30s", "A hand needs time to find
 
 
 def as_text(value: Any) -> Any:
-    """A number that stands where keys should, as its digits. (``011`` never comes here: see ``located_yaml``.)"""
+    """A number that stands where keys should, as its digits. (``011`` never comes here: see ``yamlfiles.located``.)"""
     return str(value) if type(value) is int else value
 
 

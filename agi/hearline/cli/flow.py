@@ -148,7 +148,7 @@ def run(
 def _presses(text: str) -> list[tuple[int, str]]:
     """``1234#@6s`` as (ms, key) each. Raises ValueError."""
     from hearline.call.plan import KEYS
-    from hearline.checked_yaml import duration
+    from hearline.yamlfiles.checked import duration
 
     keys, at, when = text.rpartition("@")
     try:

@@ -45,6 +45,8 @@ def serve(
     name = agi.env.get("agi_arg_1", "")
     flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
+    for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
+        agi.set_variable(_variable(collected), "")
     try:
         visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
     except WorkerDown as error:
@@ -63,9 +65,8 @@ def serve(
         result = visit.wait(RESULT_S)
         if result is not None:
             over(agi.env, result)
-        for collected in flow.plan.collects:  # each of them: what an earlier flow has left is no answer to this one
-            value = result.collected.get(collected, "") if result else ""
-            agi.set_variable(f"HEARLINE_COLLECTED_{collected.upper()}", value)
+            for collected, keys in result.collected.items():
+                agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
@@ -81,6 +82,10 @@ def serve(
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
         line.withdraw(visit)
+
+
+def _variable(collected: str) -> str:
+    return f"HEARLINE_COLLECTED_{collected.upper()}"
 
 
 def _raise_line(agi: AgiSession, gain_db: int) -> None:
