@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearline.call import engine as e
+from hearline.call.flow import read_flow
 from hearline.call.plan import Cause, Collect, End, Goto, Verdict
 from hearline.call.timeline import MOST_EVENTS, Timeline
 from hearline.media.audiosocket import MOST_KEYS, AudioSocketLeg
 from hearline.media.simulate import simulate
 from hearline.media.worker_protocol import MAX_MESSAGE, Beat, Ears, Finished, Follow, Watch
 from hearline.server.status import _ears
-from test_flow import faults, read
+from test_flow import PROFILES, PROMPTS, REPO, faults, read
 from test_gain import OneCall, Pbx
 from test_worker import announce, connected, line, ticks  # noqa: F401
 from virtual_call import PROMPT_MS, VirtualCall
@@ -159,6 +160,18 @@ def test_a_number_without_quotes_has_its_line():
     assert fault.startswith("f.yaml:19: 'nowhere' is neither")
 
 
+def test_the_example_of_the_docs_is_sound():
+    blocks = re.findall(r"```yaml\n(.*?)```", (REPO / "docs" / "flows.md").read_text("utf-8"), re.S)
+    text = next(block for block in blocks if "collect:" in block)
+    ours = {prompt: "…" for prompt in re.findall(r"play: ([\w-]+)", text)}
+    prompts = {which: dict(known) | ours for which, known in PROMPTS.items()}
+    plan = read_flow(text, "f.yaml", "f", PROFILES, prompts).plan
+    assert plan.steps["rating"].collect == plan.steps["rating_again"].collect
+    assert (plan.steps["rating"].collect.personal, plan.steps["agent"].collect.personal) == (False, True)
+    assert VirtualCall(plan).press(1_000, "51024#").run().finish.outcome == "queue:care"
+    assert VirtualCall(plan).press(1_000, "50#").run().finish.outcome == "hangup:rated"
+
+
 # ---- in virtual time -------------------------------------------------------------------------------------------------
 def test_a_rating_by_key_during_the_prompt_leads_on_at_once():
     virtual = survey().press(1_000, "4")
@@ -218,6 +231,14 @@ def test_keys_of_a_practised_hand_go_on_into_the_next_step():
     assert virtual.log[-1] == (420, "noinput-goodbye"), "and the late terminator is nobody's"
 
 
+def test_a_number_that_is_too_long_is_one_wrong_answer():
+    plan = read(SURVEY.replace("nomatch: stay", "nomatch: rate_again").replace("maxlength: 4", "match: 1000-4999")).plan
+    virtual = VirtualCall(plan, "agent").press(100, "513890", every_ms=900)
+    assert virtual.keyed == [(2_800, "5138", False)] and virtual.log[-1] == (2_800, "noinput-1")
+    assert virtual.press(5_601, "4").keyed[1:] == [(5_601, "4", True)], "more than a second after the last key"
+    assert survey().press(1_000, "95").keyed[1:] == [(1_300, "5", True)], "a slip of one key is put right at once"
+
+
 def test_a_terminator_after_the_last_key_is_nobodys():
     plan = read(SURVEY.replace("collected: thanks", "collected: operator")).plan
     assert VirtualCall(plan, "agent").press(100, "1024#").log[-1][1] != "queue:pressed"
@@ -256,6 +277,16 @@ def test_who_spoke_before_the_first_key_has_keyed_too():
     assert spoken.engine.state is e.State.TURN_PAUSE
     assert spoken.press(4_000, "1024").keyed[1:] == [(4_900, "1024", True)]
     assert at_agent().speak(2_000, 1_000).run().finish.outcome == "queue:spoke", "without a key, speech is what it is"
+
+
+@pytest.mark.parametrize(
+    ("always", "bargein"),
+    [("{key: queue}", "key"), ("{speech: stay}", "any"), ("{too_soft: thanks}", "any")],
+)
+def test_what_collects_keys_hears_speech_where_the_flow_speaks_of_it(always, bargein):
+    text = SURVEY.replace("    bargein: key\n", "").replace("{key: queue, speech: stay}", always)
+    steps = read(text).plan.steps
+    assert (steps["rate"].bargein, steps["agent"].bargein, steps["operator"].bargein) == (bargein, "any", "any")
 
 
 def test_bargein_key_hears_keys_alone():

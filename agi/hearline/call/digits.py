@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from hearline.call.plan import Cause, Collect, Target
+from hearline.call.plan import Bargein, Cause, Collect, Target
 from hearline.yamlfiles.checked import Duration, Words, between, like, listed
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -96,10 +96,28 @@ def by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-def clashes(words: CollectWords, on: Collection[str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Words that do not go together, or lack one: (where in the step, problem, remedy). ``on``: what is on its left."""
+def clashes(
+    words: CollectWords | None, bargein: Bargein | None, own: Collection[str], on: Collection[str]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """What does not go together in a step, or is missing: (where in the step, problem, remedy).
+
+    Args:
+        own: what is on the left under the step's own ``on``.
+        on: the same together with ``always``.
+    """
+    if words is None:
+        for key in own:
+            if key not in list(Cause) or key in (Cause.COLLECTED, Cause.NOMATCH):
+                yield ("on", key), f"{key!r}, but the step collects no keys", "Add `collect: NAME`"
+        return
+    if Cause.KEY in own:
+        yield ("on", Cause.KEY), "`key` in a step that collects keys", "Write `collected`, or the keys themselves"
+    if bargein is Bargein.NONE:
+        remedy = "Put the prompt into a step of its own before this one"
+        yield ("bargein",), "`bargein: none` in a step that collects keys: it would hear none", remedy
     chosen = [key for key in on if key not in list(Cause)]
-    most, anything = _most(words, chosen, Cause.COLLECTED in on), Cause.COLLECTED in on
+    anything = Cause.COLLECTED in on
+    most = _most(words, chosen, anything)
     if Cause.NOMATCH not in on:
         yield ("on",), "it is not said what follows keys that do not match", "Add `nomatch: …` under its `on:`"
     if not anything and (words.match or words.minlength or not chosen):

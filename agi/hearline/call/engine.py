@@ -141,6 +141,7 @@ ACTS_ON: dict[State, set[type]] = {
     State.COLLECTING: {Key},
     State.ENDED: set(),
 }
+RUN_ON_MS = 1_000  # what is keyed in so soon after too long an input is the rest of it, and answers no question
 TIMED = {State.WAITING, State.SPEAKING, State.TURN_PAUSE, State.COLLECTING}
 
 class Engine:
@@ -159,7 +160,7 @@ class Engine:
         self._speech_since = 0
         self._verdict: Verdict | None = None
         self._keys = ""  # collected so far; none but while COLLECTING
-        self._late_termchar = ("", 0)  # (key, until ms): its input was complete without it, and it may still come
+        self._late = ("", 0)  # (keys, until ms): should one of them still come, it belongs to the input before
         self._silences = 0
         self._soft = 0
         self._last_cause: Cause | None = None
@@ -197,7 +198,8 @@ class Engine:
             noisy = line is Verdict.NOISE and Cause.NOISE in self.step.on
             return self._leave(Cause.NOISE if noisy else Cause.NOINPUT, planned)
         if self.state is State.COLLECTING:
-            return self._keyed(planned, self.step.collect.termchar)
+            self._late = self.step.collect.termchar, planned + self.step.collect.interdigit_ms
+            return self._keyed(planned)
         return self._act_on_speech(planned)  # the turn is over, or has lasted long enough
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -280,9 +282,11 @@ class Engine:
 
     # ---- keys -------------------------------------------------------------------------------------------------------
     def _key(self, key: str, now: int) -> list[Action]:
-        (late, until), self._late_termchar = self._late_termchar, ("", 0)
-        if key and key == late and now <= until:
-            return []  # out of habit, after the last key of a number
+        (late, until), self._late = self._late, ("", 0)
+        if key and key in late and now <= until:
+            if late == KEYS:
+                self._late = KEYS, now + RUN_ON_MS
+            return []
         collect = self.step.collect
         if collect is None:
             return self._leave(Cause.KEY, now) if Cause.KEY in self.step.on else []
@@ -293,14 +297,17 @@ class Engine:
         if key == collect.termchar:
             return stop + self._keyed(now)
         self._keys += key
-        if collect.is_whole(self._keys):
-            return stop + self._keyed(now, collect.termchar)
-        return stop
+        if not collect.is_whole(self._keys):
+            return stop
+        if collect.max_length > 1 and not collect.matches(self._keys):  # they key in something longer
+            self._late = KEYS, now + RUN_ON_MS
+        else:
+            self._late = collect.termchar, self._timer  # out of habit, after the last key of a number
+        return stop + self._keyed(now)
 
-    def _keyed(self, planned: int, late: str = "") -> list[Action]:
-        """The input is complete. ``late``: the terminator that may still follow it."""
+    def _keyed(self, planned: int) -> list[Action]:
+        """The input is complete."""
         collect, keys, self._keys = self.step.collect, self._keys, ""
-        self._late_termchar = late, planned + collect.interdigit_ms
         matched = collect.matches(keys)
         cause = Cause.COLLECTED if matched else Cause.NOMATCH
         choice = collect.choices.get(keys)

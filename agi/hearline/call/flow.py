@@ -118,7 +118,7 @@ class HoursWords(Words):
 class StepWords(Words):
     play: str | None = None
     wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
-    bargein: Bargein = Bargein.ANY
+    bargein: Bargein | None = None
     collect: Annotated[digits.CollectWords | None, BeforeValidator(digits.by_name)] = None
     on: dict[digits.CauseOrKeys, str] = Field(default_factory=dict)
 
@@ -377,35 +377,22 @@ class _Settler:
                 f"step {name!r} does not say what follows a silence",
                 "Add `noinput: …` under its `on:`",
             )
-        self._check_keys(path, words)
+        for where, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
+            self._fault((*path, *where), problem, remedy)
         # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
         absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
         prompt, wait_ms = None if absent else words.play, self._wait(path, words)
         if prompt is None and not wait_ms and self.timers and not self.faults:
             self._fault(path, f"step {name!r} neither plays anything nor waits", "Give it a `play` or a `wait`")
         causes = {Cause(cause): target for cause, target in on.items() if cause in list(Cause)}
+        by_keys = words.collect and not {Cause.SPEECH, Cause.TOO_SOFT} & self._on(words).keys()
+        bargein = words.bargein or (Bargein.KEY if by_keys else Bargein.ANY)
         if self.faults or not words.collect:
-            return Step(name, prompt, wait_ms, words.bargein, causes)
+            return Step(name, prompt, wait_ms, bargein, causes)
         choices = {keys: target for keys, target in on.items() if keys not in causes}
         anything = Cause.COLLECTED in self._on(words)
         collect = digits.settle(words.collect, choices, anything, self.timers["interdigittimeout"])
-        return Step(name, prompt, wait_ms, words.bargein, causes, collect)
-
-    def _check_keys(self, path: tuple, words: StepWords) -> None:
-        of_keys = {Cause.COLLECTED, Cause.NOMATCH} | {on for on in words.on if on not in list(Cause)}
-        if words.collect is None:
-            for on in words.on:
-                if on in of_keys:
-                    self._fault((*path, "on", on), f"{on!r}, but the step collects no keys", "Add `collect: NAME`")
-            return
-        if Cause.KEY in words.on:
-            remedy = "Write `collected`, or the keys themselves"
-            self._fault((*path, "on", Cause.KEY), "`key` in a step that collects keys", remedy)
-        if words.bargein is Bargein.NONE:
-            remedy = "Put the prompt into a step of its own before this one"
-            self._fault((*path, "bargein"), "`bargein: none` in a step that collects keys: it would hear none", remedy)
-        for where, problem, remedy in digits.clashes(words.collect, self._on(words)):
-            self._fault((*path, *where), problem, remedy)
+        return Step(name, prompt, wait_ms, bargein, causes, collect)
 
     def _wait(self, path: tuple, words: StepWords) -> int:
         named = words.wait or "noinput_timeout"
