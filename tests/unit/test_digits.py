@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import pickle
@@ -22,6 +23,7 @@ from hearline.call.timeline import MOST_EVENTS, Timeline
 from hearline.media.audiosocket import MOST_KEYS, AudioSocketLeg
 from hearline.media.simulate import simulate
 from hearline.media.worker_protocol import MAX_MESSAGE, Beat, Ears, Finished, Follow, Watch
+from hearline.phone.picture import _noticed_labels
 from hearline.server.status import _ears
 from test_flow import PROFILES, PROMPTS, REPO, faults, read
 from test_gain import OneCall, Pbx
@@ -100,6 +102,22 @@ def test_what_matches(match, yes, no):
     collect = read(SURVEY.replace("match: 1-5", f"match: {match}")).plan.steps["rate"].collect
     assert [keys for keys in yes + no if collect.matches(keys)] == yes
     assert collect.max_length == max(map(len, yes))
+
+
+_DIGITS = st.text("012", min_size=1, max_size=3)
+_SPANS = st.tuples(_DIGITS, _DIGITS).filter(lambda ends: len(ends[0]) == len(ends[1])).map(sorted).map(tuple)
+EVERY_INPUT = ["".join(keys) for size in (1, 2, 3) for keys in itertools.product("0123", repeat=size)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(spans=st.lists(_SPANS, max_size=3).map(tuple), chosen=st.sets(_DIGITS, max_size=3))
+def test_an_input_is_whole_when_no_longer_one_could_match(spans, chosen):
+    collect = Collect("x", 3, spans=spans, choices=dict.fromkeys(chosen, End("queue:care")))
+    matching = {keys for keys in EVERY_INPUT if collect.matches(keys)}
+    assert chosen <= matching and all(low in matching and high in matching for low, high in spans)
+    for keys in EVERY_INPUT:
+        grows = any(longer != keys and longer.startswith(keys) for longer in matching)
+        assert collect.is_whole(keys) == (len(keys) == 3 or (keys in matching and not grows))
 
 
 def test_the_wait_for_the_next_key_is_the_steps_the_flows_or_the_profiles():
@@ -400,6 +418,14 @@ def test_the_record_tells_how_many_and_the_digits_only_of_what_is_not_personal(f
     assert timeline["outcome"] == "hangup:rated"
     assert SECRET not in json.dumps(timeline)
     assert [set(event) for event in timeline["events"] if event["event"] == "key"] == [{"at_ms", "event"}] * 7
+
+
+def test_a_picture_tells_as_much_as_the_record(flows):
+    timeline = run(SURVEY, flows, (1_000, "9"), (3_000, "4"), (5_000, SECRET)).as_dict()
+    labels = [label.text for label in _noticed_labels(timeline["events"])]
+    assert [text for text in labels if text == "key"] == ["key"] * 6
+    assert [text for text in labels if ": " in text] == ["rating: 1 key, no match", "rating: 4", "agent: 4 keys"]
+    assert not any(digits in text for text in labels for digits in (SECRET, "9"))
 
 
 def test_the_last_key_before_the_hang_up_counts(flows):
