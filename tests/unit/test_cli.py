@@ -408,6 +408,36 @@ def test_a_moment_that_cannot_be_tried():
     assert answer.exit_code == 2 and "Leave out --closed" in answer.output
 
 
+SURVEY = """\
+begin: rate
+steps:
+  rate:
+    play: opening
+    collect: {name: rating, match: 1-5, personal: no}
+    on: {collected: agent, nomatch: queue, noinput: queue}
+  agent:
+    collect: {name: agent, minlength: 4, maxlength: 6}
+    on: {collected: queue:asked, nomatch: queue, noinput: queue}
+"""
+
+
+def test_keys_are_pressed_one_after_the_other(tmp_path):
+    flow = tmp_path / "survey.yaml"
+    flow.write_text(SURVEY)
+    answer = run("flow", "run", flow, "--keys", "5@1.5s", "--keys", "4071#@3s")
+    assert answer.exit_code == 0 and "queue:asked after 4.36 s" in answer.output, answer.output
+    assert "rating: 5\n" in answer.output and "agent: 4 keys\n" in answer.output and "4071" not in answer.output
+
+
+@pytest.mark.parametrize("keys", ["5@1", "5@soon", "@1s", "5a@1s", "5", "1s5", "٣@1s"])
+def test_keys_that_cannot_be_pressed(keys):
+    answer = run("flow", "run", FLOW, "--keys", keys)
+    if keys == "5":  # plain ms, as ever
+        assert answer.exit_code == 0
+    else:
+        assert answer.exit_code == 2 and "3@4.5s" in answer.output
+
+
 def test_people_get_a_table(silence):
     answer = run("flow", "run", FLOW, "--caller", silence)
     assert answer.exit_code == 0
