@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
 from hearline.assist.playback.whispers import LONGEST_S, RATE, TICK_S, Whispers
+from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import AmiDown, AmiRefused
 from hearline.pbx.chanspy import prompt_data, spy_data
+from hearline.store.records import Records
 
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS, HINTS = REPO / "sounds", REPO / "ivr_flows" / "hints"
@@ -88,7 +91,8 @@ class Told:
         self.exchange = exchange
         say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
         keys = Keys(exchange, Prompts(SOUNDS), exchange.prompter, say, say)
-        self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, folder, keys.press)
+        kept = Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+        self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, kept, keys.press)
         self.talks.follow([TALK])
         [self.talk] = self.talks._talks.values()
 
