@@ -25,4 +25,4 @@ def test_the_day_is_the_sites_and_not_the_machines(tmp_path, machine, machine_zo
     write(file, {"outcome": "queue:care"})
     assert file == tmp_path / day / "call.json"
     assert json.loads(file.read_text()) == {"outcome": "queue:care"}
-    assert records.find("call") == [file]
+    assert records.last("call") == file

@@ -80,6 +80,7 @@ def dialplan(
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
+            site=settings.site,
             agi_host="127.0.0.1" if host == "0.0.0.0" else host,
             agi_port=port,
             fallback_queue=hotline.words.queue,

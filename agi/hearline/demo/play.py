@@ -270,7 +270,7 @@ def _leave(folders: list[Path], judged: list[Judged], sounds: Path) -> None:
             said,
             call.timeline,
             agent,
-            name=call.role.title,
+            name="   ".join(filter(None, [call.role.title, call.timeline.get("call")])),
             texts=texts,
             offset_ms=offset,
             agent_offset_ms=agent_at,

@@ -12,6 +12,7 @@ from typing import Any
 
 from hearline.audio.settings import CallSettings
 from hearline.audio.vad.snapshots import Snapshot
+from hearline.call.entry import Entry
 from hearline.call.plan import Plan
 
 MAX_MESSAGE = 512 * 1024  # bytes
@@ -22,13 +23,14 @@ _KEPT = 10_000
 class Announce:
     """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
     two people's talk, to be listened to: see ``tap.Tap``. ``tone_hz``: of what is on that leg, tell the level of
-    this tone alone."""
+    this tone alone. ``uuid`` lets one connection in and is a secret; the call's id, ``entry.call``, is none."""
 
     uuid: str
     plan: Plan | None
     begin: str | None
     channel: str = ""
     tone_hz: float | None = None
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ class Finished:
     heard: str
     timeline: dict[str, Any]
     collected: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
 class CallSummary:
-    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``gain_db``:
-    how far it is raised for the agent, so far; ``ears``: by what it is judged."""
+    """A live call as shown to people, who get ``call``, its id, in place of ``uuid``. Times in ms. ``channel`` is
+    Asterisk's name for the caller's leg. ``gain_db``: how far it is raised for the agent, so far; ``ears``: by what it
+    is judged."""
 
     uuid: str
     channel: str
@@ -114,6 +118,7 @@ class CallSummary:
     verdict: str | None
     gain_db: int = 0
     ears: CallSettings = CallSettings()
+    call: str = ""
 
 
 @dataclass(frozen=True)

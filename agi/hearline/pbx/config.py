@@ -27,9 +27,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
+    "HEARLINE_CALL",
 )
-"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
-the channel is an agent's."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, whether the
+channel is an agent's, and the call's id."""
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
 other things on *0 to *3, and picking up on *8."""
@@ -64,6 +65,7 @@ class Parts:
 
     sounds_dir: Path
     messages_dir: Path
+    site: str = "site"  # see core/ids.py
     agi_host: str = "127.0.0.1"
     agi_port: int = 4573
     fallback_queue: str = "care"

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
 from hearline.assist.calls.legs import Leg, Legs
@@ -30,6 +31,8 @@ from hearline.assist.playback.whispers import Whispers
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
+from hearline.core.ids import new_call_id
+from hearline.core.logs import about_call, log_to_stderr
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
@@ -54,7 +57,7 @@ class Service:
 
     def __init__(self, settings: Settings, tell: Callable[[AssistStatus], None]) -> None:
         self._settings = settings
-        self._graph = ChannelGraph()
+        self._graph = ChannelGraph(self._new_call_id)
         secret = settings.ami_secret_file.read_text("utf-8").strip()
         self._ami = Ami(
             address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
@@ -85,6 +88,12 @@ class Service:
         if settings.recogniser_model and hints:
             model, most = settings.recogniser_model, settings.recogniser_legs
             self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
+
+    def _new_call_id(self) -> str:
+        call = new_call_id(self._settings.site, datetime.now(UTC))
+        with about_call(call):
+            log.warning("a caller came without a call id of ours: is HEARLINE_CALL among manager.conf's channelvars?")
+        return call
 
     def _read_hints(self) -> HintStore | None:
         """The rules; without any that can be read, talks go on without hints."""
@@ -228,7 +237,7 @@ def _tell(standing: AssistStatus) -> None:
 
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 

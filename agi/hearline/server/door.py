@@ -12,7 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from hearline.call.entry import utc
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
 from hearline.media.worker_pool import WorkerPool
@@ -43,6 +46,7 @@ class Door:
         scripts = {
             "hotline": functools.partial(
                 hotline.serve,
+                site=settings.site,
                 flows=self.flows,
                 line=self.line,
                 lost=self._note_lost_media,
@@ -101,9 +105,10 @@ class Door:
         self.line.prepare([flow.plan for flow in self.flows.flows.values()])
 
     def _keep_record(self, finished: Finished) -> None:
-        """One JSON file a call, by day: the timeline, no personal data."""
-        record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        file = self._records.file(finished.uuid)
+        """One JSON file for each visit of a call, by day: the timeline, no personal data."""
+        call = finished.entry.call
+        file = self._records.file(call, self._records.number(call))
+        record = _record(finished)
         self._later(lambda: records.write(file, record))
 
     def _later(self, write: Callable[[], object]) -> None:
@@ -121,21 +126,40 @@ class Door:
         """For the next time that this caller calls. A number that is not told is no number."""
         number = env.get("agi_callerid", "")
         self._earlier.note(
-            env.get("agi_uniqueid", finished.uuid),
+            finished.entry.call,
             who=self._earlier.who("" if number == "unknown" else number),
             at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
             heard=finished.heard,
             ended=finished.outcome,
         )
 
-    def _note_lost_media(self, call: str) -> None:
+    def _note_lost_media(self, call: str, queue: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
+        at = utc(datetime.now(UTC))
 
         def write() -> None:
-            for file in self._records.find(call):
-                records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
+            if file := self._records.last(call):
+                queued = {"outcome": "queue:lost_media", "queue": queue, "queued_at": at}
+                records.write(file, json.loads(file.read_text("utf-8")) | queued)
 
         self._later(write)
+
+
+def _record(finished: Finished) -> dict[str, Any]:
+    """As it is kept. ``queue``, ``queued_at``: the queue that the IVR sent the caller to, and when. Who came by no
+    number was handed over by an agent, and goes back to the queue they were in, which Asterisk alone knows."""
+    entry, timeline = finished.entry, finished.timeline
+    kind, _, queue = finished.outcome.partition(":")
+    queued = kind == "queue"
+    ended_at = entry.began_at + timedelta(milliseconds=timeline["duration_ms"])
+    return {
+        **entry.as_dict(),
+        "channel": finished.channel,
+        "heard": finished.heard,
+        "queue": queue if queued and entry.dialled else None,
+        "queued_at": utc(ended_at) if queued else None,
+        **timeline,
+    }
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -1,4 +1,8 @@
-"""Records as they are kept: one JSON file each, in a folder for each business day."""
+"""Records as they are kept: one JSON file each, in a folder for each business day.
+
+A call has a record for each visit to the IVR and for each talk. The first is named by the call's id, ``CALL.json``, the
+others ``CALL.2.json``, ``CALL.3.json`` … (Until calls had ids they were named by UUIDs.)
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,20 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hearline.core.calendar import Calendar
 
+DAYS_OF_A_CALL = 2  # it may begin before midnight
+MOST_CALLS = 2_000  # whose last number is known without a look at the disk
+
 
 class Records:
-    """Where the records in ``folder`` lie: ``2026-11-29/NAME.json``.
+    """Where the records in ``folder`` lie: ``2026-11-29/CALL.json``. One process alone writes them.
 
     Args:
         calendar: says which day it is.
@@ -26,14 +34,41 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
+        self._given: dict[str, int] = {}  # by call: its last number, of the calls that came last
 
-    def file(self, name: str) -> Path:
+    def number(self, call: str) -> int:
+        """Which of the call's records the next one is: 1, 2, 3 …"""
+        last = self._given.pop(call, 0) or self._kept(call)
+        self._given[call] = last + 1
+        if len(self._given) > MOST_CALLS:
+            del self._given[next(iter(self._given))]
+        return last + 1
+
+    def file(self, call: str, number: int = 1) -> Path:
         """The file of a new record: in today's folder."""
-        return self.folder / self._calendar.business_day(self._now()).isoformat() / f"{name}.json"
+        return self._folder(self._today()) / _name(call, number)
 
-    def find(self, name: str) -> list[Path]:
-        """The files of the records that were kept under this name, on whichever day."""
-        return list(self.folder.glob(f"*/{name}.json"))
+    def last(self, call: str) -> Path | None:
+        """The file of the last record of a call that is not long over."""
+        return self._find(call, self._kept(call))
+
+    def _find(self, call: str, number: int) -> Path | None:
+        days = (self._today() - timedelta(days=ago) for ago in range(DAYS_OF_A_CALL))
+        files = (self._folder(day) / _name(call, number) for day in days)
+        return next((file for file in files if file.exists()), None)
+
+    def _kept(self, call: str) -> int:
+        return next(number for number in count() if not self._find(call, number + 1))
+
+    def _today(self) -> date:
+        return self._calendar.business_day(self._now())
+
+    def _folder(self, day: date) -> Path:
+        return self.folder / day.isoformat()
+
+
+def _name(call: str, number: int) -> str:
+    return f"{call}.json" if number == 1 else f"{call}.{number}.json"
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

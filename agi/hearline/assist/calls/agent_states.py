@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from hearline.assist.calls.channel_graph import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.channel_graph import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties, call_of
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession
 from hearline.assist.hints import events as e
@@ -41,7 +41,8 @@ class Activity(StrEnum):
 class Caller:
     """Who calls, as far as an agent may see it.
 
-    ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
+    ``id``: the call's; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' where none is
+    told. ``who``: its keyed hash.
     ``queued_at``: s since 1970.
     """
 
@@ -268,7 +269,7 @@ class AgentStates:
         number = told.get("CallerIDNum", "")
         number = "" if number == "<unknown>" else number
         self._callers[channel] = Caller(
-            id=told.get("Uniqueid", channel),
+            id=call_of(known) or told.get("Uniqueid", channel),
             channel=channel,
             number=masked(number),
             who=self._who(number),
@@ -347,7 +348,9 @@ class AgentStates:
     def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
         conversation = talk.conversation
         known = self._callers.get(conversation.caller)
-        caller = known or Caller(talk.id, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        caller = known or Caller(talk.call, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        if caller.id != talk.call:
+            caller = self._callers[caller.channel] = replace(caller, id=talk.call)
         if desk.state is Activity.TALKING:
             self._over(desk)
         self._begin(desk, Activity.TALKING, caller)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
+from hearline.core.logs import about_call
 from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
@@ -47,7 +47,8 @@ class TalkSession:
     conversation: ConnectedParties
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    call: str = ""  # its id
+    number: int = 1  # of this talk among the call's
     answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     listened_to: set[str] = field(default_factory=set)  # channels
@@ -84,7 +85,9 @@ class TalkSession:
     def record(self) -> dict[str, Any]:
         """As it is kept; no personal data."""
         return {
-            "talk": self.id,
+            "call": self.call,
+            "talk": self.number,
+            "queue": self.conversation.queue,
             "caller": self.conversation.caller,
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
@@ -120,7 +123,7 @@ class TalkSessions:
         self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
-        self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # of which call
 
     # ---- who talks --------------------------------------------------------------------------------------------------
     def follow(self, conversations: Iterable[ConnectedParties]) -> None:
@@ -132,22 +135,34 @@ class TalkSessions:
             talk = self._talks.get(caller)
             if talk is None:
                 if conversation.agents:
-                    talk = TalkSession(conversation, answered_by=conversation.agents, changed=self._changed)
-                    self._talks[caller] = talk
-                    talk.add(
-                        "joined",
-                        queue=conversation.queue,
-                        heard=conversation.heard,
-                        agents=conversation.agents,
-                        picked_up=conversation.picked_up,
-                    )
-                    self._run_hints(talk, conversation.picked_up)
-                    if conversation.holder:
-                        self._hold(talk, picked_up=True)
+                    self._begin(conversation)
             elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
                 self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
-                self._moved(talk, conversation)
+                with about_call(talk.call):
+                    self._moved(talk, conversation)
+
+    def _begin(self, conversation: ConnectedParties) -> None:
+        call = conversation.call
+        with about_call(call):
+            talk = TalkSession(
+                conversation,
+                call=call,
+                number=self._records.number(call),
+                answered_by=conversation.agents,
+                changed=self._changed,
+            )
+            self._talks[conversation.caller] = talk
+            talk.add(
+                "joined",
+                queue=conversation.queue,
+                heard=conversation.heard,
+                agents=conversation.agents,
+                picked_up=conversation.picked_up,
+            )
+            self._run_hints(talk, conversation.picked_up)
+            if conversation.holder:
+                self._hold(talk, picked_up=True)
 
     def _moved(self, talk: TalkSession, now: ConnectedParties) -> None:
         before, talk.conversation = talk.conversation, now
@@ -195,7 +210,7 @@ class TalkSessions:
         softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
         talk = self._talks.get(caller)
         if talk and talk.conversation.agents == (by,):
-            self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
+            self._to_do.put_nowait((talk.call, partial(self._pass_on, talk, by, context, exten)))
 
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
@@ -248,7 +263,8 @@ class TalkSessions:
                 talk.add("key", key=key, by=talk.work_number(channel))
                 if channel in talk.runners:
                     talk.runners[channel].hear(e.KeyPressed(key))
-                self._do(talk, channel, key)
+                with about_call(talk.call):
+                    self._do(talk, channel, key)
                 self._changed(talk)
 
     def tell_agent(self, channel: str, event: e.Event) -> None:
@@ -264,7 +280,8 @@ class TalkSessions:
             try:
                 records.write(talk.file, talk.record())
             except OSError as error:
-                log.error("a talk's record could not be kept: %s", error)
+                with about_call(talk.call):
+                    log.error("a talk's record could not be kept: %s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
@@ -277,7 +294,7 @@ class TalkSessions:
         if message.at_ms == 0 or leg.channel not in talk.listened_to:
             talk.listened_to.add(leg.channel)
             talk.add("leg", side=leg.side, channel=leg.channel)
-            self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
+            self._to_do.put_nowait((talk.call, partial(self._ask_gain, talk, leg.channel)))
         for event in message.events:
             match event:
                 case SoundCame():
@@ -308,7 +325,7 @@ class TalkSessions:
             if abs(needed - gain) >= LEAST_CHANGE_DB:
                 gain = talk.gains_db[leg.channel] = needed
                 talk.add("agent_gain", channel=leg.channel, gain_db=gain, level_dbov=round(level, 1))
-                self._to_do.put_nowait(partial(self._set_gain, talk, leg.channel, gain))
+                self._to_do.put_nowait((talk.call, partial(self._set_gain, talk, leg.channel, gain)))
         too_soft = verdict_when_raised(hearing, gain or 0) == "too_soft"
         talk.tell(e.LevelHeard(leg.side, too_soft, round(level, 1) + (gain or 0), hearing.speech_ms))
 
@@ -316,8 +333,9 @@ class TalkSessions:
     async def work(self) -> None:
         """Ask and tell Asterisk, until cancelled."""
         while True:
-            do = await self._to_do.get()
-            await do()
+            call, do = await self._to_do.get()
+            with about_call(call):
+                await do()
 
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
         caller = talk.conversation.caller
@@ -354,11 +372,12 @@ class TalkSessions:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
         try:
-            file = self._records.file(talk.id)
+            file = self._records.file(talk.call, talk.number)
             records.write(file, talk.record())
             talk.file = file
         except OSError as error:
-            log.error("a talk's record could not be kept: %s", error)
+            with about_call(talk.call):
+                log.error("a talk's record could not be kept: %s", error)
 
 
 def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:

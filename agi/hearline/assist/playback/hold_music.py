@@ -10,6 +10,7 @@ from pathlib import Path
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.playback.prompts import Prompter
 from hearline.audio.wav import read_wav
+from hearline.core.logs import name_call
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami import AmiDown, AmiRefused
 
@@ -34,6 +35,7 @@ class HoldMusic:
             self._playing[caller] = asyncio.create_task(self._play(silent[caller]))
 
     async def _play(self, talk: ConnectedParties) -> None:
+        name_call(talk.call)
         while True:
             try:
                 await self._prompter.play_on(talk, read_wav(self._file))
