@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """``core``: % of one core. ``lag_ms``: of its loop, 99 % of the looks. ``events``, ``legs``: a second, and there."""
+    """``core``: % of one core. ``lag_ms``: of its loop, 99 % of the looks. ``events``: a second. ``legs``: in all."""
 
     core: float
     lag_ms: float
@@ -109,26 +109,23 @@ def replayed(callers: int) -> Iterator[EventReplay]:
 @contextmanager
 def assist(folder: Path, replay: EventReplay, lags: Path) -> Iterator[int]:
     """The process, alone on the first core. → its id"""
+    cores = sorted(os.sched_getaffinity(0))
     secret = folder / "secret"
     secret.write_text("secret")
-    settings = Settings(
-        state=folder,
-        ami="{}:{}".format(*replay.address),
-        ami_secret_file=secret,
-        legs="127.0.0.1:0",
-        page="127.0.0.1:0",
-    )
+    here = {"ami": "{}:{}".format(*replay.address), "legs": "127.0.0.1:0", "page": "127.0.0.1:0"}
+    settings = Settings(state=folder, ami_secret_file=secret, **here)
     command = [sys.executable, "-m", "bench.load.assist_process", settings.model_dump_json(), str(lags)]
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         try:
             _until(lambda: children(process.pid) or process.poll() is not None, 20)
-            if len(os.sched_getaffinity(0)) > 1:
-                pin(process.pid, 0)
+            if len(cores) > 1:
+                pin(process.pid, cores[0])
                 for other in (os.getpid(), *children(process.pid)):
-                    pin(other, 1)
+                    pin(other, *cores[1:])
             yield process.pid
         finally:
+            pin(os.getpid(), *cores)
             process.terminate()
             process.wait(10)
 

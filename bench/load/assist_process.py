@@ -1,5 +1,5 @@
-"""Agent assist as `hearline serve` starts it, with a media worker that hears nothing and reports all the same, and with
-a watch on its loop. What the watch saw is written to the file named last, as JSON, whenever it is asked to (SIGUSR1)."""
+"""Agent assist as `hearline serve` starts it, with a media worker that hears nothing and reports all the same, and a
+watch on its loop. SIGUSR1 has the watch write what it saw, as JSON, to the file that is the last argument."""
 
 from __future__ import annotations
 
