@@ -21,7 +21,8 @@ def test_the_day_is_the_sites_and_not_the_machines(tmp_path, machine, machine_zo
     machine_zone(machine)
     now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     records = Records(tmp_path, Calendar(ZoneInfo("Asia/Shanghai")), lambda: now)
-    file = records.file("call")
+    file, number = records.next("call")
+    assert number == 1
     write(file, {"outcome": "queue:care"})
     assert file == tmp_path / day / "call.json"
     assert json.loads(file.read_text()) == {"outcome": "queue:care"}

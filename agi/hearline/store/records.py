@@ -19,7 +19,6 @@ from typing import Any
 from hearline.core.calendar import Calendar
 
 DAYS_OF_A_CALL = 2  # it may begin before midnight
-MOST_CALLS = 2_000  # whose last number is known without a look at the disk
 
 
 class Records:
@@ -34,19 +33,12 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
-        self._given: dict[str, int] = {}  # by call: its last number, of the calls that came last
 
-    def number(self, call: str) -> int:
-        """Which of the call's records the next one is: 1, 2, 3 …"""
-        last = self._given.pop(call, 0) or self._kept(call)
-        self._given[call] = last + 1
-        if len(self._given) > MOST_CALLS:
-            del self._given[next(iter(self._given))]
-        return last + 1
-
-    def file(self, call: str, number: int = 1) -> Path:
-        """The file of a new record: in today's folder."""
-        return self._folder(self._today()) / _name(call, number)
+    def next(self, call: str) -> tuple[Path, int]:
+        """The file of the call's next record, in today's folder, and which of its records that is: 1, 2, 3 … Looks at
+        the disk: whatever came before must be written."""
+        number = self._kept(call) + 1
+        return self._folder(self._today()) / _name(call, number), number
 
     def last(self, call: str) -> Path | None:
         """The file of the last record of a call that is not long over."""

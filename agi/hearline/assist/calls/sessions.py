@@ -48,7 +48,7 @@ class TalkSession:
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     call: str = ""  # its id
-    number: int = 1  # of this talk among the call's
+    number: int = 0  # of this talk among the call's, once it is over
     answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     listened_to: set[str] = field(default_factory=set)  # channels
@@ -145,13 +145,7 @@ class TalkSessions:
     def _begin(self, conversation: ConnectedParties) -> None:
         call = conversation.call
         with about_call(call):
-            talk = TalkSession(
-                conversation,
-                call=call,
-                number=self._records.number(call),
-                answered_by=conversation.agents,
-                changed=self._changed,
-            )
+            talk = TalkSession(conversation, call=call, answered_by=conversation.agents, changed=self._changed)
             self._talks[conversation.caller] = talk
             talk.add(
                 "joined",
@@ -372,7 +366,7 @@ class TalkSessions:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
         try:
-            file = self._records.file(talk.call, talk.number)
+            file, talk.number = self._records.next(talk.call)
             records.write(file, talk.record())
             talk.file = file
         except OSError as error:
