@@ -13,7 +13,7 @@ import pytest
 from hearline.core.ids import is_call_id
 from hearline.phone.run import Phones
 from test_transfers import QUEUE, Floor
-from test_who_is_an_agent import Page, spied
+from test_who_is_an_agent import Page
 from world import Scenario, until
 
 CLAIMS = {"8198": "../../../tmp/x", "8199": "20261129-083015123-482139075-elsewhere"}
@@ -62,7 +62,9 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
         talked.append(floor.takes(used["one"]))
         shown = [pages[talked[-1]].state()["call"]["id"]]
         on_channels = [ids_on_channels(world)]
-        [leg] = [name for name, *_, what, _ in (line[:7] for line in world.channels()) if name.startswith("AudioSocket/")][:1]
+        [leg] = [
+            name for name, *_, what, _ in (line[:7] for line in world.channels()) if name.startswith("AudioSocket/")
+        ][:1]
         world.stack.console(f"channel request hangup {leg}")
         [other] = pages.keys() - set(talked)
         for to in (other, QUEUE):
@@ -78,7 +80,12 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     records = {name: world.timelines()[account] for name, account in used.items()}
     record = records["one"]
     settings = world.stack.settings
-    assert (record["call"], record["site"], record["flow"], record["dialled"]) == (call, settings.site, "hotline", "8001")
+    assert (record["call"], record["site"], record["flow"], record["dialled"]) == (
+        call,
+        settings.site,
+        "hotline",
+        "8001",
+    )
     assert (record["trunk"], record["queue"]) == (f"PJSIP/{used['one']}", "care")
     came, queued = (datetime.fromisoformat(record[name]) for name in ("began_at", "queued_at"))
     assert 0 <= came.timestamp() - datetime.strptime(call[:18], "%Y%m%d-%H%M%S%f").replace(tzinfo=UTC).timestamp() < 1
@@ -86,7 +93,9 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     names = [f"{call}.json", f"{call}.2.json", f"{call}.3.json"]
     talks = until(lambda: kept(settings.state / "talks", names), 5)
     assert [(talk["call"], talk["talk"]) for talk in talks] == [(call, 1), (call, 2), (call, 3)]
-    rows = sqlite3.connect(settings.state / "callers" / "calls.sqlite").execute("SELECT agent FROM calls WHERE call = ?", (call,))
+    rows = sqlite3.connect(settings.state / "callers" / "calls.sqlite").execute(
+        "SELECT agent FROM calls WHERE call = ?", (call,)
+    )
     assert rows.fetchall() == [(talked[-1].removeprefix("agent-"),)]
     assert f" hearline.assist.calls.legs: call {call}: the leg on " in said.read_text()
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]

@@ -36,7 +36,7 @@ def dialplan(
 
     \b
       hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      five globals: server, fallback queue, sounds, messages, agents' keys
+      hearline-globals.conf      six globals: server, site, fallback queue, sounds, messages, agents' keys
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses

@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 
 SITE_LONGEST = 31
 _SITE = re.compile(rf"[a-z0-9](?:[a-z0-9-]{{0,{SITE_LONGEST - 2}}}[a-z0-9])?")
-_CALL = re.compile(rf"([0-9]{{8}}-[0-9]{{9}})-[1-9][0-9]{{8}}-({_SITE.pattern})")
-_AT = "%Y%m%d-%H%M%S%f"
+_CALL = re.compile(rf"([0-9]{{8}})-([0-9]{{6}})([0-9]{{3}})-[1-9][0-9]{{8}}-{_SITE.pattern}")
 _FIRST, _NUMBERS = 100_000_000, 900_000_000
 
 
@@ -28,7 +27,7 @@ def new_call_id(site: str, at: datetime) -> str:
     """An id for a call that came at ``at`` (aware). Raises ValueError: no name of a site."""
     if not is_site(site):
         raise ValueError(f"{site!r} is no name of a site")
-    return f"{at.astimezone(UTC).strftime(_AT)[:-3]}-{_FIRST + secrets.randbelow(_NUMBERS)}-{site}"
+    return f"{at.astimezone(UTC).strftime('%Y%m%d-%H%M%S%f')[:-3]}-{_FIRST + secrets.randbelow(_NUMBERS)}-{site}"
 
 
 def is_call_id(claim: str) -> bool:
@@ -37,7 +36,7 @@ def is_call_id(claim: str) -> bool:
     if not found:
         return False
     try:
-        datetime.strptime(found[1], _AT)
+        datetime.fromisoformat("{}T{}.{}".format(*found.groups()))
     except ValueError:  # no such day or time
         return False
     return True
