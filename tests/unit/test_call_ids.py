@@ -148,10 +148,10 @@ class Noted(OneCall):
 
 
 def served(flows, claim: str) -> tuple[Entry, Pbx]:
-    pbx, line = Pbx(), Noted("queue:care", 0)
+    pbx, call = Pbx(), Noted("queue:care", 0)
     pbx.set.append(("HEARLINE_CALL", claim))
-    hotline.serve(pbx, flows, line, lost=pytest.fail, site="shanghai")
-    return line.entry, pbx
+    hotline.serve(pbx, flows, call, lost=pytest.fail, site="shanghai")
+    return call.entry, pbx
 
 
 def test_the_call_is_announced_under_the_id_that_the_dialplan_made(flows, caplog):
