@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import time
 from datetime import UTC, datetime
 
 import pytest
 
 from hearline.core.ids import is_call_id
 from hearline.phone.run import Phones
-from test_transfers import QUEUE, Floor
+from test_transfers import QUEUE, Floor, names
 from test_who_is_an_agent import Page
 from world import Scenario, until
 
@@ -47,7 +46,6 @@ def ids_on_channels(world) -> set[str]:
 
 def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     """The caller is passed on to a colleague, and by the colleague to the queue. Another dialplan claims ids."""
-    began = time.time()
     pages = {account.name: Page(world, account) for account in world.agents[:2]}
     agents = [world.agent(index, hangup_after_ms=None, lines=2) for index in range(2)]
     scenarios = {
@@ -62,9 +60,7 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
         talked.append(floor.takes(used["one"]))
         shown = [pages[talked[-1]].state()["call"]["id"]]
         on_channels = [ids_on_channels(world)]
-        [leg] = [
-            name for name, *_, what, _ in (line[:7] for line in world.channels()) if name.startswith("AudioSocket/")
-        ][:1]
+        [leg, _] = [line[0] for line in world.channels() if line[0].startswith("AudioSocket/")]
         world.stack.console(f"channel request hangup {leg}")
         [other] = pages.keys() - set(talked)
         for to in (other, QUEUE):
@@ -80,28 +76,21 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     records = {name: world.timelines()[account] for name, account in used.items()}
     record = records["one"]
     settings = world.stack.settings
-    assert (record["call"], record["site"], record["flow"], record["dialled"]) == (
-        call,
-        settings.site,
-        "hotline",
-        "8001",
-    )
-    assert (record["trunk"], record["queue"]) == (f"PJSIP/{used['one']}", "care")
+    assert (record["call"], record["site"], record["queue"]) == (call, settings.site, "care")
+    assert (record["flow"], record["dialled"], record["trunk"]) == ("hotline", "8001", f"PJSIP/{used['one']}")
     came, queued = (datetime.fromisoformat(record[name]) for name in ("began_at", "queued_at"))
     assert 0 <= came.timestamp() - datetime.strptime(call[:18], "%Y%m%d-%H%M%S%f").replace(tzinfo=UTC).timestamp() < 1
     assert (queued - came).total_seconds() * 1_000 == record["duration_ms"]
-    names = [f"{call}.json", f"{call}.2.json", f"{call}.3.json"]
-    talks = until(lambda: kept(settings.state / "talks", names), 5)
-    assert [(talk["call"], talk["talk"]) for talk in talks] == [(call, 1), (call, 2), (call, 3)]
-    rows = sqlite3.connect(settings.state / "callers" / "calls.sqlite").execute(
-        "SELECT agent FROM calls WHERE call = ?", (call,)
-    )
-    assert rows.fetchall() == [(talked[-1].removeprefix("agent-"),)]
+    [talk] = until(lambda: kept(settings.state / "talks", [f"{call}.json"]), 5)
+    stints = [event["agents"] for event in talk["events"] if event["event"] in ("joined", "agents") and event["agents"]]
+    assert (talk["call"], talk["talk"]) == (call, 1) and [names(stint) for stint in stints] == [[a] for a in talked]
+    database = sqlite3.connect(f"file:{settings.state}/callers/calls.sqlite?mode=ro", uri=True)
+    rows = until(lambda: database.execute("SELECT ended, agent FROM calls WHERE call = ?", (call,)).fetchall(), 3)
+    assert rows == [("queue:care", talked[-1].removeprefix("agent-"))]
     assert f" hearline.assist.calls.legs: call {call}: the leg on " in said.read_text()
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]
     assert kept(settings.state / "calls", [f"{records[name]['call']}.json" for name in used])
     assert "an id that is none of ours" in (world.stack.home / "log" / "messages").read_text()
-    assert began
 
 
 def kept(folder, names: list[str]) -> list[dict] | None:
