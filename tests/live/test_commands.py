@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -128,6 +129,25 @@ def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
     assert "Asterisk 22" in logs.stdout and "ready" in logs.stdout
     assert hearline("stack", "down", state=stack).returncode == 0
     assert hearline("stack", "status", state=stack).returncode == 1
+
+
+def test_two_stacks_that_are_brought_up_at_once_have_an_asterisk_each(tmp_path):
+    states = [tmp_path / name for name in ("one", "two")]
+    try:
+        with ThreadPoolExecutor() as pool:
+            ups = list(pool.map(lambda state: hearline("stack", "up", "--json", state=state), states))
+        assert [up.returncode for up in ups] == [0, 0], [up.stderr for up in ups]
+        cards = [json.loads(up.stdout) for up in ups]
+        assert cards[0]["server"] != cards[1]["server"]
+        for card in cards:  # it is this one that answers for these accounts
+            caller = card["callers"][0]
+            account = {"user": caller["name"], "password": caller["password"]}
+            echo = {"name": "echo", "dial": f"sip:600@{card['server']}", "account": account, "hangup_at_ms": 500}
+            with Phones({"callers": [echo], "agents": []}) as phones:
+                assert phones.wait(20)["echo"].call.answered_at
+    finally:
+        for state in states:
+            hearline("stack", "down", state=state)
 
 
 def test_no_caller_shows_in_the_logs(world):
