@@ -27,9 +27,8 @@ $(STAMP): pyproject.toml docker/setup.sh agi/hearline/line/_frames.c
 demo: $(STAMP)
 	$(BIN)/hearline demo
 
-# 75: the machine stood still in whatever failed (tests/stood_still.py), so that is looked at once more.
 test: lint
-	$(BIN)/python -m pytest || { [ $$? -eq 75 ] && $(BIN)/python -m pytest --last-failed; }
+	$(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check agi bench tests tools

@@ -55,6 +55,10 @@ class _Figures:
                 "1 while they are heard although the caller's phone sends nothing",
                 value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
             )
+            tasks = gauge("hearline_assist_tasks", "asyncio tasks of agent assist", labels=["task"])
+            for name, count in self._assist.tasks.items():
+                tasks.add_metric([name], count)
+            yield tasks
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
         def each(kind: type, name: str, what: str, value: Callable[[Line, Beat], float]) -> Metric:

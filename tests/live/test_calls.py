@@ -131,11 +131,13 @@ def test_over_twenty_calls_at_once(calls):
     assert calls["peak"] >= 20
 
 
+@pytest.mark.realtime
 def test_frames_went_out_in_time(calls):
     assert calls["late"] <= 0.001 * calls["sent"] + calls["held up"]
 
 
 # ---- §1.2 ------------------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     "name",
     [
@@ -182,6 +184,7 @@ def test_the_record_tells_the_silences_apart(calls, name, reason):
     assert calls[name].events("verdict")[-1]["reason"] == reason
 
 
+@pytest.mark.realtime
 def test_an_elder_is_never_sent_away(calls, world):
     call = calls["silent-elder"]
     assert call.outcome == "queue:care"
@@ -197,6 +200,7 @@ def test_a_noisy_line_reaches_a_person(calls):
 
 
 # ---- §1.3 ------------------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 def test_too_soft_throughout(calls, world):
     call = calls["too-soft"]
     assert call.outcome == "hangup:too_soft"
@@ -258,6 +262,7 @@ def assert_queued(call):
     assert min(levels) > -55, f"{call.name}: dead silence in the queue: {levels}"
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("step", [*SILENCE, *LOW, "wait", "pause"])
 def test_hanging_up_in_any_step_is_clean(calls, step):
     call = calls[f"hang-up-in-{step}"]

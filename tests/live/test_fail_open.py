@@ -17,8 +17,7 @@ from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
-from hearline.phone.run import Phones
-from world import LOW, RATE, SILENCE, SOUNDS, SPEECH, TOO_SOFT, Scenario, World
+from world import LOW, RATE, SILENCE, SOUNDS, SPEECH, TOO_SOFT, Phones, Scenario, World
 
 DEATH_S, HANG_S = 2.0, 3.0
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
@@ -107,6 +106,7 @@ CASES = [
 ]
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("what", "victims", "number", "seconds", "moments"), CASES, ids=[case[0].replace(" ", "-") for case in CASES]
 )

@@ -14,8 +14,7 @@ import pytest
 
 from hearline.audio.level import active_speech_level
 from hearline.audio.wav import read_wav
-from hearline.phone.run import Phones
-from world import RATE, REPO, SPEECH, TOO_SOFT, Scenario
+from world import RATE, REPO, SPEECH, TOO_SOFT, Phones, Scenario
 
 SAID_AT_MS = 5_500  # in the wait after `opening`, so that no prompt is on the line
 MOMENT_MS = 600  # from the phone's clock to the server's: answer, AGI, media connection

@@ -49,6 +49,7 @@ def joined_ms(call) -> float:
     return (call.agents[0].answered_at - call.result.answered_at) * 1_000
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(("name", "told"), [("speaks", "normal"), ("key", "key"), ("soft", "low")])
 def test_the_agent_is_told_first_and_alone(joined, name, told):
     call = joined[name]

@@ -12,8 +12,7 @@ from hearline.audio.level import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import presence, prompts_of
-from hearline.phone.run import Phones
-from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Scenario, until
+from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Phones, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper")
 SENTENCES = prompts_of(SPEECH)
@@ -201,6 +200,7 @@ def test_a_hold_changes_nothing_about_the_legs(run):
     assert run.floor.legs["joined"] == run.floor.legs["held"] == run.floor.legs["back"] == everybody
 
 
+@pytest.mark.realtime
 def test_the_talks_record_tells_of_the_holds(run):
     talk = run.talks[run.used["one"]]
     assert talk["holds"]["count"] == 2
@@ -216,6 +216,7 @@ def test_the_caller_has_music_until_the_colleague_has_been_told(run):
     assert not [w for w in find_prompts(run.calls["one"].recording, WHISPERS) if w.complete > 0.1]
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("who", ["third", "fourth"])
 def test_the_colleague_is_told_of_the_caller_first(run, who):
     """Asked or not: the third is called by the second agent, the fourth by the caller who is passed on."""

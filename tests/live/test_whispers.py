@@ -122,6 +122,7 @@ def calls(world):
     )
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("name", ["silence", "no RTP"])
 def test_a_whisper_is_heard_whole_by_the_agent_and_not_by_the_caller(calls, name):
     call = calls[name]

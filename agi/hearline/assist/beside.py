@@ -27,6 +27,7 @@ class AssistProcess:
     when our end of that closes, however we end.
 
     ``standing``: what it last told, see ``permit.Standing``; nothing before it has, and when it has ended.
+    ``tasks``: how many asyncio tasks it runs, by the name of what they run.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -37,6 +38,7 @@ class AssistProcess:
         self._thread = threading.Thread(target=self._watch, name="assist", daemon=True)
         self.restarts = 0
         self.standing: dict[str, Any] = {}
+        self.tasks: dict[str, int] = {}
 
     def start(self) -> None:
         """Raises OSError."""
@@ -71,8 +73,12 @@ class AssistProcess:
         """Until it has ended."""
         with self._link.makefile("rb") as lines, suppress(OSError, ValueError):
             for line in lines:
-                self.standing = json.loads(line)
-        self.standing = {}
+                told = json.loads(line)
+                if "tasks" in told:
+                    self.tasks = told["tasks"]
+                else:
+                    self.standing = told
+        self.standing, self.tasks = {}, {}
 
     def _watch(self) -> None:
         tries = 0

@@ -126,7 +126,10 @@ def _call(
             live.update(_table(roles, rows, time.monotonic() - started))
             time.sleep(0.12)
         live.update(_table(roles, rows, time.monotonic() - started))
-        return phones.wait(15)
+        results = phones.wait(15)
+    if not console.is_terminal:
+        console.line()  # to a file Live writes its last table without the end of its last line
+    return results
 
 
 def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
