@@ -24,6 +24,7 @@ from hearline.line.lines import Lines
 from hearline.line.workers import Line, LineDown
 
 STUCK_S = 5.0  # one who reads nothing for so long is let go
+SHUT_S = 0.1  # so long it takes at most to notice that it shall end
 
 
 class _Figures:
@@ -206,5 +207,5 @@ def serve_status(
         return [json.dumps(body, ensure_ascii=False).encode()]
 
     server = make_server(*address, answer, server_class=_Server, handler_class=_Quiet)
-    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(SHUT_S,), name="status", daemon=True).start()
     return server

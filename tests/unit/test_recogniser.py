@@ -282,7 +282,7 @@ def test_an_agent_who_says_a_forbidden_phrase_is_heard_and_nobody_else(model, li
         await until(lambda: "the recogniser is ready" in caplog.text)
         speaking = [asyncio.create_task(phone.speak()) for phone in phones]
         await until(lambda: heard)
-        await asyncio.sleep(1.0)  # the others had their time as well
+        await asyncio.sleep(0.4)  # the others had their time as well, and more
         for task in speaking:
             task.cancel()
         await until(lambda: not recognition._heard)
@@ -303,7 +303,7 @@ def test_more_legs_than_allowed_go_without_and_that_is_said_once(model, line, ca
         await until(lambda: "the recogniser is ready" in caplog.text)
         speaking = [asyncio.create_task(phone.speak()) for phone in phones]
         await until(lambda: heard and "HEARLINE_RECOGNISER_LEGS" in caplog.text)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.4)
         for task in speaking:
             task.cancel()
         await asyncio.sleep(0)
