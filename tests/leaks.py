@@ -11,6 +11,7 @@ from pathlib import Path
 
 SETTLE_S = 6.0  # connections linger for so long, and tasks are told once a second
 MEMORY_MB = 24  # buffers and caches that have grown for good
+NO_POOLS: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,21 @@ def held(pid: int, tasks: Mapping[str, int] | None = None) -> Held:
     return Held(pid, {"descriptors": descriptors, "threads": threads, "tasks": Counter(tasks or {})}, memory_mb)
 
 
-def more(before: Mapping[str, Held], now: Mapping[str, Held]) -> list[str]:
+def more(before: Mapping[str, Held], now: Mapping[str, Held], pools: Mapping[str, float] = NO_POOLS) -> list[str]:
     """What these processes, by name, hold more of, a line each. A process that is another one now is not judged: it has
-    been replaced."""
+    been replaced.
+
+    Args:
+        pools: so many threads a process may have anyhow, by its name: it keeps them, and starts them as it needs them.
+    """
     told = []
     for name, then in before.items():
         if name not in now or now[name].pid != then.pid:
             continue
         for kind, things in now[name].things.items():
             was = then.things[kind]
-            if things.total() > was.total():
+            spare = pools.get(name, 0) if kind == "threads" else 0
+            if things.total() > max(was.total(), spare):
                 told.append(f"{name}: {things.total()} {kind}, {was.total()} before; new: {dict(things - was)}")
         if (grown_mb := now[name].memory_mb - then.memory_mb) > MEMORY_MB:
             told.append(f"{name}: {now[name].memory_mb:.0f} MiB, {grown_mb:.0f} MiB more than before")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import time
 import urllib.request
@@ -39,6 +40,9 @@ SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
 ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
+# Threads that stay: agent assist's own two and those that asyncio keeps for what blocks; Asterisk's, which come and go
+# by its load and go with its channels.
+POOLS = {"agent assist": 2 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {
@@ -316,7 +320,7 @@ class World:
         now = self.holdings()
         channels = [f"channel left on Asterisk: {channel[0]}" for channel in self.channels()]
         phones = [f"{name} left, pid {now[name].pid}" for name in now.keys() - before if name.startswith("softphones")]
-        return channels + phones + more(before, now)
+        return channels + phones + more(before, now, POOLS)
 
     def tasks(self) -> dict[str, int]:
         """How many tasks agent assist runs, by what they run."""
