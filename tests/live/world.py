@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hearline.audio.settings import FRAME_MS
 from hearline.audio.wav import read_wav
-from hearline.pbx.stack import Stack
+from hearline.ops.stack import Stack
 from hearline.phone import run
 from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
 from hearline.phone.judge import Timing, prompts_of, timings
@@ -282,11 +282,11 @@ class World:
     def server_pids(self) -> list[int]:
         """The door and its media worker."""
         door = self.stack.running.server_pid
-        return [door, *children_of(door, "hearline.line.worker")]
+        return [door, *children_of(door, "hearline.media.worker")]
 
     def assist_pid(self) -> int:
         """The process of agent assist."""
-        [pid] = children_of(self.stack.running.server_pid, "hearline.assist.service")
+        [pid] = children_of(self.stack.running.server_pid, "hearline.server.assist")
         return pid
 
     def processes(self) -> dict[str, int]:
@@ -294,14 +294,14 @@ class World:
         door, tests = self.stack.running.server_pid, os.getpid()
         found = {"the tests": tests, "door": door}
         for name, parent, module in (
-            ("media worker", door, "hearline.line.worker"),
-            ("agent assist", door, "hearline.assist.service"),
+            ("media worker", door, "hearline.media.worker"),
+            ("agent assist", door, "hearline.server.assist"),
             ("softphones", tests, "hearline.phone"),
         ):
             found |= named(name, children_of(parent, module))
         if assist := found.get("agent assist"):
-            found |= named("assist's media worker", children_of(assist, "hearline.line.worker"))
-            found |= named("recogniser", children_of(assist, "hearline.assist.recogniser"))
+            found |= named("assist's media worker", children_of(assist, "hearline.media.worker"))
+            found |= named("recogniser", children_of(assist, "hearline.assist.speech.recogniser"))
         if self.stack.running.kind != "container":
             found["Asterisk"] = self.stack.running.asterisk_pid
         return found

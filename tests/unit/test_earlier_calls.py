@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hearline.earlier_calls import EarlierCalls, masked, plain_number
+from hearline.store.earlier_calls import EarlierCalls, masked, plain_number
 
 NUMBER = "13800005678"
 DAY_S = 86_400
@@ -112,7 +112,7 @@ def test_calls_that_an_agent_ended_first(calls):
 
 # ---- a database that is not there ------------------------------------------------------------------------------------
 def test_a_locked_database_holds_nobody_up(calls, tmp_path, monkeypatch):
-    monkeypatch.setattr("hearline.earlier_calls.WAIT_S", 0.2)
+    monkeypatch.setattr("hearline.store.earlier_calls.WAIT_S", 0.2)
     keep(calls, "1.1")
     with sqlite3.connect(tmp_path / "callers" / "calls.sqlite") as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import jinja2
 
-from hearline.pins import new_pin
-from hearline.settings import AMI_USER
+from hearline.core.settings import AMI_USER
 from hearline.sounds.manifest import WhisperSet, load_manifest
+from hearline.store.pins import new_pin
 
 CHANNEL_VARIABLES = (
     "HEARLINE_CALLER",
@@ -87,7 +87,7 @@ class Layout(Parts):
     ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
-    whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
+    whispers_into_silence: bool = False  # see ops/asterisk.py; also where the version is not known
     verbose: int = 0
 
     @property
