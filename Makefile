@@ -32,6 +32,7 @@ test: lint
 
 lint: $(STAMP)
 	$(BIN)/ruff check agi bench tests tools
+	$(BIN)/mypy
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit

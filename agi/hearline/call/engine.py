@@ -157,11 +157,12 @@ class Engine:
     def due(self, now: int, line: Verdict = Verdict.NO_SIGNAL, maybe_speech: bool = False) -> list[Action]:
         """The deadline has come. ``line``: what the line carries while nobody speaks; ``maybe_speech``: the detector
         has just seen something that may become speech."""
-        if self.state is State.ENDED or now < self.deadline:
+        deadline = self.deadline
+        if deadline is None or now < deadline:
             return []
         if now >= self._limit:
             return self._finish(self.plan.fallback, self._limit)
-        planned = self._timer
+        planned = deadline  # the timer's: the limit's has not come
         if self.state is State.WAITING:
             if maybe_speech and not self._extended:
                 self._extended = True

@@ -98,7 +98,7 @@ class HoursWords(Words):
 
     def is_open(self, now: datetime) -> bool:
         """Is the hotline open at ``now`` (an aware time)?"""
-        h1, m1, h2, m2 = map(int, _HOURS.fullmatch(self.open).groups())
+        h1, m1, h2, m2 = (int(digits) for digits in re.findall(r"\d+", self.open))
         local = now.astimezone(ZoneInfo(self.timezone)).time()
         begins, ends = time(h1 % 24, m1), time(h2 % 24, m2)
         return begins <= local < ends if begins < ends else not ends <= local < begins
@@ -399,7 +399,7 @@ class _Settler:
             return None
         step = self.words.steps[text]
         onward = self._on(step).get(Cause.NOINPUT, "queue")
-        absent = self.known is not None and step.play in self.known and self.known[step.play] is None
+        absent = step.play is not None and self.known is not None and self.known.get(step.play, step.play) is None
         says_goodbye = self.never_hang_up and onward.startswith("hangup:")
         if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
             return self._target(("steps", text), onward, (*passed, text))

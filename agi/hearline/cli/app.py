@@ -47,7 +47,7 @@ def main() -> None:
     except ValueError as error:
         if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
             raise
-        for fault in error.errors():
+        for fault in getattr(error, "errors", list)():
             typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}", fg="red", err=True)
         sys.exit(2)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hearline.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
 
@@ -51,7 +54,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_one(file: Path, settings: object) -> None:
+def _check_one(file: Path, settings: Settings) -> None:
     from hearline.server.flow_store import PROFILES, load_flow, load_profiles
 
     if file.name == PROFILES:

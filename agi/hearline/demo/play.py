@@ -53,9 +53,12 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
         stack = Stack(own, callers=tuple(role.name for role in roles))
         with stack:
             with console.status("setting up") as status:
-                stack.up(
-                    say=lambda line: (console.print(f"[dim]· {line}[/dim]"), status.update(line)), always_open=True
-                )
+
+                def say(line: str) -> None:
+                    console.print(f"[dim]· {line}[/dim]")
+                    status.update(line)
+
+                stack.up(say=say, always_open=True)
             results = _call(stack, settings.sounds, roles, Path(state), console)
             timelines = _timelines(own.state / "calls")
         console.print("[dim]· comparing what was planned with what the phones heard[/dim]")

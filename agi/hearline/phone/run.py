@@ -220,7 +220,7 @@ class Phones:
 
     def _agents_busy(self) -> bool:
         agents = {agent.name for agent in self.script.agents}
-        open_calls = set()
+        open_calls: set[tuple[str, int]] = set()
         for event in self.events:
             if event["phone"] in agents and event["call"]:
                 key = (event["phone"], event["call"])

@@ -63,7 +63,7 @@ class AssistProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = subprocess.Popen(command, stdin=theirs)
+                self._process = subprocess.Popen(command, stdin=theirs.fileno())
             except OSError:
                 ours.close()
                 raise

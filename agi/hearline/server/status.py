@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -33,7 +34,7 @@ class _Figures:
     def __init__(self, lines: WorkerPool, flows: FlowStore, assist: AssistProcess | None) -> None:
         self._lines, self._flows, self._assist = lines, flows, assist
 
-    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
@@ -122,7 +123,7 @@ class _Quiet(WSGIRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.wfile.write = self._write
+        self.wfile.write = self._write  # type: ignore[assignment, method-assign]
 
     def _write(self, data: bytes) -> int:
         """One who stops to read has gone, for us."""
@@ -174,7 +175,7 @@ def serve_status(
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
             return metrics(environ, start_response)
-        status, body = "200 OK", {}
+        status, body = "200 OK", dict[str, Any]()
         if path == "/live":
             body = {"live": True}
         elif path == "/ready":
