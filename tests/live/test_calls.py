@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hearline.audio.level.p56 import rms_dbov
 from hearline.phone.judge import WHOLE, prompts_of, timings
-from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World
+from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World, dead
 
 OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 35 phones
 
@@ -119,7 +118,7 @@ def assert_timers(world, call):
 
 
 def assert_whole(world, call):
-    """No missing frame, no click: each prompt as it is in its file."""
+    """Each prompt as it is in its file, to 97 % of it at least: no frame missing in between, no click."""
     prompts = prompts_of(SOUNDS / "zh" / call.phrases)
     for prompt in call.heard:
         assert prompt.complete >= WHOLE, f"{call.name}: {prompt}"
@@ -128,7 +127,7 @@ def assert_whole(world, call):
 
 
 def test_over_twenty_calls_at_once(calls):
-    assert calls["peak"] >= 20
+    assert calls["peak"] > 20
 
 
 @pytest.mark.realtime
@@ -254,12 +253,11 @@ def test_a_plus_before_the_number_costs_nobody_the_call(calls):
 
 
 def assert_queued(call):
-    """From the route on the caller hears music, within a moment and without a dead stretch."""
+    """From 500 ms after the route on the caller hears music, in every half second."""
     routed = call.events("route")[0]["at_ms"] + call.heard[0].start_ms
     music = call.recording[round((routed + 500) * 8) :]
     assert len(music) > 8_000, "the caller stayed long enough to hear"
-    levels = [rms_dbov(part) for part in np.array_split(music, max(1, len(music) // 8_000))]
-    assert min(levels) > -55, f"{call.name}: dead silence in the queue: {levels}"
+    assert not dead(music), f"{call.name}: silence in the queue, at s: {dead(music)}"
 
 
 @pytest.mark.realtime
