@@ -26,8 +26,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_HEARD",
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
+    "HEARLINE_AGENT",
 )
-"""What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
+the channel is an agent's."""
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
 other things on *0 to *3, and picking up on *8."""
