@@ -72,8 +72,8 @@ def run(pytester, monkeypatch, tmp_path):
 
     def run(text: str, folder: str = "live", *options: str):
         (pytester.path / "seen").unlink(missing_ok=True)
-        file = pytester.mkdir(folder) / "test_it.py" if not (pytester.path / folder).exists() else None
-        file = file or pytester.path / folder / "test_it.py"
+        file = pytester.path / folder / "test_it.py"
+        file.parent.mkdir(exist_ok=True)
         file.write_text(HEAD + text, "utf-8")
         return pytester.runpytest_inprocess("-p", "second_look", "-p", "no:cacheprovider", *options, file)
 
@@ -160,6 +160,14 @@ def test_after_ten_runs_it_is_forgotten_and_nonsense_is_nothing(tmp_path):
         file.write_text(text)
         assert History(file).flaky == {}
     assert json.loads(text)
+
+
+# ---- how long it took ------------------------------------------------------------------------------------------------
+def test_each_part_says_how_long_it_took(run, pytester):
+    (pytester.mkdir("unit") / "test_quick.py").write_text("def test_it(): pass")
+    text = "def test_it(): time.sleep(0.6)\n"
+    result = run(text, "live", "-p", "how_long", "unit")
+    result.stdout.fnmatch_lines(["*how long each part took*", "     1 s  live/test_it.py", "     0 s  unit"])
 
 
 # ---- the watch -------------------------------------------------------------------------------------------------------
