@@ -41,9 +41,9 @@ SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
 ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
-# Threads that stay: agent assist's own two and those that asyncio keeps for what blocks; Asterisk's, which come and go
-# by its load and go with its channels.
-POOLS = {"agent assist": 2 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
+# Threads that stay: agent assist's loop, the one that watches its media worker, the one that writes earlier calls, and
+# those that asyncio keeps for what blocks; Asterisk's, which come and go by its load.
+POOLS = {"agent assist": 3 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {
