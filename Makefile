@@ -20,7 +20,7 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml docker/setup.sh agi/hearline/media/_frames.c
+$(STAMP): pyproject.toml setup.py docker/setup.sh agi/hearline/media/_frames.c
 	@sh docker/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -31,7 +31,8 @@ test: lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
-	$(BIN)/ruff check agi bench tests tools
+	$(BIN)/ruff check agi bench tests tools setup.py
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 unit: $(STAMP)
