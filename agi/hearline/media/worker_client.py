@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +68,8 @@ class WorkerClient:
     Args:
         listen: address for AudioSocket, ``host:port``.
         on_finished: told of every call that ended, in the watching thread.
-        on_overheard: told what is heard on legs that are listened to, in the same thread.
+        on_reports: called in the same thread with what is heard on the legs that are listened to, a tick at a time.
+        module: what the worker process runs.
     """
 
     def __init__(
@@ -78,11 +79,12 @@ class WorkerClient:
         sounds: Path,
         on_finished: Callable[[Finished], None] = lambda f: None,
         capacity: int = CAPACITY,
-        on_overheard: Callable[[LegReport], None] = lambda o: None,
+        on_reports: Callable[[Sequence[LegReport]], None] = lambda r: None,
+        module: str = "hearline.media.worker",
     ) -> None:
         self._listen = listen
         self._arguments = ["--allow", allow, "--sounds", str(sounds), "--capacity", str(capacity)]
-        self._on_finished, self._on_overheard = on_finished, on_overheard
+        self._on_finished, self._on_reports, self._module = on_finished, on_reports, module
         self._capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, PendingCall] = {}
@@ -223,7 +225,7 @@ class WorkerClient:
         command = [
             sys.executable,
             "-m",
-            "hearline.media.worker",
+            self._module,
             "--channel-fd",
             str(theirs.fileno()),
             "--listen",
@@ -284,15 +286,15 @@ class WorkerClient:
         with self._lock:
             self._channel.flush()
         for message in self._channel.received():
+            self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
             match message:
                 case Beat():
                     self.beat = message
                     self.worst_ms.append(message.worst_ms)
                     self.work_ms.append(message.work_ms)
                     self.busy += (message.busy - self.busy) / 4
-                    self._last_beat = time.monotonic()
-                case LegReport():
-                    self._on_overheard(message)
+                case [LegReport(), *_]:
+                    self._on_reports(message)
                 case Ears():
                     self._followers.tell(message.row.uuid, message)
                 case Finished():

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
@@ -62,7 +62,7 @@ class Service:
         self._ami = Ami(
             address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
         )
-        self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
+        self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_reports=self._from_the_worker)
         self._whispers = Whispers(settings.sounds, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
         self._hold_music = HoldMusic(self._prompter, settings.sounds)
@@ -193,14 +193,15 @@ class Service:
         self._talks.hear(leg, message)
         self._page.hear_level(leg, message)
 
-    def _from_the_worker(self, message: LegReport) -> None:
+    def _from_the_worker(self, reports: Sequence[LegReport]) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._heard, message)
+            self._loop.call_soon_threadsafe(self._heard, reports)
 
-    def _heard(self, message: LegReport) -> None:
-        self._legs.hear(message)
-        self._prompter.hear(message)
-        self._selftest.hear(message)
+    def _heard(self, reports: Sequence[LegReport]) -> None:
+        for report in reports:
+            if not self._legs.hear(report):
+                self._prompter.hear(report)
+                self._selftest.hear(report)
 
 
 async def _until_told(service: Service) -> None:

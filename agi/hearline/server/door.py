@@ -58,7 +58,7 @@ class Door:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Raises LineDown or OSError (an address in use)."""
+        """Raises WorkerDown or OSError (an address in use)."""
         self._writer.submit(self._records.folder.mkdir, parents=True, exist_ok=True).result()
         self._earlier.start()
         self.line.start()
