@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 START_S = 20.0
 BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: it is killed and replaced
-RESTART_S = 0.5
+RESTART_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
+LASTED_S = 5.0  # a worker that ran for so long is replaced as quickly as the first time
 ROWS_S = 0.6
 TWO_MINUTES = 600  # beats
 CAPACITY = 1_500
@@ -97,6 +98,7 @@ class WorkerClient:
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
+        self._spawned, self._in_a_row = 0.0, 0
         self.busy = 0.0  # share of the worker's time, smoothed over about a second
         self.worst_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self.work_ms: deque[float] = deque(maxlen=TWO_MINUTES)
@@ -220,7 +222,8 @@ class WorkerClient:
         self._kill()
 
     def _spawn(self) -> None:
-        self._last_beat = time.monotonic() + START_S  # time to start
+        self._spawned = time.monotonic()
+        self._last_beat = self._spawned + START_S  # time to start
         ours, theirs = Channel.pair()
         command = [
             sys.executable,
@@ -256,7 +259,7 @@ class WorkerClient:
                     self._replace()
                 except OSError as error:  # no memory, no process, no file handle: try again
                     log.error("no new media worker: %s", error)
-                    self._stopping.wait(RESTART_S)
+                    self._stopping.wait(RESTART_S[-1])
 
     def _replace(self) -> None:
         self._address = None
@@ -266,7 +269,9 @@ class WorkerClient:
         for visit in lost:
             visit.over.set()
         self.restarts += 1
-        if not self._stopping.wait(RESTART_S):
+        lasted = time.monotonic() - self._spawned > LASTED_S
+        self._in_a_row = 0 if lasted else min(self._in_a_row + 1, len(RESTART_S) - 1)
+        if not self._stopping.wait(RESTART_S[self._in_a_row]):
             with self._lock:
                 self._spawn()
 
