@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
@@ -373,7 +374,7 @@ class Stack:
         except OSError:
             return False
 
-    def _launch(self, command: list[str], log: str, **how: object) -> subprocess.Popen:
+    def _launch(self, command: list[str], log: str, **how: Any) -> subprocess.Popen:
         """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
         with open(self.home / "log" / log, "ab") as out:
             return subprocess.Popen(
