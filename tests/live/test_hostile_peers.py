@@ -85,6 +85,7 @@ def peers(world):
     return Peers(world)
 
 
+@pytest.mark.realtime
 def test_a_call_goes_on_undisturbed_beside_them_all(world, peers):
     done, faults = threading.Event(), []
 

@@ -108,6 +108,23 @@ def test_help_waits_for_no_library():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def typed(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """As people type it who have a locale for western Europe."""
+    command = [sys.executable, "-m", "hearline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+
+
+def test_what_the_locale_lacks_is_written_as_json_has_it(tmp_path):
+    flow = tmp_path / "热线😀.yaml"
+    flow.write_text("like: 无\n", "utf-8")
+    told = typed("flow", "check", flow, "--json")
+    assert json.loads(told.stdout)["file"] == str(flow) and not told.stderr
+    in_words = typed("flow", "check", flow)
+    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stderr
+    helped = typed("--help")
+    assert helped.returncode == 0 and b"Hearline answers" in helped.stdout
+
+
 # ---- serve -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("option", "text", "remedy"),

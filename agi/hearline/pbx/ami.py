@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ class Ami:
     async def ask_list(self, action: str, **headers: str) -> list[Message]:
         """Do an action that is answered with a list of events; these. Raises as ``ask``."""
         number = f"hearline-{next(self._numbers)}"
-        self._lists[number] = found = []
+        found: list[Message] = []
+        self._lists[number] = found
         try:
             self._send(action, headers, number)
             await self._answer(number, LIST_S)
@@ -164,7 +165,7 @@ class Ami:
             elif "Event" in message:
                 waiting.put_nowait(message)
 
-    def _send(self, action: str, headers: dict[str, str | list[str]], number: str = "") -> str:
+    def _send(self, action: str, headers: Mapping[str, str | list[str]], number: str = "") -> str:
         if self._writer is None or self._writer.is_closing():
             raise AmiDown("no connection to Asterisk's manager interface")
         number = number or f"hearline-{next(self._numbers)}"

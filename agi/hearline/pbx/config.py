@@ -134,7 +134,7 @@ def ami_secret(home: Path) -> Path:
 
 def whisper_waits(sounds: Path) -> list[int]:
     """The waits (s) that the whispers of ``sounds`` name, ascending. Raises ManifestError."""
-    found = set()
+    found: set[int] = set()
     for sets in load_manifest(sounds).languages.values():
         for phrases in sets.values():
             if isinstance(phrases, WhisperSet):

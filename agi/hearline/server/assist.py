@@ -9,11 +9,13 @@ with a media worker of its own: whatever becomes of it, no call notices.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 
 KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
 END_S = 4.0  # the media worker has ended by then
+TASKS_S = 1.0  # between two looks at how many tasks run
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
@@ -226,16 +229,27 @@ async def _until_told(service: Service) -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
-    running = asyncio.create_task(service.run())
+    running, counting = asyncio.create_task(service.run()), asyncio.create_task(_count_tasks())
     await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
     # Whatever hangs now: the next one needs our ports.
     last_resort = threading.Timer(END_S, os._exit, (1,))
     last_resort.daemon = True
     last_resort.start()
-    for task in (running, *ends):
+    for task in (running, counting, *ends):
         task.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def _count_tasks() -> None:
+    """Tell how many tasks run, by the name of what they run, whenever that has changed: a leak shows in it."""
+    told: Counter[str] | None = None
+    while True:
+        tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
+        if tasks != told:
+            _tell(json.dumps({"tasks": tasks}).encode() + b"\n")
+        told = tasks
+        await asyncio.sleep(TASKS_S)
 
 
 def _tell(line: bytes) -> None:
