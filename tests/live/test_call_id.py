@@ -62,6 +62,7 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
         on_channels = [ids_on_channels(world)]
         [leg, _] = [line[0] for line in world.channels() if line[0].startswith("AudioSocket/")]
         world.stack.console(f"channel request hangup {leg}")
+        until(lambda: f" hearline.assist.calls.legs: call {shown[0]}: the leg on " in said.read_text(), 3)
         [other] = pages.keys() - set(talked)
         for to in (other, QUEUE):
             since = len(phones.events)
@@ -87,7 +88,6 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     database = sqlite3.connect(f"file:{settings.state}/callers/calls.sqlite?mode=ro", uri=True)
     rows = until(lambda: database.execute("SELECT ended, agent FROM calls WHERE call = ?", (call,)).fetchall(), 3)
     assert rows == [("queue:care", talked[-1].removeprefix("agent-"))]
-    assert f" hearline.assist.calls.legs: call {call}: the leg on " in said.read_text()
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]
     assert kept(settings.state / "calls", [f"{records[name]['call']}.json" for name in used])
     assert "an id that is none of ours" in (world.stack.home / "log" / "messages").read_text()
