@@ -65,9 +65,7 @@ class Peers:
         """An AGI peer asks for a call, an AudioSocket peer brings the right UUID and then ``after``; returns what
         the script did next."""
         with socket.create_connection(self.agi, timeout=5) as agi:
-            agi.sendall(ANNOUNCED)
-            command = agi.recv(4096).decode()
-            name = uuid.UUID(command.split('"')[1].split(",")[0])
+            name = announced(agi)
             with socket.create_connection(self.media, timeout=5) as media:
                 media.sendall(b"\x01\x00\x10" + name.bytes)
                 assert media.recv(323), "the announced call is served"
@@ -78,6 +76,14 @@ class Peers:
                 media.sendall(after)
             agi.sendall(b"200 result=-1\n")
             return agi.recv(4096)
+
+
+def announced(agi: socket.socket) -> uuid.UUID:
+    """Begin as Asterisk does, with a call that has no id yet, up to the command that brings its sound: the UUID."""
+    agi.sendall(ANNOUNCED)
+    while "AudioSocket" not in (command := agi.recv(4096).decode()):
+        agi.sendall(b"200 result=0\n" if command.startswith("GET") else b"200 result=1\n")
+    return uuid.UUID(command.split('"')[1].split(",")[0])
 
 
 @pytest.fixture
@@ -135,8 +141,7 @@ def test_half_a_greeting_is_given_up_within_seconds(peers):
 
 def test_an_announced_call_that_nobody_brings_is_forgotten(world, peers):
     with socket.create_connection(peers.agi, timeout=5) as agi:
-        agi.sendall(ANNOUNCED)
-        name = uuid.UUID(agi.recv(4096).decode().split('"')[1].split(",")[0])
+        name = announced(agi)
         agi.sendall(b"200 result=0\n")
         assert b"HEARLINE_RESULT" not in agi.recv(4096), "no result: the dialplan sends the caller to the queue"
     with socket.create_connection(peers.media, timeout=5) as late:
