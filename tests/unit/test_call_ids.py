@@ -26,6 +26,7 @@ from hearline.core.ids import is_call_id, is_site, new_call_id, site_from
 from hearline.core.logs import FORMAT, CallNamer, about_call, name_call
 from hearline.core.settings import Settings
 from hearline.media.worker_protocol import Beat, CallSummary, Finished, Watch
+from hearline.phone.picture import _title
 from hearline.server.door import _record
 from hearline.server.scripts import hotline
 from hearline.server.status import _public
@@ -244,6 +245,11 @@ def test_earlier_calls_from_before_there_were_ids_are_told_of(tmp_path):
     calls.close()
     assert len(calls.of(calls.who("13800005678"))) == 2
     assert [one.at for one in calls.of(calls.who("13800005678"), besides=CALL)] == [AT.timestamp() - 60]
+
+
+def test_a_pictures_title_names_the_call_where_it_has_an_id():
+    old = {"outcome": "queue:care"}
+    assert CALL in _title("speaks", old | {"call": CALL}, [], 9_000)[1] and CALL not in _title("", old, [], 9_000)[1]
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ def _leave(folders: list[Path], judged: list[Judged], sounds: Path) -> None:
             said,
             call.timeline,
             agent,
-            name="   ".join(filter(None, [call.role.title, call.timeline.get("call")])),
+            name=call.role.title,
             texts=texts,
             offset_ms=offset,
             agent_offset_ms=agent_at,
