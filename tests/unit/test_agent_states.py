@@ -354,6 +354,20 @@ def test_earlier_calls_come_when_they_are_known(floor):
     assert floor.looked_up == [CALL], "not looked up twice"
 
 
+def test_a_call_that_rang_without_an_id_has_one_from_its_talk_on(floor):
+    """An Asterisk whose channelvars are not of this version tells none; then agent assist makes it."""
+    event = called()
+    event["ChanVariable"] = event["ChanVariable"].replace(f"HEARLINE_CALL={CALL}", "HEARLINE_CALL=")
+    floor.desks.hear(event)
+    assert floor.view()["call"]["id"] == "1.1"
+    floor.talk()
+    floor.desks.write_note(floor.desks.of("8016"), "a bed")
+    floor.follow()
+    floor.desks.hear(rings(SECOND))
+    assert floor.view("8016")["call"]["id"] == floor.view("8017")["call"]["id"] == CALL
+    assert floor.view("8017")["call"]["note"] == "a bed"
+
+
 def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
     floor.desks.hear(called())
     floor.talk()
