@@ -37,7 +37,7 @@ class Settings(BaseModel):
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
 
-    # The site's name, in the id of every call that enters here. Without one the machine's.
+    # The site's name, in the id of every call that enters here; by default the machine's.
     site: str = Field(default_factory=lambda: site_from(socket.gethostname()))
     # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
     zone: str = DEFAULT_ZONE
