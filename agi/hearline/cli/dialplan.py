@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def dialplan(
       hearline dialplan --out /etc/asterisk
     """
     from hearline.core.settings import Settings, address
+    from hearline.pbx.ami_messages import proof_of
     from hearline.pbx.config import Parts, render_parts, whisper_waits
     from hearline.server.flow_store import DEFAULT, FlowStore
     from hearline.sounds import ManifestError
@@ -84,6 +86,7 @@ def dialplan(
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
+            proof=proof_of(secret.read_text("utf-8").strip()) if (secret := settings.ami_secret_file) else "",
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
         if DIALPLAN not in files:
@@ -91,7 +94,7 @@ def dialplan(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
-                (out / name).write_text(text, "utf-8")
+                _write(out / name, text, "HEARLINE_PROOF =" in text)
     except ManifestError as error:
         _fail(str(error))
     except ValueError as error:
@@ -104,6 +107,16 @@ def dialplan(
     typer.echo("Written. Include each of them:")
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
+
+
+def _write(file: Path, text: str, secret: bool) -> None:
+    """A file with a secret is read by its owner, which is its folder's, and by their group."""
+    if secret:
+        file.touch(0o640)
+        file.chmod(0o640)
+        if os.geteuid() == 0:
+            os.chown(file, file.parent.stat().st_uid, file.parent.stat().st_gid)
+    file.write_text(text, "utf-8")
 
 
 def _fail(message: str) -> None:

@@ -9,6 +9,7 @@ with a media worker of its own: whatever becomes of it, no call notices.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import os
 import signal
@@ -34,12 +35,14 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.pbx.ami_messages import proof_of
+from hearline.pbx.config import KEY_EVENT
 from hearline.web.agent.front import Front
 from hearline.yamlfiles.checked import Rejected
 
 log = logging.getLogger(__name__)
 
-KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
+KEYS = frozenset(Key)  # see hearline-features.conf
 END_S = 4.0  # the media worker has ended by then
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
@@ -55,9 +58,9 @@ class Service:
         self._settings = settings
         self._graph = ChannelGraph()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(
-            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
-        )
+        where = address(settings.ami)
+        self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
+        self._proof = proof_of(secret)
         self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
         self._whispers = Whispers(settings.sounds, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
@@ -164,11 +167,37 @@ class Service:
             self._talks.leaves(channel)
         elif event["Event"] in TRANSFERERS:
             self._transferred(event)
-        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
-            self._talks.press(channel, Key(event["Key"]))
+        elif event["Event"] == "UserEvent":
+            self._key_pressed(channel, event)
         self._page.hear(event)
         if self._graph.hear(event):
             self._changed()
+
+    async def _vouch(self, event: Message) -> bool:
+        """Is this so? Asked of Asterisk, where an event comes without proof. Raises AmiDown."""
+        try:
+            match event["Event"]:
+                case "Rename":
+                    known = self._graph.unique_id(event["Channel"])
+                    return not known or known == event["Uniqueid"] == await self._unique_id(event["Newname"])
+                case "QueueMemberAdded" | "QueueMemberStatus":
+                    phone, number = event.get("StateInterface", ""), event.get("MemberName", "")
+                    if self._graph.number_of_phone(phone) == number:
+                        return True
+                    asked = {"Queue": event.get("Queue", ""), "Member": event.get("Interface", "")}
+                    members = await self._ami.ask_list("QueueStatus", **asked)
+                    return any((m.get("StateInterface"), m.get("Name")) == (phone, number) for m in members)
+        except (AmiRefused, KeyError, ValueError):
+            return False
+        return event["Event"] == "BridgeDestroy"  # nothing hangs on it
+
+    async def _unique_id(self, channel: str) -> str:
+        return (await self._ami.ask("Getvar", Channel=channel, Variable="UNIQUEID")).get("Value", "")
+
+    def _key_pressed(self, channel: str, event: Message) -> None:
+        proven = hmac.compare_digest(event.get("Proof", "").encode(), self._proof.encode())
+        if event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS and proven:
+            self._talks.press(channel, Key(event["Key"]))
 
     def _transferred(self, event: Message) -> None:
         how, who = TRANSFERERS[event["Event"]]

@@ -192,6 +192,14 @@ class ChannelGraph:
         """The work number of whose phone this channel is on; empty where no queue knows it."""
         return self._numbers.get(phone_of(channel), "")
 
+    def number_of_phone(self, phone: str) -> str | None:
+        """The work number that a queue has told for this phone; None where none has."""
+        return self._numbers.get(phone)
+
+    def unique_id(self, channel: str) -> str:
+        """Asterisk's own for this channel; '' where it is not known."""
+        return self._ids.get(channel, "")
+
     def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
         """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""
         return phone in self._numbers and not self._calls_of.get(phone, set()) <= reached
