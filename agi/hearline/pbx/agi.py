@@ -4,9 +4,9 @@ pyst2 0.5.1 gives the vocabulary (``answer``, ``appexec``, ``set_variable``, …
 limits, framing, text encoding, quoting, reply parsing, and telling a hang-up from a failure. Nothing is logged here:
 every line may hold personal data.
 
-Asterisk writes the dialled number and the caller's as the phone sent them, line breaks included: into the headers at the
-start, where a caller can add headers, end them, and go on with replies; and into replies. Only the script's name comes
-before all that. Everything else is asked for, and each value comes between two marks that no caller can know.
+Asterisk writes the dialled number and the caller's as the phone sent them, line breaks included: into the headers at
+the start, where a caller can add headers, end them, and go on with replies; and into replies. Only the script's name
+comes before all that. Everything else is asked for, and each value comes between two marks that no caller can know.
 
 Protocol: https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Gateway-Interface-AGI/
 """
@@ -102,10 +102,7 @@ class AgiSession(AGI):
         self._ask_for(CALL.values())
         while not (line := self._head_line(deadline, lines)).startswith(f"200 result=1 ({self._mark}"):
             lines += 1
-        values = self._marked(line, deadline)
-        if len(values) != len(CALL):
-            raise AGIUnknownError("not the values that were asked for")
-        self.env.update(zip(CALL, values, strict=True))
+        self.env.update(zip(CALL, self._marked(line, deadline, len(CALL)), strict=True))
 
     def _head_line(self, deadline: float, lines: int) -> str:
         if lines > MAX_HEADERS:
@@ -120,15 +117,16 @@ class AgiSession(AGI):
         if not line.startswith(f"200 result=1 ({self._mark}"):
             self._checked(line, deadline)  # raises what it says
             raise AGIUnknownError("not the value that was asked for")
-        return "".join(self._marked(line, deadline))
+        [value] = self._marked(line, deadline, 1)
+        return value
 
     def _ask_for(self, names: Iterable[str]) -> None:
         asked = self._mark + "".join(f"${{{name}}}{self._mark}" for name in names)
         self.send_command("GET FULL VARIABLE", self._quote(asked))
 
-    def _marked(self, line: str, deadline: float) -> list[str]:
-        """The values in a reply to `_ask_for`, which may hold line breaks; a mark and a bracket end it."""
-        while not line.endswith(f"{self._mark})"):
+    def _marked(self, line: str, deadline: float, count: int) -> list[str]:
+        """So many values, which may hold line breaks, in a reply to `_ask_for`; the last mark ends it."""
+        while line.count(self._mark) <= count:
             if len(line) > MAX_LINE:
                 raise AGIUnknownError("a reply without end")
             line += f"\n{self._read_line(deadline)}"

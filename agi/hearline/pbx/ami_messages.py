@@ -38,7 +38,7 @@ UNPROVEN = frozenset({
 """Events that describe no channel and so come without proof. Before they are believed, Asterisk is asked."""
 
 _VARIABLE = "ChanVariable"
-_NAMED = frozenset({"Connected", "DestTransferer"})  # …Channel: a name, no more
+_NAMED = frozenset({"ConnectedChannel", "DestTransfererChannel"})  # names, no more
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -101,19 +101,33 @@ class Screen:
         answers = message.get("ActionID") in ours
         if lines[0][0] == "Response" and (answers or not self._cut):
             return message if answers else None
-        kind, proven = message.get("Event"), self._take_proofs(message)
-        described = {name.removesuffix("Channel") for name in message if name.endswith("Channel")} - _NAMED
-        if (answers and lines[-1][0] == "ActionID") or kind in UNPROVEN:
-            proven |= described  # nobody else knows our ActionID: the tail is Asterisk's
+        kind, proven, whole = message.get("Event"), self._take_proofs(message), self._ends_whole(lines)
+        described = {name.removesuffix("Channel") for name in message if _is_described(name)}
+        if answers and lines[-1][0] == "ActionID":  # nobody else knows it: the tail is Asterisk's
+            proven, whole = described, True
         if answers and [name for name, _ in lines[:2]] == ["Event", "ActionID"]:
-            self._cut = False  # so is the head; it may have been cut behind it
+            self._cut = False  # the head is Asterisk's; it may have been cut behind it
         if self._cut:
-            self._cut = not proven or not described <= proven
+            self._cut = not whole
             return self._refuse()
-        self._cut = not described <= proven
-        if self._cut or kind is None or not _well_formed(lines):
+        if kind not in UNPROVEN and not described <= proven:
+            self._cut = not whole
+            return self._refuse()
+        if kind is None or not _well_formed(lines):
             return self._refuse()
         return message if proven or answers or kind in UNPROVEN else None
+
+    def _ends_whole(self, lines: list[tuple[str, str]]) -> bool:
+        """There is a proof, and it is that of the last channel."""
+        for name, value in reversed(lines):
+            if _is_described(name):
+                return False
+            if name.endswith(_VARIABLE) and self._is_proof(*value.partition("=")[::2]):
+                return True
+        return False
+
+    def _is_proof(self, variable: str, value: str) -> bool:
+        return variable == PROOF and hmac.compare_digest(value.encode(), self._proof)
 
     def _refuse(self) -> None:
         self.refused += 1
@@ -123,11 +137,14 @@ class Screen:
         proven = set()
         for name in [name for name in message if name.endswith(_VARIABLE)]:
             told = [line.partition("=") for line in message[name].split("\n")]
-            proofs = [value.encode() for variable, _, value in told if variable == PROOF]
-            if any(hmac.compare_digest(proof, self._proof) for proof in proofs):
+            if any(self._is_proof(variable, value) for variable, _, value in told):
                 proven.add(name.removesuffix(_VARIABLE))
             message[name] = "\n".join("".join(line) for line in told if line[0] != PROOF)
         return proven
+
+
+def _is_described(name: str) -> bool:
+    return name.endswith("Channel") and name not in _NAMED
 
 
 def _message(lines: list[tuple[str, str]]) -> Message:
