@@ -25,7 +25,7 @@ ANSWER_S = 5.0
 LIST_S = 15.0
 PING_S = 5.0  # no sign of life for longer than two of these: the connection is taken for dead
 RETRY_S = (0.25, 0.5, 1.0, 2.0)  # the last again and again
-TAMPERED = "a number holds line breaks; have the trunk normalise what it sends (docs/operate.md)"
+TAMPERED = "a number holds line breaks, or `channelvars` lacks HEARLINE_PROOF (docs/operate.md)"
 STOCK_S = 5.0  # from one taking of stock to the next, while somebody tampers with messages
 _MOST = 1 << 20  # bytes of one message
 _MOST_WAITING = 50_000  # events that have been read and not been worked on
@@ -93,6 +93,11 @@ class Ami:
             self._lose()
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
+
+    @property
+    def refused(self) -> int:
+        """Messages of this connection that were not believed."""
+        return self._screen.refused
 
     async def ask(self, action: str, *, within: float = ANSWER_S, **headers: str | list[str]) -> Message:
         """Do one action. A list gives its header once for each of its items.

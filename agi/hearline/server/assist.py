@@ -28,6 +28,7 @@ from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
+from hearline.assist.selftest.ami_rights import AmiRights
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
@@ -84,6 +85,7 @@ class Service:
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, tell)
+        self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
         self._recognition = None
         if settings.recogniser_model and hints:
             model, most = settings.recogniser_model, settings.recogniser_legs
@@ -124,6 +126,7 @@ class Service:
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
                 tasks.create_task(self._permission.keep())
+                tasks.create_task(self._rights.keep())
                 tasks.create_task(self._page.run())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
@@ -134,6 +137,7 @@ class Service:
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
+        await self._rights.require("reporting")
         channels = await self._ami.ask_list("CoreShowChannels")
         self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         try:
@@ -150,6 +154,8 @@ class Service:
         self._page.reset(channels)
         self._changed()
         await self._permission.logged_in()
+        if not self._ami.up:
+            self._rights.logged_in()
 
     async def _holds(self, channel: str) -> bool:
         """Has this phone put the other on hold? Only PJSIP tells; of others it is known from when they do it."""
@@ -163,6 +169,7 @@ class Service:
 
     def _on_event(self, event: Message) -> None:
         channel = event.get("Channel", "")
+        self._rights.hear(event)
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
             self._talks.leaves(channel)
         elif event["Event"] in TRANSFERERS:
