@@ -37,7 +37,7 @@ def dialplan(
 
     \b
       hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      five globals: server, fallback queue, sounds, messages, agents' keys
+      hearline-globals.conf      server, fallback queue, sounds, messages, agents' keys; with agent assist its proof
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
@@ -45,8 +45,8 @@ def dialplan(
       hearline-manager.conf      what agent assist may ask of the manager interface
       hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
-    Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
-    queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
+    Addresses, folders and secrets in them are those of `hearline serve`, from the same environment variables; the
+    fallback queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
 
     \b
       [globals]
