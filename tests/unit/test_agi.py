@@ -40,7 +40,11 @@ def answer(peer: socket.socket, values: dict[str, bytes]) -> None:
     """One question for values, as Asterisk answers it."""
     asked = b""
     while not asked.endswith(b"\n"):
-        if not (data := peer.recv(4096)):
+        try:
+            data = peer.recv(4096)
+        except OSError:  # nobody asks any more
+            return
+        if not data:
             return
         asked += data
     told = re.fullmatch(rb'GET FULL VARIABLE "(.*)"\n', asked)[1]

@@ -27,8 +27,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_HEARD",
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
+    "HEARLINE_AGENT",
 )
-"""What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
+the channel is an agent's."""
 EVENTS = (
     "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
     "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
@@ -99,7 +101,7 @@ class Layout(Parts):
     ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
-    whispers_into_silence: bool = False  # see ops/asterisk.py; also where the version is not known
+    whispers_into_silence: bool = False  # see pbx/version.py; also where the version is not known
     verbose: int = 0
 
     @property

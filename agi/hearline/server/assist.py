@@ -38,6 +38,7 @@ from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_EVENT
+from hearline.store.records import Records
 from hearline.web.agent.front import Front
 from hearline.yamlfiles.checked import Rejected
 
@@ -79,9 +80,8 @@ class Service:
             lambda: self._permission.allowed,
         )
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
-        self._talks = TalkSessions(
-            self._ami, hints, self._whisper, settings.state / "talks", keys.press, self._page.see
-        )
+        records = Records(settings.state / "talks", settings.calendar)
+        self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, tell)
@@ -138,8 +138,6 @@ class Service:
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
         await self._rights.require("reporting")
-        channels = await self._ami.ask_list("CoreShowChannels")
-        self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         try:
             members = await self._ami.ask_list("QueueStatus")
         except (AmiRefused, AmiDown) as error:
@@ -148,6 +146,8 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._graph.hear(told)
+        channels = await self._ami.ask_list("CoreShowChannels")
+        self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         for channel in self._graph.connected():
             if await self._holds(channel):
                 self._graph.hear({"Event": "Hold", "Channel": channel})

@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.playing import Playing
 from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
-from hearline.assist.playback.prompts import Playing
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.media.monitor_session import SoundCame
@@ -60,6 +60,8 @@ class TalkSession:
     handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
     played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
     playing: Playing | None = None  # what a key has begun to play, also when it is over
+    hears: Key | None = None  # whose prompt the caller hears just now
+    callback: bool = False  # marked by an agent
     file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
@@ -104,7 +106,7 @@ class TalkSessions:
     Args:
         hints: the rules; None: no hints.
         whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
-        folder: of the records, one JSON file a talk, by day; no personal data.
+        kept: the records, one JSON file a talk, by day; no personal data.
         do: what a key does, of the agent on this channel in this talk.
         changed: told of a talk in which something has changed that its agents see.
     """
@@ -114,11 +116,11 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        folder: Path,
+        kept: records.Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
@@ -200,9 +202,12 @@ class TalkSessions:
             self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
+        with somebody outside is none of ours."""
         for talk in self._talks.values():
             here = talk.conversation
+            if here.others and not here.agents:
+                continue
             last = channel == here.caller or here.agents == (channel,)
             if last and talk.left_first is None and not talk.handed_over:
                 talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
@@ -218,7 +223,7 @@ class TalkSessions:
             return
         for channel in conversation.agents:
             if channel not in talk.runners:
-                joined = _joined(conversation, channel, picked_up)
+                joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
                 rules = self._hints.book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -357,16 +362,19 @@ class TalkSessions:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
         try:
-            talk.file = records.keep(self._records, talk.id, talk.record())
+            file = self._records.file(talk.id)
+            records.write(file, talk.record())
+            talk.file = file
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 
 
-def _joined(conversation: ConnectedParties, agent: str, picked_up: bool) -> e.Joined:
-    """How the talk begins for this agent: answered from the queue, or passed on by another, past it."""
+def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue (also for a colleague whom it rang), or passed on by
+    another, past it."""
     answer, number = conversation.answer, conversation.number(agent)
     if number and number != answer.agent_id:
-        answer = Answer(number)
+        answer = replace(answer, agent_id=number) if first else Answer(number)
     return e.Joined(
         queue=conversation.queue,
         wait_s=answer.wait_s,
