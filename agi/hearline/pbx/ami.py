@@ -26,7 +26,7 @@ LIST_S = 15.0
 PING_S = 5.0  # no sign of life for longer than two of these: the connection is taken for dead
 RETRY_S = (0.25, 0.5, 1.0, 2.0)  # the last again and again
 TAMPERED = "a number holds line breaks, or `channelvars` lacks HEARLINE_PROOF (docs/operate.md)"
-STOCK_S = 5.0  # from one taking of stock to the next, while somebody tampers with messages
+STOCK_S, STOCK_MOST_S = 5.0, 60.0  # between two takings of stock, while somebody tampers with messages
 _MOST = 1 << 20  # bytes of one message
 _MOST_WAITING = 50_000  # events that have been read and not been worked on
 
@@ -149,29 +149,32 @@ class Ami:
         await self._on_up()
         self.up = True
         log.info("connected to Asterisk's manager interface")
-        loop = asyncio.get_running_loop()
-        seen, taken = self._screen.refused, loop.time()
+        now = asyncio.get_running_loop().time
+        seen, taken, pause = self._screen.refused, now(), STOCK_S
         while True:
-            doubt = self._screen.refused > seen
+            left = taken + pause - now() if self._screen.refused > seen else PING_S
+            event = None
             try:
-                async with asyncio.timeout(min(PING_S, max(0.0, taken + STOCK_S - loop.time())) if doubt else PING_S):
+                async with asyncio.timeout(min(PING_S, max(0.0, left))):
                     event = await waiting.get()  # (`wait_for` loses a cancellation that comes with an event)
             except TimeoutError:
-                event = None
-                if not doubt:
+                if left >= PING_S:
                     await self.ask("Ping")
             if event is not None:
                 await self._work_on(event)
-            if self._screen.refused > seen and loop.time() >= taken + STOCK_S:
+            if self._screen.refused > seen and now() >= taken + pause:
                 log.warning("%d messages of Asterisk's were tampered with: %s", self._screen.refused - seen, TAMPERED)
                 seen = self._screen.refused
                 await self._on_up()
-                taken = loop.time()
+                pause = STOCK_S if now() > taken + 2 * pause else min(2 * pause, STOCK_MOST_S)
+                taken = now()
 
     async def _work_on(self, event: Message) -> None:
         try:
             if event["Event"] not in UNPROVEN or (self._vouch and await self._vouch(event)):
                 self._on_event(event)
+            else:
+                self._screen.refused += 1
         except AmiDown:
             raise
         except Exception:  # one odd event must not cost the connection
