@@ -86,7 +86,7 @@ def dialplan(
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
-            proof=proof_of(secret.read_text("utf-8").strip()) if (secret := settings.ami_secret_file) else "",
+            proof=proof_of(_secret(settings.ami_secret_file)) if settings.ami_secret_file else "",
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
         if DIALPLAN not in files:
@@ -107,6 +107,13 @@ def dialplan(
     typer.echo("Written. Include each of them:")
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
+
+
+def _secret(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError as error:
+        _fail(f"HEARLINE_AMI_SECRET_FILE: {error.filename}: {error.strerror}")
 
 
 def _write(file: Path, text: str, secret: bool) -> None:
