@@ -79,6 +79,35 @@ def test_what_is_missing_is_named(asterisk, named):
     assert all(what in told for what, told in zip(named, found))
 
 
+CALLER = "PJSIP/trunk-1"
+OF_CALLER = {"Channel": CALLER, "ChanVariable": f"HEARLINE_CALLER={CALLER}"}
+COMES, JOINS = {"Event": "Newchannel"} | OF_CALLER, {"Event": "BridgeEnter"} | OF_CALLER
+CALLED = {"Event": "AgentCalled"} | OF_CALLER
+
+
+@pytest.mark.parametrize(
+    ("events", "missing"),
+    [
+        ([COMES, JOINS], True),
+        ([COMES, CALLED, JOINS], False),
+        ([CALLED, COMES, JOINS], False),
+        ([JOINS], False),  # began before we were there
+        ([COMES, JOINS, CALLED], False),
+        ([COMES, JOINS | {"ChanVariable": "HEARLINE_CALLER=PJSIP/trunk-2"}], False),
+    ],
+)
+def test_a_call_without_events_of_its_queue_shows_that_they_are_not_told(events, missing):
+    asterisk = Asterisk()
+
+    async def run() -> tuple[str, ...]:
+        asterisk.rights = AmiRights(asterisk, asterisk, SECRET, lambda _missing: None)
+        for event in events:
+            asterisk.rights.hear(event)
+        return await asterisk.rights.missing()
+
+    assert (virtual_time.run(run()) == ("manager.conf: `read` lacks agent",)) is missing
+
+
 def test_without_the_list_of_channels_there_is_no_assist():
     asterisk, told = Asterisk(actions={"Originate"}), []
     rights = AmiRights(asterisk, asterisk, SECRET, told.append)

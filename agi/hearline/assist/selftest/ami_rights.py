@@ -2,7 +2,8 @@
 without its channel variables, everything would look well and nothing would ever happen.
 
 One channel of ours (AudioSocket to our own media worker) runs `UserEvent`. The event that comes of it shows the classes
-of events and the variables. (Only the class `agent` cannot be tried: its events come of real calls.)
+of events and the variables. Events of the class `agent` come of real calls alone: it is missing if none of them
+announced the first caller who is connected with somebody.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hearline.pbx.config import CHANNEL_VARIABLES, KEY_EVENT
 
 log = logging.getLogger(__name__)
 
+CALLER = CHANNEL_VARIABLES[0]
 COMES_S = 3.0
 AGAIN_S = 60.0
 ACTIONS = {
@@ -48,18 +50,36 @@ class AmiRights:
         self._nonce, self._channel = "", ""
         self._seen_channel = False
         self._probe: asyncio.Future[Message] | None = None
+        self._agents_heard = self._agents_unheard = False
+        self._new: set[str] = set()  # channels that have come since the login, until an event of a queue's has
 
     def logged_in(self) -> None:
         self._due.set()
 
     def hear(self, event: Message) -> None:
         """Any event."""
+        if not self._agents_heard:
+            self._look_for_agents(event)
         if self._probe is None or self._probe.done():
             return
         if event["Event"] == "Newchannel" and event.get("Channel") == self._channel:
             self._seen_channel = True
         elif event["Event"] == "UserEvent" and event.get("Probe") == self._nonce:
             self._probe.set_result(event)
+
+    def _look_for_agents(self, event: Message) -> None:
+        channel = event.get("Channel", "")
+        match event["Event"]:
+            case "AgentCalled" | "AgentConnect" | "QueueCallerJoin" | "QueueMemberStatus":
+                self._agents_heard = True
+                self._new.clear()
+            case "Newchannel":
+                self._new.add(channel)
+            case "Hangup":
+                self._new.discard(channel)
+            case "BridgeEnter" if channel in self._new and variables(event).get(CALLER) == channel:
+                self._agents_unheard = True
+                self._due.set()
 
     async def keep(self) -> None:
         """Try whenever that is due, until cancelled."""
@@ -88,6 +108,8 @@ class AmiRights:
         """Raises AmiDown, AmiRefused, WorkerDown."""
         rights = await self._missing_rights()
         found = tuple(f"manager.conf: `write` lacks {right}" for right in rights)
+        if self._agents_unheard and not self._agents_heard:
+            found += ("manager.conf: `read` lacks agent",)
         return found if "originate" in rights else (*found, *await self._missing_events())
 
     async def _missing_rights(self) -> list[str]:
