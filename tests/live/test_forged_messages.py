@@ -137,6 +137,10 @@ def test_what_was_tampered_with_is_named_in_the_log_and_nobodys_number(run, worl
     assert "HearlineKey" not in log
 
 
+def test_asterisk_gives_all_that_is_needed(run, world):
+    assert world.stack.get("/ready")["assist"]["missing"] == []
+
+
 # ---- AGI -------------------------------------------------------------------------------------------------------------
 def notes(world) -> set[str]:
     """The unique ids under which calls are remembered."""
