@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 import struct
 import threading
@@ -21,6 +22,15 @@ ANNOUNCED = b"agi_network: yes\nagi_network_script: hotline\nagi_channel: Test/1
 def address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def announced(agi: socket.socket) -> str:
+    """The command that brings its sound, when all that was asked of the call before is answered with nothing."""
+    agi.sendall(ANNOUNCED)
+    while not (command := agi.recv(4096).decode()).startswith("EXEC"):
+        told = re.sub(r"[$][{].*?[}]", "", command.split('"')[1]) if command.startswith("GET") else ""
+        agi.sendall(f"200 result=1 ({told})\n".encode() if told else b"200 result=1\n")
+    return command
 
 
 class Peers:
@@ -65,7 +75,8 @@ class Peers:
         """An AGI peer asks for a call, an AudioSocket peer brings the right UUID and then ``after``; returns what
         the script did next."""
         with socket.create_connection(self.agi, timeout=5) as agi:
-            name = announced(agi)
+            command = announced(agi)
+            name = uuid.UUID(command.split('"')[1].split(",")[0])
             with socket.create_connection(self.media, timeout=5) as media:
                 media.sendall(b"\x01\x00\x10" + name.bytes)
                 assert media.recv(323), "the announced call is served"
@@ -76,14 +87,6 @@ class Peers:
                 media.sendall(after)
             agi.sendall(b"200 result=-1\n")
             return agi.recv(4096)
-
-
-def announced(agi: socket.socket) -> uuid.UUID:
-    """Begin as Asterisk does, with a call that has no id yet, up to the command that brings its sound: the UUID."""
-    agi.sendall(ANNOUNCED)
-    while "AudioSocket" not in (command := agi.recv(4096).decode()):
-        agi.sendall(b"200 result=0\n" if command.startswith("GET") else b"200 result=1\n")
-    return uuid.UUID(command.split('"')[1].split(",")[0])
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ def test_half_a_greeting_is_given_up_within_seconds(peers):
 
 def test_an_announced_call_that_nobody_brings_is_forgotten(world, peers):
     with socket.create_connection(peers.agi, timeout=5) as agi:
-        name = announced(agi)
+        name = uuid.UUID(announced(agi).split('"')[1].split(",")[0])
         agi.sendall(b"200 result=0\n")
         assert b"HEARLINE_RESULT" not in agi.recv(4096), "no result: the dialplan sends the caller to the queue"
     with socket.create_connection(peers.media, timeout=5) as late:

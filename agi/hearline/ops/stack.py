@@ -29,6 +29,7 @@ from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
 from hearline.pbx import config
+from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
 from hearline.server.flow_store import DEFAULT, FlowStore
 from hearline.store.pins import Pins
@@ -205,6 +206,7 @@ class Stack:
             callers=callers,
             agents=agents,
             ami=config.Account(AMI_USER, "", config.ami_secret(self.home).read_text()),
+            proof=proof_of(config.ami_secret(self.home).read_text().strip()),
             ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],

@@ -44,13 +44,13 @@ def serve(
     Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
     raised first.
 
-    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    A flow that is asked for by its name (HEARLINE_FLOW) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
     """
     call = _call_id(agi, site)
-    name, dialled = agi.env.get("agi_arg_1", ""), agi.env.get("agi_extension", "")
+    name, dialled = agi.get_variable("HEARLINE_FLOW"), agi.env["agi_extension"]
     flow, testing = (flows.named(name), True) if name else flows.for_number(dialled)
-    now, channel = datetime.now(UTC), agi.env.get("agi_channel", "")
+    now, channel = datetime.now(UTC), agi.env["agi_channel"]
     entry = Entry(call, site, now, flow.plan.flow, "" if name else dialled_number(dialled), trunk_of(channel))
     begin = None if testing or always_open else flow.begin_at(now)
     for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
