@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -85,8 +86,9 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     [talk] = until(lambda: kept(settings.state / "talks", [f"{call}.json"]), 5)
     stints = [event["agents"] for event in talk["events"] if event["event"] in ("joined", "agents") and event["agents"]]
     assert (talk["call"], talk["talk"]) == (call, 1) and [names(stint) for stint in stints] == [[a] for a in talked]
-    database = sqlite3.connect(f"file:{settings.state}/callers/calls.sqlite?mode=ro", uri=True)
-    rows = until(lambda: database.execute("SELECT ended, agent FROM calls WHERE call = ?", (call,)).fetchall(), 3)
+    sql = "SELECT ended, agent FROM calls WHERE call = ?"
+    with closing(sqlite3.connect(f"file:{settings.state}/callers/calls.sqlite?mode=ro", uri=True)) as database:
+        rows = until(lambda: database.execute(sql, (call,)).fetchall(), 3)
     assert rows == [("queue:care", talked[-1].removeprefix("agent-"))]
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]
     assert kept(settings.state / "calls", [f"{records[name]['call']}.json" for name in used])
