@@ -28,6 +28,7 @@ from hearline.store.earlier_calls import EarlierCalls
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+ENDING = 500  # AGI sessions of calls that the workers are done with, or refuse
 
 
 class Door:
@@ -65,7 +66,8 @@ class Door:
         self._prepare()
         where = self._agi_address
         try:
-            self._agi = FastAgiServer(where, self._scripts, self._networks)
+            sessions = {"hotline": self.line.capacity + ENDING}
+            self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             where = self._status_address
             self._status = serve_status(where, self.line, self.flows, self._assist)
         except OSError as error:
