@@ -127,15 +127,16 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
 PARTS = (
-    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-guard",
+    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-ivr",
+    "-guard", "-channels",
 )  # fmt: skip
 
 
 def test_the_dialplan_is_printed_ready_to_be_included():
     answer = run("dialplan")
     assert answer.exit_code == 0
-    contexts = re.findall(r"^\[(.+)\]$", answer.output, re.M)
-    assert contexts == [f"hearline{x}" for x in PARTS]
+    contexts = re.findall(r"^\[(.+?)\](?:\(\+\))?$", answer.output, re.M)
+    assert contexts == ["globals"] + [f"hearline{x}" for x in PARTS]
     assert "{{" not in answer.output and "/stack/" not in answer.output
 
 
@@ -147,8 +148,8 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
     assert set(files) == set(dialplan.GOES_INTO)
     for name in files:
         assert f"{tmp_path / 'etc' / name}  in {dialplan.GOES_INTO[name]}" in answer.output
-    assert files["hearline.conf"] == run("dialplan").output
-    assert re.findall(r"^(\w+) = (.+)$", files["hearline-globals.conf"], re.M) == [
+    assert files["hearline.conf"] == run("dialplan", "--messages", "/srv/messages").output
+    assert re.findall(r"^(\w+) = (.+)$", files["hearline.conf"], re.M) == [
         ("HEARLINE_AGI", "agi://127.0.0.1:14573"),
         ("HEARLINE_FALLBACK_QUEUE", "care"),
         ("HEARLINE_SOUNDS", str(REPO / "sounds")),
@@ -176,7 +177,7 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
     hotline = (flows / "hotline.yaml").read_text("utf-8")
     (flows / "hotline.yaml").write_text(re.sub("(?m)^queue: .*$", "", hotline) + "\nqueue: seniors\n", "utf-8")
     assert run("dialplan", "--out", tmp_path / "out").exit_code == 0
-    assert "HEARLINE_FALLBACK_QUEUE = seniors\n" in (tmp_path / "out" / "hearline-globals.conf").read_text()
+    assert "HEARLINE_FALLBACK_QUEUE = seniors\n" in (tmp_path / "out" / "hearline.conf").read_text()
     (flows / "hotline.yaml").write_text("begin: nowhere\n")
     answer = run("dialplan", "--out", tmp_path / "none")
     assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'} says why" in answer.output

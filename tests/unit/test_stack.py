@@ -430,7 +430,7 @@ def test_the_private_asterisk_and_its_server_find_each_other_whatever_the_shell_
     assert environment["HEARLINE_ALLOW"] == "127.0.0.0/8,127.0.0.1,127.0.0.2"
     etc = stack.home / "etc"
     assert f"[{environment['HEARLINE_AMI_USER']}]" in (etc / "manager.conf").read_text()
-    assert f"agi://{stack.running.agi}" in (etc / "hearline-globals.conf").read_text()
+    assert f"agi://{stack.running.agi}" in (etc / "hearline.conf").read_text()
     assert stack.running.agi.startswith("127.0.0.2:")
 
 

@@ -9,21 +9,20 @@ import typer
 
 DIALPLAN = "hearline.conf"
 GOES_INTO = {
-    DIALPLAN: "extensions.conf",
-    "hearline-bridges.conf": "modules.conf, under [modules]; for agent assist on Asterisk older than 22.11 only",
-    "hearline-features.conf": "features.conf, under [applicationmap]; agents' keys, for agent assist only",
-    "hearline-globals.conf": "extensions.conf, under [globals]",
+    DIALPLAN: "extensions.conf, at its end",
+    "hearline-bridges.conf": "modules.conf, at its end; for agent assist on Asterisk older than 22.11 only",
+    "hearline-features.conf": "features.conf, at its end; agents' keys, for agent assist only",
     "hearline-manager.conf": "manager.conf, in the section of the user hearline-assist; for agent assist only",
-    "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
-    "hearline-musiconhold.conf": "musiconhold.conf",
-    "hearline-queues.conf": "queues.conf; then [NAME](hearline-queue) for each queue, with its members",
+    "hearline-modules.conf": "modules.conf, at its end; not needed with autoload = yes",
+    "hearline-musiconhold.conf": "musiconhold.conf, at its end",
+    "hearline-queues.conf": "queues.conf, at its end; then [NAME](hearline-queue) for each queue, with its members",
 }
 
 
 def dialplan(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all eight files there instead, e.g. /etc/asterisk."),
+        typer.Option(metavar="DIR", help="Write all seven files there instead, e.g. /etc/asterisk."),
     ] = None,
     messages: Annotated[
         Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
@@ -31,12 +30,11 @@ def dialplan(
 ) -> None:
     """Print the dialplan for an Asterisk of your own.
 
-    With --out, eight files are written. Each is meant to be included, and none to be edited: what is yours stays in
+    With --out, seven files are written. Each is meant to be included, and none to be edited: what is yours stays in
     your own files, and a later version of Hearline can write its files again.
 
     \b
-      hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      five globals: server, fallback queue, sounds, messages, agents' keys
+      hearline.conf              the contexts that a call goes through, and five globals that they use
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
@@ -45,16 +43,13 @@ def dialplan(
       hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
     Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
-    queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
+    queue is that of the flow `hotline`. Then this in extensions.conf hands a number over:
 
-    \b
-      [globals]
-      #include "hearline-globals.conf"
-    \b
-      #include "hearline.conf"
     \b
       [from-trunk]
       exten => 95160,1,Goto(hearline,${EXTEN},1)
+    \b
+      #tryinclude "hearline.conf"
 
     Queues, music and modules: docs/operate.md.
 
@@ -80,7 +75,7 @@ def dialplan(
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
-            agi_host="127.0.0.1" if host == "0.0.0.0" else host,
+            agi_host=host,
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
@@ -101,7 +96,7 @@ def dialplan(
     if out is None:
         typer.echo(files[DIALPLAN], nl=False)
         return
-    typer.echo("Written. Include each of them:")
+    typer.echo('Written. Include each of them with a line such as #tryinclude "hearline.conf":')
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
 

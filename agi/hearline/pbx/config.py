@@ -27,9 +27,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
+    "HEARLINE_CAME_AT",
 )
-"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
-the channel is an agent's."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
+wait began, whether the channel is an agent's, and when the caller's first wait began."""
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
 other things on *0 to *3, and picking up on *8."""
@@ -71,6 +72,12 @@ class Parts:
     channel_variables: str = ",".join(CHANNEL_VARIABLES)
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
+
+    @property
+    def agi_url(self) -> str:
+        """Where Asterisk asks Hearline. One that listens everywhere is on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.agi_host, self.agi_host)
+        return f"agi://[{host}]:{self.agi_port}" if ":" in host else f"agi://{host}:{self.agi_port}"
 
 
 @dataclass(kw_only=True)
@@ -164,8 +171,9 @@ def _rendered(templates: Path, prefix: str, values: Parts) -> Iterator[tuple[str
         keep_trailing_newline=True,
         comment_start_string="{##",  # "{#" occurs in dialplan patterns
     )
+    given = vars(values) | {"agi_url": values.agi_url}
     for name in environment.list_templates(filter_func=lambda n: n.startswith(prefix) and n.endswith(".j2")):
-        yield name.removesuffix(".j2"), environment.get_template(name).render(vars(values))
+        yield name.removesuffix(".j2"), environment.get_template(name).render(given)
 
 
 def _write_private(path: Path, text: str) -> None:
