@@ -61,7 +61,7 @@ class NoLines(list):
 
 
 class NoFlows:
-    flows, rejected = {"hotline": None}, {}
+    flows, rejected, notes = {"hotline": None}, {}, {"china": "china.yaml:1: 2027 is missing"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,8 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
                 return answer.read().decode()
 
         ready = json.loads(get("/ready"))
+        assert ready["calendars_to_look_at"] == NoFlows.notes
+        assert "hearline_calendars_to_look_at 1.0" in get("/metrics")
         metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
         server.shutdown()
     assert ready["ready"] and ready["assist"] == assist.standing

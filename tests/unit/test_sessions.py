@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,9 +16,11 @@ from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import Heard, Hearing
+from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import AmiRefused
+from hearline.store.records import Records
 
 CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
 
@@ -38,6 +41,10 @@ class Asked:
         if self.refuses:
             raise AmiRefused("No such channel")
         return {"Response": "Success"}
+
+
+def records_in(folder: Path) -> Records:
+    return Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
 
 
 def turn(level_dbov: float, speech_ms: int = 2_000, noise_dbov: float = -70.0) -> LegReport:
@@ -69,7 +76,7 @@ def ami() -> Asked:
 
 @pytest.fixture
 def talks(ami, tmp_path) -> TalkSessions:
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
     return talks
 
@@ -165,7 +172,7 @@ def test_the_record_knows_who_held_longest(talks, tmp_path):
 
 
 def test_a_talk_that_is_picked_up_on_hold_is_on_hold(ami, tmp_path):
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", holder=AGENT, picked_up=True)])
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", picked_up=True)])
     talks.follow([])
@@ -181,7 +188,7 @@ def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
 
 def test_a_record_that_cannot_be_written_costs_nothing(ami, tmp_path):
     (tmp_path / "talks").write_text("no folder")
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
     talks.follow([])
 
@@ -196,7 +203,10 @@ def hinted(ami, tmp_path, story) -> tuple[list, dict]:
 
     async def run() -> None:
         talks = TalkSessions(
-            ami, HintStore(HINTS), lambda channel, what: whispered.append((channel, what)), tmp_path / "talks"
+            ami,
+            HintStore(HINTS),
+            lambda channel, what: whispered.append((channel, what)),
+            records_in(tmp_path / "talks"),
         )
         talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
         working = asyncio.create_task(talks.work())
@@ -322,7 +332,7 @@ def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
 
 def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
     async def run() -> None:
-        talks = TalkSessions(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        talks = TalkSessions(ami, HintStore(HINTS), lambda *_: None, records_in(tmp_path / "talks"))
         for now in (with_agents(AGENT), with_agents(SECOND), []):
             talks.follow(now)
 

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hearline.cli import agents, callers, demo, dialplan, flow, hints, serve, sounds, stack
+from hearline.cli import agents, calendar, callers, demo, dialplan, flow, hints, serve, sounds, stack
 from hearline.cli.listen import listen
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(stack.app, name="stack")
 app.command("serve")(serve.serve)
 app.command("dialplan")(dialplan.dialplan)
 app.add_typer(flow.app, name="flow")
+app.add_typer(calendar.app, name="calendar")
 app.add_typer(hints.app, name="hints")
 app.add_typer(agents.app, name="agents")
 app.add_typer(callers.app, name="callers")
@@ -42,5 +43,6 @@ def main() -> None:
         if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
             raise
         for fault in error.errors():
-            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}", fg="red", err=True)
+            problem = fault["msg"].removeprefix("Value error, ")
+            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {problem}", fg="red", err=True)
         sys.exit(2)

@@ -21,6 +21,8 @@ MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's pac
 HANDSHAKE_S = 2.0
 MAX_WAITING = 256  # connections that have not said which call they are; each costs some µs in every tick
 ACCEPTED_AT_ONCE = 64
+KEYS = "0123456789*#ABCD"
+MOST_KEYS = 16  # kept for one tick; no hand presses more than one
 
 
 class AudioSocketLeg:
@@ -68,11 +70,15 @@ class AudioSocketLeg:
             if kind == KIND_AUDIO:
                 frames += self._cut(payload)
             elif kind == KIND_DTMF:
-                self.pressed += payload[:1].decode("ascii", "ignore")
+                self._press(payload[:1].decode("ascii", "ignore"))
             else:
                 self.gone = True
         self._raw = raw[at:]
         return frames
+
+    def _press(self, key: str) -> None:
+        if key and key in KEYS and len(self.pressed) < MOST_KEYS:
+            self.pressed += key
 
     def _cut(self, payload: bytes) -> list[bytes]:
         """Any packet time into frames of 20 ms."""

@@ -34,6 +34,7 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.store.records import Records
 from hearline.web.agent.front import Front
 from hearline.yamlfiles.checked import Rejected
 
@@ -75,9 +76,8 @@ class Service:
             lambda: self._permission.allowed,
         )
         keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
-        self._talks = TalkSessions(
-            self._ami, hints, self._whisper, settings.state / "talks", keys.press, self._page.see
-        )
+        records = Records(settings.state / "talks", settings.calendar)
+        self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, tell)

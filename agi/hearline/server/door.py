@@ -35,8 +35,8 @@ class Door:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
-        self.flows = FlowStore(settings.flows, settings.sounds)
-        self._records = settings.state / "calls"
+        self.flows = FlowStore(settings.flows, settings.sounds, settings.zone)
+        self._records = records.Records(settings.state / "calls", settings.calendar)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         media = address(settings.media)
@@ -60,7 +60,7 @@ class Door:
 
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
-        self._writer.submit(self._records.mkdir, parents=True, exist_ok=True).result()
+        self._writer.submit(self._records.folder.mkdir, parents=True, exist_ok=True).result()
         self._earlier.start()
         self.line.start()
         self._prepare()
@@ -105,7 +105,8 @@ class Door:
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        self._later(lambda: records.keep(self._records, finished.uuid, record))
+        file = self._records.file(finished.uuid)
+        self._later(lambda: records.write(file, record))
 
     def _later(self, write: Callable[[], object]) -> None:
         """In a thread of its own, one after the other: a disk that takes its time holds up no call."""
@@ -133,7 +134,7 @@ class Door:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
 
         def write() -> None:
-            for file in self._records.glob(f"*/{call}.json"):
+            for file in self._records.find(call):
                 records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
 
         self._later(write)

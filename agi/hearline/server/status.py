@@ -36,6 +36,8 @@ class _Figures:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
+        looks = len(self._flows.notes)
+        yield gauge("hearline_calendars_to_look_at", "calendars in use with a missing or guessed year", value=looks)
         yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
         if self._assist:
             standing = self._assist.standing
@@ -175,7 +177,7 @@ def serve_status(
         elif path == "/ready":
             ready = line.well and bool(flows.flows)
             status = "200 OK" if ready else "503 Service Unavailable"
-            body = {"ready": ready, "rejected_flows": flows.rejected}
+            body = {"ready": ready, "rejected_flows": flows.rejected, "calendars_to_look_at": flows.notes}
             if assist:  # calls do without it: it makes nobody unready
                 body["assist"] = assist.standing
         elif path == "/calls":

@@ -16,12 +16,12 @@ from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.playing import Playing
 from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
-from hearline.assist.playback.prompts import Playing
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.media.monitor_session import SoundCame
@@ -103,7 +103,7 @@ class TalkSessions:
     Args:
         hints: the rules; None: no hints.
         whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
-        folder: of the records, one JSON file a talk, by day; no personal data.
+        kept: the records, one JSON file a talk, by day; no personal data.
         do: what a key does, of the agent on this channel in this talk.
         changed: told of a talk in which something has changed that its agents see.
     """
@@ -113,11 +113,11 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        folder: Path,
+        kept: records.Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
@@ -354,7 +354,9 @@ class TalkSessions:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
         try:
-            talk.file = records.keep(self._records, talk.id, talk.record())
+            file = self._records.file(talk.id)
+            records.write(file, talk.record())
+            talk.file = file
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 

@@ -176,7 +176,7 @@ class Page:
 
     def _view(self, agent: str) -> dict[str, Any]:
         desk = self._desks.of(agent)
-        view = desk.view(self._desks.now())
+        view = desk.view(self._desks.now(), self._desks.today())
         card = self._cards(desk).by_id.get(view["card"]["id"]) if view["card"] else None
         view["card"] = view["card"] | self._words(card, agent) if card else None
         if view["call"]:
