@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Script = Callable[[AgiSession], None]
 STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
+LOOK_S = 0.5  # how often it looks round at least
+STUCK_S = 3.0
 HEADER_BYTES = 16 * 1024
 MAX_STARTING = 1_024  # connections whose headers are not complete
 ACCEPTED_AT_ONCE = 64
@@ -65,6 +67,12 @@ class FastAgiServer:
         self._selector.register(self._ended, selectors.EVENT_READ)
         self._thread: threading.Thread | None = None
         self._exhausted = False
+        self._looked = time.monotonic()
+
+    @property
+    def accepts(self) -> bool:
+        """Does its loop go round?"""
+        return time.monotonic() - self._looked < STUCK_S
 
     def serve_in_thread(self) -> threading.Thread:
         threading.stack_size(THREAD_STACK)
@@ -89,7 +97,7 @@ class FastAgiServer:
     # ---- in the serving thread --------------------------------------------------------------------------------------
     def _serve(self) -> None:
         while True:
-            for key, _ in self._selector.select(self._until_the_oldest_is_due()):
+            for key, _ in self._selector.select(LOOK_S):
                 if key.fileobj is self._ended:
                     return
                 try:
@@ -100,11 +108,7 @@ class FastAgiServer:
                 except Exception:
                     log.exception("AGI connection failed; its caller goes to the queue")
             self._drop_the_late()
-
-    def _until_the_oldest_is_due(self) -> float | None:
-        for deadline, _ in self._starting.values():
-            return max(0.0, deadline - time.monotonic())
-        return None
+            self._looked = time.monotonic()
 
     def _drop_the_late(self) -> None:
         now = time.monotonic()
