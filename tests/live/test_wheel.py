@@ -46,7 +46,7 @@ def test_the_wheel_carries_flows_sounds_and_dialplan(installed):
     dialplan = hearline(installed, "dialplan")
     assert "[hearline-queue]" in dialplan
     hearline(installed, "dialplan", "--out", "out")
-    assert str(shipped / "sounds") in (installed / "empty" / "out" / "hearline.conf").read_text("utf-8")
+    assert str(shipped / "sounds") in (installed / "empty" / "out" / "hearline-globals.conf").read_text("utf-8")
     assert "all in order" in hearline(installed, "sounds", "check")
 
 

@@ -95,21 +95,23 @@ def test_every_key_of_an_agents_has_a_code_of_its_own_and_none_of_asterisks_samp
     files = rendered(layout)
     told = dict(
         re.findall(
-            r'^hearline-(\w+) => (\*\d),self,TryExec,"UserEvent\(HearlineKey,Key: \1\)"$',
+            r'^hearline-(\w+) => (\*\d),self,TryExec,"UserEvent\(HearlineKey,Key: \1,Proof: \$\{HEARLINE_PROOF\}\)"$',
             files["hearline-features.conf"],
             re.M,
         )
     )
     assert set(told) == set(Key)
     assert len(set(told.values())) == len(told) and not {"*0", "*1", "*2", "*3", "*8"} & set(told.values())
-    [names] = re.findall(r"^HEARLINE_KEYS = (.+)$", files["hearline.conf"], re.M)
+    [names] = re.findall(r"^HEARLINE_KEYS = (.+)$", files["hearline-globals.conf"], re.M)
     assert names.split("#") == [f"hearline-{key}" for key in told]
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
 def test_by_default_nothing_leaves_the_loopback(layout):
     for name, text in rendered(layout).items():
-        assert set(ADDRESS.findall(settings(text))) <= {"127.0.0.1"}, name
+        masks = {"0.0.0.0/0.0.0.0", "127.0.0.1/255.255.255.255"}  # deny all, permit ourselves
+        told = re.sub("|".join(map(re.escape, masks)), "127.0.0.1", settings(text))
+        assert set(ADDRESS.findall(told)) <= {"127.0.0.1"}, name
 
 
 def test_every_service_of_asterisk_that_nobody_needs_is_off(layout):
@@ -188,14 +190,15 @@ def test_what_holds_passwords_or_voices_is_its_owners_alone(layout):
     ],
 )
 def test_asterisk_is_given_an_address_that_it_can_read(layout, host, url):
-    assert f"\nHEARLINE_AGI = {url}\n" in rendered(replace(layout, agi_host=host))["hearline.conf"]
+    assert f"\nHEARLINE_AGI = {url}\n" in rendered(replace(layout, agi_host=host))["hearline-globals.conf"]
 
 
 def test_each_file_opens_its_own_section(layout):
     """So that a line at the end of each of the operator's files is enough."""
     first = {name: re.search(r"^\[.+$", text, re.M) for name, text in render_parts(TEMPLATES, layout).items()}
     assert {name: found and found[0] for name, found in first.items()} == {
-        "hearline.conf": "[globals](+)",
+        "hearline.conf": "[hearline]",
+        "hearline-globals.conf": "[globals](+)",
         "hearline-bridges.conf": "[modules](+)",
         "hearline-features.conf": "[applicationmap](+)",
         "hearline-manager.conf": None,  # the rights of a user whose secret is the operator's

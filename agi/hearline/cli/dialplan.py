@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 DIALPLAN = "hearline.conf"
 GOES_INTO = {
     DIALPLAN: "extensions.conf, at its end",
+    "hearline-globals.conf": "extensions.conf, above that line",
     "hearline-bridges.conf": "modules.conf, at its end; for agent assist on Asterisk older than 22.11 only",
     "hearline-features.conf": "features.conf, at its end; agents' keys, for agent assist only",
     "hearline-manager.conf": "manager.conf, in the section of the user hearline-assist; for agent assist only",
@@ -22,7 +24,7 @@ GOES_INTO = {
 def dialplan(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all seven files there instead, e.g. /etc/asterisk."),
+        typer.Option(metavar="DIR", help="Write all eight files there instead, e.g. /etc/asterisk."),
     ] = None,
     messages: Annotated[
         Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
@@ -30,11 +32,12 @@ def dialplan(
 ) -> None:
     """Print the dialplan for an Asterisk of your own.
 
-    With --out, seven files are written. Each is meant to be included, and none to be edited: what is yours stays in
+    With --out, eight files are written. Each is meant to be included, and none to be edited: what is yours stays in
     your own files, and a later version of Hearline can write its files again.
 
     \b
-      hearline.conf              the contexts that a call goes through, and five globals that they use
+      hearline.conf              the contexts that a call goes through
+      hearline-globals.conf      server, fallback queue, sounds, messages, agents' keys; with agent assist its proof
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
@@ -42,13 +45,14 @@ def dialplan(
       hearline-manager.conf      what agent assist may ask of the manager interface
       hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
-    Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
-    queue is that of the flow `hotline`. Then this in extensions.conf hands a number over:
+    Addresses, folders and secrets in them are those of `hearline serve`, from the same environment variables; the
+    fallback queue is that of the flow `hotline`. Then this in extensions.conf hands a number over:
 
     \b
       [from-trunk]
       exten => 95160,1,Goto(hearline,${EXTEN},1)
     \b
+      #tryinclude "hearline-globals.conf"
       #tryinclude "hearline.conf"
 
     Queues, music and modules: docs/operate.md.
@@ -58,6 +62,7 @@ def dialplan(
       hearline dialplan --out /etc/asterisk
     """
     from hearline.core.settings import Settings, address
+    from hearline.pbx.ami_messages import proof_of
     from hearline.pbx.config import Parts, render_parts, whisper_waits
     from hearline.server.flow_store import DEFAULT, FlowStore
     from hearline.sounds import ManifestError
@@ -79,6 +84,7 @@ def dialplan(
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
+            proof=proof_of(_secret(settings.ami_secret_file)) if settings.ami_secret_file else "",
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
         if DIALPLAN not in files:
@@ -86,7 +92,7 @@ def dialplan(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
-                (out / name).write_text(text, "utf-8")
+                _write(out / name, text, "HEARLINE_PROOF =" in text)
     except ManifestError as error:
         _fail(str(error))
     except ValueError as error:
@@ -101,6 +107,23 @@ def dialplan(
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
 
 
-def _fail(message: str) -> None:
+def _secret(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError as error:
+        _fail(f"HEARLINE_AMI_SECRET_FILE: {error.filename}: {error.strerror}")
+
+
+def _write(file: Path, text: str, secret: bool) -> None:
+    """A file with a secret is read by its owner, which is its folder's, and by their group."""
+    if secret:
+        file.touch(0o640)
+        file.chmod(0o640)
+        if os.geteuid() == 0:
+            os.chown(file, file.parent.stat().st_uid, file.parent.stat().st_gid)
+    file.write_text(text, "utf-8")
+
+
+def _fail(message: str) -> NoReturn:
     typer.secho(f"hearline dialplan: {message}", fg="red", err=True)
     raise typer.Exit(1)

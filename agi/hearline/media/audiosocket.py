@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 from hearline.media.transport import FRAME_BYTES
 
@@ -192,7 +193,9 @@ class AudioSocketListener:
         self._waiting = still
         return arrived
 
-    def _shake_hands(self, connection: socket.socket, data: bytearray) -> tuple | None | bool:
+    def _shake_hands(
+        self, connection: socket.socket, data: bytearray
+    ) -> tuple[object, AudioSocketLeg] | Literal[False] | None:
         """(call, leg), None where refused, False where more must come."""
         try:
             more = connection.recv(4096)

@@ -10,6 +10,7 @@ Any failure ends the session without a result; the dialplan then sends the calle
 from __future__ import annotations
 
 import logging
+import re
 import selectors
 import socket
 import threading
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 Script = Callable[[AgiSession], None]
 STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
+_SCRIPT = re.compile(rb"^agi_network_script: *([^?\n]*)", re.M)  # the first: whatever a caller adds comes after it
 LOOK_S = 0.5  # how often it looks round at least
 STUCK_S = 3.0
 HEADER_BYTES = 16 * 1024
@@ -167,13 +169,8 @@ class FastAgiServer:
 
     def _begin(self, connection: socket.socket, headers: bytes) -> None:
         """Give the session its thread."""
-        try:
-            agi = AgiSession(connection, HEADER_PATIENCE_S, headers)
-        except AGIException as error:
-            log.info("AGI connection without a proper start: %s", type(error).__name__)
-            connection.close()
-            return
-        name = agi.env.get("agi_network_script", "").partition("?")[0]
+        name = _SCRIPT.search(headers)
+        name = name[1].decode("latin-1").strip() if name else ""
         place = self._places.get(name)
         if place is None:
             log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self._scripts))
@@ -181,15 +178,29 @@ class FastAgiServer:
             log.error("too many AGI sessions of %s: refused one, its caller goes to the queue", name)
         else:
             try:
-                threading.Thread(target=self._run, args=(name, agi), name=f"agi {name}", daemon=True).start()
+                run = threading.Thread(
+                    target=self._run, args=(name, connection, headers), name=f"agi {name}", daemon=True
+                )
+                run.start()
                 return
             except RuntimeError:  # no thread could be started
                 place.release()
                 log.exception("AGI session failed; the caller goes to the queue")
-        agi.close()
+        connection.close()
 
     # ---- in the session's thread ------------------------------------------------------------------------------------
-    def _run(self, name: str, agi: AgiSession) -> None:
+    def _run(self, name: str, connection: socket.socket, headers: bytes) -> None:
+        try:
+            agi = AgiSession(connection, HEADER_PATIENCE_S, headers)
+        except AGIException as error:
+            log.info("AGI connection without a proper start: %s", type(error).__name__)
+        else:
+            self._serve_call(name, agi)
+        finally:
+            connection.close()
+            self._places[name].release()
+
+    def _serve_call(self, name: str, agi: AgiSession) -> None:
         try:
             self._scripts[name](agi)
         except AGIHangup:
@@ -198,6 +209,3 @@ class FastAgiServer:
             log.warning("AGI script %s ended by %s; the caller goes to the queue", name, type(error).__name__)
         except Exception:
             log.exception("AGI session failed; the caller goes to the queue")
-        finally:
-            agi.close()
-            self._places[name].release()
