@@ -18,10 +18,11 @@ from bench.page.loudspeaker import TAP, heard, likeness
 
 from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
+from hearline.core.numbers import masked
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
 from hearline.phone.run import Phones
-from hearline.store.earlier_calls import EarlierCalls, masked
+from hearline.store.earlier_calls import EarlierCalls
 from world import RATE, REPO, SOUNDS, SPEECH, Scenario, until
 
 SENTENCE = "caller-ask"

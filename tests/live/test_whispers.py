@@ -65,7 +65,6 @@ async def loop_calls(world) -> dict[str, Found]:
     line = WorkerClient(
         "127.0.0.1:0",
         settings.allow,
-        settings.sounds,
         on_overheard=lambda message: loop.call_soon_threadsafe(call.hear, message),
     )
     await asyncio.to_thread(line.start)

@@ -14,7 +14,10 @@ from hearline.assist.selftest.whisper_permission import AssistStatus
 from hearline.core.settings import Settings
 from hearline.server import assist_process
 from hearline.server.assist_process import AssistProcess
+from hearline.server.flow_store import read_flows
 from hearline.server.status import serve_status
+from hearline.sounds.prompt_store import PromptStore
+from hearline.yamlfiles.watched import Watcher
 
 GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
 
@@ -60,10 +63,6 @@ class NoLines(list):
     well, refused = True, 0
 
 
-class NoFlows:
-    flows, rejected = {"hotline": None}, {}
-
-
 @pytest.mark.parametrize(
     ("standing", "figures"),
     [
@@ -76,7 +75,8 @@ class NoFlows:
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
     assist = AssistProcess(Settings(state=tmp_path))
     assist.standing = json.loads(standing.as_line()) if standing else {}
-    with serve_status(("127.0.0.1", 0), NoLines(), NoFlows(), assist) as server:
+    files = read_flows(Settings()), PromptStore(tmp_path), Watcher({})
+    with serve_status(("127.0.0.1", 0), NoLines(), *files, assist) as server:
 
         def get(path: str) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:

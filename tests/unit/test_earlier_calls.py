@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hearline.store.earlier_calls import WAIT_S, EarlierCalls, masked, plain_number
+from hearline.store.earlier_calls import WAIT_S, EarlierCalls
 
 NUMBER = "13800005678"
 DAY_S = 86_400
@@ -24,29 +24,6 @@ def calls(tmp_path):
 def keep(calls: EarlierCalls, call: str, number: str = NUMBER, at: float | None = None, **what) -> None:
     calls.note(call, who=calls.who(number), at=time.time() if at is None else at, **what)
     calls.close()  # written
-
-
-@pytest.mark.parametrize("written", ["+86 138 0000 5678", "8613800005678", "0086-13800005678", "013800005678"])
-def test_one_caller_one_number(written):
-    assert plain_number(written) == plain_number(NUMBER)
-
-
-def test_a_landline_keeps_its_area_code():
-    assert plain_number("+86 10 6512 3456") == plain_number("010-65123456") == "1065123456"
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [
-        (NUMBER, "138****5678"),
-        ("+8613800005678", "138****5678"),
-        ("01065123456", "****3456"),
-        ("8001", "**1"),
-        ("", ""),
-    ],
-)
-def test_of_a_number_the_last_digits_are_shown(number, shown):
-    assert masked(number) == shown
 
 
 def test_a_call_of_two_processes_is_one(calls, tmp_path):

@@ -276,6 +276,7 @@ class Store:
 
     def start(self) -> FlowStore:
         self.flows = FlowStore(self.folder, REPO / "sounds", now=lambda: self.now)
+        self.flows.refresh()
         return self.flows
 
     def edit(self, old: str, new: str) -> None:
@@ -285,6 +286,7 @@ class Store:
         os.utime(self.calendar, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
 
     def is_open(self, day: str) -> bool:
+        self.flows.refresh()
         noon = datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=SHANGHAI)
         return self.flows.for_number("95160")[0].begin_at(noon) == "opening"
 

@@ -15,15 +15,16 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from bench.page.floor import PIN, REPO, Floor
+from bench.page.floor import PIN, Floor
 
 from hearline.assist.hints.events import Side, Whisper
 from hearline.assist.playback.whispers import Whispers
-from hearline.core.private_files import lasting_key
+from hearline.core.files import lasting_key
 from hearline.store.pins import BadPin, Pins
 from hearline.web import feed as feed_module
 from hearline.web.server import PageServer
 from hearline.web.sign_in import FREE_TRIES, Sessions, Tries
+from shipped_recordings import recordings
 
 NUMBER = "13800005678"
 
@@ -559,7 +560,7 @@ def test_the_whisper_on_hold_sounds_as_it_would_in_the_phone_and_only_then(floor
             assert answer.content_type == "audio/wav" and answer.headers["Cache-Control"] == "no-store"
             with wave.open(io.BytesIO(await answer.read())) as file:
                 assert (file.getnchannels(), file.getframerate()) == (1, 8_000)
-                assert file.readframes(file.getnframes()) == Whispers(REPO / "sounds").pcm("still-on-hold", -9)
+                assert file.readframes(file.getnframes()) == Whispers(recordings()).pcm("still-on-hold", -9)
         await browser.post("volume", {"db": 0})
         assert (await browser.sign_in("8018"))[0] == 200
         assert (await browser.get("hold-whisper"))[0] == 404, "another's"

@@ -22,11 +22,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from hearline.core.files import write_private
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
 from hearline.pbx import config
-from hearline.server.flow_store import DEFAULT, FlowStore
+from hearline.server.flow_store import DEFAULT, read_flows
 from hearline.store.pins import Pins
 
 Say = Callable[[str], None]
@@ -368,7 +369,7 @@ class Stack:
             return None
 
     def _write(self) -> None:
-        self._file.write_text(json.dumps(asdict(self.running), indent=1))
+        write_private(self._file, json.dumps(asdict(self.running), indent=1))
 
     def asterisk_alive(self) -> bool:
         if self.running is None:
@@ -422,7 +423,7 @@ def _compose_command() -> list[str] | None:
 
 def queues_of(settings: Settings) -> list[str]:
     """The queues that the flows lead to, the hotline's own first."""
-    flows = FlowStore(settings.flows, settings.sounds).flows
+    flows = read_flows(settings).flows
     named = [name for name in (DEFAULT, *flows) if name in flows]
     queues = [flows[name].words.queue for name in named]
     ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]

@@ -25,6 +25,7 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
+from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
@@ -34,9 +35,11 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.sounds.manifest import MANIFEST_NAME
+from hearline.store.pins import Pins
 from hearline.store.records import Records
 from hearline.web.agent.front import Front
-from hearline.yamlfiles.checked import Rejected
+from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +62,18 @@ class Service:
         self._ami = Ami(
             address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
         )
-        self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._line = WorkerClient(settings.legs, settings.allow, on_overheard=self._from_the_worker)
+        recordings = Recordings(settings.sounds)
+        self._whispers = Whispers(recordings, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
-        self._hold_music = HoldMusic(self._prompter, settings.sounds)
-        hints = self._read_hints()
+        self._hold_music = HoldMusic(self._prompter, recordings)
+        hints = HintStore(settings.flows / "hints", self._whispers.known, [settings.sounds / MANIFEST_NAME])
+        pins = Pins(settings.state / "page" / "pins.json")
+        self._watcher = Watcher({"sounds": recordings.look, "hints": hints.look, "PINs": pins.watched.look})
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._page = Front(
             settings,
+            pins,
             hints,
             self._volumes,
             self._whispers,
@@ -75,24 +82,16 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
-        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        keys = Keys(self._ami, Prompts(recordings), self._prompter, self._say, self._confirm)
         records = Records(settings.state / "talks", settings.calendar)
         self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, tell)
         self._recognition = None
-        if settings.recogniser_model and hints:
+        if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
             self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
-
-    def _read_hints(self) -> HintStore | None:
-        """The rules; without any that can be read, talks go on without hints."""
-        try:
-            return HintStore(self._settings.flows / "hints", self._whispers.known)
-        except Rejected as error:
-            log.error("no hints are given: %s", error)
-            return None
 
     def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
         if what is None:
@@ -114,6 +113,7 @@ class Service:
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._watcher.start()
         await asyncio.to_thread(self._line.start)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -125,6 +125,7 @@ class Service:
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
+            self._watcher.stop()
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
             await asyncio.to_thread(self._page.close)

@@ -13,7 +13,6 @@ import hmac
 import logging
 import os
 import queue
-import re
 import sqlite3
 import threading
 import time
@@ -22,7 +21,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hearline.core.private_files import lasting_key, private_folder
+from hearline.core.files import lasting_key, private_folder
+from hearline.core.numbers import Home, normal
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ class EarlierCalls:
 
     Args:
         days: how long a call is kept.
+        home: where numbers are from that do not say it.
     """
 
-    def __init__(self, folder: Path, days: int = DAYS) -> None:
-        self._folder, self._days = folder, days
+    def __init__(self, folder: Path, days: int = DAYS, home: Home = Home()) -> None:
+        self._folder, self._days, self._home = folder, days, home
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
         self._to_write: queue.Queue[tuple[str, dict] | None] = queue.Queue(_MOST_WAITING)
@@ -78,7 +79,7 @@ class EarlierCalls:
 
     def who(self, number: str) -> str:
         """The caller's number as it stands here; '' for one who tells none."""
-        number = plain_number(number)
+        number = normal(number, self._home)
         if not number:
             return ""
         try:
@@ -158,6 +159,7 @@ class EarlierCalls:
             private_folder(self._folder)
             os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite's own files go by its mode
         with closing(sqlite3.connect(self._file, timeout=WAIT_S)) as database, database:
+            database.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, whatever SQLite's default
             database.executescript(_TABLE)
             yield database
 
@@ -170,21 +172,3 @@ def _upsert(database: sqlite3.Connection, call: str, what: dict) -> None:
         f"ON CONFLICT (call) DO UPDATE SET {known}",
         (call, *what.values()),
     )
-
-
-def plain_number(number: str) -> str:
-    """One caller, one number: ``+86 138 0000 0000``, ``013800000000`` and ``13800000000`` are the same."""
-    digits = re.sub(r"\D", "", number)
-    for country in ("0086", "86"):
-        if digits.startswith(country) and len(digits) - len(country) >= 10:
-            digits = digits.removeprefix(country)
-            break
-    return digits.lstrip("0")
-
-
-def masked(number: str) -> str:
-    """As an agent may see it, the last digits: ``138****5678``; of a short one less. '' where there is none."""
-    digits = plain_number(number)
-    if len(digits) >= 11:
-        return f"{digits[:-8]}****{digits[-4:]}"
-    return f"****{digits[-4:]}" if len(digits) >= 7 else "**" + digits[-1:] if digits else ""

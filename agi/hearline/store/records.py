@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hearline.core.calendar import Calendar
+from hearline.core.files import write_whole
 
 
 class Records:
@@ -37,13 +36,9 @@ class Records:
 
 
 def write(file: Path, record: dict[str, Any]) -> None:
-    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError."""
+    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError.
+
+    It is not synced: a power cut may cost the records of the last half minute, and no call waits for a disk.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
-        try:
-            json.dump(record, out, ensure_ascii=False)
-            out.flush()
-            os.replace(out.name, file)
-        except BaseException:
-            os.unlink(out.name)  # a full disk is not filled further
-            raise
+    write_whole(file, json.dumps(record, ensure_ascii=False), sync=False)

@@ -210,12 +210,13 @@ class TalkSessions:
         conversation = talk.conversation
         for channel in talk.runners.keys() - set(conversation.agents):
             self._dismiss(talk, channel)
-        if self._hints is None:
+        book = self._hints and self._hints.book
+        if book is None:
             return
         for channel in conversation.agents:
             if channel not in talk.runners:
                 joined = _joined(conversation, channel, picked_up)
-                rules = self._hints.book.rules
+                rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
                 )
