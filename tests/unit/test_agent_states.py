@@ -18,7 +18,6 @@ from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession, TalkSessions
 from hearline.assist.hints.events import CardDismissed, Key, Side
 from hearline.assist.hints.hint_store import HintStore
-from hearline.assist.playback.prompts import Playing
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall
@@ -86,6 +85,7 @@ class Floor:
     def keys_do(self, talk: TalkSession, channel: str, key: Key) -> None:
         """What `assist.keys` would write into the record."""
         if key is Key.CALLBACK:
+            talk.callback = True
             talk.add("callback_marked")
 
     def follow(self, *conversations: ConnectedParties) -> None:
@@ -292,12 +292,12 @@ def test_a_prompt_that_plays_and_a_callback_that_is_marked(floor):
     floor.talk()
     talk = floor.talks.of(CALLER)
     assert (floor.view()["playing"], floor.view()["callback"]) == (None, False)
-    talk.playing = Playing(Key.RECEIVER, 0.0, None)
+    talk.hears = Key.RECEIVER
     talk.add("prompt_start", prompt="zh/travel/speakerphone")
     assert floor.view()["playing"] == "receiver" and floor.changed[-1] == "8016"
+    talk.hears = None
     talk.add("prompt_end", prompt="zh/travel/speakerphone")
     assert floor.view()["playing"] is None
-    talk.playing = None
     floor.talks.press(AGENT, Key.CALLBACK)
     assert floor.view()["callback"]
 
@@ -364,6 +364,38 @@ def rings(channel: str, caller: str = CALLER) -> dict[str, str]:
         "ChannelStateDesc": "Ringing",
         "ChanVariable": f"HEARLINE_CALLER={caller}\nHEARLINE_QUEUE=care",
     }
+
+
+def test_a_call_that_a_colleague_picks_up_is_the_colleagues(floor):
+    """Asterisk goes on naming the member it rang: AgentConnect, and so the answer, say 8016."""
+    floor.desks.hear(called())
+    floor.desks.hear(about(Event="AgentConnect", MemberName="8016"))
+    floor.follow(ConnectedParties(CALLER, (SECOND,), "care", "silent2", answer=Answer("8016", 21.0), numbers=("8017",)))
+    assert floor.view("8016")["state"] == "idle" and floor.changed[-1] == "8016"
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"], view["call"]["wait_s"]) == ("talking", "", 21)
+    assert floor.talks.of(CALLER).runners[SECOND] and floor.talks.of(CALLER).work_number(SECOND) == "8017"
+
+
+def test_a_transfer_that_a_third_one_picks_up_rings_no_more(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.desks.hear(rings(SECOND))
+    assert floor.view("8017")["state"] == "ringing"
+    floor.desks.hear({"Event": "Rename", "Channel": SECOND, "Newname": "PJSIP/agent-8018-00000004"})
+    assert floor.view("8017")["state"] == "idle"
+
+
+def test_a_caller_who_is_passed_on_to_somebody_outside_has_left_the_agent(floor):
+    floor.talk()
+    floor.follow(
+        ConnectedParties(CALLER, (), "care", "silent2", answer=Answer("8016"), others=("PJSIP/trunk-00000009",))
+    )
+    assert floor.view()["state"] == "after"
+    floor.talks.leaves("PJSIP/trunk-00000009")
+    assert floor.talks.of(CALLER).left_first is None
+    floor.talks.press("PJSIP/trunk-00000009", Key.CALLBACK)
+    assert not floor.talks.of(CALLER).callback
 
 
 def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note(floor):

@@ -17,7 +17,12 @@ VARS = f"HEARLINE_CALLER={CALLER}\nHEARLINE_QUEUE=care\nHEARLINE_HEARD=normal"
 
 
 def event(kind: str, channel: str, **more: str) -> dict[str, str]:
-    return {"Event": kind, "Channel": channel, "ChanVariable": VARS, **more}
+    return {"Event": kind, "Channel": channel, "ChanVariable": variables_of(channel), **more}
+
+
+def variables_of(channel: str) -> str:
+    """What Asterisk adds to an event of this channel: an agent's phone has been marked by the dialplan."""
+    return f"{VARS}\nHEARLINE_AGENT={channel}" if channel.startswith(("PJSIP/agent-", "PJSIP/z-seat")) else VARS
 
 
 def enter(channel: str, bridge: str) -> dict[str, str]:
@@ -131,9 +136,69 @@ def test_whoever_calls_somebody_else_meanwhile_consults(board):
 
 def test_the_queue_knows_whose_phone_it_is(board):
     changed = {"Event": "QueueMemberStatus", "MemberName": "8017", "StateInterface": "PJSIP/agent-8017"}
-    stranger = "PJSIP/8099-00000009"
-    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2"), enter(stranger, "b2")).conversations()
-    assert [talk.number(agent) for agent in (AGENT, SECOND, stranger)] == ["8016", "8017", ""]
+    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2")).conversations()
+    assert [talk.number(agent) for agent in (AGENT, SECOND)] == ["8016", "8017"]
+
+
+# ---- who is an agent -------------------------------------------------------------------------------------------------
+OUTSIDER = "PJSIP/trunk-00000009"
+
+
+def joins(channel: str, bridge: str, told: str = VARS) -> dict[str, str]:
+    return {"Event": "BridgeEnter", "Channel": channel, "BridgeUniqueid": bridge, "ChanVariable": told}
+
+
+def test_a_phone_is_an_agents_if_our_dialplan_rang_it_as_one_or_a_queue_lists_it():
+    marked = hear(ChannelGraph(), enter(CALLER, "b1"), enter(AGENT, "b1"))
+    assert marked.conversations()[0].agents == (AGENT,)
+    listed_later = hear(ChannelGraph(), enter(CALLER, "b1"), joins(AGENT, "b1"))
+    assert listed_later.conversations() == []
+    assert listed_later.hear(LISTED)
+    assert listed_later.conversations()[0].agents == (AGENT,)
+
+
+def test_somebody_elses_mark_makes_no_agent():
+    """A variable that was inherited names the channel it was set on."""
+    told = f"{VARS}\nHEARLINE_AGENT={AGENT}"
+    assert hear(ChannelGraph(), enter(CALLER, "b1"), joins(OUTSIDER, "b1", told)).conversations() == []
+
+
+def test_whoever_else_is_connected_is_no_agent(board):
+    [talk] = hear(board, joins(OUTSIDER, "b2")).conversations()
+    assert talk.agents == (AGENT,) and talk.others == (OUTSIDER,)
+
+
+@pytest.mark.parametrize("told", [VARS, ""])
+def test_a_caller_who_is_passed_on_to_somebody_outside_is_with_no_agent_any_more(board, told):
+    assert board.conversations()
+    [talk] = hear(board, joins(OUTSIDER, "b2", told), leave(AGENT, "b2"), event("Hangup", AGENT)).conversations()
+    assert talk.agents == () and talk.others == (OUTSIDER,)
+
+
+@pytest.mark.parametrize("theirs", ["PJSIP/trunk-00000031", AGENT.replace("2", "9")])
+def test_a_callers_own_telephone_beyond_a_local_channel_is_no_agent(theirs):
+    """A ring group or an IVR before ours dialled Local/95160@…: the caller's channel is that one's second half."""
+    mine = "Local/95160@from-ivr-00000007;2"
+    told = f"HEARLINE_CALLER={mine}\nHEARLINE_QUEUE=care\nHEARLINE_HEARD=normal"
+    agents = f"{told}\nHEARLINE_AGENT={AGENT}"
+    board = hear(
+        ChannelGraph(),
+        LISTED,
+        joins(theirs, "b0", ""),
+        joins(other_half(mine), "b0", ""),
+        joins(mine, "b1", told),
+        joins(AGENT, "b1", agents),
+    )
+    [talk] = board.conversations()
+    assert talk.caller == mine and talk.agents == (AGENT,) and talk.others == ()
+    hear(board, leave(AGENT, "b1"), {"Event": "Hangup", "Channel": AGENT})
+    assert [talk.agents for talk in board.conversations()] == [()]
+
+
+def test_one_phones_name_is_no_beginning_of_anothers():
+    longer = {"Event": "QueueMember", "Name": "9000", "StateInterface": "PJSIP/agent-8016-b"}
+    board = hear(ChannelGraph(), longer, enter(CALLER, "b1"), joins("PJSIP/agent-8016-00000002", "b1"))
+    assert board.conversations() == []
 
 
 def test_a_queue_that_a_caller_is_passed_on_to_answers_for_the_caller(board):
@@ -142,10 +207,11 @@ def test_a_queue_that_a_caller_is_passed_on_to_answers_for_the_caller(board):
     assert talk.answer.agent_id == "8017"
 
 
-def test_an_attended_transfer_leads_to_somebody_without_our_variables(board):
-    stranger = {"Event": "BridgeEnter", "Channel": "PJSIP/8099-00000009", "BridgeUniqueid": "b2"}
-    [talk] = hear(board, leave(AGENT, "b2"), stranger).conversations()
-    assert talk.agents == ("PJSIP/8099-00000009",)
+def test_an_attended_transfer_leads_to_an_agent_without_our_variables(board):
+    colleague = {"Event": "BridgeEnter", "Channel": "PJSIP/agent-8017-00000009", "BridgeUniqueid": "b2"}
+    member = {"Event": "QueueMember", "Name": "8017", "StateInterface": "PJSIP/agent-8017"}
+    [talk] = hear(board, member, leave(AGENT, "b2"), colleague).conversations()
+    assert talk.agents == ("PJSIP/agent-8017-00000009",)
 
 
 def test_a_second_agent_in_the_same_bridge(board):
@@ -180,7 +246,7 @@ def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
         {"Channel": CALLER, "ChanVariable": VARS, "BridgeId": "b1"},
         {"Channel": ONE, "ChanVariable": VARS, "BridgeId": "b1"},
         {"Channel": TWO, "ChanVariable": VARS, "BridgeId": "b2"},
-        {"Channel": SECOND, "ChanVariable": VARS, "BridgeId": "b2"},
+        {"Channel": SECOND, "ChanVariable": variables_of(SECOND), "BridgeId": "b2"},
         {"Channel": "PJSIP/trunk-00000077", "BridgeId": ""},
     ]
     fresh = ChannelGraph()
@@ -193,7 +259,7 @@ def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
 
 
 def listed(channel: str, bridge: str, number: str) -> dict[str, str]:
-    return {"Channel": channel, "ChanVariable": VARS, "BridgeId": bridge, "Uniqueid": number}
+    return {"Channel": channel, "ChanVariable": variables_of(channel), "BridgeId": bridge, "Uniqueid": number}
 
 
 def test_a_talk_that_went_on_before_we_came_is_picked_up():
@@ -232,6 +298,37 @@ def test_after_a_restart_of_asterisk_the_same_names_are_other_channels():
     board.reset([listed(CALLER, "b1", "2.1"), listed(AGENT, "b1", "2.2")])
     [talk] = board.conversations()
     assert talk.answer.wait_s == 0 and talk.picked_up
+
+
+EVENTS = [
+    *JOINED,
+    leave(TWO, "b2"),
+    leave(CALLER, "b1"),
+    leave(AGENT, "b2"),
+    enter(SECOND, "b2"),
+    joins(OUTSIDER, "b1"),
+    LISTED,
+    event("Hold", AGENT),
+    event("Unhold", AGENT),
+    event("Rename", AGENT, Newname="PJSIP/agent-8016-0000000a"),
+    event("Newchannel", "PJSIP/agent-8016-00000008", ChannelStateDesc="Ring"),
+    *(event("Hangup", channel) for channel in (ONE, AGENT, CALLER, OUTSIDER, "PJSIP/agent-8016-00000008")),
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.booleans())))
+def test_only_what_an_event_concerns_is_looked_at_and_nothing_is_missed(events):
+    """However often one asks in between, the answer at the end is that of a graph which looks at everybody again."""
+    board = ChannelGraph()
+    for told, asked in events:
+        changed, before = board.hear(told), list(board._found.values())
+        if asked and board.conversations() != before:
+            assert changed
+    last = board.conversations()
+    board._stale.update(board._callers, board._found)
+    assert board.conversations() == last
+    members = {bridge: {c for c, b in board._bridge_of.items() if b == bridge} for bridge in board._bridge_of.values()}
+    assert members == board._members
 
 
 @given(st.lists(st.sampled_from([*JOINED, leave(TWO, "b2"), leave(CALLER, "b1"), event("Hangup", ONE)])))

@@ -26,8 +26,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_HEARD",
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
+    "HEARLINE_AGENT",
 )
-"""What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
+the channel is an agent's."""
 PRESENTATION = "CALLERID(num-pres)"
 """A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
 NUMBER_SHOWN = "allowed"

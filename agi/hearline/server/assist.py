@@ -132,8 +132,6 @@ class Service:
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
-        channels = await self._ami.ask_list("CoreShowChannels")
-        self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         try:
             members = await self._ami.ask_list("QueueStatus")
         except (AmiRefused, AmiDown) as error:
@@ -142,6 +140,8 @@ class Service:
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._graph.hear(told)
+        channels = await self._ami.ask_list("CoreShowChannels")
+        self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         for channel in self._graph.connected():
             if await self._holds(channel):
                 self._graph.hear({"Event": "Hold", "Channel": channel})

@@ -251,6 +251,8 @@ class AgentStates:
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
+                # A phone that rang is another phone now: somebody has picked the call up.
+                self._stop_ringing(lambda desk: desk.ring_channel == channel)
 
     def reset(self, channels: Iterable[Message]) -> None:
         """After every login: how things stand. Who is being rung is not told, so nobody is."""
@@ -317,9 +319,15 @@ class AgentStates:
             elif desk.channel != channel:
                 desk.channel = channel
                 self.see(talk)
+        self._stop_ringing(lambda desk: not desk.passed_on_by and self._is_with_another(desk, present))
         self._talking = {}
         for agent in present:
             self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+
+    @staticmethod
+    def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
+        """The caller who rings here is with somebody else: a colleague has picked the call up."""
+        return any(talk.conversation.caller == desk.caller.channel for talk, _ in present.values())
 
     def see(self, talk: TalkSession) -> None:
         """Something of this talk has changed."""
@@ -349,7 +357,8 @@ class AgentStates:
             self._over(desk)
         self._begin(desk, Activity.TALKING, caller)
         desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
-        first = self._answered_by.get(caller.channel, "") or conversation.answer.agent_id
+        from_queue = "" if channel in talk.answered_by else conversation.answer.agent_id
+        first = self._answered_by.get(caller.channel, "") or from_queue
         desk.passed_on_by = first if first != desk.agent else ""
         self._answered_by[caller.channel] = desk.agent
         self._look(desk)
@@ -363,7 +372,7 @@ class AgentStates:
         waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
         desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
         desk.holds = desk.talk.holds
-        desk.playing, desk.callback = _done_by_keys(desk.talk)
+        desk.playing, desk.callback = desk.talk.hears, desk.talk.callback
         if runner is None:
             return
         now = self.now()
@@ -445,14 +454,6 @@ class AgentStates:
     def _told_of(self, desk: AgentState) -> None:
         self._keep(desk)
         self.changed(desk.agent)
-
-
-def _done_by_keys(talk: TalkSession) -> tuple[Key | None, bool]:
-    """(whose prompt the caller hears just now, is a callback marked), by the talk's record."""
-    told = [event["event"] for event in talk.events]
-    prompts = [event for event in told if event.startswith("prompt_")]
-    plays = bool(prompts) and prompts[-1] == "prompt_start" and talk.playing is not None
-    return talk.playing.key if plays else None, "callback_marked" in told
 
 
 def _told(one: EarlierCall) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Leg:
 
 
 class Legs:
-    """Keeps what ``want`` was told.
+    """Keeps one listening leg on every channel passed to ``want``.
 
     Args:
         on_heard: told what is heard on a leg, from the loop's thread.
@@ -52,13 +52,16 @@ class Legs:
         self._ami, self._line, self._on_heard = ami, line, on_heard
         self._wanted: dict[str, tuple[Side, str]] = {}  # by channel
         self._legs: dict[str, Leg] = {}  # by channel
+        self._by_uuid: dict[str, Leg] = {}
         self._not_before: dict[str, float] = {}
         self._change = asyncio.Event()
 
     def want(self, conversations: Iterable[ConnectedParties]) -> None:
-        """These talks are to be listened to, and no others."""
+        """Listen to these talks, and to no others. A caller who talks with somebody outside is let be."""
         self._wanted = {}
         for talk in conversations:
+            if talk.others and not talk.agents:
+                continue
             self._wanted[talk.caller] = Side.CALLER, talk.caller
             for agent in talk.agents:
                 self._wanted[agent] = Side.AGENT, talk.caller
@@ -76,7 +79,7 @@ class Legs:
 
     def hear(self, message: LegReport) -> None:
         """What the worker tells."""
-        leg = next((leg for leg in self._legs.values() if leg.visit.uuid == message.uuid), None)
+        leg = self._by_uuid.get(message.uuid)
         if leg is None:
             return
         if leg.live_at is None:
@@ -111,7 +114,7 @@ class Legs:
             self._not_before[channel] = now + AGAIN_S
 
     def _drop(self, channel: str, leg: Leg) -> None:
-        del self._legs[channel]
+        del self._legs[channel], self._by_uuid[leg.visit.uuid]
         self._line.withdraw(leg.visit)
 
     def _may_try(self, channel: str) -> bool:
@@ -128,7 +131,8 @@ class Legs:
             log.warning("%s is not listened to: %s", channel, error)
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
-        self._legs[channel] = leg = Leg(channel, side, caller, visit, time.monotonic())
+        leg = Leg(channel, side, caller, visit, time.monotonic())
+        self._legs[channel] = self._by_uuid[visit.uuid] = leg
         try:
             await attach(self._ami, visit, spy_data(channel, side))
         except (AmiDown, AmiRefused, ValueError) as error:

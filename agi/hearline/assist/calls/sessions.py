@@ -8,7 +8,7 @@ import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,8 @@ class TalkSession:
     handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
     played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
     playing: Playing | None = None  # what a key has begun to play, also when it is over
+    hears: Key | None = None  # whose prompt the caller hears just now
+    callback: bool = False  # marked by an agent
     file: Path | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
@@ -196,9 +198,12 @@ class TalkSessions:
             self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up; of several agents only the last one ends the call."""
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
+        with somebody outside is none of ours."""
         for talk in self._talks.values():
             here = talk.conversation
+            if here.others and not here.agents:
+                continue
             last = channel == here.caller or here.agents == (channel,)
             if last and talk.left_first is None and not talk.handed_over:
                 talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
@@ -215,7 +220,7 @@ class TalkSessions:
             return
         for channel in conversation.agents:
             if channel not in talk.runners:
-                joined = _joined(conversation, channel, picked_up)
+                joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
                 rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -357,11 +362,12 @@ class TalkSessions:
             log.error("a talk's record could not be kept: %s", error)
 
 
-def _joined(conversation: ConnectedParties, agent: str, picked_up: bool) -> e.Joined:
-    """How the talk begins for this agent: answered from the queue, or passed on by another, past it."""
+def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue (also for a colleague whom it rang), or passed on by
+    another, past it."""
     answer, number = conversation.answer, conversation.number(agent)
     if number and number != answer.agent_id:
-        answer = Answer(number)
+        answer = replace(answer, agent_id=number) if first else Answer(number)
     return e.Joined(
         queue=conversation.queue,
         wait_s=answer.wait_s,

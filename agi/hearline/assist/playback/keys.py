@@ -56,6 +56,7 @@ class Keys:
             case Key.NUISANCE:
                 self._start(self._hand_over(talk))
             case Key.CALLBACK:
+                talk.callback = True
                 talk.add("callback_marked")
                 self._whisper(channel, "callback-marked")
             case Key.MUTE if channel in talk.runners:
@@ -87,19 +88,20 @@ class Keys:
         try:
             told = await self._ami.ask("Getvar", Channel=talk.conversation.caller, Variable=PHRASES)
             prompt = self._prompts.choose(key, told.get("Value", ""), talk.played.get(key, 0))
-            if await self._play_to_both(talk, prompt):
+            if await self._play_to_both(talk, key, prompt):
                 talk.played[key] = talk.played.get(key, 0) + 1
         except (AmiDown, AmiRefused, WorkerDown, LookupError, OSError, TimeoutError, ValueError) as error:
             log.warning("a prompt was not played to a caller: %s", error or type(error).__name__)
             talk.add("prompt_failed", key=key)
 
-    async def _play_to_both(self, talk: TalkSession, prompt: Prompt) -> bool:
+    async def _play_to_both(self, talk: TalkSession, key: Key, prompt: Prompt) -> bool:
         """True: the caller has heard it to its end."""
         agents, whole = talk.conversation.agents, False
         with ExitStack() as afterwards:
 
             def begins(lead: bytes) -> None:
                 afterwards.callback(lambda: self._prompt_ended(talk, agents, prompt, whole))
+                talk.hears = key
                 talk.add("prompt_start", prompt=prompt.where)
                 talk.tell(e.PromptBegan())
                 for agent in agents:
@@ -109,6 +111,7 @@ class Keys:
         return whole
 
     def _prompt_ended(self, talk: TalkSession, agents: Iterable[str], prompt: Prompt, whole: bool) -> None:
+        talk.hears = None
         talk.add("prompt_end" if whole else "prompt_stop", prompt=prompt.where)
         if not whole:
             for agent in agents:
