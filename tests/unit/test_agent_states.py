@@ -22,6 +22,7 @@ from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx.config import PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
 from hearline.store.records import Records
 
@@ -191,6 +192,24 @@ def test_of_the_number_nothing_is_kept_but_what_may_be_seen(floor):
     floor.desks.hear(called())
     floor.talk()
     assert NUMBER not in repr(vars(floor.desks)) + repr(floor.desks.of("8016")) + json.dumps(floor.view())
+
+
+@pytest.mark.parametrize("presentation", ["prohib_not_screened", "prohib_passed_screen", "prohib"])
+def test_a_withheld_number_is_neither_seen_nor_known_again(floor, presentation):
+    told = called()
+    told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
+    floor.desks.hear(told)
+    call = floor.view()["call"]
+    assert (call["number"], call["withheld"]) == ("", True) and floor.desks.of("8016").caller.who == ""
+
+
+@pytest.mark.parametrize("presentation", ["allowed", "allowed_not_screened"])
+def test_a_number_that_may_be_seen_is(floor, presentation):
+    told = called()
+    told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
+    floor.desks.hear(told)
+    call = floor.view()["call"]
+    assert (call["number"], call["withheld"]) == ("138****5678", False)
 
 
 def test_who_tells_no_number(floor):

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -309,7 +310,7 @@ class Stack:
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
-        """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
+        """Start `hearline serve` beside Asterisk and wait until it takes calls; returns its pid."""
         say("starting the Hearline server")
         self._give_pins()
         command = self.server_command(always_open)
@@ -318,7 +319,10 @@ class Stack:
         self.running.always_open = always_open
         self._write()
         deadline = time.monotonic() + BOOT_S
-        while not self.ready():
+        while not (told := self.readiness()).get("ready"):
+            if missing := told.get("flows_not_loaded"):
+                say(f"not loaded: {', '.join(missing)}; calls to their numbers go straight to the queue")
+                break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
             time.sleep(0.1)
@@ -349,10 +353,18 @@ class Stack:
             return json.load(answer)
 
     def ready(self) -> bool:
+        return bool(self.readiness().get("ready"))
+
+    def readiness(self) -> dict:
+        """What ``/ready`` answers, also where it is not; empty where nobody does."""
         try:
-            return bool(self.get("/ready").get("ready"))
+            return self.get("/ready")
+        except urllib.error.HTTPError as error:
+            with error, suppress(OSError, ValueError):
+                return json.load(error)
         except OSError:
-            return False
+            pass
+        return {}
 
     def _launch(self, command: list[str], log: str, **how: object) -> subprocess.Popen:
         """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""

@@ -44,12 +44,13 @@ class Caller:
     """Who calls, as far as an agent may see it.
 
     ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
-    ``queued_at``: s since 1970.
+    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: s since 1970.
     """
 
     id: str
     channel: str
     number: str = ""
+    withheld: bool = False
     who: str = ""
     queue: str = ""
     heard: str = ""
@@ -117,6 +118,7 @@ class AgentState:
             call = {
                 "id": self.caller.id,
                 "number": self.caller.number,
+                "withheld": self.caller.withheld,
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
                 "heard": self.caller.heard or "unknown",
@@ -276,6 +278,7 @@ class AgentStates:
             id=told.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
+            withheld=not shown and known[PRESENTATION].startswith("prohib"),
             who=self._who(number),
             queue=known[QUEUE],
             heard=known.get(HEARD, ""),
