@@ -115,13 +115,13 @@ class Door:
 
     def _note_call(self, call: str, number: str, finished: Finished) -> None:
         """For the next time that this caller calls. ``number``: '' where the caller withholds it."""
-        self._earlier.note(
-            call or finished.uuid,
-            who=self._earlier.who(number),
-            at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
-            heard=finished.heard,
-            ended=finished.outcome,
-        )
+        began = time.time() - finished.timeline.get("duration_ms", 0) / 1_000
+
+        def note() -> None:  # later: the key of the hash may have to be read
+            who = self._earlier.who(number)
+            self._earlier.note(call or finished.uuid, who=who, at=began, heard=finished.heard, ended=finished.outcome)
+
+        self._later(note)
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""

@@ -71,6 +71,7 @@ class EarlierCalls:
 
     def __init__(self, folder: Path, days: int = DAYS, home: Home = Home()) -> None:
         self._folder, self._days, self._home = folder, days, home
+        normal("95160", home)  # loads the numbering plans (60 ms) now, not while somebody calls
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
         self._to_write: queue.Queue[tuple[str, dict] | None] = queue.Queue(_MOST_WAITING)
