@@ -126,3 +126,27 @@ def test_a_note_that_cannot_be_written_costs_that_note_only(tmp_path):
         calls.note(str(call), who=who, at=time.time() + call, note=note)
     calls.close()
     assert [call.note for call in calls.of(who)] == ["three", "one"]
+
+
+def test_what_is_forgotten_is_overwritten_whatever_sqlite_does_by_itself(calls, tmp_path, monkeypatch):
+    connect = sqlite3.connect
+
+    def careless(*where, **how) -> sqlite3.Connection:
+        database = connect(*where, **how)
+        database.execute("PRAGMA secure_delete = OFF")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", careless)
+    file = tmp_path / "callers" / "calls.sqlite"
+    keep(calls, "1.1", note="想了解护理床")
+    assert "想了解护理床".encode() in file.read_bytes()
+    calls.forget(NUMBER)
+    assert "想了解护理床".encode() not in file.read_bytes()
+
+
+def test_a_caller_from_abroad_is_not_one_from_here_with_the_same_digits(calls):
+    """13805551234 in China, +1 380 555 1234 in Ohio: their notes were once mixed."""
+    keep(calls, "1.1", number="+13805551234", note="Ohio")
+    keep(calls, "1.2", number="13805551234", note="China")
+    assert [call.note for call in calls.of(calls.who("0013805551234"))] == ["Ohio"]
+    assert [call.note for call in calls.of(calls.who("+8613805551234"))] == ["China"]
