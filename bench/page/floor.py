@@ -113,11 +113,12 @@ class Floor:
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
+        self.records = Records(state / "talks", calendar)
         self.talks = TalkSessions(
             _NoAsterisk(),
             self.book,
             lambda *_: True,
-            Records(state / "talks", calendar),
+            self.records,
             _mark_callback,
             lambda talk: self.desks.see(talk),
         )
@@ -285,6 +286,7 @@ class Floor:
 
     def record(self) -> dict[str, Any]:
         """The only talk's record."""
+        self.records.settle()
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
 

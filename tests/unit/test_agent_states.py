@@ -24,7 +24,7 @@ from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.config import PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
-from hearline.store.records import Records
+from settled_records import SettledRecords
 
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
 CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
@@ -80,7 +80,12 @@ class Floor:
         )
         self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
         self.talks = TalkSessions(
-            None, self.hints, lambda *_: True, Records(self.folder / "talks", SHANGHAI), self.keys_do, self.desks.see
+            None,
+            self.hints,
+            lambda *_: True,
+            SettledRecords(self.folder / "talks", SHANGHAI),
+            self.keys_do,
+            self.desks.see,
         )
 
     def keys_do(self, talk: TalkSession, channel: str, key: Key) -> None:

@@ -22,7 +22,7 @@ from hearline.media.worker_client import PendingCall, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import AmiDown, AmiRefused
 from hearline.pbx.chanspy import prompt_data, spy_data
-from hearline.store.records import Records
+from settled_records import SettledRecords
 from shipped_recordings import recordings
 
 REPO = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ class Told:
         self.exchange = exchange
         say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
         keys = Keys(exchange, Prompts(recordings()), exchange.prompter, say, say)
-        kept = Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+        kept = SettledRecords(folder, Calendar(ZoneInfo("Asia/Shanghai")))
         self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, kept, keys.press)
         self.talks.follow([TALK])
         [self.talk] = self.talks._talks.values()

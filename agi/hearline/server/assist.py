@@ -83,8 +83,8 @@ class Service:
             lambda: self._permission.allowed,
         )
         keys = Keys(self._ami, Prompts(recordings), self._prompter, self._say, self._confirm)
-        records = Records(settings.state / "talks", settings.calendar)
-        self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
+        self._records = Records(settings.state / "talks", settings.calendar)
+        self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, tell)
@@ -129,6 +129,7 @@ class Service:
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
             await asyncio.to_thread(self._page.close)
+            await asyncio.to_thread(self._records.close)
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""

@@ -6,12 +6,9 @@ Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result�
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
@@ -23,8 +20,8 @@ from hearline.server.flow_store import Flows, FlowStore
 from hearline.server.scripts import alive, hotline
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
-from hearline.store import records
 from hearline.store.earlier_calls import EarlierCalls
+from hearline.store.records import Records
 from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
@@ -36,8 +33,7 @@ class Door:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
-        self._records = records.Records(settings.state / "calls", settings.calendar)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._records = Records(settings.state / "calls", settings.calendar)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         media = address(settings.media)
         self.line = WorkerPool(media, settings.workers, settings.allow, self._keep_record)
@@ -63,7 +59,6 @@ class Door:
 
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
-        self._writer.submit(self._records.folder.mkdir, parents=True, exist_ok=True).result()
         self._earlier.start()
         if not self.watcher.start(FILES_S):
             log.error("the flows cannot be read just now: calls go straight to the queue until they can")
@@ -89,7 +84,7 @@ class Door:
         if self._assist:
             self._assist.stop()
         self.line.stop()
-        self._writer.shutdown()
+        self._records.close()
         self._earlier.close()
 
     def _prepare(self, flows: Flows) -> None:
@@ -99,38 +94,21 @@ class Door:
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        file = self._records.file(finished.uuid)
-        self._later(lambda: records.write(file, record))
-
-    def _later(self, write: Callable[[], object]) -> None:
-        """In a thread of its own, one after the other: a disk that takes its time holds up no call."""
-
-        def written() -> None:
-            try:
-                write()
-            except Exception:
-                log.exception("a call's record could not be kept")
-
-        self._writer.submit(written)
+        self._records.write(self._records.file(finished.uuid), record)
 
     def _note_call(self, call: str, number: str, finished: Finished) -> None:
         """For the next time that this caller calls. ``number``: '' where the caller withholds it."""
-        began = time.time() - finished.timeline.get("duration_ms", 0) / 1_000
-
-        def note() -> None:  # later: the key of the hash may have to be read
-            who = self._earlier.who(number)
-            self._earlier.note(call or finished.uuid, who=who, at=began, heard=finished.heard, ended=finished.outcome)
-
-        self._later(note)
+        self._earlier.note(
+            call or finished.uuid,
+            number=number,
+            at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
+            heard=finished.heard,
+            ended=finished.outcome,
+        )
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
-
-        def write() -> None:
-            for file in self._records.find(call):
-                records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
-
-        self._later(write)
+        self._records.amend(call, outcome="queue:lost_media")
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -97,7 +97,7 @@ class EarlierCalls:
             self._writer.start()
 
     def note(self, call: str, **what: str | float | None) -> None:
-        """Keep what is known of this call beside what is kept already. Returns at once."""
+        """Keep what is known of this call beside what is kept already; a ``number`` as ``who``. Returns at once."""
         self.start()
         try:
             self._to_write.put_nowait((call, what))
@@ -141,9 +141,12 @@ class EarlierCalls:
 
     def _write_on(self) -> None:
         while (told := self._to_write.get()) is not None:
+            call, what = told
             try:
+                if (number := what.pop("number", None)) is not None:
+                    what["who"] = self.who(number)
                 with self._database() as database:
-                    _upsert(database, *told)
+                    _upsert(database, call, what)
                     self._clean(database)
             except Exception as error:  # the next one is another's
                 log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hearline.core.calendar import Calendar
-from hearline.core.files import write_whole
+from hearline.core.files import read_text, write_whole
+from hearline.core.later import Later
 
 
 class Records:
-    """Where the records in ``folder`` lie: ``2026-11-29/NAME.json``.
+    """The records in ``folder``: ``2026-11-29/NAME.json``. They are written in a thread of their own.
 
     Args:
         calendar: says which day it is.
@@ -25,14 +26,32 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
+        self._later = Later(f"records in {folder.name}/")
 
     def file(self, name: str) -> Path:
         """The file of a new record: in today's folder."""
         return self.folder / self._calendar.business_day(self._now()).isoformat() / f"{name}.json"
 
-    def find(self, name: str) -> list[Path]:
-        """The files of the records that were kept under this name, on whichever day."""
-        return list(self.folder.glob(f"*/{name}.json"))
+    def write(self, file: Path, record: dict[str, Any]) -> None:
+        """Keep this record; whoever reads the file meanwhile finds the one before. Returns at once."""
+        self._later.do(lambda: write(file, record))
+
+    def amend(self, name: str, **more: object) -> None:
+        """Put more into the record that was kept under this name, on whichever day. Returns at once."""
+
+        def amended() -> None:
+            for file in self.folder.glob(f"*/{name}.json"):
+                write(file, json.loads(read_text(file)) | more)
+
+        self._later.do(amended)
+
+    def settle(self) -> bool:
+        """Wait until all records are written; returns whether they are."""
+        return self._later.settle()
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._later.close()
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
-from hearline.store import records
+from hearline.store.records import Records
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class TalkSession:
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
             },
-            "events": self.events,
+            "events": list(self.events),  # it is written while further ones come
         }
 
 
@@ -113,7 +113,7 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        kept: records.Records,
+        kept: Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
@@ -262,10 +262,7 @@ class TalkSessions:
         """Into the record of a talk that goes on, or of one that is over."""
         talk.add(event, **what)
         if talk.file:
-            try:
-                records.write(talk.file, talk.record())
-            except OSError as error:
-                log.error("a talk's record could not be kept: %s", error)
+            self._records.write(talk.file, talk.record())
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
@@ -354,12 +351,8 @@ class TalkSessions:
         if talk.holds.since_ms is not None:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        try:
-            file = self._records.file(talk.id)
-            records.write(file, talk.record())
-            talk.file = file
-        except OSError as error:
-            log.error("a talk's record could not be kept: %s", error)
+        talk.file = self._records.file(talk.id)
+        self._records.write(talk.file, talk.record())
 
 
 def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
