@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from world import Scenario
+from world import Scenario, until
 
 COUNTS_S = 1.5  # after an edit: the server looks twice a second, and believes what it has seen twice
 
@@ -36,3 +36,14 @@ def test_edits_count_from_the_next_call_and_broken_ones_do_not(world):
     edit(file, before)
     assert call_once(world, "mended").prompts == ["opening"]
     assert world.stack.get("/ready")["rejected_flows"] == {}
+
+
+def test_a_broken_edit_of_the_hints_is_told(world):
+    """The talks go on with the hints before it."""
+    file = world.flows / "hints" / "rules.yaml"
+    before = file.read_text("utf-8")
+    until(lambda: world.stack.get("/ready")["assist"].get("rejected_hints") == "", 10)
+    file.write_text(before.replace("silence:", "silense:", 1), "utf-8")
+    until(lambda: "Did you mean 'silence'" in world.stack.get("/ready")["assist"]["rejected_hints"], 5)
+    file.write_text(before, "utf-8")
+    until(lambda: world.stack.get("/ready")["assist"]["rejected_hints"] == "", 5)

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
 from hearline.assist.calls.legs import Leg, Legs
@@ -39,7 +40,7 @@ from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.pins import Pins
 from hearline.store.records import Records
 from hearline.web.agent.front import Front
-from hearline.yamlfiles.watched import Watcher
+from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +88,25 @@ class Service:
         self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
-        self._permission = WhisperPermission(self._ami, self._selftest, tell)
+        self._permission = WhisperPermission(self._ami, self._selftest, self._told)
+        self._hints, self._tell, self._status = hints, tell, AssistStatus()
         self._recognition = None
         if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
             self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
+
+    def _told(self, status: AssistStatus) -> None:
+        """How we stand with Asterisk; how we stand with our files goes with it."""
+        stuck, _ = self._watcher.stuck or ("", 0.0)
+        self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
+        self._tell(self._status)
+
+    async def _tell_of_files(self) -> None:
+        while True:
+            stuck, _ = self._watcher.stuck or ("", 0.0)
+            if (self._status.rejected_hints, self._status.files_stuck) != (self._hints.rejected, stuck):
+                self._told(self._status)
+            await asyncio.sleep(LOOK_S)
 
     def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
         if what is None:
@@ -122,6 +137,7 @@ class Service:
                 tasks.create_task(self._talks.work())
                 tasks.create_task(self._permission.keep())
                 tasks.create_task(self._page.run())
+                tasks.create_task(self._tell_of_files())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
