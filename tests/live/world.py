@@ -41,6 +41,12 @@ EXTRA_FLOWS = {
     "quick.yaml": 'like: hotline\ntest_number: "8102"\n'
     "timers: {noinput_timeout: 600ms, hangup_pause: 600ms, move_time: 600ms}\n",
     "unraised.yaml": 'like: hotline\ntest_number: "8104"\ntimers: {line_gain: 0 dB}\n',
+    "collect.yaml": 'test_number: "8105"\nbegin: rate\nsteps:\n'
+    "  rate: {play: opening, bargein: key, collect: {name: rating, match: 1-5, personal: no}, "
+    "on: {collected: agent, nomatch: rate, noinput: queue}}\n"
+    "  agent: {play: noinput-1, bargein: key, collect: {name: agent, minlength: 8, maxlength: 8}, "
+    'on: {collected: queue, nomatch: again, noinput: "hangup:noinput"}}\n'
+    '  again: {wait: 600ms, on: {noinput: "hangup:nomatch", key: queue}}\n',
     "edit.yaml": 'test_number: "8103"\nbegin: hello\nalways: {speech: queue, key: queue}\n'
     'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
 }

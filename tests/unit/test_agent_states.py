@@ -20,10 +20,12 @@ from hearline.assist.hints.events import CardDismissed, Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
+from hearline.core.settings import Settings
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.config import PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
+from hearline.web.agent.front import Front
 from settled_records import SettledRecords
 
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
@@ -493,6 +495,28 @@ def test_today_turns_at_midnight_in_the_hotlines_zone(floor, machine, machine_zo
     machine_zone(machine)
     clocks = ["2026-11-28T23:50+08:00", "2026-11-29T00:10+08:00", "2026-11-29T07:50+08:00", "2026-11-29T08:10+08:00"]
     assert [hang_up(floor, clock) for clock in clocks] == [1, 1, 2, 3], "not at 08:00, when it is midnight in UTC"
+
+
+async def _left_first_today(folder: Path, now: float, calls: dict[str, float]) -> int:
+    """What the page shows of an agent who ended these calls first before agent assist was started."""
+    settings = Settings(state=folder, page="127.0.0.1:0", earlier_calls_days=3_650)
+    front = Front(settings, None, None, None, None, lambda _: "", lambda: None, lambda: True, lambda: True)
+    for call, at in calls.items():
+        front._earlier.note(call, who="hash", at=at, agent="8016", left_first="agent")
+    front.close()
+    front._desks.now = lambda: now
+    desk = front._desks.of("8016")
+    await asyncio.gather(*front._looking)
+    return desk.view(now, front._desks.today())["left_first_today"]
+
+
+def test_what_was_today_before_a_restart_is_looked_up_by_the_hotlines_day(tmp_path, machine_zone):
+    machine_zone("UTC")
+    yesterday, early, now = (
+        datetime.fromisoformat(f"2026-11-{clock}+08:00").timestamp()
+        for clock in ("28T23:59:59", "29T00:00:01", "29T09:00:00")
+    )
+    assert asyncio.run(_left_first_today(tmp_path, now, {"1": yesterday, "2": early})) == 1
 
 
 def test_a_clock_that_jumps_a_day_ahead_and_back_loses_no_count(floor):

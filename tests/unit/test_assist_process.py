@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,9 @@ class NoLines(list):
     well, refused = True, 0
 
 
+NOTES = {"china": "china.yaml:1: 2027 is missing"}
+
+
 @pytest.mark.parametrize(
     ("standing", "figures"),
     [
@@ -75,14 +79,17 @@ class NoLines(list):
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
     assist = AssistProcess(Settings(state=tmp_path))
     assist.standing = json.loads(standing.as_line()) if standing else {}
-    files = read_flows(Settings()), PromptStore(tmp_path), Watcher({})
-    with serve_status(("127.0.0.1", 0), NoLines(), *files, assist) as server:
+    flows = read_flows(Settings())
+    flows.value = replace(flows.value, notes=NOTES)
+    with serve_status(("127.0.0.1", 0), NoLines(), flows, PromptStore(tmp_path), Watcher({}), assist) as server:
 
         def get(path: str) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
                 return answer.read().decode()
 
         ready = json.loads(get("/ready"))
+        assert ready["calendars_to_look_at"] == NOTES
+        assert "hearline_calendars_to_look_at 1.0" in get("/metrics")
         metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
         server.shutdown()
     assert ready["ready"] and ready["assist"] == assist.standing

@@ -113,6 +113,15 @@ def test_hours_without_a_zone_are_the_sites():
     assert flow('open: "11:59-12:01"\ntimezone: Europe/Berlin').begin_at(noon) == "hello"
 
 
+def test_the_store_hands_the_sites_zone_on(tmp_path):
+    folder = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    (folder / "mine.yaml").write_text('like: hotline\nhours: {open: "08:00-21:00", closed: closed}\n', "utf-8")
+    store = FlowStore(folder, REPO / "sounds", "Europe/Berlin")
+    store.refresh()
+    flows = store.flows
+    assert (flows["mine"].calendar.zone.key, flows["hotline"].calendar.zone.key) == ("Europe/Berlin", "Asia/Shanghai")
+
+
 # ---- weekdays, breaks, holidays, special days ------------------------------------------------------------------------
 def test_weekdays_and_breaks():
     tuesday = [f"2026-09-29 {clock}" for clock in ("08:59", "09:00", "11:59", "12:00", "13:30", "17:59", "18:00")]
@@ -173,17 +182,17 @@ def test_a_night_shift_goes_on_into_a_day_that_is_closed():
         ('open: "08:00–21:00"', 3, "'–' in it is a en dash"),
         ('open: ["09:00-12:00", "11:00-18:00"]', 3, "two spans overlap at 11:00"),
         ('open:\n  - "09:00-12:00"\n  - "13-18"', 5, "'13-18' is no span of hours"),
-        ('open: {mon-fri: "09:00-18:00"}', 3, "sat and sun without hours. Add `sat: closed`"),
+        ('open: {mon-fri: "09:00-18:00"}', 3, "no hours for sat and sun. Add `sat: closed`"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sat-sun: closed', 3, "sat has hours twice"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sunday: closed', 5, "'sunday' is no day of the week. Write mon, tue"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sun:', 5, "no hours stand here"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sun: as usual', 3, "sun: `as usual` is a word for holidays"),
-        ('open:\n  mon-sun: "09:00-18:00"\n  holidays: closed', 5, "in a calendar, and none is named. Add `calendar:"),
+        ('open:\n  mon-sun: "09:00-18:00"\n  holidays: closed', 5, "only a calendar lists holidays, and these hours"),
         ('calendar: china\nopen:\n  mon-sat: "09:00-18:00"\n  sun: closed', 4, "Add `holidays: closed`"),
         ('calendar: chnia\nopen: "09:00-18:00"', 3, "there is no calendar 'chnia'. Name a file of the folder"),
         ("calendar: china", 2, "'open' is missing in 'hours'"),
         ("timezone: Asia/Shanghai", 2, "'open' is missing in 'hours'"),
-        ('calendar: china\ntimezone: Europe/Berlin\nopen: "09:00-18:00"', 4, "the calendar 'china' says the time zone"),
+        ('calendar: china\ntimezone: Europe/Berlin\nopen: "09:00-18:00"', 4, "the calendar 'china' sets the time zone"),
         ('open: "09:00-18:00"\ntimezone: Asia/Shangai', 4, "Did you mean 'Asia/Shanghai'?"),
         ('open: "09:00-18:00"\ntimezone: ../etc/passwd', 4, "is no known time zone. Write a name of the tz database"),
         ('open: "09:00-18:00"\ndays:\n  2026-02-30: closed', 5, "there is no 2026-02-30"),
@@ -205,7 +214,7 @@ def test_a_fault_in_the_hours_names_file_line_and_remedy(hours, line, says):
         ("2026-10-10", "2026-10-01", 9, "both a holiday and a day that is worked"),
         ("    2026-10-02", "    2026-10-01", 7, "a second time"),
         ("makeup_days", "makeupdays", 8, "Did you mean 'makeup_days'?"),
-        ("Asia/Shanghai", "Asia/Beijing", 1, "All of China is 'Asia/Shanghai'"),
+        ("Asia/Shanghai", "Asia/Beijing", 1, "all of China is Asia/Shanghai"),
         ('"09:00-15:00"', "09-15", 3, "'09-15' is no span of hours"),
         ("2026:\n", "open: {mon-sun: '09:00-18:00', tue: closed}\n2026:\n", 4, "tue has hours twice"),
         ("2026:\n", "open: {mon-fri: '09:00-18:00', sat-sun: closed}\n2026:\n", 4, "Add `holidays: closed`"),
@@ -279,11 +288,12 @@ class Store:
         self.flows.refresh()
         return self.flows
 
-    def edit(self, old: str, new: str) -> None:
-        stat = self.calendar.stat()
-        assert old in self.calendar.read_text("utf-8")
-        self.calendar.write_text(self.calendar.read_text("utf-8").replace(old, new), "utf-8")
-        os.utime(self.calendar, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
+    def edit(self, old: str, new: str, file: str = "calendar/china.yaml") -> None:
+        path = self.folder / file
+        stat, text = path.stat(), path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
 
     def is_open(self, day: str) -> bool:
         self.flows.refresh()
@@ -308,6 +318,16 @@ def test_an_edit_of_a_calendar_counts_from_the_next_call_and_a_broken_one_does_n
     assert not store.is_open("2026-10-04") and store.flows.rejected == {}
 
 
+def test_a_flow_can_be_edited_while_its_calendar_is_broken(store):
+    store.start()
+    store.edit("    2026-10-02: 国庆节", "    2026-10-02 国庆节")
+    store.edit("08:00-21:00", "13:00-21:00", "hotline.yaml")
+    assert not store.is_open("2026-10-05"), "the flow's edit is in force"
+    store.edit("13:00-21:00", "11:00-21:00", "hotline.yaml")
+    assert [store.is_open(day) for day in ("2026-10-02", "2026-10-05")] == [False, True], "with the calendar of before"
+    assert list(store.flows.rejected) == ["calendar/china.yaml"]
+
+
 def test_a_calendar_that_is_taken_away_changes_nothing(store):
     store.start()
     store.calendar.unlink()
@@ -321,6 +341,8 @@ def test_a_calendar_that_is_broken_from_the_start_costs_only_the_flows_that_name
     assert "china.yaml:7: " in flows.rejected["calendar/china.yaml"]
     assert "china.yaml:7: " in flows.rejected["hotline.yaml"]
     assert "nuisance" in flows.flows and "hotline" not in flows.flows
+    with pytest.raises(LookupError):  # straight to the queue, and not to whichever flow is left
+        flows.for_number("95160")
 
 
 def test_only_a_calendar_in_use_is_pointed_out_and_every_month_anew(store, caplog):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
+from hearline.call import digits
 from hearline.call.hours import HoursWords, SharedCalendar, contradictions, settled
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
 from hearline.core.calendar import Calendar
@@ -26,7 +27,15 @@ from hearline.yamlfiles.checked import Rejected as FlowError
 Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 
 # What a profile sets beside waits
-NO_WAITS = ("line_gain", "on_silence", "too_soft_below", "normal_from", "speech_ends_after", "speech_certainty")
+NO_WAITS = (
+    "interdigittimeout",
+    "line_gain",
+    "on_silence",
+    "too_soft_below",
+    "normal_from",
+    "speech_ends_after",
+    "speech_certainty",
+)
 STAY = "stay"  # as a target: the countdown of this step begins anew
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
@@ -60,11 +69,13 @@ _SPOKEN = between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how
 
 class TimerWords(Words):
     """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones. The
-    ears' may be left out: then it is as it was measured (``audio/settings.py`` says the same numbers)."""
+    wait for the next key may be left out, and so may the ears' words: then it is as it was measured
+    (``audio/settings.py`` says the same numbers)."""
 
     noinput_timeout: Annotated[Duration, between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
     move_time: Duration | None = None
+    interdigittimeout: digits.NextKey = 3_000
     turn_pause: Duration | None = None
     max_speech: Annotated[Duration, between("1s", "14m", "A caller needs time to speak")] | None = None
     limit: Annotated[Duration, between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
@@ -79,8 +90,9 @@ class TimerWords(Words):
 class StepWords(Words):
     play: str | None = None
     wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
-    bargein: Bargein = Bargein.ANY
-    on: dict[Cause, str] = Field(default_factory=dict)
+    bargein: Bargein | None = None
+    collect: Annotated[digits.CollectWords | None, BeforeValidator(digits.by_name)] = None
+    on: dict[digits.CauseOrKeys, str] = Field(default_factory=dict)
 
 
 class FlowWords(Words):
@@ -338,8 +350,12 @@ class _Settler:
                 todo += self._on(self.words.steps[step]).values()
         return seen
 
-    def _on(self, step: StepWords) -> dict[Cause, str]:
-        return self.words.always | step.on
+    def _on(self, step: StepWords) -> dict[str, str]:
+        """By cause, and by key where keys are collected."""
+        on = self.words.always | step.on
+        for moot in (Cause.KEY,) if step.collect else (Cause.COLLECTED, Cause.NOMATCH):
+            on.pop(moot, None)
+        return on
 
     def _step(self, name: str, words: StepWords) -> Step:
         path = ("steps", name)
@@ -349,11 +365,13 @@ class _Settler:
                 f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
                 like(words.play, self.known),
             )
-        on = {}
+        on: dict[str, Target] = {}
         for cause, target in self._on(words).items():
-            if target == STAY:
-                continue
             where = (*path, "on", cause) if cause in words.on else ("always", cause)
+            if target == STAY:
+                if cause == Cause.COLLECTED or cause not in list(Cause):
+                    self._fault(where, f"{cause!s} leads nowhere", "Name a step or an end")
+                continue
             settled = self._target(where, target)
             if settled is not None:
                 on[cause] = settled
@@ -363,12 +381,22 @@ class _Settler:
                 f"step {name!r} does not say what follows a silence",
                 "Add `noinput: …` under its `on:`",
             )
+        for where, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
+            self._fault((*path, *where), problem, remedy)
         # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
         absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
         prompt, wait_ms = None if absent else words.play, self._wait(path, words)
         if prompt is None and not wait_ms and self.timers and not self.faults:
             self._fault(path, f"step {name!r} neither plays anything nor waits", "Give it a `play` or a `wait`")
-        return Step(name, prompt, wait_ms, words.bargein, on)
+        causes = {Cause(cause): target for cause, target in on.items() if cause in list(Cause)}
+        by_keys = words.collect and not {Cause.SPEECH, Cause.TOO_SOFT} & self._on(words).keys()
+        bargein = words.bargein or (Bargein.KEY if by_keys else Bargein.ANY)
+        if self.faults or not words.collect:
+            return Step(name, prompt, wait_ms, bargein, causes)
+        choices = {keys: target for keys, target in on.items() if keys not in causes}
+        anything = Cause.COLLECTED in self._on(words)
+        collect = digits.settle(words.collect, choices, anything, self.timers["interdigittimeout"])
+        return Step(name, prompt, wait_ms, bargein, causes, collect)
 
     def _wait(self, path: tuple, words: StepWords) -> int:
         named = words.wait or "noinput_timeout"
@@ -417,5 +445,5 @@ def _reachable(steps: Mapping[str, Step], begins: list[str]) -> dict[str, Step]:
         name = todo.pop()
         if name not in found:
             found[name] = steps[name]
-            todo += [target.step for target in steps[name].on.values() if isinstance(target, Goto)]
+            todo += [target.step for target in steps[name].targets if isinstance(target, Goto)]
     return found

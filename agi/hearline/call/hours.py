@@ -41,7 +41,7 @@ def _span(value: Any) -> Span:
 
 
 def _foreign(value: Any) -> str:
-    """Names the first character that is not of those a span is made of: an input method's colon looks like ours."""
+    """Names the first character that only looks like one of a span, such as the colon of an input method."""
     odd = next((sign for sign in str(value) if ord(sign) > 127), None)
     return f": {odd!r} in it is a {unicodedata.name(odd, hex(ord(odd))).lower()}" if odd else ""
 
@@ -117,7 +117,7 @@ def _week(written: dict[str, Spans | None]) -> Week:
                 raise ValueError(f"{WEEKDAYS[number]} has hours twice|Name each day of the week once")
             weekdays[number] = spans
     if missing := [name for number, name in enumerate(WEEKDAYS) if number not in weekdays]:
-        raise ValueError(f"{' and '.join(missing)} without hours|Add `{missing[0]}: {CLOSED}`, or when it is open")
+        raise ValueError(f"no hours for {' and '.join(missing)}|Add `{missing[0]}: {CLOSED}`, or when it is open")
     return Week(
         weekdays=tuple(weekdays[number] for number in range(7)),
         holidays=written.get(HOLIDAYS),
@@ -175,7 +175,7 @@ class SharedCalendar:
     years: dict[int, YearWords]
 
     def notes(self, today: date) -> Iterator[tuple[int | None, str, str]]:
-        """Which days nobody has decided yet: (the year's key, problem, remedy). No reason to reject the file."""
+        """The years that are missing or guessed: (the year's key, problem, remedy). No reason to reject the file."""
         if not self.years:
             return
         for year in (today.year, today.year + 1):
@@ -190,7 +190,7 @@ class SharedCalendar:
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read_calendar(text: str, file: str, today: date) -> tuple[SharedCalendar, list[Fault]]:
-    """A calendar file, and what somebody should look at in it (see ``SharedCalendar.notes``). Raises Rejected."""
+    """Check a calendar file. Returns it and its ``SharedCalendar.notes``, with their lines. Raises Rejected."""
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         remedy = "Begin with what `hearline calendar draft YEAR` writes"
@@ -227,7 +227,7 @@ def _misplaced(year: int, words: YearWords) -> Iterator[tuple[tuple, str, str]]:
 
 
 def _unsettled(week: Week | None, has_calendar: bool) -> Iterator[tuple[tuple, str, str]]:
-    """Holidays that are known but not spoken of, or the other way round: (path, problem, remedy)."""
+    """Hours that do not say what holds on holidays, or name days that no calendar lists: (path, problem, remedy)."""
     if week is None:
         return
     if has_calendar and HOLIDAYS not in week.said and EVERY_DAY not in week.said:
@@ -236,13 +236,13 @@ def _unsettled(week: Week | None, has_calendar: bool) -> Iterator[tuple[tuple, s
     if not has_calendar:
         for key in week.said & {HOLIDAYS, MAKEUP_DAYS}:
             remedy = "Add `calendar: NAME` below `hours`, NAME being a file of the folder calendar/"
-            yield ("open", key), f"which days are {key} is said in a calendar, and none is named", remedy
+            yield ("open", key), f"only a calendar lists {key}, and these hours name none", remedy
 
 
 def contradictions(hours: HoursWords, shared: SharedCalendar | None) -> Iterator[tuple[tuple, str, str]]:
     """What does not fit together in a flow's hours: (path below ``hours``, problem, remedy)."""
     if shared and shared.words.timezone and hours.timezone:
-        problem = f"the calendar {hours.calendar!r} says the time zone: {shared.words.timezone}"
+        problem = f"the calendar {hours.calendar!r} sets the time zone already: {shared.words.timezone}"
         yield ("timezone",), problem, "Remove `timezone` here or there"
     if hours.open is None and not (shared and shared.words.open):
         yield ("open",), "'open' is missing in 'hours'", 'Add a line such as `open: "08:00-21:00"`'

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+NEXT_KEY_MS = 340  # from one press to the next, as a practised hand does
+
 if TYPE_CHECKING:
     from hearline.core.calendar import Calendar
     from hearline.core.settings import Settings
@@ -58,7 +60,7 @@ def check(
 
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
-    """What somebody should look at in a file that can be used. Raises FlowError, OSError, ManifestError."""
+    """Check a file of any kind. Returns its notes, which are no faults. Raises FlowError, OSError, ManifestError."""
     from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
     if file.parent.name == CALENDARS:
@@ -85,7 +87,16 @@ def run(
         bool,
         typer.Option("--no-rtp", help="Digital silence is not sent at all, as by phones with silence suppression."),
     ] = False,
-    key: Annotated[list[int], typer.Option(metavar="MS", help="Press a key then; may be given again.")] = [],
+    keys: Annotated[
+        list[str],
+        typer.Option(
+            "--keys",
+            "--key",
+            metavar="[KEYS@]TIME",
+            help="Press these keys from then on, three a second: 3@4.5s, 1234#@6s. May be given again. Without KEYS "
+            "it is some key, and TIME may be plain ms.",
+        ),
+    ] = [],
     hangup_at: Annotated[int, typer.Option(metavar="MS", help="The caller hangs up then.", show_default=False)] = -1,
     closed: Annotated[bool, typer.Option("--closed", help="Call outside the opening hours.")] = False,
     at: Annotated[
@@ -104,8 +115,9 @@ def run(
     \b
       hearline flow run ivr_flows/hotline.yaml                        # a silent caller
       hearline flow run ivr_flows/hotline.yaml --caller caller.wav
-      hearline flow run ivr_flows/hotline.yaml --key 4000 --json | jq -r .outcome
+      hearline flow run ivr_flows/hotline.yaml --keys 4s --json | jq -r .outcome
       hearline flow run ivr_flows/hotline.yaml --at "2027-02-06 21:30"
+      hearline flow run survey.yaml --keys 5@6s --keys 1024#@15s
 
     Exit status: 0 the call came to its end, 2 a file cannot be used.
     """
@@ -122,6 +134,7 @@ def run(
     try:
         flow = load_flow(file, settings.flows, settings.sounds, settings.zone)
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
+        presses = [press for text in keys for press in _presses(text)]
     except OSError as error:
         typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
         raise typer.Exit(2) from None
@@ -151,7 +164,7 @@ def run(
             samples,
             settings.sounds,
             drop_silence=no_rtp,
-            keys_ms=key,
+            keys=presses,
             hangup_ms=hangup_at if hangup_at >= 0 else None,
         )
     except (OSError, ValueError) as error:
@@ -172,12 +185,31 @@ def _hours_at(calendar: Calendar, moment: datetime) -> str:
     return f"{then} ({calendar.zone}): {state}"
 
 
+def _presses(text: str) -> list[tuple[int, str]]:
+    """``1234#@6s`` as (ms, key) each. Raises ValueError."""
+    from hearline.call.plan import KEYS
+    from hearline.yamlfiles.checked import duration
+
+    keys, at, when = text.rpartition("@")
+    try:
+        ms = int(when) if when.isdecimal() and not at else duration(when)
+    except ValueError:
+        raise ValueError(f"--keys {text}: {when!r} is no time. Write 3@4.5s or 1234#@6s") from None
+    if at and not (keys and set(keys) <= set(KEYS)):
+        raise ValueError(f"--keys {text}: {keys!r} cannot be keyed in. Write keys of {KEYS}: 3@4.5s or 1234#@6s")
+    return [(ms + number * NEXT_KEY_MS, key) for number, key in enumerate(keys or "#")]
+
+
 def _tell(timeline: dict) -> None:
+    from hearline.call.timeline import keys_of
+
     lines = [("at", "planned", "event", "what")]
     for event in timeline["events"]:
         what = event.get("prompt") or event.get("to") or event.get("verdict") or event.get("step") or ""
         if event["event"] == "gain":
             what = f"{event['gain_db']:+d} dB"
+        if event["event"] in ("collected", "nomatch"):
+            what = f"{event['name']}: {event.get('digits') or keys_of(event)}"
         if event.get("level_dbov") is not None:
             what += f" ({event['level_dbov']} dBov)"
         planned = event.get("planned_ms")

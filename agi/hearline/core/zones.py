@@ -23,11 +23,10 @@ def zone_named(name: str) -> ZoneInfo:
     except (ValueError, LookupError, OSError):  # a path, no such name, a folder of the database
         pass
     known = available_timezones()
-    if not known:
+    if DEFAULT_ZONE not in known:  # nothing is there, or next to nothing, as in small containers
         raise UnknownZone(
-            f"{name!r} cannot be looked up: Python finds no time-zone data on this machine",
-            "Install it: pip install tzdata",
+            f"{name!r} cannot be looked up: this machine has no time-zone data", "Install it: pip install tzdata"
         )
-    near = get_close_matches(name, known, n=1, cutoff=0.8)
-    remedy = f"Did you mean {near[0]!r}?" if near else "Write a name of the tz database, such as Europe/Berlin"
-    raise UnknownZone(f"{name!r} is no known time zone", f"{remedy} All of China is {DEFAULT_ZONE!r}")
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    remedy = f"Write a name of the tz database, such as Europe/Berlin; all of China is {DEFAULT_ZONE}"
+    raise UnknownZone(f"{name!r} is no known time zone", f"Did you mean {near[0]!r}?" if near else remedy)

@@ -337,7 +337,9 @@ class Worker:
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
-        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
+        self._channel.send(
+            Finished(call.uuid, call.channel, outcome, session.heard, session.record(), session.collected)
+        )
         del self._calls[call.slot]
         if relay := self._relays.pop(call.slot, None):
             relay.close()

@@ -7,8 +7,8 @@ import logging
 import pickle
 import socket
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from hearline.audio.settings import CallSettings
@@ -93,13 +93,16 @@ class Withdraw:
 
 @dataclass(frozen=True)
 class Finished:
-    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue."""
+    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue.
+    ``collected``: the keys by the name that the flow gives them. Personal data: for the dialplan and whoever asked, not
+    for a record or a log."""
 
     uuid: str
     channel: str
     outcome: str | None
     heard: str
     timeline: dict[str, Any]
+    collected: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def load_flow(file: Path, flows: Path, sounds: Path, zone: str = DEFAULT_ZONE) -
 
 
 def load_calendar(file: Path, today: date) -> tuple[SharedCalendar, list[Fault]]:
-    """A calendar, and what somebody should look at in it. Raises FlowError, OSError."""
+    """A calendar and its notes, see ``read_calendar``. Raises FlowError, OSError."""
     return read_calendar(_text_of(file), str(file), today)
 
 
@@ -230,7 +230,7 @@ class FlowStore(Watched[Flows]):
     def _read_calendars(
         self, before: Flows, reject: Callable[[str, Exception], None]
     ) -> tuple[dict[str, SharedCalendar], Callable[[str], SharedCalendar], dict[str, list[Fault]]]:
-        """All calendars, what finds one by its name, for the flows, and what to look at in each."""
+        """Read all calendars. Returns them, the look-up by name that flows use, and each calendar's notes."""
         kept: dict[str, SharedCalendar] = {}
         broken: dict[str, Exception] = {}
         notes: dict[str, list[Fault]] = {}

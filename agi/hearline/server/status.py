@@ -51,6 +51,8 @@ class _Figures:
             "for how long the flows or prompts have been read without an answer of their disk; edits do not count then",
             value=(self._watcher.stuck or ("", 0.0))[1],
         )
+        looks = len(self._flows.notes)
+        yield gauge("hearline_calendars_to_look_at", "calendars in use with a missing or guessed year", value=looks)
         yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
         if self._assist:
             standing = self._assist.standing

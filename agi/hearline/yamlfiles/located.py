@@ -1,7 +1,7 @@
 """YAML as people write it, and on which line each thing stands, so that an error can name it.
 
 `on`, `off`, `yes` and `no` are words, not truth values, and a date is a text (as in YAML 1.2). No key may stand in a
-mapping twice.
+mapping twice. Whole numbers are decimal: 011, which YAML takes for 9, and 8:30, which it takes for 510, must be quoted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ MOST_DEPTH = 32
 """Levels of nesting. No file of ours has ten; a thousand would end the process, for the parser recurses."""
 MOST_THINGS = 100_000
 """Keys and values, with aliases unfolded: a few lines of aliases of aliases may stand for thousands of millions."""
+
+_DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*)")
 
 Location = tuple[Hashable, ...]
 """Keys and indices from the root to a value."""
@@ -68,7 +70,7 @@ def load_located(text: str) -> Located:
             root = loader.get_single_node()
             if root is None:
                 return Located(None, lines)
-            if bad := _doubles(root, ()) + _odd_characters(root):
+            if bad := _doubles(root, ()) + _odd_characters(root) + _odd_numbers(loader, root):
                 raise YamlError(sorted(set(bad)))
             try:
                 value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
@@ -206,12 +208,34 @@ def _doubles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> list[tuple[int, s
     return found
 
 
+def _odd_numbers(loader: _Loader, root: yaml.Node) -> list[tuple[int, str, str]]:
+    """Whole numbers that are another number than they look like."""
+    found, todo, seen = [], [root], set()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            todo += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif node.tag == "tag:yaml.org,2002:int" and not _DECIMAL.fullmatch(node.value):
+            try:
+                problem = f"{node.value} is the number {loader.construct_yaml_int(node)} in YAML"
+            except ValueError:
+                continue  # said of it later
+            found.append((node.start_mark.line + 1, problem, f'If these are digits put them in quotes: "{node.value}"'))
+    return sorted(found)
+
+
 def _note_lines(loader: yaml.SafeLoader, node: yaml.Node, location: Location, lines: dict[Location, int]) -> None:
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
             # The key's line, not the value's: an alias' value stands elsewhere.
-            lines[(*location, key)] = key_node.start_mark.line + 1
+            for name in (key, str(key)):  # a number is found as a text, too
+                lines[(*location, name)] = key_node.start_mark.line + 1
             _note_lines(loader, value_node, (*location, key), lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

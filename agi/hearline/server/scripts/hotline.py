@@ -35,9 +35,10 @@ def serve(
     """Serve one call. ``lost`` is given the UUID of a call whose media connection broke while the caller stayed;
     ``over`` Asterisk's unique id of each call, the caller's number ('' where withheld), and how its IVR part ended.
 
-    Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
-    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
-    a queue is raised first.
+    Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
+    are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
+    Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
+    raised first.
 
     A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
@@ -50,6 +51,8 @@ def serve(
         return
     number = _number(agi)
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
+    for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
+        agi.set_variable(_variable(collected), "")
     try:
         visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
     except WorkerDown as error:
@@ -68,6 +71,8 @@ def serve(
         result = visit.wait(RESULT_S)
         if result is not None:
             over(agi.env.get("agi_uniqueid", ""), number, result)
+            for collected, keys in result.collected.items():
+                agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
@@ -95,6 +100,10 @@ def _number(agi: AgiSession) -> str:
     except AGIError:
         return ""
     return agi.env.get("agi_callerid", "") if presentation.startswith(NUMBER_SHOWN) else ""
+
+
+def _variable(collected: str) -> str:
+    return f"HEARLINE_COLLECTED_{collected.upper()}"
 
 
 def _raise_line(agi: AgiSession, gain_db: int) -> None:
