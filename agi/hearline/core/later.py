@@ -26,11 +26,15 @@ class Later:
         self._waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(most)
         self._thread: threading.Thread | None = None
 
-    def do(self, what: Callable[[], object]) -> None:
-        """Have this done. Returns at once."""
+    def start(self) -> None:
+        """Start the thread; the first thing to do does so as well."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
+
+    def do(self, what: Callable[[], object]) -> None:
+        """Have this done. Returns at once."""
+        self.start()
         try:
             self._waiting.put_nowait(what)
         except queue.Full:

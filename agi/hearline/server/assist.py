@@ -129,6 +129,7 @@ class Service:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._watcher.start()
+        self._records.start()
         await asyncio.to_thread(self._line.start)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -59,6 +59,7 @@ class Door:
 
     def start(self) -> None:
         """Raises LineDown or OSError (an address in use)."""
+        self._records.start()
         self._earlier.start()
         if not self.watcher.start(FILES_S):
             log.error("the flows cannot be read just now: calls go straight to the queue until they can")

@@ -28,6 +28,10 @@ class Records:
         self.folder, self._calendar, self._now = folder, calendar, now
         self._later = Later(f"records in {folder.name}/")
 
+    def start(self) -> None:
+        """Start the thread that writes; the first record does so as well."""
+        self._later.start()
+
     def file(self, name: str) -> Path:
         """The file of a new record: in today's folder."""
         return self.folder / self._calendar.business_day(self._now()).isoformat() / f"{name}.json"
