@@ -12,7 +12,8 @@ from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from hearline.core.files import lasting_key, write_private
+from hearline.core.files import write_private
+from hearline.core.keys import lasting_key
 from hearline.store.pins import Pins
 
 log = logging.getLogger(__name__)

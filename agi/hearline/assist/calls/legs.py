@@ -134,7 +134,7 @@ class Legs:
         leg = Leg(channel, side, caller, visit, time.monotonic())
         self._legs[channel] = self._by_uuid[visit.uuid] = leg
         try:
-            await attach(self._ami, visit, spy_data(channel, side))
+            await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:
