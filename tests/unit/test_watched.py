@@ -165,6 +165,9 @@ def test_what_was_loaded_once_stays(folder):
     store.refresh()
     assert store.for_number("95160")[0].name == "hotline" and not store.value.not_loaded
     assert "hotline.yaml" in store.rejected
+    shutil.rmtree(folder)  # a network folder that was unmounted
+    store.refresh()
+    assert store.for_number("95160")[0].name == "hotline" and store.named("nuisance")
 
 
 @pytest.mark.parametrize(
