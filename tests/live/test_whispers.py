@@ -64,7 +64,7 @@ async def loop_calls(world) -> dict[str, Found]:
     line = WorkerClient(
         "127.0.0.1:0",
         settings.allow,
-        on_overheard=lambda message: loop.call_soon_threadsafe(call.hear, message),
+        on_reports=lambda reports: [loop.call_soon_threadsafe(call.hear, report) for report in reports],
     )
     await asyncio.to_thread(line.start)
     running = asyncio.create_task(ami.run())

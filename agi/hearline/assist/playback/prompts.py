@@ -79,7 +79,7 @@ class Prompter:
         silence before it. Returns False where the caller did not hear it to its end.
 
         Raises:
-            AmiDown, AmiRefused, LineDown, TimeoutError, ValueError: nothing was played.
+            AmiDown, AmiRefused, WorkerDown, TimeoutError, ValueError: nothing was played.
         """
         async with self._leg(talk) as (uuid, came, began_ms):
             lead = bytes(2 * FRAME_SAMPLES * (LEAD_MS // FRAME_MS))
