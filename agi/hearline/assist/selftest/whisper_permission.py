@@ -39,6 +39,8 @@ class AssistStatus:
     """Why the newest hints are not in force; '' where they are."""
     files_stuck: str = ""
     """Of which files the disk does not answer, so that edits do not count: sounds, hints or PINs."""
+    missing: tuple[str, ...] = ()
+    """What Asterisk does not give us, see `ami_rights`."""
 
     def as_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -80,6 +82,10 @@ class WhisperPermission:
     def logged_out(self) -> None:
         """Asterisk is not to be reached."""
         self._note(replace(self._status_told, connected=False))
+
+    def lacks(self, missing: tuple[str, ...]) -> None:
+        """So much of what we need Asterisk does not give us."""
+        self._note(replace(self._status_told, missing=missing))
 
     async def keep(self) -> None:
         """Try whenever that is due, until cancelled."""
