@@ -28,14 +28,22 @@ def world(tmp_path_factory, pytestconfig, watch) -> World:
     shutil.copytree(REPO / "ivr_flows", flows)
     for name, text in EXTRA_FLOWS.items():
         (flows / name).write_text(text, "utf-8")
+    templates = shutil.copytree(REPO / "docker" / "asterisk", folder / "asterisk")
+    with open(templates / "etc" / "extensions.conf.j2", "a") as dialplan:
+        dialplan.write((REPO / "tests" / "live" / "test.conf").read_text("utf-8"))
     settings = Settings(
-        state=folder / "state", flows=flows, agi="127.0.0.1:14573", media="127.0.0.1:19092", status="127.0.0.1:19573"
+        state=folder / "state",
+        flows=flows,
+        asterisk_templates=templates,
+        agi="127.0.0.1:14573",
+        media="127.0.0.1:19092",
+        status="127.0.0.1:19573",
     )
     stack = Stack(settings, callers=tuple(ACCOUNTS))
     pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"
     with stack:
         stack.up(say=print)
-        # Every call's id tells its time in UTC. From the first look on Asterisk watches the zone's file: no test's leak.
+        # A call's id tells its time in UTC. From the first one on Asterisk watches the zone's file: no test's leak.
         stack.console("dialplan eval function STRFTIME(,UTC,%s)")
         yield World(stack, folder, watch)
 

@@ -7,22 +7,35 @@ others ``CALL.2.json``, ``CALL.3.json`` … (Until calls had ids they were named
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hearline.core.calendar import Calendar
+from hearline.core.files import read_text, write_whole
+from hearline.store.record_writer import RecordWriter
 
+WRITE_S = 3.0  # for the last records, when a process stops
 DAYS_OF_A_CALL = 2  # it may begin before midnight
 
 
+@dataclass
+class Kept:
+    """A record as it is kept, in ``file`` once it is written. ``number``: which of the call's records it is (1, 2,
+    3 …); it stands in the record under the name ``number_as``, where that is given."""
+
+    call: str
+    number_as: str = ""
+    number: int = 0
+    file: Path | None = None
+
+
 class Records:
-    """Where the records in ``folder`` lie: ``2026-11-29/CALL.json``. One process alone writes them.
+    """The records in ``folder``: ``2026-11-29/CALL.json``. They are written in a thread of their own.
 
     Args:
         calendar: says which day it is.
@@ -33,30 +46,55 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
+        self._writer = RecordWriter()
 
-    def next(self, call: str) -> tuple[Path, int]:
-        """The file of the call's next record, in today's folder, and which of its records that is: 1, 2, 3 … Looks at
-        the disk: whatever came before must be written."""
-        number = self._kept(call) + 1
-        return self._folder(self._today()) / _name(call, number), number
+    def start(self) -> None:
+        """Start the thread that writes; the first record does so as well."""
+        self._writer.start()
 
-    def last(self, call: str) -> Path | None:
-        """The file of the last record of a call that is not long over."""
-        return self._find(call, self._kept(call))
+    def write(self, kept: Kept, record: Mapping[str, Any]) -> None:
+        """Keep this record, in place of what was written for it before: whoever reads the file meanwhile finds that.
+        Returns at once."""
+
+        def written() -> None:
+            if kept.file is None:
+                kept.number, kept.file = self._next(kept.call)
+            number = {kept.number_as: kept.number} if kept.number_as else {}
+            write(kept.file, {**record, **number})
+
+        self._writer.later(written)
+
+    def amend(self, call: str, **more: object) -> None:
+        """Put more into the last record of a call that is not long over. Returns at once."""
+
+        def amended() -> None:
+            number, _ = self._next(call)
+            if file := self._find(call, number - 1):
+                write(file, json.loads(read_text(file)) | more)
+
+        self._writer.later(amended)
+
+    def settle(self) -> bool:
+        """Wait until all records are written; returns whether they are."""
+        return self._writer.settle(WRITE_S)
+
+    def close(self) -> None:
+        """Write what waits, as far as the disk answers."""
+        self._writer.close(WRITE_S)
+
+    # ---- in the thread that writes ----------------------------------------------------------------------------------
+    def _next(self, call: str) -> tuple[int, Path]:
+        """Which record of the call is written next, and its file."""
+        number = next(number for number in count(1) if not self._find(call, number))
+        return number, self._day(0) / _name(call, number)
 
     def _find(self, call: str, number: int) -> Path | None:
-        days = (self._today() - timedelta(days=ago) for ago in range(DAYS_OF_A_CALL))
-        files = (self._folder(day) / _name(call, number) for day in days)
+        files = (self._day(ago) / _name(call, number) for ago in range(DAYS_OF_A_CALL))
         return next((file for file in files if file.exists()), None)
 
-    def _kept(self, call: str) -> int:
-        return next(number for number in count() if not self._find(call, number + 1))
-
-    def _today(self) -> date:
-        return self._calendar.business_day(self._now())
-
-    def _folder(self, day: date) -> Path:
-        return self.folder / day.isoformat()
+    def _day(self, ago: int) -> Path:
+        """The folder of the business day so many days ago."""
+        return self.folder / (self._calendar.business_day(self._now()) - timedelta(days=ago)).isoformat()
 
 
 def _name(call: str, number: int) -> str:
@@ -64,13 +102,9 @@ def _name(call: str, number: int) -> str:
 
 
 def write(file: Path, record: dict[str, Any]) -> None:
-    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError."""
+    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError.
+
+    It is not synced: a power cut may cost the records of the last half minute, and no call waits for a disk.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
-        try:
-            json.dump(record, out, ensure_ascii=False)
-            out.flush()
-            os.replace(out.name, file)
-        except BaseException:
-            os.unlink(out.name)  # a full disk is not filled further
-            raise
+    write_whole(file, json.dumps(record, ensure_ascii=False), sync=False)

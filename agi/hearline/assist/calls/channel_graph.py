@@ -22,7 +22,7 @@ from hearline.core.ids import is_call_id, new_call_id
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
-CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CALL = CHANNEL_VARIABLES
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CAME_AT, CALL = CHANNEL_VARIABLES
 """The dialplan sets the first on the caller's channel, to that channel's own name, and every channel dialled from there
 inherits it. AGENT stands on the channel of an agent's phone that has answered, with its own name. CALL is the call's
 id."""

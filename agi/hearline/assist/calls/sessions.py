@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
@@ -30,7 +29,7 @@ from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.confirm import Unconfirmed, confirm, transfer_context
-from hearline.store import records
+from hearline.store.records import Kept, Records
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ class TalkSession:
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     call: str = ""  # its id
-    number: int = 0  # of this talk among the call's, once it is over
     answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     listened_to: set[str] = field(default_factory=set)  # channels
@@ -63,7 +61,7 @@ class TalkSession:
     playing: Playing | None = None  # what a key has begun to play, also when it is over
     hears: Key | None = None  # whose prompt the caller hears just now
     callback: bool = False  # marked by an agent
-    file: Path | None = None  # its record, once it is over
+    kept: Kept | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
 
@@ -89,7 +87,7 @@ class TalkSession:
         """As it is kept; no personal data."""
         return {
             "call": self.call,
-            "talk": self.number,
+            "talk": 0,  # which of the call's, known when it is written
             "queue": self.conversation.queue,
             "caller": self.conversation.caller,
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
@@ -99,7 +97,7 @@ class TalkSession:
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
             },
-            "events": self.events,
+            "events": list(self.events),  # it is written while further ones come
         }
 
 
@@ -119,7 +117,7 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        kept: records.Records,
+        kept: Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
@@ -228,12 +226,13 @@ class TalkSessions:
         conversation = talk.conversation
         for channel in talk.runners.keys() - set(conversation.agents):
             self._dismiss(talk, channel)
-        if self._hints is None:
+        book = self._hints and self._hints.book
+        if book is None:
             return
         for channel in conversation.agents:
             if channel not in talk.runners:
                 joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
-                rules = self._hints.book.rules
+                rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
                 )
@@ -274,12 +273,8 @@ class TalkSessions:
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
         """Into the record of a talk that goes on, or of one that is over."""
         talk.add(event, **what)
-        if talk.file:
-            try:
-                records.write(talk.file, talk.record())
-            except OSError as error:
-                with about_call(talk.call):
-                    log.error("a talk's record could not be kept: %s", error)
+        if talk.kept:
+            self._records.write(talk.kept, talk.record())
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
@@ -373,13 +368,8 @@ class TalkSessions:
         if talk.holds.since_ms is not None:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        try:
-            file, talk.number = self._records.next(talk.call)
-            records.write(file, talk.record())
-            talk.file = file
-        except OSError as error:
-            with about_call(talk.call):
-                log.error("a talk's record could not be kept: %s", error)
+        talk.kept = Kept(talk.call, number_as="talk")
+        self._records.write(talk.kept, talk.record())
 
 
 def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:

@@ -16,6 +16,7 @@ from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.agi import AgiSession
+from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
 from hearline.server.flow_store import FlowStore
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,12 @@ def serve(
     flows: FlowStore,
     line: WorkerPool,
     lost: Callable[[str, str], None],
-    over: Callable[[dict[str, str], Finished], None] = lambda _env, _result: None,
+    over: Callable[[str, str, Finished], None] = lambda _call, _number, _result: None,
     always_open: bool = False,
     site: str = "site",
 ) -> None:
     """Serve one call. ``lost`` is given the id of a call whose media connection broke while the caller stayed, and the
-    queue they went to; ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
+    queue they went to; ``over`` each call's id, the caller's number ('' where withheld), and how its IVR part ended.
 
     Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
     are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
@@ -49,7 +50,12 @@ def serve(
     """
     call = _call_id(agi, site)
     name, dialled = agi.get_variable("HEARLINE_FLOW"), agi.env["agi_extension"]
-    flow, testing = (flows.named(name), True) if name else flows.for_number(dialled)
+    try:
+        flow, testing = (flows.named(name), True) if name else flows.for_number(dialled)
+    except LookupError as error:
+        log.error("a caller goes straight to the queue: %s", error.args[0])
+        return
+    number = _number(agi)
     now, channel = datetime.now(UTC), agi.env["agi_channel"]
     entry = Entry(call, site, now, flow.plan.flow, "" if name else dialled_number(dialled), trunk_of(channel))
     begin = None if testing or always_open else flow.begin_at(now)
@@ -72,7 +78,7 @@ def serve(
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
         if result is not None:
-            over(agi.env, result)
+            over(call, number, result)
             for collected, keys in result.collected.items():
                 agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
@@ -104,6 +110,18 @@ def _call_id(agi: AgiSession, site: str) -> str:
         log.warning("the call came without an id of ours: are the dialplan and its modules of this version?")
         agi.set_variable(f"__{CALL}", call)
     return call
+
+
+def _number(agi: AgiSession) -> str:
+    """The caller's number; '' where there is none, or the caller does not want it to be seen: an operator may trust a
+    trunk to tell it all the same (RFC 3325)."""
+    try:
+        presentation = agi.get_variable(PRESENTATION)
+    except AGIHangup:
+        raise
+    except AGIError:
+        return ""
+    return agi.env.get("agi_callerid", "") if presentation.startswith(NUMBER_SHOWN) else ""
 
 
 def _variable(collected: str) -> str:
