@@ -13,6 +13,7 @@ Nothing here knows of sockets, clocks or calls: time is counted in frames since 
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 
@@ -33,7 +34,6 @@ _LOUD_POWER = dbov_to_power(-20.0)
 _MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent.FRAMES + LOOK_FRAMES
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
 _MAY_BE_ECHO = 0.5
-_MEAN_OF_FRAME = np.full(FRAME_SAMPLES, 1 / FRAME_SAMPLES)
 _MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 _count = np.count_nonzero  # of booleans: quicker than any() and all()
 
@@ -79,6 +79,7 @@ class Detector:
             explained=Column(
                 np.float32, fresh=_MAY_BE_ECHO
             ),  # share of the sound that what we played explains, smoothed
+            echo_db=Column(np.float32, fresh=-np.inf),  # the loudest so far, over what was played; slowly forgotten
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
@@ -102,7 +103,7 @@ class Detector:
         t.clear(slot)
         self._levels.clear(slot)
         self._distances.clear(slot)
-        self._background.clear(slot)
+        self._background.clear(slot, own.sign_of_life)
         self._recent.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
         t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
@@ -364,13 +365,17 @@ class Detector:
         level = power_to_dbov(self._recent.power(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard)
         missing = 1 - self._recent.came(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard
         tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
+        back = np.zeros(len(slots), bool)
         # A spectrum costs more than all the rest here: only where a sound is to be explained.
         curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
         if curious.any():
             s, sound = self.settings, self._recent.samples(slots[curious], recent.SAMPLES)
             tone[curious] = tones.are_tones(sound[:, -tones.WINDOW_SAMPLES :], s.tone_lowest_hz, s.tone_share)
             hum[curious] = repeats(sound, s.hum_correlation)
-        self._background.look(slots, level, tone, hum, missing)
+            floor = power_to_dbov(self._background.floor_power(slots))
+            for i in curious.nonzero()[0]:
+                back[i] = self._comes_back(int(slots[i]), float(level[i]), float(floor[i]))
+        self._background.look(slots, level, tone, hum, missing, back)
         self._follow_noise(slots)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
@@ -383,7 +388,7 @@ class Detector:
         starts &= ~talking
         if starting := _count(starts):
             starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
-            self._take_out_echoes(slots, starts, fast)
+            self._take_out_keys_and_echoes(slots, starts, fast)
             starting = _count(starts)
         active = talking | starts if starting else talking
         next_state = (evidence >= s.starting_evidence).astype(np.int8)  # QUIET or STARTING
@@ -412,16 +417,23 @@ class Detector:
         t.speech_frames[slots] += speech
         return self._events(slots, starts, ends, speech)
 
-    def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
-        """What is our own prompt coming back does not start speech: taken out of `starts`."""
+    def _take_out_keys_and_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
+        """A key's tones, and our own prompt coming back, do not start speech: taken out of `starts`, and what spoke for
+        it is forgotten, or the next knock would be speech."""
         t, s = self._slots, self.settings
         for i in starts.nonzero()[0]:
             slot = int(slots[i])
             played = self._played_to(slot)
             if played.any() and self._is_echo(slot, float(fast[i]), played):
-                starts[i] = False
                 t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
-                t.p_recent[slot] = 0
+            elif not self._is_key(slot):
+                continue
+            starts[i] = False
+            t.evidence[slot], t.p_recent[slot] = 0, 0
+
+    def _is_key(self, slot: int) -> bool:
+        s, sound = self.settings, self._recent.samples(np.array([slot]), recent.SAMPLES)[0]
+        return tones.key_share(sound, s.tone_share) >= s.key_share
 
     def _played_to(self, slot: int) -> np.ndarray:
         """What was sent to a caller while the last frames came, zeros where nothing was: int16 [frames, 160]."""
@@ -432,12 +444,33 @@ class Detector:
                 frame[:] = np.frombuffer(sent[slot], np.int16)
         return played
 
+    def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
+        """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
+        nobody can tell: while we play, it is taken for one."""
+        t, s = self._slots, self.settings
+        over_db = level_dbov - self._loudest_played(slot)
+        if np.isnan(over_db):
+            return False
+        t.echo_db[slot] -= s.echo_forgotten_db
+        if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db) or over_db <= t.echo_db[slot]:
+            return True
+        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
+        if echo.explained_share(line, self._played_to(slot).ravel()) > s.echo_look_share:
+            t.echo_db[slot] = over_db
+            return True
+        return bool(over_db <= t.echo_db[slot] + s.echo_spread_db)
+
+    def _loudest_played(self, slot: int) -> float:
+        """Loudest 100 ms of what was sent to a caller and may still come back, dBov; nan where nothing was sent."""
+        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
+        sent = [sent[slot] for sent in islice(reversed(self._played), since) if slot in sent]
+        return _loudest_dbov(np.frombuffer(b"".join(sent), np.int16).reshape(-1, FRAME_SAMPLES)) if sent else np.nan
+
     def _is_echo(self, slot: int, fast: float, played: np.ndarray) -> bool:
         t, s = self._slots, self.settings
         if power_to_dbov(fast) < s.echo_below_dbov:
             return True
-        loudest = np.convolve((played / 32768.0) ** 2 @ _MEAN_OF_FRAME, _MEAN_OF_FAST).max()
-        under_db = float(power_to_dbov(loudest) - power_to_dbov(fast))
+        under_db = _loudest_dbov(played) - float(power_to_dbov(fast))
         line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
         explained = echo.explained_share(line, played.ravel())
         if under_db <= s.echo_never_under_db:
@@ -520,6 +553,13 @@ class Detector:
         slots = slots[quiet]
         noise, power = t.noise_power[slots], self._recent.earliest_fast_power(slots)
         t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) * (LOOK_FRAMES / 25))
+
+
+def _loudest_dbov(played: np.ndarray) -> float:
+    """Of the loudest 100 ms of `played`, int16 [frames, 160]."""
+    sound = played.astype(np.float32)
+    power = np.vecdot(sound, sound) / (FRAME_SAMPLES * 32768.0**2)
+    return float(power_to_dbov(np.convolve(power, _MEAN_OF_FAST).max()))
 
 
 class _Limits:

@@ -11,15 +11,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 NEAR_SAMPLES = 2048  # 256 ms of the line are explained…
-LONGEST_DELAY_SAMPLES = 300 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 300 ms before
+LONGEST_DELAY_SAMPLES = 540 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 540 ms before
 PLAYED_FRAMES = -(-(NEAR_SAMPLES + LONGEST_DELAY_SAMPLES) // FRAME_SAMPLES)  # to be remembered for that
-_FFT = 4608  # not shorter than what was played, so that no offset in question meets the other end
+_FFT = 6400  # not shorter than what was played, so that no offset in question meets the other end
 _TAPS, _TAPS_BEFORE_PEAK = 32, 8  # 4 ms of filter round the best delay
 _REGULARISATION = 1e-3
 
 
 def explained_share(line: np.ndarray, played: np.ndarray) -> float:
-    """How much of `line` int16 [2048] is an echo of `played` int16 [≥ 2048 + 2400], both ending now?
+    """How much of `line` int16 [2048] is an echo of `played` int16 [≥ 2048 + 4320], both ending now?
     0…1 of its power."""
     near, far = _whitened(line), _whitened(played[-NEAR_SAMPLES - LONGEST_DELAY_SAMPLES :])
     power = near @ near
@@ -39,5 +39,7 @@ def explained_share(line: np.ndarray, played: np.ndarray) -> float:
 
 
 def _whitened(samples: np.ndarray) -> np.ndarray:
-    """Speech falls with frequency; its first difference is about level, so that no pitch explains everything."""
-    return np.diff(samples.astype(np.float32), prepend=np.float32(samples[0]))
+    """Speech falls with frequency: the difference between each sample and the last but one raises what lies round 2 kHz,
+    so that no pitch explains everything, but not what is above it, where a line has little but noise."""
+    x = samples.astype(np.float32)
+    return np.concatenate((x[:2], x[2:] - x[:-2]))
