@@ -20,7 +20,7 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml docker/setup.sh agi/hearline/line/_frames.c
+$(STAMP): pyproject.toml docker/setup.sh agi/hearline/media/_frames.c
 	@sh docker/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 

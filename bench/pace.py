@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hearline.audio import g711
-from hearline.settings import Settings
+from hearline.core.settings import Settings
 
 from .ears.mixing import at_active_level, at_rms
 from .ears.packages import fetch, folder_of

@@ -1,8 +1,8 @@
-"""Take the 8 kHz weights out of Silero VAD's ONNX file, as `hearline.audio.network` wants them.
+"""Take the 8 kHz weights out of Silero VAD's ONNX file, as `hearline.audio.vad.network` wants them.
 
 Run once for a new version of the network: `pip install onnx`, then
 
-    python tools/silero_weights.py tests/unit/models/silero_vad.onnx agi/hearline/audio/silero_vad.npz
+    python tools/silero_weights.py tests/unit/models/silero_vad.onnx agi/hearline/audio/vad/silero_vad.npz
 """
 
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from hearline.audio.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+from hearline.audio.vad.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 
 _QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS: an analogue line's noise, as the ears raise it
 _PREFIX = "If_0_else_branch__Inline_0__"  # the branch for 8 kHz

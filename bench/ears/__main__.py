@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hearline.audio import caller, distance
-from hearline.audio.detector import Detector
+from hearline.audio.vad import distance, near_speech
+from hearline.audio.vad.detector import Detector
 
 from .measure import Row, rows
 from .packages import cache_folder, fetch
@@ -23,7 +23,7 @@ from .testset import Material, build
 from .train import train
 from .train_distance import train as train_distance
 
-_LEARNED = {"caller": (train, caller.WEIGHTS), "distance": (train_distance, distance.WEIGHTS)}
+_LEARNED = {"caller": (train, near_speech.WEIGHTS), "distance": (train_distance, distance.WEIGHTS)}
 _WORST = 8  # groups shown of a label with many
 
 

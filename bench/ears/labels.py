@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hearline.audio.level import MARGIN_DB, power_to_dbov
+from hearline.audio.level.p56 import MARGIN_DB, power_to_dbov
 
 FRAME = 80  # samples of a label's frame at 8 kHz: 10 ms
 _FRAME_MS = 10

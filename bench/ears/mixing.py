@@ -6,7 +6,7 @@ Arrays are float [n] at 8 kHz, full scale 1.0, levels in dBov, unless said other
 import numpy as np
 
 from hearline.audio import g711
-from hearline.audio.level import active_speech_level, dbov_to_power, rms_dbov
+from hearline.audio.level.p56 import active_speech_level, dbov_to_power, rms_dbov
 from hearline.audio.settings import FRAME_SAMPLES
 
 from .labels import talking

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hearline.settings import Settings
+from hearline.core.settings import Settings
 
 from .sources import Package
 

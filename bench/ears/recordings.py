@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from hearline.audio.level import MARGIN_DB, active_speech_level
+from hearline.audio.level.p56 import MARGIN_DB, active_speech_level
 
 from .labels import FRAME, frame_levels_dbov
 from .packages import cache_folder, folder_of

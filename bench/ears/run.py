@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hearline.audio.detector import Detector
 from hearline.audio.hearing import Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
+from hearline.audio.vad.detector import Detector
 
 from .clips import Clip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.hearing import Verdict
-from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.audio.level.p56 import active_speech_level, rms_dbov
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 from hearline.audio.wav import read_wav
 

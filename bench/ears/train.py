@@ -1,4 +1,4 @@
-"""Trains the network that tells the caller from everything else (hearline/audio/caller.py), on the tuning part only.
+"""Trains the network that tells the caller from everything else (audio/vad/near_speech.py), on the tuning part only.
 
 vary → build → hear → label → weigh → fit → weigh again → fit. The detector itself hears the clips, as in a call, and
 what its network would be asked about is noted: training and calls see the same inputs, made by the same code.
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from hearline.audio.detector import Detector
-from hearline.audio.level import power_to_dbov
+from hearline.audio.level.p56 import power_to_dbov
 from hearline.audio.settings import DEFAULT, FRAME_MS
+from hearline.audio.vad.detector import Detector
 
 from .clips import Clip
 from .recordings import RATE, Sound, load_sounds
@@ -195,7 +195,7 @@ def fit(x: np.ndarray, label: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def together(networks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of caller.npz: the networks side by side in one, whose answer is the mean of theirs."""
+    """The arrays of near_speech.npz: the networks side by side in one, whose answer is the mean of theirs."""
     joined = {name: np.concatenate([of[name] for of in networks], axis=-1) for name in ("hidden", "hidden_bias", "out")}
     joined["out"] /= len(networks)
     joined["out_bias"] = np.mean([of["out_bias"] for of in networks])

@@ -1,4 +1,4 @@
-"""Trains what tells a telephone at the mouth from one across the room (hearline/audio/distance.py), on the tuning part
+"""Trains what tells a telephone at the mouth from one across the room (audio/vad/distance.py), on the tuning part
 only: its speakers, in the simpler kind of room. The detector itself hears the clips, as in a call.
 """
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hearline.audio.detector import Detector
 from hearline.audio.hearing import Hearing
+from hearline.audio.vad.detector import Detector
 
 from .recordings import load_sounds
 from .run import SIDE_BY_SIDE, run
@@ -21,7 +21,7 @@ _SOFTNESS = 0.2  # scikit-learn's C; from 0.05 to 1 it hardly matters
 
 
 def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
-    """Write the weights of hearline/audio/distance.py to `out`. Every verdict for which enough was said is one
+    """Write the weights of hearline/audio/vad/distance.py to `out`. Every verdict for which enough was said is one
     example, so a clip may give several."""
     material = Material.of(load_sounds("tuning", say), "tuning")
     x, far, speaker = [], [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hearline.audio.level import active_speech_level, dbov_to_power
+from hearline.audio.level.p56 import active_speech_level, dbov_to_power
 from hearline.audio.wav import read_wav
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "tests" / "unit" / "audio"

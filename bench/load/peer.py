@@ -17,7 +17,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
-from hearline.line.frames import AUDIO_HEADER, MESSAGE_BYTES
+from hearline.media.frames import AUDIO_HEADER, MESSAGE_BYTES
 
 from .callers import Kind, frames_of, sounds
 from .processes import ask_for_precedence, pin

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hearline.pbx import asterisk as ways
-from hearline.pbx.asterisk import RootFolder
-from hearline.pbx.stack import Stack
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.ops import asterisk as ways
+from hearline.ops.asterisk import RootFolder
+from hearline.ops.stack import Stack
 
 from .callers import Kind
 

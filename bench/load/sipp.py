@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.g711 import encode_alaw
-from hearline.pbx.stack import Stack
+from hearline.ops.stack import Stack
 
 from .callers import Kind
 

@@ -20,10 +20,10 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
+from hearline.core.settings import address
+from hearline.ops.stack import Stack
 from hearline.pbx.ami import Ami, Message
 from hearline.pbx.config import ami_secret
-from hearline.pbx.stack import Stack
-from hearline.settings import address
 
 from .callers import Kind, sounds
 from .figures import Figure, at_least, at_most, percentile
@@ -191,7 +191,7 @@ def heard_ms(records: Path, joined: dict[str, float]) -> list[float]:
 
 def _assist(stack: Stack) -> list[int]:
     """Agent assist and its media worker."""
-    [assist] = [pid for pid in children(stack.running.server_pid) if b"hearline.assist.service" in _command(pid)]
+    [assist] = [pid for pid in children(stack.running.server_pid) if b"hearline.server.assist" in _command(pid)]
     return [assist, *children(assist)]
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 
 from hearline.audio.wav import read_wav
-from hearline.flows import load_flow
-from hearline.pbx.stack import Stack
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.ops.stack import Stack
+from hearline.server.flow_store import load_flow
 from hearline.sounds.manifest import prompt_path
 
 from .callers import RATE, THIRDS, Kind, sounds

@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from hearline.audio.wav import read_wav
-from hearline.line.control import Announce, Channel
-from hearline.line.player import PromptStore
-from hearline.line.worker import Worker
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.media.player import PromptStore
+from hearline.media.worker import Worker
+from hearline.media.worker_protocol import Announce, Channel
 from hearline.sounds.manifest import prompt_path
 
 from .callers import FRAME, THIRDS, sounds, spread
@@ -33,7 +33,7 @@ WARM_UP_TICKS = 150
 
 
 class ReplayLeg:
-    """A caller out of memory: his next frames, int16 [160], over and over. See `hearline.line.transport.Leg`."""
+    """A caller out of memory: his next frames, int16 [160], over and over. See `hearline.media.transport.Leg`."""
 
     gone = False
     lost_out = 0
@@ -55,7 +55,7 @@ class ReplayLeg:
 
 
 class ReplayTrunk(dict[int, ReplayLeg]):
-    """See `hearline.line.transport.Trunk`."""
+    """See `hearline.media.transport.Trunk`."""
 
     join = dict.__setitem__
 

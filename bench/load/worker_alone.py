@@ -1,6 +1,6 @@
 """One media worker on one core, driven from another: how many calls are on time, and what one costs.
 
-The worker is started by the door's own side of it (`Line`). Calls are added rung by rung; on each rung all of them are
+The door's `WorkerClient` starts the worker. Calls are added rung by rung; on each rung all of them are
 measured together for some seconds, until one rung is late.
 """
 
@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 
 from hearline.call.plan import Plan
-from hearline.flows import load_flow
-from hearline.line.control import Beat
-from hearline.line.workers import Line, LineDown, Visit
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
+from hearline.media.worker_protocol import Beat
+from hearline.server.flow_store import load_flow
 
 from .callers import FRAME, Kind, sounds, spread
 from .figures import Bar, Figure, percentile
@@ -93,11 +93,11 @@ def climb(kinds: Sequence[Kind], rungs: Sequence[int], seconds: float, seed: int
         return done
 
 
-def _announce(line: Line) -> Visit | None:
+def _announce(line: WorkerClient) -> PendingCall | None:
     """None: it has no time for a further call, also not after a moment (calls that begin cost more than later)."""
     plan = endless_plan()
     for _ in range(20):
-        with suppress(LineDown):
+        with suppress(WorkerDown):
             return line.announce(plan, None)
         time.sleep(0.1)
     return None
@@ -153,10 +153,10 @@ def cores() -> tuple[int, int]:
     return mine[-1], mine[0]
 
 
-def start_worker(stack: ExitStack, capacity: int, core: int) -> tuple[Line, int]:
+def start_worker(stack: ExitStack, capacity: int, core: int) -> tuple[WorkerClient, int]:
     """A media worker on `core`, and its pid; `stack` ends it."""
     before = children(os.getpid())
-    line = Line("127.0.0.1:0", "127.0.0.0/8", Settings().sounds, capacity=capacity)
+    line = WorkerClient("127.0.0.1:0", "127.0.0.0/8", Settings().sounds, capacity=capacity)
     stack.callback(line.stop)
     line.start()
     line.prepare([endless_plan()])
@@ -165,7 +165,7 @@ def start_worker(stack: ExitStack, capacity: int, core: int) -> tuple[Line, int]
     return line, pid
 
 
-def _measure(line: Line, pid: int, peers: Sequence[Peer], seconds: float) -> Rung:
+def _measure(line: WorkerClient, pid: int, peers: Sequence[Peer], seconds: float) -> Rung:
     first = next_beat(line)
     for peer in peers:
         peer.tally()
@@ -199,7 +199,7 @@ def on_time(first: Beat, last: Beat) -> float:
     return 1 - late / (sent + skipped)
 
 
-def next_beat(line: Line) -> Beat:
+def next_beat(line: WorkerClient) -> Beat:
     """The first one from now on."""
     old = line.beat
     while line.beat is old and line.well:

@@ -22,7 +22,7 @@ from bench.load.machine import this_machine
 from bench.load.table import show, write_json
 from bench.page.browser import chromium, sign_in
 from bench.page.floor import PIN, Floor
-from hearline.assist.events import CalledUp, Side
+from hearline.assist.hints.events import CalledUp, Side
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 
 BAR_MS = 200.0

@@ -13,22 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hearline.assist.book import HintStore
-from hearline.assist.desks import Desks
-from hearline.assist.events import Key, Side
-from hearline.assist.legs import Leg
-from hearline.assist.switchboard import Answer, Conversation
-from hearline.assist.talks import Talk, Talks
-from hearline.assist.volumes import Volumes
-from hearline.assist.whispers import Whispers
+from hearline.assist.calls.agent_states import AgentStates
+from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.sessions import TalkSession, TalkSessions
+from hearline.assist.hints.events import Key, Side
+from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.playback.volumes import Volumes
+from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
-from hearline.earlier_calls import EarlierCall, EarlierCalls
-from hearline.line.control import Overheard
-from hearline.line.workers import Visit
-from hearline.page.app import Page
-from hearline.page.server import PageServer
-from hearline.page.sign_in import Sessions
-from hearline.pins import Pins
+from hearline.media.worker_client import PendingCall
+from hearline.media.worker_protocol import LegReport
+from hearline.store.earlier_calls import EarlierCall, EarlierCalls
+from hearline.store.pins import Pins
+from hearline.web.agent.app import Page
+from hearline.web.server import PageServer
+from hearline.web.sign_in import Sessions
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"
@@ -59,7 +59,7 @@ class Floor:
         self.url = f"http://127.0.0.1:{self.port}/"
         self.asterisk_up = self.whispers_allowed = True
         self.earlier: list[EarlierCall] = []
-        self._conversations: dict[str, Conversation] = {}  # by agent
+        self._conversations: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
         self._count = 0
         self._loop = asyncio.new_event_loop()
@@ -97,12 +97,12 @@ class Floor:
         self.index = EarlierCalls(state / "callers")
         self.book = HintStore(self._hints)
         self.kept: list[tuple] = []
-        self.desks = Desks(
+        self.desks = AgentStates(
             self.index.who,
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
-        self.talks = Talks(
+        self.talks = TalkSessions(
             _NoAsterisk(),
             self.book,
             lambda *_: True,
@@ -196,7 +196,7 @@ class Floor:
             "ChanVariable": "\n".join(f"{name}={value}" for name, value in variables.items()),
         }
         self.do(self.desks.hear, event)
-        self._conversations[agent] = Conversation(
+        self._conversations[agent] = ConnectedParties(
             caller,
             (f"PJSIP/agent-{agent}-{self._count:08x}",),
             "care",
@@ -257,8 +257,8 @@ class Floor:
         """The same, from the server's thread."""
         conversation = self._conversations[agent]
         channel = conversation.caller if side is Side.CALLER else conversation.agents[0]
-        leg = Leg(channel, side, conversation.caller, Visit("leg", ("127.0.0.1", 1)), 0.0)
-        message = Overheard("leg", 1_000, events, dbov)
+        leg = Leg(channel, side, conversation.caller, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
+        message = LegReport("leg", 1_000, events, dbov)
         self.talks.hear(leg, message)
         self.desks.hear_level(leg, message)
 
@@ -278,7 +278,7 @@ class Floor:
         return json.loads(file.read_text("utf-8"))
 
 
-def _mark_callback(talk: Talk, _channel: str, key: Key) -> None:
+def _mark_callback(talk: TalkSession, _channel: str, key: Key) -> None:
     """What `assist.keys` writes into the record; prompts there are none."""
     if key is Key.CALLBACK:
         talk.add("callback_marked")

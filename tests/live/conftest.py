@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearline.pbx.stack import Stack
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.ops.stack import Stack
 from world import ACCOUNTS, EXTRA_FLOWS, RATE, REPO, World
 
 LOG = pytest.StashKey[Path]()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hearline.audio.level import rms_dbov
+from hearline.audio.level.p56 import rms_dbov
 from hearline.phone.judge import WHOLE, prompts_of, timings
 from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World
 

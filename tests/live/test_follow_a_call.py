@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from hearline.audio.level import active_speech_level
+from hearline.audio.level.p56 import active_speech_level
 from hearline.audio.wav import read_wav
 from hearline.phone.run import Phones
 from world import RATE, REPO, SPEECH, TOO_SOFT, Scenario

@@ -14,12 +14,12 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.audio.level.p56 import active_speech_level, rms_dbov
 from hearline.audio.wav import read_wav
+from hearline.core.settings import address
 from hearline.pbx.ami import Ami
 from hearline.phone.judge import presence
 from hearline.phone.run import Phones
-from hearline.settings import address
 from world import MUSIC_DBOV, RATE, SPEECH, Scenario, children_of, until
 
 SENTENCE = "caller-ask"
@@ -113,14 +113,14 @@ def kill_assist(world) -> None:
 def kill_the_server(world) -> None:
     """All of it ends, agent assist as well, and lets go of its ports; and a new one is started."""
     assist = world.assist_pid()
-    pids = [assist, *children_of(assist, "hearline.line.worker")]
+    pids = [assist, *children_of(assist, "hearline.media.worker")]
     os.kill(world.stack.running.server_pid, signal.SIGKILL)
     until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 3)
     world.stack.start_server()
 
 
 def kill_its_worker(world) -> None:
-    [worker] = children_of(world.assist_pid(), "hearline.line.worker")
+    [worker] = children_of(world.assist_pid(), "hearline.media.worker")
     os.kill(worker, signal.SIGKILL)
 
 

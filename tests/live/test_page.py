@@ -16,12 +16,12 @@ import pytest
 from bench.page.browser import chromium, sign_in
 from bench.page.loudspeaker import TAP, heard, likeness
 
-from hearline.audio.level import rms_dbov
+from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
-from hearline.earlier_calls import EarlierCalls, masked
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
 from hearline.phone.run import Phones
+from hearline.store.earlier_calls import EarlierCalls, masked
 from world import RATE, REPO, SOUNDS, SPEECH, Scenario, until
 
 SENTENCE = "caller-ask"

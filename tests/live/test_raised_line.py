@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.audio.level.p56 import active_speech_level, rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import presence, prompts_of

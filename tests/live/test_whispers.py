@@ -9,14 +9,14 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from hearline.assist.loop_call import Found, LoopCall
-from hearline.assist.spying import spy_data
+from hearline.assist.selftest.whisper_selftest import Found, WhisperSelfTest
 from hearline.audio.wav import read_wav
-from hearline.line.workers import Line
+from hearline.core.settings import address
+from hearline.media.worker_client import WorkerClient
 from hearline.pbx.ami import Ami
+from hearline.pbx.chanspy import spy_data
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
-from hearline.settings import address
 from world import SOUNDS, SPEECH, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "hints")
@@ -62,7 +62,7 @@ async def loop_calls(world) -> dict[str, Found]:
     settings, secret = world.stack.settings, (world.stack.home / "ami-secret").read_text()
     where = address(world.stack.running.ami)
     ami = Ami(where, "hearline-assist", secret, lambda event: None, lambda: asyncio.sleep(0, up.set()))
-    line = Line(
+    line = WorkerClient(
         "127.0.0.1:0",
         settings.allow,
         settings.sounds,
@@ -75,7 +75,7 @@ async def loop_calls(world) -> dict[str, Found]:
             await up.wait()
         for name, (bridge, spy) in TRIES.items():
             with bridge_of_two(world) if bridge == "simple" else nullcontext():
-                call = LoopCall(ami, line, spy)
+                call = WhisperSelfTest(ami, line, spy)
                 found[name] = await call.run()
                 until(lambda: not world.channels(), 2)
     finally:

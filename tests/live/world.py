@@ -17,7 +17,7 @@ import numpy as np
 
 from hearline.audio.settings import FRAME_MS
 from hearline.audio.wav import read_wav
-from hearline.pbx.stack import Stack
+from hearline.ops.stack import Stack
 from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
 from hearline.phone.judge import Timing, prompts_of, timings
 from hearline.phone.run import CallResult, Phones
@@ -255,11 +255,11 @@ class World:
     def server_pids(self) -> list[int]:
         """The door and its media worker."""
         door = self.stack.running.server_pid
-        return [door, *children_of(door, "hearline.line.worker")]
+        return [door, *children_of(door, "hearline.media.worker")]
 
     def assist_pid(self) -> int:
         """The process of agent assist."""
-        [pid] = children_of(self.stack.running.server_pid, "hearline.assist.service")
+        [pid] = children_of(self.stack.running.server_pid, "hearline.server.assist")
         return pid
 
     def holdings(self) -> dict[str, tuple[int, int]]:

@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bench.page.floor import PIN
 
-from hearline.assist.events import Side
-from hearline.earlier_calls import EarlierCall
+from hearline.assist.hints.events import Side
+from hearline.store.earlier_calls import EarlierCall
 
 STALE_S = 2.0
 TOO_SOFT = "对不起，我听不清您的声音，麻烦您大声一点，好吗？"

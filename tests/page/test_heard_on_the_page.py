@@ -12,7 +12,7 @@ from bench.page.floor import HINTS, REPO, Floor
 from bench.page.loudspeaker import RATE, TAP, heard, likeness
 from playwright.sync_api import expect
 
-from hearline.assist.events import Side
+from hearline.assist.hints.events import Side
 from hearline.audio.wav import read_wav
 
 WHISPER = read_wav(REPO / "sounds" / "zh" / "hints" / "still-on-hold.wav").astype(float)

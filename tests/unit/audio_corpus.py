@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio import g711
-from hearline.audio.detector import Detector
 from hearline.audio.hearing import Event, Hearing
-from hearline.audio.level import active_speech_level
+from hearline.audio.level.p56 import active_speech_level
 from hearline.audio.settings import FRAME_SAMPLES, CallSettings
+from hearline.audio.vad.detector import Detector
 from hearline.audio.wav import read_wav
 
 RATE = 8000

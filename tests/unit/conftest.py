@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hearline.flows import FlowStore
+from hearline.server.flow_store import FlowStore
 from virtual_call import VirtualCall
 
 REPO = Path(__file__).resolve().parents[2]

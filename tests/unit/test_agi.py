@@ -9,7 +9,7 @@ import time
 import pytest
 from asterisk.agi import AGIAppError, AGIHangup, AGIInvalidCommand, AGIUnknownError, AGIUsageError
 
-from hearline.line.peers import is_allowed, parse_networks
+from hearline.core.peers import is_allowed, parse_networks
 from hearline.pbx import fastagi
 from hearline.pbx.agi import AgiSession, AGITimeout
 from hearline.pbx.fastagi import FastAgiServer

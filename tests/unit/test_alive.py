@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hearline.scripts import alive
+from hearline.server.scripts import alive
 
 
 class Line:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearline.line import audiosocket, frames, trunk
-from hearline.line.audiosocket import HANGUP, AudioSocketLeg, Door
-from hearline.line.frames import AUDIO_HEADER, BACKLOG
-from hearline.line.transport import FRAME_BYTES, FRAME_SAMPLES, SILENCE
-from hearline.line.trunk import AudioSocketTrunk
+from hearline.media import audiosocket, connections, frames
+from hearline.media.audiosocket import HANGUP, AudioSocketLeg, AudioSocketListener
+from hearline.media.connections import AudioSocketConnections
+from hearline.media.frames import AUDIO_HEADER, BACKLOG
+from hearline.media.transport import FRAME_BYTES, FRAME_SAMPLES, SILENCE
 
 FRAME = bytes(range(160)) * 2
-WAYS = [pytest.param(frames, id="plain"), pytest.param(trunk.compiled, id="compiled")]
+WAYS = [pytest.param(frames, id="plain"), pytest.param(connections.compiled, id="compiled")]
 
 
 def audio(payload: bytes) -> bytes:
@@ -33,7 +33,7 @@ class Trunk:
     SLOTS = (1, 3)
 
     def __init__(self, of):
-        self.trunk = AudioSocketTrunk(5, of)
+        self.connections = AudioSocketConnections(5, of)
         self._rows, self._came = np.zeros((5, FRAME_SAMPLES), np.int16), np.zeros(5, bool)
         self._open = []
 
@@ -41,19 +41,19 @@ class Trunk:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         leg = AudioSocketLeg(ours, early)
-        self.trunk.join(slot, leg)
+        self.connections.join(slot, leg)
         self._open += [leg, theirs]
         return leg, theirs
 
     def receive(self, slot: int = 1) -> bytes | None:
-        self.stirred = self.trunk.receive(self._rows, self._came)
+        self.stirred = self.connections.receive(self._rows, self._came)
         return self._rows[slot].tobytes() if self._came[slot] else None
 
     def came(self) -> list[int]:
         return self._came.nonzero()[0].tolist()
 
     def held(self, slot: int = 1) -> int:
-        return int(self.trunk._held[slot])
+        return int(self.connections._held[slot])
 
     def close(self) -> None:
         for end in self._open:
@@ -79,10 +79,10 @@ def test_a_frame_in_and_out(wire):
     assert line.receive() is None
     peer.sendall(audio(FRAME))
     assert line.receive() == FRAME
-    line.trunk.send({})
+    line.connections.send({})
     assert peer.recv(4096) == AUDIO_HEADER + SILENCE
-    line.trunk.send({1: FRAME})
-    line.trunk.send({})
+    line.connections.send({1: FRAME})
+    line.connections.send({})
     assert peer.recv(4096) == audio(FRAME) + audio(SILENCE)
 
 
@@ -94,20 +94,20 @@ def test_each_line_has_its_own(line):
     for slot, peer in peers.items():
         peer.sendall(audio(said[slot]))
     assert line.receive(1) == said[1] and line.came() == [1, 3]
-    line.trunk.send(said)
+    line.connections.send(said)
     assert [peers[slot].recv(4096) for slot in line.SLOTS] == [audio(said[slot]) for slot in line.SLOTS]
 
 
 def test_a_place_that_is_taken_again_knows_nothing_of_before(line):
     leg, peer = line.connect(1)
     peer.sendall(audio(FRAME) * 5 + audio(FRAME)[:100])
-    line.trunk.send({1: FRAME})
+    line.connections.send({1: FRAME})
     assert line.receive() == FRAME
-    line.trunk.leave(1)
-    line.trunk.leave(1)
-    assert line.receive() is None and line.came() == [] and len(line.trunk) == 0
+    line.connections.leave(1)
+    line.connections.leave(1)
+    assert line.receive() is None and line.came() == [] and len(line.connections) == 0
     _, peer = line.connect(1)
-    line.trunk.send({})
+    line.connections.send({})
     assert peer.recv(4096) == audio(SILENCE)
     assert line.receive() is None
     peer.sendall(audio(SILENCE))
@@ -203,13 +203,13 @@ def test_a_peer_that_leaves(wire):
     peer.close()
     assert [line.receive(), line.receive()] == [FRAME, FRAME], "what it said last is heard"
     assert leg.gone
-    line.trunk.send({})  # must not raise
+    line.connections.send({})  # must not raise
 
 
 def test_a_peer_that_leaves_is_noticed_by_who_speaks_too(wire):
     line, leg, peer = wire
     peer.close()
-    line.trunk.send({})
+    line.connections.send({})
     assert leg.gone
     assert line.receive() is None and line.stirred == {1}
     assert line.receive() is None and not line.stirred, "once"
@@ -219,7 +219,7 @@ def test_a_peer_that_does_not_read_costs_frames_not_time(wire):
     line, leg, peer = wire
     started = time.monotonic()
     for _ in range(5_000):
-        line.trunk.send({1: FRAME})
+        line.connections.send({1: FRAME})
     assert time.monotonic() - started < 2
     assert leg.lost_out > 0
     data = b""
@@ -227,7 +227,7 @@ def test_a_peer_that_does_not_read_costs_frames_not_time(wire):
     try:
         while True:
             data += peer.recv(65536)
-            line.trunk.send({1: FRAME})
+            line.connections.send({1: FRAME})
             if len(data) > 3_000_000:
                 break
     except TimeoutError:
@@ -240,7 +240,7 @@ def test_a_peer_that_does_not_read_costs_frames_not_time(wire):
 def test_the_rest_of_a_message_follows_before_anything_else(line, monkeypatch, taken):
     leg, peer = line.connect(1)
     _, other = line.connect(3)
-    real = line.trunk._of.send
+    real = line.connections._of.send
 
     def in_part(fds, messages, odd):  # as a full buffer would have it
         if fds[1] < 0:
@@ -249,12 +249,12 @@ def test_the_rest_of_a_message_follows_before_anything_else(line, monkeypatch, t
         odd[0] = 1, taken
         return 1
 
-    line.trunk.send({3: FRAME})
-    monkeypatch.setattr(line.trunk, "_of", SimpleNamespace(send=in_part, read=line.trunk._of.read))
-    line.trunk.send({1: FRAME})
+    line.connections.send({3: FRAME})
+    monkeypatch.setattr(line.connections, "_of", SimpleNamespace(send=in_part, read=line.connections._of.read))
+    line.connections.send({1: FRAME})
     monkeypatch.undo()
     assert peer.recv(4096) == audio(SILENCE) + audio(FRAME)[:taken]
-    line.trunk.send({})
+    line.connections.send({})
     assert peer.recv(4096) == audio(FRAME)[taken:] + audio(SILENCE)
     assert leg.lost_out == 0 and other.recv(4096) == audio(FRAME) + audio(SILENCE)
 
@@ -289,8 +289,8 @@ def test_half_a_second_is_kept_at_most_the_newest(wire):
 def test_the_end_is_a_hang_up_message_even_while_the_caller_speaks(wire):
     line, leg, peer = wire
     peer.sendall(audio(FRAME) * 50)
-    line.trunk.send({1: FRAME})
-    line.trunk.leave(1)
+    line.connections.send({1: FRAME})
+    line.connections.leave(1)
     leg.finish()
     got = b""
     peer.settimeout(1)
@@ -314,7 +314,7 @@ class Expecting(dict):
 def door(monkeypatch):
     monkeypatch.setattr(audiosocket, "HANDSHAKE_S", 0.3)
     expected = Expecting()
-    door = Door(("127.0.0.1", 0), lambda host: host == "127.0.0.1", expected.claim)
+    door = AudioSocketListener(("127.0.0.1", 0), lambda host: host == "127.0.0.1", expected.claim)
     peers = []
 
     def knock(data: bytes) -> socket.socket:
@@ -349,7 +349,7 @@ def test_an_announced_call_is_let_in_once(door, line):
     knock(hello(name) + audio(FRAME))
     [(call, leg)] = arrivals(door)
     assert call == "the call"
-    line.trunk.join(1, leg)
+    line.connections.join(1, leg)
     assert line.receive() == FRAME, "what came with the greeting is not lost"
     leg.close()
     second = knock(hello(name))
@@ -386,7 +386,7 @@ def test_random_bytes_never_raise(of, junk):
 
 
 def test_what_is_compiled_looks_at_every_length():
-    of, lines = trunk.compiled, 4
+    of, lines = connections.compiled, 4
     fds, odd = np.full(lines, -1, np.int32), np.zeros((lines, 2), np.int32)
     held, least, ticks = np.zeros((3, lines), np.int32)
     flags, unread = np.zeros(lines, bool), np.zeros(lines * frames.READ_BYTES, np.uint8)

@@ -13,9 +13,9 @@ from bench.ears.sources import read_sources
 from bench.ears.testset import Material, _other, build, talk
 from bench.ears.train import CALLER, LEFT_OUT, NOBODY
 
-from hearline.audio import caller
-from hearline.audio.detector import Detector
-from hearline.audio.level import active_speech_level, rms_dbov
+from hearline.audio.level.p56 import active_speech_level, rms_dbov
+from hearline.audio.vad import near_speech
+from hearline.audio.vad.detector import Detector
 
 RATE = 8000
 
@@ -228,8 +228,8 @@ def test_other_sounds_are_nobody_however_loud(clips):
 def test_training_hears_what_the_detector_hears(clips, monkeypatch):
     some = [c for c in clips if c.kind in ("speech", "babble", "echo", "background")]
     asked = []
-    inputs = caller.inputs
-    monkeypatch.setattr(caller, "inputs", lambda *of: asked.append(inputs(*of)) or asked[-1])
+    inputs = near_speech.inputs
+    monkeypatch.setattr(near_speech, "inputs", lambda *of: asked.append(inputs(*of)) or asked[-1])
     heard = train.examples(some)
     assert len(heard) == sum(c.kind in ("speech", "babble") for c in some)  # the others have tests of their own
     x, label, weight, harder = (np.concatenate(parts) for parts in zip(*heard, strict=True))
@@ -261,10 +261,10 @@ def test_networks_side_by_side_answer_with_the_mean_of_their_answers(rng, tmp_pa
 
     networks, x = [network() for _ in range(3)], rng.normal(size=(5, 6)).astype(np.float32)
     alone = [np.maximum(x @ of["hidden"] + of["hidden_bias"], 0) @ of["out"] + of["out_bias"] for of in networks]
-    monkeypatch.setattr(caller, "WEIGHTS", tmp_path / "caller.npz")
-    np.savez(caller.WEIGHTS, **train.together(networks))
-    monkeypatch.setattr(caller, "_weights", caller._weights.__wrapped__)
-    assert caller.CallerNetwork().log_odds(x) == pytest.approx(np.clip(np.mean(alone, axis=0), -9, 9), abs=1e-4)
+    monkeypatch.setattr(near_speech, "WEIGHTS", tmp_path / "near_speech.npz")
+    np.savez(near_speech.WEIGHTS, **train.together(networks))
+    monkeypatch.setattr(near_speech, "_weights", near_speech._weights.__wrapped__)
+    assert near_speech.CallerNetwork().log_odds(x) == pytest.approx(np.clip(np.mean(alone, axis=0), -9, 9), abs=1e-4)
 
 
 def test_the_speech_so_far_counts_with_its_hangover(clips):

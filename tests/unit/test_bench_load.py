@@ -30,8 +30,8 @@ from bench.load.through_asterisk import figures as asterisk_figures
 from bench.load.worker_alone import Rung, figures, memory_per_call, on_time
 from rich.console import Console
 
-from hearline.audio.level import active_speech_level, rms_dbov
-from hearline.line.control import NO_BEAT
+from hearline.audio.level.p56 import active_speech_level, rms_dbov
+from hearline.media.worker_protocol import NO_BEAT
 
 MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1, 0.123)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hearline.assist.book import load_book
-from hearline.assist.cards import ASK, Cards, read_cards
-from hearline.assist.pinyin import find_initials, initials_of, spelled
+from hearline.assist.hints.cards import ASK, Cards, read_cards
+from hearline.assist.hints.hint_store import load_book
+from hearline.assist.hints.pinyin import find_initials, initials_of, spelled
 
 REPO = Path(__file__).resolve().parents[2]
 BOOK = load_book(REPO / "ivr_flows" / "hints")

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from hearline.cli.app import app
 from hearline.cli.stack import AS_SET, _as_text
-from hearline.earlier_calls import EarlierCalls
+from hearline.core.settings import Settings
+from hearline.ops.stack import Stack
 from hearline.pbx import config
-from hearline.pbx.stack import Stack
-from hearline.pins import Pins
-from hearline.settings import Settings
+from hearline.store.earlier_calls import EarlierCalls
+from hearline.store.pins import Pins
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from hearline.assist.events import Key
+from hearline.assist.hints.events import Key
 from hearline.pbx import config
 from hearline.pbx.config import Layout, accounts, render, render_parts, whisper_waits
 

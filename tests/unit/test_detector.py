@@ -23,10 +23,10 @@ from audio_corpus import (
     tone,
     white,
 )
-from hearline.audio.detector import Detector
 from hearline.audio.hearing import Heard, SpeechEnded, SpeechStarted, SpeechState
-from hearline.audio.level import active_speech_level
+from hearline.audio.level.p56 import active_speech_level
 from hearline.audio.settings import FRAME_SAMPLES, ONSET_EVIDENCE, CallSettings
+from hearline.audio.vad.detector import Detector
 from hearline.audio.wav import read_wav
 
 LAWS = ("alaw", "mulaw")

@@ -6,9 +6,9 @@ from bench.ears.mixing import convolved, room
 from bench.ears.rooms import box
 
 from audio_corpus import LONG_CLIPS, RATE, call, hear, over_a_line, speech, white
-from hearline.audio.detector import Detector
-from hearline.audio.distance import Distances
 from hearline.audio.settings import FRAME_SAMPLES
+from hearline.audio.vad.detector import Detector
+from hearline.audio.vad.distance import Distances
 
 T60_S, DIRECT_DB = 1.2, -10  # a room about which there is no doubt
 

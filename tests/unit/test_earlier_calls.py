@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hearline.earlier_calls import WAIT_S, EarlierCalls, masked, plain_number
+from hearline.store.earlier_calls import WAIT_S, EarlierCalls, masked, plain_number
 
 NUMBER = "13800005678"
 DAY_S = 86_400

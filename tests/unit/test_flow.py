@@ -13,7 +13,7 @@ import pytest
 from hearline.audio.settings import DEFAULT, ONSET_EVIDENCE
 from hearline.call.flow import FlowError, read_flow, read_profiles
 from hearline.call.plan import End, Goto
-from hearline.flows import FlowStore, load_flow, prompts_of
+from hearline.server.flow_store import FlowStore, load_flow, prompts_of
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILES = read_profiles((REPO / "ivr_flows/profiles.yaml").read_text(), "profiles.yaml")

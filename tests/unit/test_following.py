@@ -14,13 +14,13 @@ import pytest
 
 from audio_corpus import CLIPS, over_a_line, speech
 from hearline.audio.hearing import Hearing
-from hearline.audio.looks import Look
 from hearline.audio.settings import CallSettings
-from hearline.line.control import Ears, Finished, Follow, Row
-from hearline.line.followers import MOST, Followers
-from hearline.line.worker import WATCH_TICKS
-from hearline.line.workers import LineDown
-from hearline.status import matching, serve_status
+from hearline.audio.vad.snapshots import Snapshot
+from hearline.media.followers import MOST, Followers
+from hearline.media.worker import WATCH_TICKS
+from hearline.media.worker_client import WorkerDown
+from hearline.media.worker_protocol import CallSummary, Ears, Finished, Follow
+from hearline.server.status import matching, serve_status
 from test_listen import run
 from test_worker import announce, connected, line, ticks  # noqa: F401
 
@@ -121,9 +121,11 @@ def test_following_that_fails_does_not_harm_the_call(line, flows, caplog):  # no
 
 # ---- the door --------------------------------------------------------------------------------------------------------
 NOBODY = Hearing("no_signal", "comfort_noise", False, None, None, -60.0, 0, None, 0.0, 0.1)
-LOOK = Look(1_000, (-60.0,) * 5, "QUIET", NOBODY)
+LOOK = Snapshot(1_000, (-60.0,) * 5, "QUIET", NOBODY)
 PATIENT = CallSettings(too_soft_dbov=-42.0, normal_dbov=-40.0)
-ROW = Row("11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, 9, PATIENT)
+ROW = CallSummary(
+    "11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, 9, PATIENT
+)
 FINISHED = Finished(ROW.uuid, ROW.channel, "queue:care", "normal", {})
 
 
@@ -158,17 +160,17 @@ class FakeLine:
 
     well, beat = True, None
 
-    def __init__(self, looks: list[Look], end: Finished | None = FINISHED, others: int = 0) -> None:
+    def __init__(self, looks: list[Snapshot], end: Finished | None = FINISHED, others: int = 0) -> None:
         self.looks, self.end, self.others = looks, end, others
         self.closed = threading.Event()
         self.pause_s = 0.0
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CallSummary]:
         return [ROW, *(replace(ROW, uuid=f"1111333{n}", channel=f"PJSIP/trunk-1{n}") for n in range(self.others))]
 
     def follow(self, uuid: str):
         if self.others >= MOST:
-            raise LineDown("as many calls are followed as may be at once")
+            raise WorkerDown("as many calls are followed as may be at once")
         return self._follow()
 
     def _follow(self):
@@ -199,7 +201,7 @@ def served(flows, monkeypatch):
         server.server_close()
 
 
-def spoken(count: int = 30) -> list[Look]:
+def spoken(count: int = 30) -> list[Snapshot]:
     return [replace(LOOK, at_ms=100 * (n + 1), levels_dbov=(-60.0 + n,) * 5) for n in range(count)]
 
 
@@ -319,7 +321,7 @@ def test_a_console_that_leaves_is_noticed(served):
 
 
 def test_a_console_that_hangs_is_let_go(served, monkeypatch, capsys):
-    monkeypatch.setattr("hearline.status.STUCK_S", 0.3)
+    monkeypatch.setattr("hearline.server.status.STUCK_S", 0.3)
     line = FakeLine(spoken(50_000))  # noqa: F811
     host, port = served(line).split(":")
     console = http.client.HTTPConnection(host, int(port), timeout=5)

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_corpus import CLIPS, RATE, call, speech, street, white
-from hearline.audio.gain import NOISE_LIMIT_DBOV, NOMINAL_DBOV, gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.hearing import Hearing
+from hearline.audio.level.gain import NOISE_LIMIT_DBOV, NOMINAL_DBOV, gain_factor, line_gain_db, verdict_when_raised
 from hearline.audio.settings import DEFAULT
-from hearline.line.control import Finished
-from hearline.line.simulate import simulate
-from hearline.scripts import hotline
+from hearline.media.simulate import simulate
+from hearline.media.worker_protocol import Finished
+from hearline.server.scripts import hotline
 
 SOUNDS = Path(__file__).resolve().parents[2] / "sounds"
 MAX_DB = 9

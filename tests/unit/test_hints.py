@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearline.assist import events as e
-from hearline.assist.book import load_book
-from hearline.assist.events import Key, Side, Tallied
-from hearline.assist.hints import HANGOVER_MS, WHISPER_MS, Figures, HintEngine, run
-from hearline.assist.rules import SHORTEST_MS, Rules, read_rules
+from hearline.assist.hints import events as e
+from hearline.assist.hints.engine import HANGOVER_MS, WHISPER_MS, Figures, HintEngine, run
+from hearline.assist.hints.events import Key, Side, Tallied
+from hearline.assist.hints.hint_store import load_book
+from hearline.assist.hints.rules import SHORTEST_MS, Rules, read_rules
 
 REPO = Path(__file__).resolve().parents[2]
 RULES = load_book(REPO / "ivr_flows" / "hints").rules

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import virtual_time
-from hearline.assist.hold_music import HoldMusic
-from hearline.assist.switchboard import Conversation
+from hearline.assist.calls.channel_graph import ConnectedParties
+from hearline.assist.playback.hold_music import HoldMusic
 from hearline.pbx.ami import AmiDown
 
 SOUNDS = Path(__file__).resolve().parents[2] / "sounds"
@@ -21,7 +21,7 @@ class Player:
         self.plays: list[str] = []
         self.tries, self.down = 0, down
 
-    async def play_on(self, talk: Conversation, samples) -> None:
+    async def play_on(self, talk: ConnectedParties, samples) -> None:
         self.tries += 1
         if self.down:
             raise AmiDown("gone")
@@ -33,11 +33,11 @@ class Player:
             self.plays.remove(talk.caller)
 
 
-def talk(holder: str = "", mixed: bool = True) -> Conversation:
-    return Conversation(CALLER, (AGENT,), "care", "normal", holder=holder, mixed=mixed)
+def talk(holder: str = "", mixed: bool = True) -> ConnectedParties:
+    return ConnectedParties(CALLER, (AGENT,), "care", "normal", holder=holder, mixed=mixed)
 
 
-def after(player: Player, *moments: list[Conversation]) -> list[list[str]]:
+def after(player: Player, *moments: list[ConnectedParties]) -> list[list[str]]:
     """To whom it plays after each moment."""
     found = []
 

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearline.assist.book import HintStore
-from hearline.assist.events import Key
-from hearline.assist.keys import Keys
-from hearline.assist.prompts import IMPATIENCE_S, Playing, Prompter, Prompts
-from hearline.assist.spying import prompt_data, spy_data
-from hearline.assist.switchboard import Answer, Conversation
-from hearline.assist.talks import Talks
-from hearline.assist.whispers import LONGEST_S, RATE, TICK_S, Whispers
-from hearline.line.control import Overheard
-from hearline.line.workers import LineDown, Visit
+from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.sessions import TalkSessions
+from hearline.assist.hints.events import Key
+from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.playback.keys import Keys
+from hearline.assist.playback.prompts import IMPATIENCE_S, Playing, Prompter, Prompts
+from hearline.assist.playback.whispers import LONGEST_S, RATE, TICK_S, Whispers
+from hearline.media.worker_client import PendingCall, WorkerDown
+from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import AmiDown, AmiRefused
+from hearline.pbx.chanspy import prompt_data, spy_data
 
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS, HINTS = REPO / "sounds", REPO / "ivr_flows" / "hints"
 CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
-TALK = Conversation(CALLER, (AGENT,), "care", "normal", answer=Answer("8016"))
+TALK = ConnectedParties(CALLER, (AGENT,), "care", "normal", answer=Answer("8016"))
 
 
 class Exchange:
@@ -39,7 +39,7 @@ class Exchange:
         self.to_agents: list[tuple[str, object]] = []
         self.announced = self.withdrawn = 0
         self.prompter = Prompter(self, self)
-        self.visit: Visit | None = None
+        self.visit: PendingCall | None = None
 
     # Asterisk
     async def ask(self, action: str, **headers: str) -> dict[str, str]:
@@ -53,7 +53,7 @@ class Exchange:
                 return {"Value": self.phrases}
             case "Originate":
                 self.data.append(headers["Data"])
-                self.prompter.hear(Overheard(self.visit.uuid, 0, (), -60.0))
+                self.prompter.hear(LegReport(self.visit.uuid, 0, (), -60.0))
             case "Redirect":
                 assert headers == {
                     "Channel": CALLER, "Context": "hearline-nuisance", "Exten": "s", "Priority": "1",
@@ -61,22 +61,22 @@ class Exchange:
         return {}
 
     # the media worker
-    def announce(self, plan: None, channel: str) -> Visit:
+    def announce(self, plan: None, channel: str) -> PendingCall:
         if "announce" in self.down:
             raise self.down["announce"]
         self.announced += 1
-        self.visit = Visit(f"visit-{self.announced}", ("127.0.0.1", 1))
+        self.visit = PendingCall(f"visit-{self.announced}", ("127.0.0.1", 1))
         return self.visit
 
     def say(self, uuid: str, pcm: bytes) -> None:
         assert uuid == self.visit.uuid
         self.to_caller.append(pcm)
 
-    def withdraw(self, visit: Visit) -> None:
+    def withdraw(self, visit: PendingCall) -> None:
         self.withdrawn += 1
 
     def prompt_ends(self) -> None:
-        self.prompter.hear(Overheard(self.visit.uuid, 60_000, (), -60.0))
+        self.prompter.hear(LegReport(self.visit.uuid, 60_000, (), -60.0))
 
 
 class Told:
@@ -87,7 +87,7 @@ class Told:
         self.exchange = exchange
         say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
         keys = Keys(exchange, Prompts(SOUNDS), exchange.prompter, say, say)
-        self.talks = Talks(exchange, HintStore(HINTS), lambda *_: None, folder, keys.press)
+        self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, folder, keys.press)
         self.talks.follow([TALK])
         [self.talk] = self.talks._talks.values()
 
@@ -231,7 +231,7 @@ def test_marks_and_mute_are_confirmed_to_who_pressed(telling, exchange):
     told = telling(story)
     assert exchange.to_agents == [(AGENT, "callback-marked"), (AGENT, "whispers-off"), (AGENT, "whispers-on")]
     assert [e["event"] for e in told.events] == ["key", "callback_marked", "key", "key"]
-    assert "cannot_answer" in [e.get("rule") for e in told.talk.events], "the coach was told"
+    assert "cannot_answer" in [e.get("rule") for e in told.talk.events], "the runner was told"
 
 
 def test_a_nuisance_call_leaves_its_agent_who_has_not_hung_up(telling, exchange):
@@ -252,7 +252,7 @@ def test_a_nuisance_call_leaves_its_agent_who_has_not_hung_up(telling, exchange)
         ("Getvar", AmiDown("no connection")),
         ("Getvar", AmiRefused("No such channel")),
         ("Originate", AmiDown("no connection")),
-        ("announce", LineDown("the media worker does not answer")),
+        ("announce", WorkerDown("the media worker does not answer")),
     ],
 )
 def test_a_prompt_that_cannot_be_played_is_not_told_as_played(telling, exchange, what, error, caplog):
@@ -295,7 +295,7 @@ def test_a_key_on_a_channel_that_is_gone_does_nothing(telling, exchange):
 
 def test_a_second_agents_keys_are_kept_without_a_number_that_is_not_theirs(telling):
     async def story(told: Told) -> None:
-        told.talks.follow([Conversation(CALLER, (SECOND,), "care", "normal", answer=Answer("8016"))])
+        told.talks.follow([ConnectedParties(CALLER, (SECOND,), "care", "normal", answer=Answer("8016"))])
         await told.press(Key.CALLBACK, channel=SECOND)
 
     [pressed] = [e for e in telling(story).events if e["event"] == "key"]
@@ -310,7 +310,7 @@ def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exc
     telling(story)
     assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK)]
     with pytest.raises(ValueError, match="is no channel"):
-        prompt_data(Conversation("a,qB", (), "", ""))
+        prompt_data(ConnectedParties("a,qB", (), "", ""))
 
 
 def test_what_is_whispered_still_cannot_reach_a_caller():

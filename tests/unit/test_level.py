@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audio_corpus import CLIPS, RATE, speech, white
-from hearline.audio.level import SILENCE_DBOV, active_speech_level, rms_dbov
+from hearline.audio.level.p56 import SILENCE_DBOV, active_speech_level, rms_dbov
 from hearline.audio.wav import read_wav
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audio_corpus import CLIPS
-from hearline.audio.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+from hearline.audio.vad.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 from hearline.audio.wav import read_wav
 
 MODEL = Path(__file__).parent / "models" / "silero_vad.onnx"

@@ -17,13 +17,13 @@ import aiohttp
 import pytest
 from bench.page.floor import PIN, REPO, Floor
 
-from hearline.assist.events import Side, Whisper
-from hearline.assist.whispers import Whispers
-from hearline.page import feed as feed_module
-from hearline.page.server import PageServer
-from hearline.page.sign_in import FREE_TRIES, Sessions, Tries
-from hearline.pins import BadPin, Pins
-from hearline.private_files import lasting_key
+from hearline.assist.hints.events import Side, Whisper
+from hearline.assist.playback.whispers import Whispers
+from hearline.core.private_files import lasting_key
+from hearline.store.pins import BadPin, Pins
+from hearline.web import feed as feed_module
+from hearline.web.server import PageServer
+from hearline.web.sign_in import FREE_TRIES, Sessions, Tries
 
 NUMBER = "13800005678"
 
@@ -632,7 +632,7 @@ def test_an_agent_may_have_a_few_windows_and_no_more(floor):
 
 
 def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("hearline.page.server.AGAIN_S", 0.05)
+    monkeypatch.setattr("hearline.web.server.AGAIN_S", 0.05)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

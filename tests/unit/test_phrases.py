@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hearline.assist.book import load_book
-from hearline.assist.cards import Group
-from hearline.assist.events import Side
-from hearline.assist.phrases import Listener, words_of
+from hearline.assist.hints.cards import Group
+from hearline.assist.hints.events import Side
+from hearline.assist.hints.hint_store import load_book
+from hearline.assist.speech.phrases import Listener, words_of
 
 SPOKEN = load_book(Path(__file__).parents[2] / "ivr_flows" / "hints").spoken
 FORBIDDEN = SPOKEN["forbidden_phrase"]

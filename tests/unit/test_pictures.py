@@ -9,7 +9,7 @@ import pytest
 
 from audio_corpus import CLIPS, RATE, call, hum, over_a_line, speech, street, tone, white
 from hearline.audio.listen import listen_all
-from hearline.audio.looks import segments
+from hearline.audio.vad.snapshots import segments
 from hearline.pictures import ears
 from test_listen import files, run  # noqa: F401
 from test_wav import wav

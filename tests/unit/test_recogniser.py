@@ -20,19 +20,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hearline.assist import recognition as recognition_module
-from hearline.assist.book import HintStore
-from hearline.assist.cards import Group
-from hearline.assist.events import Side
-from hearline.assist.legs import Leg
-from hearline.assist.recogniser import BEAT_S, MOST_WAITING, Recogniser, load
-from hearline.assist.recognition import Recognition
-from hearline.assist.sherpa import ModelFault, Sherpa, find_model
+from hearline.assist.calls.legs import Leg
+from hearline.assist.hints.cards import Group
+from hearline.assist.hints.events import Side
+from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.speech import recognition as recognition_module
+from hearline.assist.speech.recogniser import BEAT_S, MOST_WAITING, Recogniser, load
+from hearline.assist.speech.recognition import Recognition
+from hearline.assist.speech.sherpa import ModelFault, Sherpa, find_model
 from hearline.audio.wav import read_wav
 from hearline.cli.app import app
-from hearline.line.relay import FRAMES, Relay, unpacked
-from hearline.line.workers import Line
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.media.relay import FRAMES, Relay, unpacked
+from hearline.media.worker_client import WorkerClient
 
 pytest.importorskip("sherpa_onnx", reason="the extra `recogniser` is not installed")
 pytest.importorskip("onnx", reason="the tiny model cannot be made")
@@ -199,7 +199,7 @@ class Legs:
 def line():
     """A real media worker."""
     settings = Settings()
-    line = Line("127.0.0.1:0", settings.allow, settings.sounds, capacity=8)
+    line = WorkerClient("127.0.0.1:0", settings.allow, settings.sounds, capacity=8)
     line.start()
     yield line
     line.stop()
@@ -208,7 +208,7 @@ def line():
 class Phone:
     """Stands where Asterisk stands: brings the sound of one leg to the worker, over and over again."""
 
-    def __init__(self, line: Line, legs: Legs, name: str, side: Side, samples: np.ndarray) -> None:
+    def __init__(self, line: WorkerClient, legs: Legs, name: str, side: Side, samples: np.ndarray) -> None:
         self._visit = line.announce(None)
         self.leg = Leg(name, side, "Test/caller", self._visit, 0.0, live_at=0.0)
         self._samples, self._legs = samples, legs
@@ -230,7 +230,9 @@ class Phone:
             writer.close()
 
 
-def run(model: Path, line: Line | None, legs: Legs, do, most: int = 2) -> tuple[Recognition, list[tuple[str, str]]]:
+def run(
+    model: Path, line: WorkerClient | None, legs: Legs, do, most: int = 2
+) -> tuple[Recognition, list[tuple[str, str]]]:
     """``do(recognition, heard)`` while a recognition is kept. → it, and what was heard on which channel."""
     heard: list[tuple[str, str]] = []
     pass_on = line.pass_on if line else lambda *_: None
@@ -256,7 +258,7 @@ def children() -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            if parent == me and b"assist.recogniser" in (stat.parent / "cmdline").read_bytes():
+            if parent == me and b"assist.speech.recogniser" in (stat.parent / "cmdline").read_bytes():
                 found.append(int(stat.parent.name))
     return found
 
@@ -379,6 +381,6 @@ def test_without_a_model_or_with_a_bad_one_the_remedy_is_told(tmp_path):
 
 
 def test_what_is_not_installed_is_named(model, monkeypatch):
-    monkeypatch.setattr("hearline.assist.recogniser.find_spec", lambda name: None)
+    monkeypatch.setattr("hearline.assist.speech.recogniser.find_spec", lambda name: None)
     with pytest.raises(ModelFault, match=r"sherpa_onnx is not installed: pip install 'hearline\[recogniser\]'"):
         load(model)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from hearline.assist import events as e
-from hearline.assist import rules as r
-from hearline.assist.book import HintStore, load_book
-from hearline.assist.cards import read_cards, read_characters, read_spoken
-from hearline.assist.events import Side, as_dict, event_from_dict
-from hearline.assist.rules import read_rules
-from hearline.checked_yaml import Rejected
+from hearline.assist.hints import events as e
+from hearline.assist.hints import rules as r
+from hearline.assist.hints.cards import read_cards, read_characters, read_spoken
+from hearline.assist.hints.events import Side, as_dict, event_from_dict
+from hearline.assist.hints.hint_store import HintStore, load_book
+from hearline.assist.hints.rules import read_rules
+from hearline.yamlfiles.checked import Rejected
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"

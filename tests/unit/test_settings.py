@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hearline.settings import Settings, address
+from hearline.core.settings import Settings, address
 
 
 def test_a_given_setting_wins_over_the_environment_and_that_over_the_default(monkeypatch):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from audio_corpus import CLIPS, RATE, speech
-from hearline.audio.detector import Detector
-from hearline.line.simulate import simulate
+from hearline.audio.vad.detector import Detector
+from hearline.media.simulate import simulate
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hearline.audio.level import active_speech_level
+from hearline.audio.level.p56 import active_speech_level
 from hearline.cli.sounds import app
 from hearline.sounds import ManifestError, load_manifest, prompt_path
 from hearline.sounds.check import check_sounds
 from hearline.sounds.edges import LEADING_MS, TRAILING_MS, silence_at_edges
-from hearline.sounds.make import make_sounds
+from hearline.sounds.making.make import make_sounds
 from hearline.sounds.manifest import MARKER
 from hearline.sounds.numerals import chinese_number
 from hearline.sounds.register import Entry, file_hash, read_register, register

@@ -17,11 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from hearline.cli.app import app
-from hearline.pbx import asterisk as ways
-from hearline.pbx import stack as stacks
-from hearline.pbx.asterisk import AsteriskUnavailable, Installed, RootFolder
-from hearline.pbx.stack import Stack, StackError, choose
-from hearline.settings import Settings
+from hearline.core.settings import Settings
+from hearline.ops import asterisk as ways
+from hearline.ops import stack as stacks
+from hearline.ops.asterisk import AsteriskUnavailable, Installed, RootFolder
+from hearline.ops.stack import Stack, StackError, choose
 
 ENGINE = """
 echo "$@" >> "$0.log"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hearline.assist.service import Service
-from hearline.assist.volumes import Volumes
-from hearline.audio.level import rms_dbov
-from hearline.settings import Settings
+from hearline.assist.playback.volumes import Volumes
+from hearline.audio.level.p56 import rms_dbov
+from hearline.core.settings import Settings
+from hearline.server.assist import Service
 
 MINE, ANOTHERS = "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
 
@@ -16,9 +16,9 @@ MINE, ANOTHERS = "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
 def test_a_whisper_is_as_loud_as_this_agent_wants_it(tmp_path):
     (tmp_path / "secret").write_text("x")
     settings = Settings(state=tmp_path, ami="127.0.0.1:1", ami_secret_file=tmp_path / "secret")
-    service = Service(settings, lambda _standing: None)
+    service = Service(settings, lambda _status_told: None)
     for number in ("8016", "8017"):
-        service._switchboard.hear(
+        service._graph.hear(
             {"Event": "QueueMemberStatus", "MemberName": number, "StateInterface": f"PJSIP/agent-{number}"}
         )
     said = []

@@ -7,7 +7,7 @@ import pytest
 
 from audio_corpus import CLIPS, RATE
 from hearline.audio import g711
-from hearline.audio.level import rms_dbov
+from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.resample import resample
 from hearline.audio.wav import BadAudio, read_wav
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 import pytest
 
 from hearline.audio.wav import read_wav
-from hearline.line.control import Announce, Beat, Channel, Finished, PassOn, Watch, Withdraw
-from hearline.line.player import PromptStore
-from hearline.line.relay import unpacked
-from hearline.line.worker import Worker
+from hearline.media.player import PromptStore
+from hearline.media.relay import unpacked
+from hearline.media.worker import Worker
+from hearline.media.worker_protocol import Announce, Beat, Channel, Finished, PassOn, Watch, Withdraw
 from hearline.sounds.manifest import prompt_path
 
 
@@ -72,7 +72,7 @@ def test_a_call_announced_after_the_tick_has_begun_is_let_in(line, flows):
     time.sleep(0.05)
     door.send(call)
     worker._hear_door = hear_door
-    [(claimed, leg)] = worker._door.arrivals()
+    [(claimed, leg)] = worker._listener.arrivals()
     assert claimed == call
     leg.close()
     assert peer.fileno() > 0

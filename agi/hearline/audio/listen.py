@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .detector import Detector
-from .hearing import Event, Hearing, Reason, SpeechState, Verdict
-from .looks import Look, Watcher
-from .settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
-from .wav import BadAudio, read_wav
+from hearline.audio.hearing import Event, Hearing, Reason, SpeechState, Verdict
+from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
+from hearline.audio.vad.detector import Detector
+from hearline.audio.vad.snapshots import LineWatcher, Snapshot
+from hearline.audio.wav import BadAudio, read_wav
 
 SIDE_BY_SIDE = 64
 _BACKGROUND_EVERY_MS = 3000  # what the detector remembers of the background
@@ -26,7 +26,7 @@ class Recording:
     duration_ms: int
     hearing: Hearing
     """Of all of it."""
-    looks: tuple[Look, ...] = ()
+    looks: tuple[Snapshot, ...] = ()
     """Ten a second, where they were asked for; the last ones may be of the silence after the end."""
 
 
@@ -78,7 +78,7 @@ def listen_all(
             else:
                 slot = free.pop()
                 detector.open(slot)
-                playing[slot] = _Playing(index, samples, watcher=Watcher(detector, slot) if looks else None)
+                playing[slot] = _Playing(index, samples, watcher=LineWatcher(detector, slot) if looks else None)
         for slot, playback in playing.items():
             frames[slot] = playback.next_frame()
         events = detector.step(frames, present)
@@ -103,8 +103,8 @@ class _Playing:
     samples: np.ndarray
     position: int = 0
     backgrounds: list[Hearing] = field(default_factory=list)
-    watcher: Watcher | None = None
-    looks: list[Look] = field(default_factory=list)
+    watcher: LineWatcher | None = None
+    looks: list[Snapshot] = field(default_factory=list)
 
     def next_frame(self) -> np.ndarray:
         frame = self.samples[self.position : self.position + FRAME_SAMPLES]

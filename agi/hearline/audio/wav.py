@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import g711
-from .resample import resample
-from .settings import SAMPLE_RATE_HZ
+from hearline.audio import g711
+from hearline.audio.resample import resample
+from hearline.audio.settings import SAMPLE_RATE_HZ
 
 RATES_HZ = (8000, 16000, 44100, 48000)
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE

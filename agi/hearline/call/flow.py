@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
-from hearline.checked_yaml import Duration, Fault, Lines, Words, between, duration, like
-from hearline.checked_yaml import Rejected as FlowError
+from hearline.yamlfiles.checked import Duration, Fault, Words, YamlDocument, between, duration, like
+from hearline.yamlfiles.checked import Rejected as FlowError
 
 # Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
 # would play it is passed over. Handed in by the caller: this module opens no files.
@@ -163,7 +163,7 @@ class Flow:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
     """The timer profiles of ``profiles.yaml``. Raises FlowError."""
-    lines = Lines(text, file)
+    lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict) or not all(isinstance(v, dict) for v in lines.data.values()):
         raise FlowError([Fault(file, 1, "no profiles here", "Write `standard:` and its timers below it")])
     profiles, faults = {}, []
@@ -195,7 +195,7 @@ def _no_other(name: str) -> str:
     raise OSError(f"no flow {name!r} here")
 
 
-def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
+def _overlay(own: dict, lines: YamlDocument, text_of: Callable[[str], str]) -> dict:
     """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
     base_name = own.get("like")
     if base_name is None:
@@ -206,7 +206,7 @@ def _overlay(own: dict, lines: Lines, text_of: Callable[[str], str]) -> dict:
         remedy = "Name a flow in the same folder, without .yaml"
         raise FlowError([lines.fault(("like",), f"there is no flow {base_name!r}", remedy)]) from None
     folder, slash, _ = lines.file.rpartition("/")
-    lines.base = Lines(text, f"{folder}{slash}{base_name}.yaml")
+    lines.base = YamlDocument(text, f"{folder}{slash}{base_name}.yaml")
     base = lines.base.data
     if not isinstance(base, dict) or "like" in base:
         raise FlowError(
@@ -243,7 +243,7 @@ def read_flow(
     Raises:
         FlowError: with every fault found.
     """
-    lines = Lines(text, file)
+    lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
     try:
@@ -257,7 +257,9 @@ def read_flow(
 class _Settler:
     """Turns words into a plan: names into numbers, `always` into every step, absent prompts into short cuts."""
 
-    def __init__(self, words: FlowWords, lines: Lines, profiles: Mapping[str, TimerWords], prompts: Prompts) -> None:
+    def __init__(
+        self, words: FlowWords, lines: YamlDocument, profiles: Mapping[str, TimerWords], prompts: Prompts
+    ) -> None:
         self.words, self.lines = words, lines
         self.faults: list[Fault] = []
         self.timers = self._timers(profiles)

@@ -26,7 +26,7 @@ def pin(
 
     Exit status: 0 it is set, 1 the file cannot be written, 2 no PIN or no work number.
     """
-    from hearline.pins import BadPin
+    from hearline.store.pins import BadPin
 
     pins = _pins()
     if sys.stdin.isatty():
@@ -54,8 +54,8 @@ def list_() -> None:
 
 
 def _pins():
-    from hearline.pins import Pins
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.store.pins import Pins
 
     return Pins(Settings().state / "page" / "pins.json")
 

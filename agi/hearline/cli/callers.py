@@ -31,8 +31,8 @@ def forget(
 
     Exit status: 0 they are forgotten, 1 there is nothing to look in or it cannot be read, 2 no telephone number.
     """
-    from hearline.earlier_calls import EarlierCalls, plain_number
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.store.earlier_calls import EarlierCalls, plain_number
 
     settings = Settings()
     number = sys.stdin.readline().strip() if number == "-" else number

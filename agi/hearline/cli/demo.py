@@ -39,9 +39,9 @@ def demo(
     from rich.console import Console
     from rich.markup import escape
 
-    from hearline.pbx.asterisk import AsteriskUnavailable
-    from hearline.pbx.stack import StackError
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.ops.asterisk import AsteriskUnavailable
+    from hearline.ops.stack import StackError
 
     console = Console()
     try:

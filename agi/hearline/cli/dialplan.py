@@ -62,9 +62,9 @@ def dialplan(
       hearline dialplan | less
       hearline dialplan --out /etc/asterisk
     """
-    from hearline.flows import DEFAULT, FlowStore
+    from hearline.core.settings import Settings, address
     from hearline.pbx.config import Parts, render_parts, whisper_waits
-    from hearline.settings import Settings, address
+    from hearline.server.flow_store import DEFAULT, FlowStore
     from hearline.sounds import ManifestError
 
     settings = Settings()

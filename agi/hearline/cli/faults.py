@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from hearline.checked_yaml import Fault
+    from hearline.yamlfiles.checked import Fault
 
 
 def tell(file: Path, faults: list[Fault], as_json: bool) -> None:

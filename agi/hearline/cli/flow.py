@@ -28,7 +28,7 @@ def check(
     """
     from hearline.call.flow import Fault, FlowError
     from hearline.cli.faults import tell
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
@@ -52,7 +52,7 @@ def check(
 
 
 def _check_one(file: Path, settings: object) -> None:
-    from hearline.flows import PROFILES, load_flow, load_profiles
+    from hearline.server.flow_store import PROFILES, load_flow, load_profiles
 
     if file.name == PROFILES:
         load_profiles(file)
@@ -94,9 +94,9 @@ def run(
 
     from hearline.audio.wav import BadAudio, read_wav
     from hearline.call.flow import FlowError
-    from hearline.flows import load_flow
-    from hearline.line.simulate import simulate
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.media.simulate import simulate
+    from hearline.server.flow_store import load_flow
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hearline.audio.looks import Look
 from hearline.audio.settings import FRAME_MS, CallSettings
+from hearline.audio.vad.snapshots import Snapshot
 from hearline.cli.listen import COLOURS, is_one_picture, level, seconds, with_reason
-from hearline.settings import Settings, address
+from hearline.core.settings import Settings, address
 
 SILENT_S = 5.0  # a server that says nothing for so long has gone
 _METER_FROM_DBOV, _METER_CELLS = -80, 60
@@ -62,7 +62,7 @@ def follow(call: str, server: str, as_json: bool, png: Path | None) -> int:
 
 
 def _status_address(server: str) -> tuple[str, int]:
-    from hearline.pbx.stack import Stack
+    from hearline.ops.stack import Stack
 
     settings = Settings()
     if not server and not os.environ.get("HEARLINE_STATUS"):
@@ -187,7 +187,7 @@ def _draw(seen: list[dict[str, Any]], picture: Path) -> None:
     from hearline.pictures import ears
 
     told = [look for look in seen if "over" not in look]
-    looks = [Look.from_dict(look) for look in told]
+    looks = [Snapshot.from_dict(look) for look in told]
     steps = [(b["at_ms"], b["step"]) for a, b in zip([{"step": None}, *told], told) if a["step"] != b["step"]]
     last = looks[-1].hearing
     judged = next((look.hearing for look in reversed(looks) if look.hearing.speech_ms), last)

@@ -35,9 +35,9 @@ def check(
 
     Exit status: 0 all is well, 1 something is wrong.
     """
-    from hearline.assist.book import FILES
+    from hearline.assist.hints.hint_store import FILES
     from hearline.cli.faults import tell
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
 
     settings = Settings()
     chosen = files or [settings.flows / "hints" / name for name in FILES]
@@ -52,8 +52,8 @@ def check(
 
 
 def _faults(folder: Path, settings: Any) -> list:
-    from hearline.assist.book import load_book
-    from hearline.checked_yaml import Rejected
+    from hearline.assist.hints.hint_store import load_book
+    from hearline.yamlfiles.checked import Rejected
 
     try:
         load_book(folder, _whispers(settings))
@@ -63,8 +63,8 @@ def _faults(folder: Path, settings: Any) -> list:
 
 
 def _of_one(file: Path, faults: list) -> list:
-    from hearline.assist.book import CARDS, FILES, RULES, SPOKEN
-    from hearline.checked_yaml import Fault
+    from hearline.assist.hints.hint_store import CARDS, FILES, RULES, SPOKEN
+    from hearline.yamlfiles.checked import Fault
 
     if file.name not in FILES:
         return [Fault(str(file), 0, "no file of the hints", f"They are called {', '.join(FILES)}")]
@@ -77,7 +77,7 @@ def _of_one(file: Path, faults: list) -> list:
 
 def _whispers(settings: Any) -> Any:
     """The whispers that were recorded; None, any, where the sounds have no such set."""
-    from hearline.flows import prompts_of
+    from hearline.server.flow_store import prompts_of
 
     try:
         return prompts_of(settings.sounds).get(("zh", "hints"))
@@ -86,9 +86,9 @@ def _whispers(settings: Any) -> Any:
 
 
 def _load(rules: Path | None) -> Any:
-    from hearline.assist.book import RULES, load_book
-    from hearline.checked_yaml import Rejected
-    from hearline.settings import Settings
+    from hearline.assist.hints.hint_store import RULES, load_book
+    from hearline.core.settings import Settings
+    from hearline.yamlfiles.checked import Rejected
 
     settings = Settings()
     try:
@@ -128,8 +128,8 @@ def run(
 
     Exit status: 0 it was run, 2 a file cannot be used.
     """
-    from hearline.assist import hints
-    from hearline.assist.events import Count, as_dict
+    from hearline.assist.hints import engine as hints
+    from hearline.assist.hints.events import Count, as_dict
 
     book = _load(rules)
     story = _story(events)
@@ -147,7 +147,7 @@ def run(
 
 
 def _story(file: Path) -> list:
-    from hearline.assist.events import Joined, event_from_dict
+    from hearline.assist.hints.events import Joined, event_from_dict
 
     def refuse(line: int, why: str) -> None:
         typer.secho(f"{file}:{line}: {why}", fg="red", err=True)
@@ -205,8 +205,8 @@ def report(
 
     Exit status: 0 it was told, 2 a file cannot be used.
     """
-    from hearline.assist.events import Tallied
-    from hearline.assist.hints import Figures
+    from hearline.assist.hints.engine import Figures
+    from hearline.assist.hints.events import Tallied
 
     book, all_of_them = _load(rules), Figures()
     for file in [f for given in figures for f in (sorted(given.rglob("*.json")) if given.is_dir() else [given])]:
@@ -263,11 +263,11 @@ def hear(
 
     Exit status: 0 all were heard, 2 a file or the model cannot be used.
     """
-    from hearline.assist.events import Side
-    from hearline.assist.recogniser import Trial
-    from hearline.assist.sherpa import ModelFault
+    from hearline.assist.hints.events import Side
+    from hearline.assist.speech.recogniser import Trial
+    from hearline.assist.speech.sherpa import ModelFault
     from hearline.audio.wav import BadAudio, read_wav
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
 
     folder = model or Settings().recogniser_model
     if folder is None or side not in list(Side):

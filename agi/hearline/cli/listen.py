@@ -100,7 +100,7 @@ def listen(
     if png:
         _ready_to_draw(png, len(wavs) or 1)
     if call:
-        from .follow import follow
+        from hearline.cli.follow import follow
 
         raise typer.Exit(follow(call, server, as_json, png))
     if not _listen_to_files(wavs, as_json, png, line_gain):
@@ -136,8 +136,8 @@ def is_one_picture(out: Path) -> bool:
 
 def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gain: int) -> bool:
     """Could all of them be read?"""
-    from ..audio.listen import listen_to_files  # here, so that --help does not load the network
-    from ..audio.wav import BadAudio
+    from hearline.audio.listen import listen_to_files  # here, so that --help does not load the network
+    from hearline.audio.wav import BadAudio
 
     rows, bad, pictures = [], False, _pictures(wavs, png) if png else {}
     for index, (path, heard) in enumerate(listen_to_files(wavs, looks=bool(png))):
@@ -179,8 +179,8 @@ def _pictures(wavs: list[Path], png: Path) -> dict[int, Path]:
 
 
 def _draw(path: Path, heard: Any, picture: Path) -> None:
-    from ..audio.wav import read_wav
-    from ..pictures import ears
+    from hearline.audio.wav import read_wav
+    from hearline.pictures import ears
 
     try:
         ears.save(
@@ -198,7 +198,7 @@ def _draw(path: Path, heard: Any, picture: Path) -> None:
 
 
 def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
-    from ..audio.gain import line_gain_db, verdict_when_raised
+    from hearline.audio.level.gain import line_gain_db, verdict_when_raised
 
     hearing, level = heard.hearing, heard.hearing.active_level_dbov
     gain = line_gain_db(hearing, line_gain)

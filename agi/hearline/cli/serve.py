@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
 
 DESCRIPTORS = 16_384  # where we may have so many: a call takes several, and a shell gives 1,024
 
@@ -60,9 +60,9 @@ def serve(
       hearline serve
       hearline serve --agi 192.0.2.5:4573 --media 192.0.2.5:9092 --allow 192.0.2.10
     """
-    from hearline.line.workers import LineDown
-    from hearline.server import serve_until
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.media.worker_client import WorkerDown
+    from hearline.server.door import serve_until
 
     given = {"agi": agi, "media": media, "status": status, "allow": allow, "workers": workers}
     try:
@@ -79,7 +79,7 @@ def serve(
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, DESCRIPTORS)), most))
     try:
         serve_until(settings, stop, always_open)
-    except (LineDown, OSError, ValueError) as error:
+    except (WorkerDown, OSError, ValueError) as error:
         typer.secho(f"hearline serve: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
 
@@ -93,8 +93,8 @@ def _told(error: ValueError) -> str:
 
 def _check(settings: Settings) -> None:
     """Exit 2 with the option's name where an address is none."""
-    from hearline.line.peers import parse_networks
-    from hearline.settings import address
+    from hearline.core.peers import parse_networks
+    from hearline.core.settings import address
 
     read_by = dict.fromkeys(("agi", "media", "status", "legs", "page"), address) | {"allow": parse_networks}
     if settings.ami:

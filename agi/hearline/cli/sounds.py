@@ -72,9 +72,9 @@ def make(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from hearline.sounds import ManifestError
-    from hearline.sounds.kokoro_parts import PartsError
-    from hearline.sounds.make import make_sounds
-    from hearline.sounds.voice_extra import VoiceExtraMissing
+    from hearline.sounds.making.kokoro_parts import PartsError
+    from hearline.sounds.making.make import make_sounds
+    from hearline.sounds.making.voice_extra import VoiceExtraMissing
 
     root, console = _root(sounds), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -103,7 +103,7 @@ def make(
 
 def _root(sounds: Path | None) -> Path:
     """The folder asked for, else the one of the settings."""
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
 
     return sounds if sounds is not None else Settings().sounds
 

@@ -12,8 +12,8 @@ app = typer.Typer(no_args_is_help=True, help="A private Asterisk with the Hearli
 
 
 def _stack(verbose: int = 0):
-    from hearline.pbx.stack import Stack
-    from hearline.settings import Settings
+    from hearline.core.settings import Settings
+    from hearline.ops.stack import Stack
 
     return Stack(Settings(), verbose)
 
@@ -47,8 +47,8 @@ def up(
       hearline stack up
       hearline stack up --listen 192.0.2.10      # for phones elsewhere in the network
     """
-    from hearline.pbx.asterisk import AsteriskUnavailable
-    from hearline.pbx.stack import StackError
+    from hearline.ops.asterisk import AsteriskUnavailable
+    from hearline.ops.stack import StackError
 
     stack = _stack(verbose)
     try:
@@ -74,8 +74,8 @@ def prepare(
 
     `stack up` and `make setup` do this by themselves; this is for machines that have a network only now.
     """
-    from hearline.pbx.asterisk import AsteriskUnavailable
-    from hearline.pbx.stack import StackError
+    from hearline.ops.asterisk import AsteriskUnavailable
+    from hearline.ops.stack import StackError
 
     try:
         kind = _stack().prepare(lambda line: typer.echo(f"  {line}"), kind or None)
@@ -91,7 +91,7 @@ def down() -> None:
 
     Accounts and passwords are kept for the next time, in .hearline/stack/accounts.json.
     """
-    from hearline.pbx.stack import StackError
+    from hearline.ops.stack import StackError
 
     try:
         _stack().down()
@@ -136,9 +136,9 @@ def logs(lines: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How 
 
 
 def _card(stack) -> dict:
-    from hearline.flows import FlowStore
+    from hearline.ops.stack import queues_of
     from hearline.pbx.config import FIRST_QUEUE
-    from hearline.pbx.stack import queues_of
+    from hearline.server.flow_store import FlowStore
 
     running = stack.running
     callers, agents = stack.accounts()

@@ -15,12 +15,12 @@ from rich.live import Live
 from rich.table import Table
 
 from hearline.audio.wav import read_wav
+from hearline.core.settings import Settings
 from hearline.demo.cast import AGENT_TALK_MS, GREETING_MS, NUMBER, REPLY, RING_MS, Role, cast
-from hearline.pbx.stack import Stack
+from hearline.ops.stack import Stack
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, Timing, presence, prompts_of, timings
 from hearline.phone.run import CallResult, PhoneResult, Phones
-from hearline.settings import Settings
 from hearline.sounds.manifest import load_manifest
 
 TOLERANCE_MS = 40  # planned against heard

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import jinja2
 
-from hearline.pins import new_pin
-from hearline.settings import AMI_USER
+from hearline.core.settings import AMI_USER
 from hearline.sounds.manifest import WhisperSet, load_manifest
+from hearline.store.pins import new_pin
 
 CHANNEL_VARIABLES = (
     "HEARLINE_CALLER",
@@ -26,8 +26,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_HEARD",
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
+    "HEARLINE_AGENT",
 )
-"""What Asterisk tells of a channel with every event: who the caller is, and what the IVR found out."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
+the channel is an agent's."""
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
 other things on *0 to *3, and picking up on *8."""
@@ -87,7 +89,7 @@ class Layout(Parts):
     ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
-    whispers_into_silence: bool = False  # see pbx/asterisk.py; also where the version is not known
+    whispers_into_silence: bool = False  # see ops/asterisk.py; also where the version is not known
     verbose: int = 0
 
     @property

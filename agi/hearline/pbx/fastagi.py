@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from asterisk.agi import AGIException, AGIHangup
 
-from hearline.line.peers import is_allowed
+from hearline.core.peers import is_allowed
 from hearline.pbx.agi import AgiSession
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hearline.audio.hearing import Hearing, Reason, Verdict
-from hearline.audio.looks import LOOK_MS, Look, levels, segments
 from hearline.audio.settings import DEFAULT, SAMPLE_RATE_HZ, CallSettings
+from hearline.audio.vad.snapshots import LOOK_MS, Snapshot, levels, segments
 from hearline.pictures.style import (
     AMBER,
     BLUE,
@@ -73,7 +73,7 @@ class Heard:
 
     name: str
     """Of the file or the call."""
-    looks: Sequence[Look]
+    looks: Sequence[Snapshot]
     hearing: Hearing
     """What is to be said of it; the looks tell how it came to that."""
     end_ms: int

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hearline.audio.level import active_speech_level
+from hearline.audio.level.p56 import active_speech_level
 from hearline.sounds.clipping import CLIPPED_RUN, longest_clipped_run
 from hearline.sounds.edges import LEADING_MS, TRAILING_MS, silence_at_edges
 from hearline.sounds.manifest import Sound, load_manifest

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hearline.audio.level import to_float
+from hearline.audio.level.p56 import to_float
 
 CLIPPED_RUN = 3
 """This many samples in a row at full scale are clipped: one may be an honest peak."""

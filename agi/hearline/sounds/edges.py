@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hearline.audio.level import active_speech_level, power_to_dbov, to_float
+from hearline.audio.level.p56 import active_speech_level, power_to_dbov, to_float
 
 LEADING_MS = 15
 """Most silence before the first sound: callers hear a late prompt as a pause."""

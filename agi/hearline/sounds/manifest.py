@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from hearline.located_yaml import Located, YamlError, load_located
 from hearline.sounds.numerals import chinese_number
+from hearline.yamlfiles.located import Located, YamlError, load_located
 
 MANIFEST_NAME = "manifest.yaml"
 MARKER = "# ════ Written by `hearline sounds make`. Do not edit below this line. ════"

@@ -1,0 +1,467 @@
+"""What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
+
+No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
+shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
+may be shown of it, and its keyed hash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from hearline.assist.calls.channel_graph import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.sessions import TalkSession
+from hearline.assist.hints import events as e
+from hearline.assist.hints.engine import HOLD_EVERY_MS, Holds
+from hearline.assist.hints.events import Key, Side
+from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Message, variables
+from hearline.store.earlier_calls import EarlierCall, masked
+
+NOTE_LONGEST = 2_000  # characters
+
+
+class Activity(StrEnum):
+    IDLE = "idle"
+    RINGING = "ringing"
+    TALKING = "talking"
+    AFTER = "after"  # the call is over: pick an outcome, write a note
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as far as an agent may see it.
+
+    ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
+    ``queued_at``: s since 1970.
+    """
+
+    id: str
+    channel: str
+    number: str = ""
+    who: str = ""
+    queue: str = ""
+    heard: str = ""
+    phrases: str = ""
+    queued_at: float = 0.0
+
+
+@dataclass
+class Meter:
+    """One side, as it is heard now. ``dbov`` None: not heard yet."""
+
+    dbov: float | None = None
+    speaking: bool = False
+
+    def hear(self, message: LegReport) -> None:
+        self.dbov = round(message.level_dbov, 1)
+        for event in message.events:
+            match event:
+                case SpeechStarted():
+                    self.speaking = True
+                case SpeechEnded():
+                    self.speaking = False
+
+
+@dataclass
+class AgentState:
+    """One agent's. Times in s since 1970."""
+
+    agent: str
+    state: Activity = Activity.IDLE
+    since: float = 0.0
+    caller: Caller | None = None
+    wait_s: float = 0.0
+    earlier: list[EarlierCall] | None = None  # None: still being looked up
+    ring_channel: str = ""
+    passed_on_by: str = ""  # another agent's work number
+    # The talk that goes on, or the last one.
+    talk: TalkSession | None = None
+    channel: str = ""
+    began: float = 0.0
+    meters: dict[Side, Meter] = field(default_factory=dict)
+    card: e.ShowCard | None = None
+    card_from: float = 0.0
+    card_until: float = 0.0
+    holds: Holds = Holds()
+    hold_every_ms: int = HOLD_EVERY_MS
+    held_by: Side | None = None
+    hold_whisper: e.Whisper | None = None  # what this agent's phone does not play, for it holds
+    hold_whisper_ms: int = 0  # of the talk
+    hold_whisper_at: float = 0.0
+    muted: bool = False
+    playing: Key | None = None  # whose prompt the caller hears
+    callback: bool = False  # marked to be called back
+    # What the agent has told of it.
+    outcome: str | None = None
+    note: str | None = None
+    left_first: Side | None = None
+    # How often the agent has ended a call first, on which day.
+    left_first_count: int = 0
+    left_first_day: str = ""
+
+    def view(self, now: float) -> dict[str, Any]:
+        """As the page shows it; moments in ms since 1970."""
+        call = None
+        if self.caller and self.state is not Activity.IDLE:
+            call = {
+                "id": self.caller.id,
+                "number": self.caller.number,
+                "queue": self.caller.queue,
+                "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
+                "heard": self.caller.heard or "unknown",
+                "passed_on_by": self.passed_on_by,
+                "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
+                "left_first": self.left_first,
+                "outcome": self.outcome or "",
+                "note": self.note or "",
+            }
+        return {
+            "agent": self.agent,
+            "state": self.state,
+            "since": _ms(self.since),
+            "call": call,
+            "card": self._card(now) if call else None,
+            "hold": self._hold() if call else None,
+            "muted": self.muted,
+            "playing": self.playing,
+            "callback": self.callback,
+            "left_first_today": self.left_first_count if self.left_first_day == _day(now) else 0,
+        }
+
+    def levels(self) -> dict[str, Any]:
+        """Of both sides."""
+        return {side.value: asdict(self.meters.get(side, Meter())) for side in Side}
+
+    def _waited(self, now: float) -> float:
+        return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
+
+    def _card(self, now: float) -> dict[str, Any] | None:
+        if self.card is None or (self.state is Activity.AFTER and now >= self.card_until):
+            return None
+        return {
+            "hint": self.card.hint,
+            "id": self.card.card,
+            "rule": self.card.rule,
+            "from": _ms(self.card_from),
+            "until": _ms(self.card_until),
+        }
+
+    def _hold(self) -> dict[str, Any]:
+        since = self.holds.since_ms if self.state is Activity.TALKING else None
+        return {
+            "since": None if since is None else _ms(self.began) + since,
+            "by": self.held_by,
+            "whisper_at": _ms(self.hold_whisper_at) if self.hold_whisper else None,
+            "every_ms": self.hold_every_ms,
+            "count": self.holds.count,
+            "longest_ms": self.holds.longest_ms,
+            "longest_by": self.holds.longest_by,
+        }
+
+
+class AgentStates:
+    """All of them.
+
+    Args:
+        who: the keyed hash of a caller's number.
+        number: the work number of whose phone a channel is on; '' where nobody knows.
+        look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
+        meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
+        keep: told of a desk whose talk is over, or whose agent has told something of it.
+        now: s since 1970.
+
+    ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
+    """
+
+    def __init__(
+        self,
+        who: Callable[[str], str],
+        number: Callable[[str], str] = lambda _channel: "",
+        look_up: Callable[[Caller], None] = lambda _caller: None,
+        meet_agent: Callable[[str], None] = lambda _agent: None,
+        keep: Callable[[AgentState], None] = lambda _desk: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
+        self._keep, self.now = keep, now
+        self.changed: Callable[[str], None] = lambda _agent: None
+        self.levels: Callable[[str], None] = lambda _agent: None
+        self._desks: dict[str, AgentState] = {}
+        self._callers: dict[str, Caller] = {}  # by channel
+        self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
+        self._last: dict[str, AgentState] = {}  # by agent, as it was left
+        self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
+
+    def of(self, agent: str) -> AgentState:
+        """This agent's desk."""
+        desk = self._desks.get(agent)
+        if desk is None:
+            desk = self._desks[agent] = AgentState(agent, since=self.now())
+            self._meet_agent(agent)
+        return desk
+
+    def last_of(self, agent: str) -> AgentState | None:
+        """The desk of the call before: a note may come late."""
+        return self._last.get(agent)
+
+    # ---- Asterisk's events ------------------------------------------------------------------------------------------
+    def hear(self, event: Message) -> None:
+        """Take in an event of the manager interface."""
+        self._meet(event)
+        channel = event.get("Channel", "")
+        match event["Event"]:
+            case "AgentCalled":
+                self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
+            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # passed on, past the queue
+                caller = variables(event).get(CALLER, "")
+                if caller in self._answered_by:
+                    self._ring(self._number(channel), caller, channel)
+            case "AgentRingNoAnswer":
+                self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
+            case "AgentConnect":  # one has answered: the others need not
+                self._stop_ringing(
+                    lambda desk: desk.caller.channel == channel and desk.agent != event.get("MemberName")
+                )
+            case "QueueCallerAbandon":
+                self._stop_ringing(lambda desk: desk.caller.channel == channel)
+            case "Hangup":
+                self._callers.pop(channel, None)
+                self._answered_by.pop(channel, None)
+                self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
+            case "Rename":
+                if caller := self._callers.pop(channel, None):
+                    self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
+                # A phone that rang is another phone now: somebody has picked the call up.
+                self._stop_ringing(lambda desk: desk.ring_channel == channel)
+
+    def reset(self, channels: Iterable[Message]) -> None:
+        """After every login: how things stand. Who is being rung is not told, so nobody is."""
+        self._callers.clear()
+        for channel in channels:
+            self._meet(channel)
+        self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
+        self._stop_ringing(lambda desk: True)
+
+    def _meet(self, told: Message) -> None:
+        """A caller of ours shows up."""
+        channel, known = told.get("Channel", ""), variables(told)
+        if not known.get(QUEUE) or known.get(CALLER) != channel:
+            return
+        before = self._callers.get(channel)
+        if before and before.heard == known.get(HEARD) and before.queue == known[QUEUE]:
+            return
+        number = told.get("CallerIDNum", "")
+        number = "" if number == "<unknown>" else number
+        self._callers[channel] = Caller(
+            id=told.get("Uniqueid", channel),
+            channel=channel,
+            number=masked(number),
+            who=self._who(number),
+            queue=known[QUEUE],
+            heard=known.get(HEARD, ""),
+            phrases=known.get(PHRASES, "").rpartition("/")[2],
+            queued_at=_seconds(known.get(QUEUED_AT, "")),
+        )
+
+    def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
+        if not agent:
+            return
+        caller, desk = self._callers.get(channel), self.of(agent)
+        if caller is None or desk.state is Activity.TALKING:
+            return
+        self._begin(desk, Activity.RINGING, caller)
+        desk.ring_channel, desk.passed_on_by = ring_channel, self._answered_by.get(channel, "")
+        self.changed(agent)
+
+    def _stop_ringing(self, meant: Callable[[AgentState], bool]) -> None:
+        for desk in self._desks.values():
+            if desk.state is Activity.RINGING and meant(desk):
+                self._clear(desk)
+
+    # ---- talks ------------------------------------------------------------------------------------------------------
+    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+        """These are the talks now; ``talk_of`` finds one by the caller's channel."""
+        present: dict[str, tuple[TalkSession, str]] = {}
+        for conversation in conversations:
+            talk = talk_of(conversation.caller)
+            for channel in conversation.agents if talk else ():
+                agent = self._agent_on(channel, conversation)
+                # Who has two talks on one phone looks at the one that is not on hold.
+                if agent and (agent not in present or conversation.held_by is None):
+                    present[agent] = talk, channel
+        for agent, desk in self._desks.items():
+            if desk.state is Activity.TALKING and agent not in present:
+                self._over(desk)
+        for agent, (talk, channel) in present.items():
+            desk = self.of(agent)
+            if desk.state is not Activity.TALKING or desk.talk is not talk:
+                self._join(desk, talk, channel)
+            elif desk.channel != channel:
+                desk.channel = channel
+                self.see(talk)
+        self._stop_ringing(lambda desk: not desk.passed_on_by and self._is_with_another(desk, present))
+        self._talking = {}
+        for agent in present:
+            self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+
+    @staticmethod
+    def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
+        """The caller who rings here is with somebody else: a colleague has picked the call up."""
+        return any(talk.conversation.caller == desk.caller.channel for talk, _ in present.values())
+
+    def see(self, talk: TalkSession) -> None:
+        """Something of this talk has changed."""
+        for desk in self._talking.get(talk.conversation.caller, ()):
+            if desk.talk is talk and desk.state is Activity.TALKING:
+                self._look(desk)
+                self.changed(desk.agent)
+
+    def hear_level(self, leg: Leg, message: LegReport) -> None:
+        """What is heard on a leg."""
+        for desk in self._talking.get(leg.caller, ()):
+            if leg.side is Side.CALLER or leg.channel == desk.channel:
+                desk.meters.setdefault(leg.side, Meter()).hear(message)
+                self.levels(desk.agent)
+
+    def _agent_on(self, channel: str, conversation: ConnectedParties) -> str:
+        """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
+        alone = len(conversation.agents) == 1
+        known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
+        return conversation.number(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+
+    def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
+        conversation = talk.conversation
+        known = self._callers.get(conversation.caller)
+        caller = known or Caller(talk.id, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        if desk.state is Activity.TALKING:
+            self._over(desk)
+        self._begin(desk, Activity.TALKING, caller)
+        desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
+        from_queue = "" if channel in talk.answered_by else conversation.answer.agent_id
+        first = self._answered_by.get(caller.channel, "") or from_queue
+        desk.passed_on_by = first if first != desk.agent else ""
+        self._answered_by[caller.channel] = desk.agent
+        self._look(desk)
+        self.changed(desk.agent)
+
+    def _look(self, desk: AgentState) -> None:
+        """Take over what the hints say just now."""
+        runner = desk.talk.runners.get(desk.channel)
+        conversation = desk.talk.conversation
+        desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
+        waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
+        desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
+        desk.holds = desk.talk.holds
+        desk.playing, desk.callback = desk.talk.hears, desk.talk.callback
+        if runner is None:
+            return
+        now = self.now()
+        if runner.card and (desk.card is None or desk.card.hint != runner.card.hint):
+            desk.card_from, desk.card_until = now, now - runner.ago_s(runner.card.expires_ms)
+        desk.card, desk.muted, desk.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
+        told = runner.hold_whisper if conversation.holder == desk.channel else None
+        if told is None:
+            desk.hold_whisper = None
+        elif desk.hold_whisper is None or desk.hold_whisper_ms != told[1]:
+            desk.hold_whisper, desk.hold_whisper_ms = told
+            desk.hold_whisper_at = now - runner.ago_s(told[1])
+
+    def _over(self, desk: AgentState) -> None:
+        desk.state, desk.since = Activity.AFTER, self.now()
+        desk.held_by, desk.hold_whisper, desk.playing, desk.holds = None, None, None, desk.talk.holds
+        desk.meters.clear()
+        if desk.left_first is Side.AGENT:
+            self._count_left_first(desk, 1)
+        self._keep(desk)
+        self.changed(desk.agent)
+
+    def _begin(self, desk: AgentState, state: Activity, caller: Caller) -> None:
+        """Another call; what is known of this one stays, also what a colleague who had it before has written."""
+        known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
+        others = [*self._desks.values(), *self._last.values()]
+        note = next((d.note for d in others if d.note and d.caller and d.caller.id == caller.id), None)
+        self._set(desk, AgentState(desk.agent, state, self.now(), caller, earlier=known, note=note))
+        if known is None:
+            self._look_up(caller)
+
+    def _clear(self, desk: AgentState) -> None:
+        self._set(desk, AgentState(desk.agent, since=self.now()))
+        self.changed(desk.agent)
+
+    def _set(self, desk: AgentState, fresh: AgentState) -> None:
+        if desk.state is Activity.AFTER:
+            self._last[desk.agent] = replace(desk)
+        fresh.left_first_count, fresh.left_first_day = desk.left_first_count, desk.left_first_day
+        vars(desk).update(vars(fresh))
+
+    def _count_left_first(self, desk: AgentState, more: int) -> None:
+        today = _day(self.now())
+        desk.left_first_count = more + (desk.left_first_count if desk.left_first_day == today else 0)
+        desk.left_first_day = today
+
+    # ---- what others tell -------------------------------------------------------------------------------------------
+    def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
+        """This call's caller has called before."""
+        for desk in self._desks.values():
+            if desk.caller and desk.caller.id == call:
+                desk.earlier = earlier
+                self.changed(desk.agent)
+
+    def know_left_first(self, agent: str, count: int) -> None:
+        """How many calls the agent has ended first today, before we were there to count."""
+        self._count_left_first(self.of(agent), count)
+        self.changed(agent)
+
+    # ---- what the agent tells ---------------------------------------------------------------------------------------
+    def pick(self, desk: AgentState, outcome: str) -> None:
+        desk.outcome = outcome
+        self._told_of(desk)
+
+    def write_note(self, desk: AgentState, note: str) -> None:
+        desk.note = note[:NOTE_LONGEST]
+        self._told_of(desk)
+        for other in self._desks.values():  # a colleague who has this caller now, and would write over it unseen
+            if other.caller and other.caller.id == desk.caller.id and not other.note:
+                other.note = desk.note
+                self.changed(other.agent)
+
+    def put_away(self, desk: AgentState) -> None:
+        """The card that was left when the talk ended."""
+        desk.card = None
+        self.changed(desk.agent)
+
+    def done(self, agent: str) -> None:
+        """The agent has finished with the last call."""
+        desk = self.of(agent)
+        if desk.state is Activity.AFTER:
+            self._clear(desk)
+
+    def _told_of(self, desk: AgentState) -> None:
+        self._keep(desk)
+        self.changed(desk.agent)
+
+
+def _told(one: EarlierCall) -> dict[str, Any]:
+    return asdict(one) | {"at": _ms(one.at)}
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1_000)
+
+
+def _seconds(told: str) -> float:
+    try:
+        return float(told)
+    except ValueError:
+        return 0.0

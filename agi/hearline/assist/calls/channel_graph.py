@@ -1,0 +1,325 @@
+"""Connects callers with the agents they talk to. Pure: AMI events in, connected parties out.
+
+A caller is rarely bridged with the agent's phone itself. The queue reaches agents through Local channels, so caller and
+agent sit in two bridges with the two halves of a Local channel between them, and a transfer may add more. The graph
+assumes nothing about the path: every phone that can be reached from the caller through bridges and Local channels is
+connected with the caller. https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/AMI_Events/
+
+A connected phone is an agent's only if Hearline's dialplan rang it as one (`HEARLINE_AGENT` on its channel) or a queue
+lists it as a member. Whoever else is connected is never whispered to: a relative in a conference, the number that the
+caller was passed on to, or the caller's own telephone, where a Local channel brought the call here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from hearline.assist.hints.events import Side
+from hearline.pbx.ami import Message, variables
+from hearline.pbx.config import CHANNEL_VARIABLES
+
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT = CHANNEL_VARIABLES
+"""The dialplan sets the first on the caller's channel, to that channel's own name, and every channel dialled from there
+inherits it. The last stands on the channel of an agent's phone that has answered, with its own name."""
+
+_NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "Surrogate/")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the queue says it was answered; nothing where we were not there. ``agent_id``: the work number."""
+
+    agent_id: str = ""
+    wait_s: float = 0.0
+    ring_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ConnectedParties:
+    """A caller who came through a queue and was answered, and the agents' phones that are connected with them, in order
+    of their names; none while the caller is passed on, or talks with somebody who is no agent."""
+
+    caller: str
+    agents: tuple[str, ...]
+    queue: str
+    heard: str
+    holder: str = ""
+    """The channel of who has put the other on hold."""
+    consulting: tuple[str, ...] = ()
+    """Those of the agents who have called somebody else meanwhile, from a phone that a queue knows."""
+    answer: Answer = Answer()
+    numbers: tuple[str, ...] = ()
+    """The agents' work numbers, in the same order; empty where no queue knows the phone."""
+    mixed: bool = False
+    """Is who holds in a softmix bridge, which tells nobody of it?"""
+    picked_up: bool = False
+    """It had begun before we were there to see it."""
+    others: tuple[str, ...] = ()
+    """Phones that are connected as well and are no agents': nobody listens to them, or whispers to them."""
+
+    @property
+    def held_in_silence(self) -> bool:
+        """An agent holds, and Asterisk plays the caller no music."""
+        return self.mixed and self.held_by is Side.AGENT
+
+    @property
+    def held_by(self) -> Side | None:
+        if not self.holder:
+            return None
+        return Side.CALLER if self.holder == self.caller else Side.AGENT
+
+    def number(self, agent: str) -> str:
+        """The work number of who is on this channel; empty where it is not known."""
+        return dict(zip(self.agents, self.numbers)).get(agent, "")
+
+
+class ChannelGraph:
+    """Asterisk's channels and bridges, as far as callers of ours go.
+
+    An event costs what its own neighbours cost: only the callers that it can concern are looked at again.
+    """
+
+    def __init__(self) -> None:
+        self._bridge_of: dict[str, str] = {}  # by channel
+        self._members: dict[str, set[str]] = {}  # channels, by bridge
+        self._mixed: set[str] = set()  # bridges that softmix mixes
+        self._callers: dict[str, dict[str, str]] = {}  # their variables, by channel
+        self._agents: set[str] = set()  # channels of phones that our dialplan rang as an agent's
+        self._answered: set[str] = set()  # callers who are, or were, connected with an agent
+        self._holding: set[str] = set()  # channels that have put the others on hold
+        self._calls_of: dict[str, set[str]] = {}  # channels on which a phone has called us, by phone
+        self._numbers: dict[str, str] = {}  # work numbers, by phone, of those who are in a queue
+        self._answers: dict[str, Answer] = {}  # by the caller's channel
+        self._ids: dict[str, str] = {}  # Asterisk's own for each channel: names come again when it has been restarted
+        self._picked_up: set[str] = set()  # callers who were connected before we were there
+        self._found: dict[str, ConnectedParties] = {}  # by the caller's channel
+        self._talks_of: dict[str, set[str]] = {}  # callers, by the phone of an agent they are connected with
+        self._stale: set[str] = set()  # callers to look at again
+
+    def reset(self, channels: Iterable[Message], bridges: Iterable[Message] = ()) -> None:
+        """Take over what ``CoreShowChannels`` and ``BridgeList`` list, forget what they contradict. They say nothing
+        of holds: ask for each of `connected`, and let `hear` know."""
+        listed = {told["Channel"]: told for told in channels}
+        known = {*self._ids, *self._answered, *self._answers, *chain.from_iterable(self._calls_of.values())}
+        for channel in known:
+            here = listed.get(channel)
+            if here is None or self._ids.get(channel, "") not in ("", here.get("Uniqueid")):
+                self._forget(channel)
+        for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding):
+            known.clear()
+        for channel, told in listed.items():
+            if bridge := told.get("BridgeId"):
+                self._enter(channel, bridge)
+        self._mixed = {told["BridgeUniqueid"] for told in bridges if told.get("BridgeTechnology") == "softmix"}
+        for channel, told in listed.items():
+            self._ids[channel] = told.get("Uniqueid", "")
+            self._note_variables(channel, told)
+        seen = self._answered.copy()
+        self._stale = {*self._callers, *self._found}
+        self._picked_up |= {talk.caller for talk in self.conversations()} - seen
+        self._stale = set(self._picked_up)
+
+    def connected(self) -> list[str]:
+        """The channels of all phones that are in a conversation, callers' and agents'."""
+        return [phone for talk in self.conversations() for phone in (talk.caller, *talk.agents)]
+
+    def hear(self, event: Message) -> bool:
+        """Take in an event; True where conversations may have changed."""
+        channel = event.get("Channel", "")
+        self._note_variables(channel, event)
+        match event["Event"]:
+            case "BridgeEnter":
+                bridge = event["BridgeUniqueid"]
+                self._touch(channel)
+                self._leave(channel)
+                self._enter(channel, bridge)
+                (self._mixed.add if event.get("BridgeTechnology") == "softmix" else self._mixed.discard)(bridge)
+                self._touch(channel)
+            case "BridgeDestroy":
+                self._mixed.discard(event["BridgeUniqueid"])
+            case "BridgeLeave" if self._bridge_of.get(channel) == event["BridgeUniqueid"]:
+                self._touch(channel)
+                self._leave(channel)
+            case "Hangup":
+                self._touch(channel)
+                self._forget(channel)
+            case "Newchannel":
+                self._ids[channel] = event.get("Uniqueid", "")
+                if event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
+                    self._calls_of.setdefault(phone_of(channel), set()).add(channel)
+                    self._touch_talks_of(phone_of(channel))
+            case "QueueMember" | "QueueMemberStatus" | "QueueMemberAdded":
+                phone, number = event.get("StateInterface", ""), event.get("MemberName") or event.get("Name", "")
+                if self._numbers.get(phone) != number:
+                    self._numbers[phone] = number
+                    self._stale.update(self._callers)
+            case "AgentConnect":
+                caller = variables(event).get(CALLER) or channel
+                self._answers[caller] = Answer(
+                    event.get("MemberName", ""), float(event.get("HoldTime", 0)), float(event.get("RingTime", 0))
+                )
+                self._stale.add(caller)
+            case "Rename":
+                self._rename(channel, event["Newname"])
+            case "Hold":
+                self._holding.add(channel)
+                self._touch(channel)
+            case "Unhold":
+                self._holding.discard(channel)
+                self._touch(channel)
+        return bool(self._stale)
+
+    def conversations(self) -> list[ConnectedParties]:
+        """One for every caller who is connected with at least one agent, or was: they may be passed on. An object stays
+        the same for as long as nothing in it changes."""
+        for caller in sorted(self._stale):
+            self._look(caller)
+        self._stale.clear()
+        return list(self._found.values())
+
+    def number(self, channel: str) -> str:
+        """The work number of whose phone this channel is on; empty where no queue knows it."""
+        return self._numbers.get(phone_of(channel), "")
+
+    # ---- one caller -------------------------------------------------------------------------------------------------
+    def _look(self, caller: str) -> None:
+        before, now = self._found.get(caller), self._connected_with(caller)
+        if now == before:
+            return
+        for agent in before.agents if before else ():
+            self._talks_of.get(phone_of(agent), set()).discard(caller)
+        if now is None:
+            del self._found[caller]
+            return
+        self._found[caller] = now
+        for agent in now.agents:
+            self._talks_of.setdefault(phone_of(agent), set()).add(caller)
+
+    def _connected_with(self, caller: str) -> ConnectedParties | None:
+        told = self._callers.get(caller)
+        if told is None:
+            return None
+        reached = self._reach(caller)
+        phones = sorted(c for c in reached if c not in self._callers and not c.startswith(_NO_PHONE))
+        agents = tuple(filter(self._is_agent, phones))
+        if agents:
+            self._answered.add(caller)
+        elif caller not in self._answered:
+            return None
+        holder = min(self._holding & reached, key=lambda channel: (channel == caller, channel), default="")
+        return ConnectedParties(
+            caller,
+            agents,
+            told.get(QUEUE, ""),
+            told.get(HEARD, ""),
+            holder,
+            tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
+            self._answers.get(caller, Answer()),
+            tuple(map(self.number, agents)),
+            self._bridge_of.get(holder) in self._mixed,
+            caller in self._picked_up,
+            tuple(phone for phone in phones if phone not in agents),
+        )
+
+    def _is_agent(self, channel: str) -> bool:
+        return channel in self._agents or phone_of(channel) in self._numbers
+
+    def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
+        """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""
+        return phone in self._numbers and not self._calls_of.get(phone, set()) <= reached
+
+    def _reach(self, caller: str) -> set[str]:
+        """The channels that are connected with the caller's, itself among them. A caller whom a Local channel brought
+        here is at its other half: what lies beyond is the caller's own telephone."""
+        mine = other_half(caller) if caller.startswith("Local/") else ""
+        reached, ahead = {caller}, [caller]
+        while ahead:
+            for near in self._near(ahead.pop()):
+                if near not in reached and near != mine:
+                    reached.add(near)
+                    ahead.append(near)
+        return reached
+
+    def _near(self, channel: str) -> Iterator[str]:
+        yield from self._members.get(self._bridge_of.get(channel, ""), ())
+        if channel.startswith("Local/"):
+            yield other_half(channel)
+
+    # ---- what an event concerns -------------------------------------------------------------------------------------
+    def _touch(self, channel: str) -> None:
+        """Whoever is connected with this channel is to be looked at again."""
+        reached, ahead = {channel}, [channel]
+        while ahead:
+            one = ahead.pop()
+            if one in self._callers or one in self._found:
+                self._stale.add(one)
+            fresh = [near for near in self._near(one) if near not in reached]
+            reached.update(fresh)
+            ahead += fresh
+
+    def _touch_talks_of(self, phone: str) -> None:
+        self._stale.update(self._talks_of.get(phone, ()))
+
+    def _note_variables(self, channel: str, event: Message) -> None:
+        told = variables(event)
+        if told.get(CALLER) == channel and told.get(QUEUE) and self._callers.get(channel) != told:
+            self._callers[channel] = told
+            self._touch(channel)
+        if told.get(AGENT) == channel and channel not in self._agents:
+            self._agents.add(channel)
+            self._touch(channel)
+
+    def _enter(self, channel: str, bridge: str) -> None:
+        self._bridge_of[channel] = bridge
+        self._members.setdefault(bridge, set()).add(channel)
+
+    def _leave(self, channel: str) -> None:
+        if bridge := self._bridge_of.pop(channel, ""):
+            members = self._members[bridge]
+            members.discard(channel)
+            if not members:
+                del self._members[bridge]
+
+    def _forget(self, channel: str) -> None:
+        self._leave(channel)
+        for known in (self._callers, self._answers, self._ids):
+            known.pop(channel, None)
+        for channels in (self._agents, self._answered, self._holding, self._picked_up):
+            channels.discard(channel)
+        if channel in self._found:
+            self._stale.add(channel)
+        if calls := self._calls_of.get(phone := phone_of(channel)):
+            calls.discard(channel)
+            if not calls:
+                del self._calls_of[phone]
+            self._touch_talks_of(phone)
+
+    def _rename(self, old: str, new: str) -> None:
+        self._touch(old)
+        bridge = self._bridge_of.get(old)
+        self._leave(old)
+        if bridge:
+            self._enter(new, bridge)
+        for known in (self._callers, self._answers, self._ids):
+            if old in known:
+                known[new] = known.pop(old)
+        for channels in (self._agents, self._answered, self._holding, self._picked_up):
+            if old in channels:
+                channels.remove(old)
+                channels.add(new)
+        if old in self._found:
+            self._stale.add(old)
+        self._touch(new)
+
+
+def other_half(local: str) -> str:
+    """``Local/8016@ring-00000001;1`` has ``…;2`` on its other side."""
+    name, _, half = local.rpartition(";")
+    return f"{name};{'2' if half == '1' else '1'}"
+
+
+def phone_of(channel: str) -> str:
+    """``PJSIP/agent-8016-00000001`` is a call of ``PJSIP/agent-8016``."""
+    return channel.rpartition("-")[0]

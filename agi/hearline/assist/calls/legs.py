@@ -1,0 +1,142 @@
+"""A listening leg on every channel that takes part in a talk: attached when it joins, replaced when it breaks, gone
+with it.
+
+A leg is a channel of Asterisk's that spies on the other one and brings the sound to our media worker over AudioSocket.
+What is there is compared with what is wanted, a few times a second and whenever something changes; nothing hangs on an
+event that might be missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hearline.assist.calls.channel_graph import ConnectedParties
+from hearline.assist.hints.events import Side
+from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+from hearline.pbx.chanspy import CONNECT_S, attach, spy_data
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+AGAIN_S = 1.0  # after a leg that broke
+
+
+@dataclass
+class Leg:
+    """One channel as we hear it."""
+
+    channel: str
+    side: Side
+    caller: str  # the channel of whose talk it is
+    visit: PendingCall
+    asked_at: float
+    live_at: float | None = None
+    """Monotonic s: when it came."""
+
+
+class Legs:
+    """Keeps one listening leg on every channel passed to ``want``.
+
+    Args:
+        on_heard: told what is heard on a leg, from the loop's thread.
+    """
+
+    def __init__(self, ami: Ami, line: WorkerClient, on_heard: Callable[[Leg, LegReport], None]) -> None:
+        self._ami, self._line, self._on_heard = ami, line, on_heard
+        self._wanted: dict[str, tuple[Side, str]] = {}  # by channel
+        self._legs: dict[str, Leg] = {}  # by channel
+        self._by_uuid: dict[str, Leg] = {}
+        self._not_before: dict[str, float] = {}
+        self._change = asyncio.Event()
+
+    def want(self, conversations: Iterable[ConnectedParties]) -> None:
+        """Listen to these talks, and to no others. A caller who talks with somebody outside is let be."""
+        self._wanted = {}
+        for talk in conversations:
+            if talk.others and not talk.agents:
+                continue
+            self._wanted[talk.caller] = Side.CALLER, talk.caller
+            for agent in talk.agents:
+                self._wanted[agent] = Side.AGENT, talk.caller
+        self._change.set()
+
+    def on(self, channel: str) -> Leg | None:
+        """The leg on this channel, where one has come."""
+        leg = self._legs.get(channel)
+        return leg if leg is not None and leg.live_at is not None else None
+
+    @property
+    def live(self) -> list[Leg]:
+        """The legs that have come, in the order they were asked for."""
+        return [leg for leg in self._legs.values() if leg.live_at is not None]
+
+    def hear(self, message: LegReport) -> None:
+        """What the worker tells."""
+        leg = self._by_uuid.get(message.uuid)
+        if leg is None:
+            return
+        if leg.live_at is None:
+            leg.live_at = time.monotonic()
+        self._on_heard(leg, message)
+
+    async def keep(self) -> None:
+        """Attach and let go, until cancelled."""
+        while True:
+            self._change.clear()
+            for channel, leg in list(self._legs.items()):
+                self._look(channel, leg)
+            missing = [c for c in self._wanted if c not in self._legs and self._may_try(c)]
+            await asyncio.gather(*(self._attach(channel) for channel in missing))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._change.wait()
+
+    def let_go(self) -> None:
+        """Of all: the worker closes their connections, and Asterisk ends them."""
+        for channel, leg in list(self._legs.items()):
+            self._drop(channel, leg)
+
+    # ---- one leg ----------------------------------------------------------------------------------------------------
+    def _look(self, channel: str, leg: Leg) -> None:
+        now = time.monotonic()
+        if self._wanted.get(channel) != (leg.side, leg.caller):
+            self._drop(channel, leg)
+        elif leg.visit.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
+            log.warning("the leg on %s broke or never came; it is attached anew", channel)
+            self._drop(channel, leg)
+            self._not_before[channel] = now + AGAIN_S
+
+    def _drop(self, channel: str, leg: Leg) -> None:
+        del self._legs[channel], self._by_uuid[leg.visit.uuid]
+        self._line.withdraw(leg.visit)
+
+    def _may_try(self, channel: str) -> bool:
+        return time.monotonic() >= self._not_before.get(channel, 0.0)
+
+    async def _attach(self, channel: str) -> None:
+        if channel not in self._wanted:  # gone within the moment
+            return
+        side, caller = self._wanted[channel]
+        self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}
+        try:
+            visit = self._line.announce(None, channel=channel)
+        except WorkerDown as error:
+            log.warning("%s is not listened to: %s", channel, error)
+            self._not_before[channel] = time.monotonic() + AGAIN_S
+            return
+        leg = Leg(channel, side, caller, visit, time.monotonic())
+        self._legs[channel] = self._by_uuid[visit.uuid] = leg
+        try:
+            await attach(self._ami, visit, spy_data(channel, side))
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("%s is not listened to: %s", channel, error)
+            if self._legs.get(channel) is leg:
+                self._drop(channel, leg)
+            self._not_before[channel] = time.monotonic() + AGAIN_S

@@ -1,0 +1,388 @@
+"""The talks that go on now: what is done for each, and the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.hints import events as e
+from hearline.assist.hints.engine import Holds
+from hearline.assist.hints.events import Key, Side
+from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.hints.runner import HintRunner
+from hearline.assist.playback.prompts import Playing
+from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
+from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
+from hearline.media.monitor_session import SoundCame
+from hearline.media.transport import FRAME_MS
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+from hearline.store import records
+
+log = logging.getLogger(__name__)
+
+MOST_GAIN_DB = 9
+LEAST_SPEECH_MS = 2_000  # to judge a level by
+LEAST_CHANGE_DB = 3  # a line that is raised a little differently after every sentence would be restless
+RING_S = 5.0  # from one ring to the next
+WHISPER_S = 3.0  # the queue counts the whisper before the join as ringing
+VOLUME = "VOLUME(RX)"
+
+
+@dataclass
+class TalkSession:
+    """One caller's talk, with whomever."""
+
+    conversation: ConnectedParties
+    began: float = field(default_factory=time.monotonic)  # s
+    began_at: datetime = field(default_factory=partial(datetime.now, UTC))
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    answered_by: tuple[str, ...] = ()  # channels
+    gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
+    listened_to: set[str] = field(default_factory=set)  # channels
+    runners: dict[str, HintRunner] = field(default_factory=dict)  # by the agent's channel
+    holds: Holds = Holds()
+    left_first: Side | None = None
+    handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
+    played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
+    playing: Playing | None = None  # what a key has begun to play, also when it is over
+    hears: Key | None = None  # whose prompt the caller hears just now
+    callback: bool = False  # marked by an agent
+    file: Path | None = None  # its record, once it is over
+    events: list[dict[str, Any]] = field(default_factory=list)
+    changed: Callable[[TalkSession], None] = lambda _talk: None
+
+    @property
+    def now_ms(self) -> int:
+        return round((time.monotonic() - self.began) * 1_000)
+
+    def add(self, event: str, **what: object) -> None:
+        self.events.append({"at_ms": self.now_ms, "event": event, **what})
+        self.changed(self)
+
+    def work_number(self, channel: str) -> str:
+        """Of the agent on this channel; '' where no queue has told it."""
+        of_answer = self.conversation.answer.agent_id if channel in self.answered_by else ""
+        return self.conversation.number(channel) or of_answer
+
+    def tell(self, event: e.Event) -> None:
+        """All agents' runners."""
+        for runner in self.runners.values():
+            runner.hear(event)
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept; no personal data."""
+        return {
+            "talk": self.id,
+            "caller": self.conversation.caller,
+            "began_at": self.began_at.isoformat(timespec="milliseconds"),
+            "holds": {
+                "count": self.holds.count,
+                "total_ms": self.holds.total_ms,
+                "longest_ms": self.holds.longest_ms,
+                "longest_by": self.holds.longest_by,
+            },
+            "events": self.events,
+        }
+
+
+class TalkSessions:
+    """Follows the talks; ``work`` does what takes time.
+
+    Args:
+        hints: the rules; None: no hints.
+        whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
+        folder: of the records, one JSON file a talk, by day; no personal data.
+        do: what a key does, of the agent on this channel in this talk.
+        changed: told of a talk in which something has changed that its agents see.
+    """
+
+    def __init__(
+        self,
+        ami: Ami,
+        hints: HintStore | None,
+        whisper: Callable[[str, tuple[str, int] | None], bool],
+        folder: Path,
+        do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
+        changed: Callable[[TalkSession], None] = lambda _talk: None,
+    ) -> None:
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._changed = changed
+        self._talks: dict[str, TalkSession] = {}  # by the caller's channel
+        self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+
+    # ---- who talks --------------------------------------------------------------------------------------------------
+    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
+        """These are the talks now."""
+        present = {conversation.caller: conversation for conversation in conversations}
+        for caller in self._talks.keys() - present.keys():
+            self._end(self._talks.pop(caller))
+        for caller, conversation in present.items():
+            talk = self._talks.get(caller)
+            if talk is None:
+                if conversation.agents:
+                    talk = TalkSession(conversation, answered_by=conversation.agents, changed=self._changed)
+                    self._talks[caller] = talk
+                    talk.add(
+                        "joined",
+                        queue=conversation.queue,
+                        heard=conversation.heard,
+                        agents=conversation.agents,
+                        picked_up=conversation.picked_up,
+                    )
+                    self._run_hints(talk, conversation.picked_up)
+                    if conversation.holder:
+                        self._hold(talk, picked_up=True)
+            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                self._end(self._talks.pop(caller))
+            elif conversation != talk.conversation:
+                self._moved(talk, conversation)
+
+    def _moved(self, talk: TalkSession, now: ConnectedParties) -> None:
+        before, talk.conversation = talk.conversation, now
+        if now.agents != before.agents:
+            talk.add("agents", agents=now.agents)
+            if set(before.agents) - set(now.agents):
+                talk.tell(e.SpeechEnded(Side.AGENT))  # who left in the middle of a word speaks no more
+            self._run_hints(talk)
+        for agent in now.agents:
+            if (agent in now.consulting) != (agent in before.consulting):
+                self._consults(talk, agent, agent in now.consulting)
+        if now.holder != before.holder:
+            if before.holder:
+                self._unhold(talk)
+            if now.holder:
+                self._hold(talk)
+        self._changed(talk)
+
+    def _hold(self, talk: TalkSession, picked_up: bool = False) -> None:
+        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        talk.holds = talk.holds.began(talk.now_ms, number or str(by))
+        talk.add("hold", by=by)
+        talk.tell(e.Hold(by, number, picked_up))
+
+    def _unhold(self, talk: TalkSession) -> None:
+        talk.holds = talk.holds.ended(talk.now_ms)
+        talk.add("unhold")
+        talk.tell(e.Unhold())
+
+    def _consults(self, talk: TalkSession, agent: str, begins: bool) -> None:
+        """An agent calls somebody else meanwhile, which is how an attended transfer begins; or does so no more."""
+        talk.add("transfer_began" if begins else "transfer_given_up", channel=agent)
+        if runner := talk.runners.get(agent):
+            runner.hear(e.TransferBegan() if begins else e.TransferGivenUp())
+
+    def transferred(self, caller: str, by: str, how: str) -> None:
+        """An agent has passed the caller on: ``blind`` or ``attended``."""
+        if talk := self._talks.get(caller):
+            talk.add("transferred", channel=by, how=how)
+            if how == "blind" and (runner := talk.runners.get(by)):
+                runner.hear(e.TransferBegan())
+
+    def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
+        """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
+        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
+        talk = self._talks.get(caller)
+        if talk and talk.conversation.agents == (by,):
+            self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
+
+    def leaves(self, channel: str) -> None:
+        """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
+        with somebody outside is none of ours."""
+        for talk in self._talks.values():
+            here = talk.conversation
+            if here.others and not here.agents:
+                continue
+            last = channel == here.caller or here.agents == (channel,)
+            if last and talk.left_first is None and not talk.handed_over:
+                talk.left_first = Side.CALLER if channel == here.caller else Side.AGENT
+                talk.add("hung_up", side=talk.left_first)
+                talk.tell(e.HungUp(talk.left_first))
+
+    def _run_hints(self, talk: TalkSession, picked_up: bool = False) -> None:
+        """One runner for each agent who is there."""
+        conversation = talk.conversation
+        for channel in talk.runners.keys() - set(conversation.agents):
+            self._dismiss(talk, channel)
+        if self._hints is None:
+            return
+        for channel in conversation.agents:
+            if channel not in talk.runners:
+                joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
+                rules = self._hints.book.rules
+                talk.runners[channel] = HintRunner(
+                    rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
+                )
+
+    def _dismiss(self, talk: TalkSession, channel: str) -> None:
+        runner = talk.runners.pop(channel)
+        runner.close()
+        talk.add("hints", counts=runner.figures.by_rule)
+
+    @staticmethod
+    def _note_hint(talk: TalkSession, action: e.Action) -> None:
+        told = e.as_dict(action)
+        talk.add(told.pop("action"), **told)
+
+    # ---- what an agent does ----------------------------------------------------------------------------------------
+    def of(self, caller: str) -> TalkSession | None:
+        """The talk that this caller's channel is in."""
+        return self._talks.get(caller)
+
+    def press(self, channel: str, key: Key) -> None:
+        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
+        any more."""
+        for talk in self._talks.values():
+            if channel in talk.conversation.agents and not talk.handed_over:
+                talk.add("key", key=key, by=talk.work_number(channel))
+                if channel in talk.runners:
+                    talk.runners[channel].hear(e.KeyPressed(key))
+                self._do(talk, channel, key)
+                self._changed(talk)
+
+    def tell_agent(self, channel: str, event: e.Event) -> None:
+        """The hints of the agent on this channel, and no other's."""
+        for talk in self._talks.values():
+            if runner := talk.runners.get(channel):
+                runner.hear(event)
+
+    def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
+        """Into the record of a talk that goes on, or of one that is over."""
+        talk.add(event, **what)
+        if talk.file:
+            try:
+                records.write(talk.file, talk.record())
+            except OSError as error:
+                log.error("a talk's record could not be kept: %s", error)
+
+    # ---- what is heard ----------------------------------------------------------------------------------------------
+    def hear(self, leg: Leg, message: LegReport) -> None:
+        """What is heard on a leg."""
+        talk = self._talks.get(leg.caller)
+        if talk is None:
+            return
+        if message.at_ms == 0:
+            talk.tell(e.SpeechEnded(leg.side))  # the leg before it may have gone in the middle of a word
+        if message.at_ms == 0 or leg.channel not in talk.listened_to:
+            talk.listened_to.add(leg.channel)
+            talk.add("leg", side=leg.side, channel=leg.channel)
+            self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
+        for event in message.events:
+            match event:
+                case SoundCame():
+                    talk.add("sound", side=leg.side, channel=leg.channel)
+                case SpeechStarted(at_ms, onset_ms):
+                    talk.tell(e.SpeechStarted(leg.side, _frames(at_ms - onset_ms)))
+                case SpeechEnded(at_ms, end_ms):
+                    talk.tell(e.SpeechEnded(leg.side, _frames(at_ms - end_ms)))
+                case Heard(hearing=hearing):
+                    self._judge(talk, leg, hearing)
+
+    def spoken(self, leg: Leg, group: str) -> None:
+        """A recogniser heard a phrase of this group on a leg."""
+        if talk := self._talks.get(leg.caller):
+            talk.add("spoken", side=leg.side, group=group)
+            talk.tell(e.Spoken(group, leg.side))
+
+    def _judge(self, talk: TalkSession, leg: Leg, hearing: Hearing) -> None:
+        """An agent who is too soft is raised on the line, before anybody is told of it; a caller was raised by the IVR,
+        as far as the flow's profile lets it. The ears hear what comes, not what is made of it: a gain does not change
+        the next verdict."""
+        level = hearing.active_level_dbov
+        if level is None:
+            return
+        gain = talk.gains_db.get(leg.channel)
+        if leg.side is Side.AGENT and gain is not None and hearing.speech_ms >= LEAST_SPEECH_MS:
+            needed = line_gain_db(hearing, MOST_GAIN_DB)
+            if abs(needed - gain) >= LEAST_CHANGE_DB:
+                gain = talk.gains_db[leg.channel] = needed
+                talk.add("agent_gain", channel=leg.channel, gain_db=gain, level_dbov=round(level, 1))
+                self._to_do.put_nowait(partial(self._set_gain, talk, leg.channel, gain))
+        too_soft = verdict_when_raised(hearing, gain or 0) == "too_soft"
+        talk.tell(e.LevelHeard(leg.side, too_soft, round(level, 1) + (gain or 0), hearing.speech_ms))
+
+    # ---- what takes time --------------------------------------------------------------------------------------------
+    async def work(self) -> None:
+        """Ask and tell Asterisk, until cancelled."""
+        while True:
+            do = await self._to_do.get()
+            await do()
+
+    async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
+        caller = talk.conversation.caller
+        try:
+            await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
+            await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("a caller was not passed on, and stays with the agent: %s", error)
+        else:
+            self.transferred(caller, by, "blind")
+
+    async def _ask_gain(self, talk: TalkSession, channel: str) -> None:
+        """A caller's line may be raised already, by the IVR or by who listened before."""
+        try:
+            told = (await self._ami.ask("Getvar", Channel=channel, Variable=VOLUME)).get("Value", "")
+            talk.gains_db.setdefault(channel, _decibels(told))
+        except (AmiDown, AmiRefused) as error:
+            log.warning("a line's gain is not known: %s", error)
+
+    async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
+        try:
+            await self._ami.ask("Setvar", Channel=channel, Variable=VOLUME, Value=f"{gain_factor(gain_db):.3f}")
+        except (AmiDown, AmiRefused) as error:
+            log.warning("a line could not be raised: %s", error)
+            talk.gains_db[channel] = 0
+            talk.add("gain_refused", channel=channel)
+
+    def _end(self, talk: TalkSession) -> None:
+        if talk.playing:
+            talk.playing.task.cancel()
+        for channel in list(talk.runners):
+            self._dismiss(talk, channel)
+        if talk.holds.since_ms is not None:
+            talk.holds = talk.holds.ended(talk.now_ms)
+        talk.add("ended")
+        try:
+            talk.file = records.keep(self._records, talk.id, talk.record())
+        except OSError as error:
+            log.error("a talk's record could not be kept: %s", error)
+
+
+def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue (also for a colleague whom it rang), or passed on by
+    another, past it."""
+    answer, number = conversation.answer, conversation.number(agent)
+    if number and number != answer.agent_id:
+        answer = replace(answer, agent_id=number) if first else Answer(number)
+    return e.Joined(
+        queue=conversation.queue,
+        wait_s=answer.wait_s,
+        rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
+        heard=conversation.heard or "unknown",
+        agent_id=answer.agent_id,
+        picked_up=picked_up,
+    )
+
+
+def _frames(ms: int) -> int:
+    return max(0, ms) // FRAME_MS * FRAME_MS
+
+
+def _decibels(factor: str) -> int:
+    """``VOLUME(RX)`` as whole dB; 0 where nothing was set."""
+    try:
+        value = float(factor)
+    except ValueError:
+        return 0
+    return round(20 * math.log10(value)) if value > 0 else 0

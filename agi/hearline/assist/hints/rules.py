@@ -1,0 +1,405 @@
+"""The hint rules: YAML in, settled rules out, or a list of faults that name file, line and remedy.
+
+A rule says what must be seen in a conversation for which card and which whisper. `docs/hints.md` has the words;
+`ivr_flows/hints/rules.yaml` is the file to copy from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+
+from hearline.assist.hints.events import Key, Side
+from hearline.yamlfiles.checked import Duration, Fault, Names, Rejected, Words, YamlDocument, between, like, listed
+
+SEE = "docs/hints.md"
+SHORTEST_MS = 2_000
+"""A card that can be seen for less is not worth a look."""
+SOUND_MOMENTS = ("caller_speech", "agent_speech", "caller_normal", "agent_normal")
+MOMENTS = ("joined", "hold", "unhold", "transfer", *(key.value for key in Key))
+"""What `within … of`, `until` and `used_by` can name, beside cards (used) and groups of spoken phrases (heard). The
+latter two know sounds as well: a side begins to speak, or is heard to be loud enough."""
+_DECIBELS = re.compile(r"([+-]?)(\d+)\s*dB")
+
+
+def _level(value: Any) -> int:
+    found = _DECIBELS.fullmatch(value.strip().replace("−", "-")) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no level|Write whole decibels with the unit: -6 dB, or 0 dB")
+    return int(found[1] + found[2])
+
+
+def _whole(low: int, high: int) -> BeforeValidator:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{value!r} is no number from {low} to {high}|Write a whole number")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _one_of(known: str, what: str) -> AfterValidator:
+    """Takes names that the check was told of in its context, under ``known``; None there: any."""
+
+    def check(value: str, info: ValidationInfo) -> str:
+        names = info.context[known]
+        if names is not None and value not in names:
+            raise ValueError(f"{what.format(repr(value))}|{like(value, names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+Moment = Annotated[str, _one_of("moments", "{} is no moment")]
+SoundOrMoment = Annotated[str, _one_of("all moments", "{} is no moment")]
+
+
+# ---- what must be seen ---------------------------------------------------------------------------------------------
+# A trigger that has one word only may be written short: `both_silent: 10s`.
+class Trigger(Words):
+    """The words under `when`."""
+
+
+class ByHand(Trigger):
+    pass
+
+
+class JoinedNow(Trigger):
+    pass
+
+
+class AnsweredLate(Trigger):
+    rings: Annotated[int, _whole(1, 99)] = 3
+    wait: Duration = 20_000
+
+
+class Silence(Trigger):
+    of: Side
+    ms: Duration = Field(alias="for")
+
+
+class Talking(Trigger):
+    of: Side
+    ms: Duration = Field(alias="for")
+
+
+class BothSilent(Trigger):
+    ms: Duration = Field(alias="for")
+
+
+class Overlap(Trigger):
+    by: Side
+    ms: Duration = Field(alias="for")
+    times: Annotated[int, _whole(1, 99)] = 1
+    within: Duration = 60_000
+
+
+class TooSoft(Trigger):
+    of: Side
+    speech: Duration = 2_000
+
+
+class HoldBegan(Trigger):
+    first: Annotated[int, _whole(1, 99)] = Field(1, alias="from")
+
+
+class HoldEvery(Trigger):
+    every: Annotated[Duration, between("5s", "10m", "Callers left alone longer hang up")]
+    ahead: Duration = 0
+
+    @model_validator(mode="after")
+    def _ahead(self) -> HoldEvery:
+        if self.ahead >= self.every:
+            raise ValueError("`ahead` must be shorter than `every`|It says how long before the time is up")
+        return self
+
+
+class HoldLasts(Trigger):
+    ms: Duration = Field(alias="for")
+
+
+class HoldEnded(Trigger):
+    pass
+
+
+class TransferStarted(Trigger):
+    pass
+
+
+class AgentKey(Trigger):
+    key: Key
+
+
+class HungUpFirst(Trigger):
+    side: Side
+
+
+class SpokenPhrase(Trigger):
+    group: Annotated[str, _one_of("groups", "no group of phrases {} in spoken.yaml")]
+
+
+TRIGGERS: dict[str, type[Trigger]] = {
+    "by_hand": ByHand,
+    "joined": JoinedNow,
+    "answered_late": AnsweredLate,
+    "silence": Silence,
+    "talking": Talking,
+    "both_silent": BothSilent,
+    "overlap": Overlap,
+    "too_soft": TooSoft,
+    "hold": HoldBegan,
+    "hold_every": HoldEvery,
+    "hold_lasts": HoldLasts,
+    "unhold": HoldEnded,
+    "transfer": TransferStarted,
+    "key": AgentKey,
+    "hung_up_first": HungUpFirst,
+    "spoken": SpokenPhrase,
+}
+LASTING = (Silence, Talking, BothSilent, HoldEvery, HoldLasts)
+"""Triggers that hold over a time; any other is a moment."""
+Situation = tuple[type[Trigger], Side | None]
+"""What such a trigger waits for: whose silence or talk; the hold's, for both kinds, is ``(HoldLasts, None)``."""
+
+
+# ---- the words of the file -----------------------------------------------------------------------------------------
+Heard = Literal["normal", "silent1", "silent2", "low", "noise", "key", "unknown"]
+
+
+class IfWords(Words):
+    queue: Names | None = None
+    heard: Annotated[tuple[Heard, ...], BeforeValidator(listed)] | None = None
+
+
+class WhisperWords(Words):
+    say: Annotated[str, _one_of("whispers", "no whisper {} in the set `hints` of the sounds' manifest")]
+    level: Annotated[int, BeforeValidator(_level), between("-20 dB", "6 dB", "Whispers are levelled", _level)] = 0
+    within: Annotated[Duration, between("0s", "30s", "Later it is of no use")] = 3_000
+
+
+class ExceptionWords(Words):
+    """`on_hold`, or `{within: 20s, of: please-wait}`."""
+
+    state: Literal["on_hold", "handed_over", "agent_speaking", "caller_speaking"] | None = None
+    within: Duration | None = None
+    of: Moment | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"state": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> ExceptionWords:
+        if (self.within is None) != (self.of is None) or (self.state is None) == (self.of is None):
+            raise ValueError("half an exception|Write a state such as on_hold, or {within: 20s, of: please-wait}")
+        return self
+
+
+class RuleWords(Words):
+    """A rule as written; `_Settler` reads what stands under `when`."""
+
+    when: Any
+    only: IfWords = Field(IfWords(), alias="if")
+    unless: Annotated[tuple[ExceptionWords, ...], BeforeValidator(listed)] = Field((), alias="not")
+    delay: Annotated[Duration, between("0s", "60s", "A hint that late has no value")] = 0
+    cooldown: Annotated[Duration, between("0s", "60m", "A call is seldom longer")] = 30_000
+    expiry: Annotated[Duration, between("2s", "10m", "A card must be read, and a stale one is worse than none")] = (
+        10_000
+    )
+    priority: Annotated[int, _whole(0, 100)] = 50
+    card: Annotated[str, _one_of("cards", "no card {} in cards.yaml")] | None = None
+    whisper: Annotated[WhisperWords | None, BeforeValidator(lambda v: {"say": v} if isinstance(v, str) else v)] = None
+    until: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
+    used_by: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
+
+
+# ---- settled -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Rule:
+    """Times in ms. ``states`` and ``apart`` (moment, ms) forbid it; ``until`` and ``used_by`` are moments."""
+
+    name: str
+    triggers: tuple[Trigger, ...]
+    queues: tuple[str, ...] | None
+    heard: tuple[str, ...] | None
+    states: tuple[str, ...]
+    apart: tuple[tuple[str, int], ...]
+    delay_ms: int
+    cooldown_ms: int
+    expiry_ms: int
+    priority: int
+    card: str | None
+    whisper: str | None
+    whisper_db: int
+    whisper_within_ms: int
+    until: frozenset[str]
+    used_by: frozenset[str]
+
+    @property
+    def automatic(self) -> bool:
+        """Can it come without being called up?"""
+        return any(not isinstance(trigger, ByHand) for trigger in self.triggers)
+
+    def concerns(self, queue: str, heard: str) -> bool:
+        """Is it for calls that came through ``queue``, with what the IVR ``heard``?"""
+        return (self.queues is None or queue in self.queues) and (self.heard is None or heard in self.heard)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All rules of a file, in its order."""
+
+    by_name: Mapping[str, Rule]
+
+    @cached_property
+    def lasting(self) -> dict[Situation, tuple[tuple[int, Rule, Trigger], ...]]:
+        """(index, rule, trigger) of those that wait for a situation to last."""
+        found: dict[Situation, tuple] = {}
+        for index, (rule, trigger) in enumerate(self.triggered_by(*LASTING)):
+            kind = HoldLasts if isinstance(trigger, HoldEvery) else type(trigger)
+            situation = (kind, getattr(trigger, "of", None))
+            found[situation] = (*found.get(situation, ()), (index, rule, trigger))
+        return found
+
+    @cached_property
+    def lasting_count(self) -> int:
+        return len(self.triggered_by(*LASTING))
+
+    @cached_property
+    def hold_every_ms(self) -> int | None:
+        """How long a caller may be left alone, ms; None where no rule says so."""
+        return min((trigger.every for _, trigger in self.triggered_by(HoldEvery)), default=None)
+
+    @cached_property
+    def conditional(self) -> tuple[Rule, ...]:
+        """Those that are not for every call."""
+        return tuple(rule for rule in self.by_name.values() if rule.queues is not None or rule.heard is not None)
+
+    @cached_property
+    def moments(self) -> dict[type[Trigger], tuple[tuple[Rule, Trigger], ...]]:
+        """The rules of each trigger that is a moment."""
+        return {kind: self.triggered_by(kind) for kind in TRIGGERS.values() if kind not in LASTING}
+
+    def triggered_by(self, *kinds: type[Trigger]) -> tuple[tuple[Rule, Trigger], ...]:
+        return tuple((rule, t) for rule in self.by_name.values() for t in rule.triggers if isinstance(t, kinds))
+
+
+def read_rules(
+    text: str,
+    file: str,
+    cards: Collection[str],
+    groups: Collection[str] = (),
+    whispers: Collection[str] | None = None,
+) -> Rules:
+    """Check a file of rules and settle it.
+
+    Args:
+        text: the YAML.
+        file: how the file is called in messages.
+        cards: the cards there are.
+        groups: the groups of spoken phrases there are.
+        whispers: the whispers there are; None: any.
+
+    Raises:
+        Rejected: with every fault found.
+    """
+    lines = YamlDocument(text, file)
+    if not isinstance(lines.data, dict):
+        raise Rejected([Fault(file, 1, "no rules here", "Write a rule's name, and `when:` and `card:` below it")])
+    settler = _Settler(lines, cards, groups, whispers)
+    rules = {str(name): settler.rule(name, told) for name, told in lines.data.items()}
+    if settler.faults:
+        raise Rejected(sorted(dict.fromkeys(settler.faults), key=lambda fault: fault.line))
+    return Rules(rules)
+
+
+class _Settler:
+    """Turns words into rules, and gathers what is wrong with them."""
+
+    def __init__(
+        self, lines: YamlDocument, cards: Collection[str], groups: Collection[str], whispers: Collection[str] | None
+    ) -> None:
+        self.lines = lines
+        self.faults: list[Fault] = []
+        moments = {*MOMENTS, *cards, *groups}
+        self._known = {"cards": cards, "groups": groups, "whispers": whispers, "moments": moments}
+        self._known["all moments"] = moments.union(SOUND_MOMENTS)
+
+    def _fault(self, path: tuple, problem: str, remedy: str) -> None:
+        self.faults.append(self.lines.fault(path, problem, remedy))
+
+    def rule(self, name: Any, told: Any) -> Rule | None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
+            self._fault((name,), f"{name!r} is no rule's name", "Use small letters, digits and _")
+        words = self._model(RuleWords, told, (name,))
+        triggers = self._triggers((name, "when"), told["when"]) if isinstance(told, dict) and "when" in told else ()
+        if words is None:
+            return None
+        self._sense(name, words, triggers)
+        whisper = words.whisper
+        return Rule(
+            name=str(name),
+            triggers=triggers,
+            queues=words.only.queue,
+            heard=words.only.heard,
+            states=tuple(e.state for e in words.unless if e.state),
+            apart=tuple((e.of, e.within) for e in words.unless if e.of),
+            delay_ms=words.delay,
+            cooldown_ms=words.cooldown,
+            expiry_ms=words.expiry,
+            priority=words.priority,
+            card=words.card,
+            whisper=whisper and whisper.say,
+            whisper_db=whisper.level if whisper else 0,
+            whisper_within_ms=whisper.within if whisper else 0,
+            until=frozenset(words.until),
+            used_by=frozenset(words.used_by),
+        )
+
+    def _model(self, model: type[BaseModel], told: Any, path: tuple) -> Any:
+        try:
+            return model.model_validate(told, context=self._known)
+        except ValidationError as error:
+            self.faults += self.lines.faults(error, model, path, SEE)
+            return None
+
+    def _triggers(self, path: tuple, told: Any) -> tuple[Trigger, ...]:
+        found = []
+        for index, item in enumerate(listed(told)):
+            at = (*path, index) if isinstance(told, list) else path
+            if not isinstance(item, str) and not (isinstance(item, dict) and len(item) == 1):
+                self._fault(at, f"{item!r} is no trigger", "Write one, e.g. `silence: {of: caller, for: 3s}`")
+                continue
+            name, parameters = (item, {}) if isinstance(item, str) else next(iter(item.items()))
+            if name not in TRIGGERS:
+                self._fault((*at, name), f"unknown trigger {name!r}", like(name, TRIGGERS))
+                continue
+            kind = TRIGGERS[name]
+            if not isinstance(parameters, dict) and kind.model_fields:
+                first, field = next(iter(kind.model_fields.items()))
+                parameters = {field.alias or first: parameters}
+            if trigger := self._model(kind, parameters, (*at, name)):
+                found.append(trigger)
+        if told == []:
+            self._fault(path, "no trigger", "Write one, or `by_hand`")
+        return tuple(found)
+
+    def _sense(self, name: str, words: RuleWords, triggers: tuple[Trigger, ...]) -> None:
+        """What each word may be by itself, but not together with the others."""
+        if words.card is None and words.whisper is None:
+            self._fault((name,), f"rule {name!r} shows nothing and says nothing", "Add `card:` or `whisper:`")
+        if words.card is None and any(isinstance(t, ByHand) for t in triggers):
+            self._fault((name, "when"), "only a card can be called up by hand", "Add `card: …`")
+        if words.whisper and words.whisper.within > words.expiry:
+            problem = "the whisper may come when the hint is over"
+            self._fault((name, "whisper"), problem, "Make its `within` no longer than `expiry`")
+        for trigger in triggers:
+            if isinstance(trigger, HoldEvery) and words.cooldown > trigger.every:
+                problem = "its cooldown is longer than the time from one to the next"
+                self._fault((name, "when"), problem, "Make `cooldown` no longer than `every`")

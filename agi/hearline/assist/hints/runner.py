@@ -1,0 +1,120 @@
+"""The hint engine at work for one agent in one talk: what is heard goes in, whispers and cards come out, on time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from hearline.assist.hints import events as e
+from hearline.assist.hints.engine import HOLD_EVERY_MS, Figures, HintEngine
+from hearline.assist.hints.rules import Rules
+from hearline.media.transport import FRAME_MS
+
+log = logging.getLogger(__name__)
+
+
+class HintRunner:
+    """Begins with the join, ends with ``close``. Whatever goes wrong in it ends the hints of this talk, nothing else.
+
+    ``hold_whisper``: what was whispered last in this hold, which a phone that holds does not play, and when, ms since
+    the join. None: nothing, or it was stopped, or no agent holds.
+
+    Args:
+        rules: as they are at the join; an edit counts from the next talk on.
+        whisper: told (id, level in dB) to begin, None to stop; → is it said?
+        tell: told of every card that is shown and hidden, and of every whisper that is said, or that a phone that holds
+            would not play.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        joined: e.Joined,
+        whisper: Callable[[tuple[str, int] | None], bool],
+        tell: Callable[[e.Action], None],
+    ) -> None:
+        self.figures = Figures()
+        self._whisper, self._tell = whisper, tell
+        self._loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._engine: HintEngine | None = HintEngine(rules)
+        self.hold_whisper: tuple[e.Whisper, int] | None = None
+        self.hear(joined)
+
+    def hear(self, event: e.Event) -> None:
+        """Something has happened just now."""
+        self._do(lambda engine: engine.handle(event, self._now_ms()))
+
+    @property
+    def card(self) -> e.ShowCard | None:
+        """What is on the agent's screen."""
+        return self._engine.card if self._engine else None
+
+    @property
+    def muted(self) -> bool:
+        """The agent wants no whispers."""
+        return bool(self._engine and self._engine.muted)
+
+    @property
+    def hold_every_ms(self) -> int:
+        """So long a caller may be left alone on hold."""
+        return self._engine.holds.every_ms if self._engine else HOLD_EVERY_MS
+
+    def ago_s(self, ms: int) -> float:
+        """How long ago this moment of the talk was, s; negative: it is still to come."""
+        return time.monotonic() - self._began - ms / 1_000
+
+    def close(self) -> None:
+        """The talk is over."""
+        if self._timer:
+            self._timer.cancel()
+        self._engine = self.hold_whisper = None
+
+    def _now_ms(self) -> int:
+        """Since the join, whole frames."""
+        return int((time.monotonic() - self._began) * 1_000) // FRAME_MS * FRAME_MS
+
+    def _do(self, step: Callable[[HintEngine], list[e.Action]]) -> None:
+        if self._engine is None:
+            return
+        try:
+            actions = step(self._engine)
+            if not self._engine.held_by_agent:
+                self.hold_whisper = None
+            self.figures.add(actions)
+            for action in actions:
+                self._act(action)
+            self._set_timer()
+        except Exception:
+            log.exception("the hints of a talk failed; it goes on without them")
+            self.close()
+
+    def _act(self, action: e.Action) -> None:
+        match action:
+            case e.Whisper(whisper, level_db):
+                held = self._engine.held_by_agent
+                self.hold_whisper = (action, self._now_ms()) if held else None
+                if self._whisper((whisper, level_db)) or held:
+                    self._tell(action)
+            case e.StopWhisper():
+                self.hold_whisper = None
+                self._whisper(None)
+                self._tell(action)
+            case e.ShowCard() | e.HideCard():
+                self._tell(action)
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        deadline = self._engine.deadline
+        if deadline is None:
+            self._timer = None
+            return
+        ahead_s = self._began + deadline / 1_000 - time.monotonic()
+        self._timer = self._loop.call_later(max(0.0, ahead_s), self._due, deadline)
+
+    def _due(self, deadline: int) -> None:
+        self._do(lambda engine: engine.due(max(deadline, self._now_ms())))

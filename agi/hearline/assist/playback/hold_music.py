@@ -1,0 +1,42 @@
+"""Music for callers whom an agent has put on hold, where Asterisk plays them none: softmix tells nobody of a hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from hearline.assist.calls.channel_graph import ConnectedParties
+from hearline.assist.playback.prompts import Prompter
+from hearline.audio.wav import read_wav
+from hearline.media.worker_client import WorkerDown
+from hearline.pbx.ami import AmiDown, AmiRefused
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+
+
+class HoldMusic:
+    """What callers hear who wait in a queue, from ``sounds``; ``follow`` tells who is to hear it now."""
+
+    def __init__(self, prompter: Prompter, sounds: Path) -> None:
+        self._prompter, self._file = prompter, sounds / "music" / "waiting.wav"
+        self._playing: dict[str, asyncio.Task] = {}  # by the caller's channel
+
+    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
+        """These talk now, or are on hold."""
+        silent = {talk.caller: talk for talk in conversations if talk.held_in_silence}
+        for caller in self._playing.keys() - silent.keys():
+            self._playing.pop(caller).cancel()
+        for caller in silent.keys() - self._playing.keys():
+            self._playing[caller] = asyncio.create_task(self._play(silent[caller]))
+
+    async def _play(self, talk: ConnectedParties) -> None:
+        while True:
+            try:
+                await self._prompter.play_on(talk, read_wav(self._file))
+            except (AmiDown, AmiRefused, WorkerDown, OSError, TimeoutError, ValueError) as error:
+                log.warning("a caller on hold hears no music: %s", error or type(error).__name__)
+            await asyncio.sleep(AGAIN_S)

@@ -1,0 +1,135 @@
+"""What an agent's keys do, pressed on the phone or on the page.
+
+A prompt is played to the caller whole, and softly to the agents of the talk, so that they hear that it plays. The same
+key once more stops it, another prompt's key plays that one instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
+
+from hearline.assist.calls.sessions import TalkSession
+from hearline.assist.hints import events as e
+from hearline.assist.hints.events import Key
+from hearline.assist.playback.prompts import Playing, Prompt, Prompter, Prompts
+from hearline.assist.playback.whispers import at_level
+from hearline.media.worker_client import WorkerDown
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+
+log = logging.getLogger(__name__)
+
+AGENT_HEARS_DB = -12  # of what the caller hears
+PHRASES = "HEARLINE_PHRASES"
+NUISANCE = {"Context": "hearline-nuisance", "Exten": "s", "Priority": "1"}
+
+
+class Keys:
+    """Does what is pressed; whatever goes wrong in it is logged and costs the call nothing.
+
+    Args:
+        ami: moves the caller's channel.
+        say: says 16-bit samples (8 kHz) to the agent on this channel alone; b'' ends it.
+        whisper: the same by a whisper's id.
+    """
+
+    def __init__(
+        self,
+        ami: Ami,
+        prompts: Prompts,
+        prompter: Prompter,
+        say: Callable[[str, bytes], None],
+        whisper: Callable[[str, str], None],
+    ) -> None:
+        self._ami, self._prompts, self._prompter = ami, prompts, prompter
+        self._say, self._whisper = say, whisper
+        self._tasks: set[asyncio.Task] = set()  # the loop itself would not keep them
+
+    def press(self, talk: TalkSession, channel: str, key: Key) -> None:
+        """The agent on ``channel`` has pressed it; the runner knows."""
+        match key:
+            case Key.LOW_VOLUME | Key.RECEIVER:
+                self._prompt(talk, key)
+            case Key.NUISANCE:
+                self._start(self._hand_over(talk))
+            case Key.CALLBACK:
+                talk.callback = True
+                talk.add("callback_marked")
+                self._whisper(channel, "callback-marked")
+            case Key.MUTE if channel in talk.runners:
+                self._whisper(channel, "whispers-off" if talk.runners[channel].muted else "whispers-on")
+
+    def _start(self, what: Coroutine[None, None, None]) -> asyncio.Task:
+        task = asyncio.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("a key of an agent's failed; the talk goes on", exc_info=task.exception())
+
+    # ---- prompts ----------------------------------------------------------------------------------------------------
+    def _prompt(self, talk: TalkSession, key: Key) -> None:
+        playing, now = talk.playing, time.monotonic()
+        if playing and not playing.task.done():
+            meant = playing.again(key, now)
+            if meant != "nothing":
+                playing.task.cancel()
+            if meant != "other":
+                return
+        talk.playing = Playing(key, now, self._start(self._play(talk, key)))
+
+    async def _play(self, talk: TalkSession, key: Key) -> None:
+        try:
+            told = await self._ami.ask("Getvar", Channel=talk.conversation.caller, Variable=PHRASES)
+            prompt = self._prompts.choose(key, told.get("Value", ""), talk.played.get(key, 0))
+            if await self._play_to_both(talk, key, prompt):
+                talk.played[key] = talk.played.get(key, 0) + 1
+        except (AmiDown, AmiRefused, WorkerDown, LookupError, OSError, TimeoutError, ValueError) as error:
+            log.warning("a prompt was not played to a caller: %s", error or type(error).__name__)
+            talk.add("prompt_failed", key=key)
+
+    async def _play_to_both(self, talk: TalkSession, key: Key, prompt: Prompt) -> bool:
+        """True: the caller has heard it to its end."""
+        agents, whole = talk.conversation.agents, False
+        with ExitStack() as afterwards:
+
+            def begins(lead: bytes) -> None:
+                afterwards.callback(lambda: self._prompt_ended(talk, agents, prompt, whole))
+                talk.hears = key
+                talk.add("prompt_start", prompt=prompt.where)
+                talk.tell(e.PromptBegan())
+                for agent in agents:
+                    self._say(agent, lead + at_level(prompt.samples, AGENT_HEARS_DB))
+
+            whole = await self._prompter.play(talk.conversation, prompt.samples, begins)
+        return whole
+
+    def _prompt_ended(self, talk: TalkSession, agents: Iterable[str], prompt: Prompt, whole: bool) -> None:
+        talk.hears = None
+        talk.add("prompt_end" if whole else "prompt_stop", prompt=prompt.where)
+        if not whole:
+            for agent in agents:
+                self._say(agent, b"")
+        talk.tell(e.PromptEnded())
+
+    # ---- nuisance calls ---------------------------------------------------------------------------------------------
+    async def _hand_over(self, talk: TalkSession) -> None:
+        """The caller leaves for the prompts of service standard §1.4; the agent, left alone, is free."""
+        talk.handed_over = True
+        if talk.playing:
+            talk.playing.task.cancel()
+            await asyncio.wait([talk.playing.task])
+        talk.add("handed_over", to="nuisance")  # now: the talk may have ended when the answer comes
+        try:
+            await self._ami.ask("Redirect", Channel=talk.conversation.caller, **NUISANCE)
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("a nuisance call stays with its agent: %s", error)
+            talk.handed_over = False
+            talk.add("hand_over_failed")
+            talk.tell(e.TransferGivenUp())

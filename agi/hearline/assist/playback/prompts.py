@@ -1,0 +1,150 @@
+"""Recorded prompts that an agent has played to the caller in the middle of the talk.
+
+Asterisk connects to our media worker once more, with ChanSpy on the caller's channel, and mixes what we send into what
+the caller hears: the two stay in their bridge, and the worker counts the prompt in frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from hearline.assist.calls.channel_graph import ConnectedParties
+from hearline.assist.hints.events import Key
+from hearline.audio.wav import read_wav
+from hearline.media.transport import FRAME_MS, FRAME_SAMPLES
+from hearline.media.worker_client import WorkerClient
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Ami
+from hearline.pbx.chanspy import CONNECT_S, attach, prompt_data
+from hearline.sounds.manifest import PhraseSet, load_manifest, prompt_path
+
+DEFAULT = "zh/lanzhi"
+WORDINGS = {Key.LOW_VOLUME: ("low-1", "low-2", "low-move"), Key.RECEIVER: ("speakerphone",)}
+"""By key: the prompts of the phrase set, one after the other in the same talk, the last again and again (service
+standard §1.3). Not every set has each of them."""
+
+LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
+TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
+IMPATIENCE_S = 1.0  # whoever presses again so soon has not heard yet that it plays
+LONGEST_SAMPLES = 16 * 8_000  # handed to the worker at once
+SILENT_S = 0.6  # the worker tells ten times a second how far it is
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """``where``: set and id, as the talk's record names it. ``samples``: int16, 8 kHz, whole frames."""
+
+    where: str
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Playing:
+    """A prompt on its way to the caller. ``since``: when the key was pressed, monotonic s."""
+
+    key: Key
+    since: float
+    task: asyncio.Task
+
+    def again(self, key: Key, now: float) -> str:
+        """What the next key means while it plays: ``stop`` it, play the ``other`` one, or ``nothing``."""
+        if key is not self.key:
+            return "other"
+        return "nothing" if now - self.since < IMPATIENCE_S else "stop"
+
+
+class Prompts:
+    """Those of ``sounds``. Raises ManifestError where there is no manifest that can be read."""
+
+    def __init__(self, sounds: Path) -> None:
+        self._sounds = sounds
+        self._has = {
+            f"{language}/{name}": {prompt for prompt, words in phrases.prompts.items() if words is not None}
+            for language, sets in load_manifest(sounds).languages.items()
+            for name, phrases in sets.items()
+            if isinstance(phrases, PhraseSet)
+        }
+        self._read = lru_cache(maxsize=32)(self._read_samples)
+
+    def choose(self, key: Key, phrases: str, times: int) -> Prompt:
+        """What this key plays in a call of this phrase set (``zh/lanzhi``), when it has played ``times`` before.
+
+        A set without any wording for it borrows from the first that has one. Raises LookupError, OSError, ValueError.
+        """
+        lenders = [phrases if phrases in self._has else DEFAULT, *self._has]
+        for lender in lenders:
+            if known := [wording for wording in WORDINGS[key] if wording in self._has.get(lender, ())]:
+                where = f"{lender}/{known[min(times, len(known) - 1)]}"
+                return Prompt(where, self._read(where))
+        raise LookupError(f"no phrase set has a prompt for the key {key}")
+
+    def _read_samples(self, where: str) -> np.ndarray:
+        samples = read_wav(prompt_path(self._sounds, *where.split("/")))
+        return np.pad(samples, (0, -samples.size % FRAME_SAMPLES))
+
+
+class Prompter:
+    """Plays to callers; tell it what the worker tells (``hear``)."""
+
+    def __init__(self, ami: Ami, line: WorkerClient) -> None:
+        self._ami, self._line = ami, line
+        self._playing: dict[str, asyncio.Queue[int]] = {}  # by the visit's UUID: ms since it came
+
+    def hear(self, message: LegReport) -> None:
+        """What the worker tells of any leg."""
+        if message.uuid in self._playing:
+            self._playing[message.uuid].put_nowait(message.at_ms)
+
+    async def play(self, talk: ConnectedParties, samples: np.ndarray, begins: Callable[[bytes], None]) -> bool:
+        """Play this to the talk's caller; cancel it to stop. ``begins`` is told in the frame in which it starts, of the
+        silence before it. Returns False where the caller did not hear it to its end.
+
+        Raises:
+            AmiDown, AmiRefused, LineDown, TimeoutError, ValueError: nothing was played.
+        """
+        async with self._leg(talk) as (uuid, came, began_ms):
+            lead = bytes(2 * FRAME_SAMPLES * (LEAD_MS // FRAME_MS))
+            self._line.say(uuid, lead + samples.astype("<i2").tobytes())
+            begins(lead)
+            ends_ms = began_ms + LEAD_MS + samples.size // FRAME_SAMPLES * FRAME_MS + TAIL_MS
+            try:
+                while True:
+                    async with asyncio.timeout(SILENT_S):
+                        if await came.get() >= ends_ms:
+                            return True
+            except TimeoutError:
+                return False
+
+    async def play_on(self, talk: ConnectedParties, samples: np.ndarray) -> None:
+        """Play this to the talk's caller, again and again, until cancelled. Raises as ``play``, and TimeoutError where
+        the caller is gone."""
+        parts = np.array_split(samples, -(-samples.size // LONGEST_SAMPLES))
+        async with self._leg(talk) as (uuid, came, now_ms):
+            for part in itertools.cycle(parts):
+                self._line.say(uuid, part.astype("<i2").tobytes())
+                ends_ms = now_ms + part.size // FRAME_SAMPLES * FRAME_MS
+                while now_ms < ends_ms:
+                    async with asyncio.timeout(SILENT_S):
+                        now_ms = await came.get()
+
+    @asynccontextmanager
+    async def _leg(self, talk: ConnectedParties) -> AsyncIterator[tuple[str, asyncio.Queue[int], int]]:
+        """A leg that mixes into what the caller hears: its UUID, the ms that the worker tells of it, and the first."""
+        visit = self._line.announce(None, channel=talk.caller)
+        came = self._playing[visit.uuid] = asyncio.Queue()
+        try:
+            await attach(self._ami, visit, prompt_data(talk))
+            async with asyncio.timeout(CONNECT_S):
+                began_ms = await came.get()
+            yield visit.uuid, came, began_ms
+        finally:
+            del self._playing[visit.uuid]
+            self._line.withdraw(visit)

@@ -1,0 +1,117 @@
+"""May agents be whispered to? Not before a tone has shown, on the Asterisk that is there now, that no caller hears it.
+
+And would they hear it? On Asterisk 22.10 a whisper is mixed only into what is sent to the agent's phone anyway, and a
+bridge of two sends nothing while the caller's phone sends nothing; a softmix bridge does.
+https://github.com/asterisk/asterisk/issues/1966
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from hearline.assist.selftest.whisper_selftest import NotTried, WhisperSelfTest
+from hearline.ops.asterisk import version_of, whispers_into_silence
+from hearline.pbx.ami import Ami, Message
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = (1.0, 5.0, 15.0, 60.0)  # the last again and again
+BRIDGES_OF_TWO = ("simple_bridge", "native_rtp")
+NOT_YET = "not tried yet"
+WORDS = {True: "allowed", False: "refused"}
+
+
+@dataclass(frozen=True)
+class AssistStatus:
+    """What operators are told. ``why``: what keeps us from whispering, or what allows it."""
+
+    connected: bool = False
+    asterisk: str = ""
+    whispers: bool = False
+    why: str = NOT_YET
+    silent_callers: str = ""
+    """Why an agent does not hear a whisper while the caller's phone sends nothing; '' where it is heard."""
+
+    def as_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class WhisperPermission:
+    """``allowed`` or not; found out by ``keep`` after each ``logged_in``.
+
+    Args:
+        tell: told how things stand, whenever that changes.
+    """
+
+    def __init__(self, ami: Ami, selftest: WhisperSelfTest, tell: Callable[[AssistStatus], None]) -> None:
+        self._ami, self._selftest, self._tell = ami, selftest, tell
+        self._status_told = AssistStatus()
+        self._tried_on = ""  # which Asterisk: its version, and when it was started
+        self._due = asyncio.Event()
+        self._tries = 0
+
+    @property
+    def allowed(self) -> bool:
+        return self._status_told.whispers
+
+    async def logged_in(self) -> None:
+        """An Asterisk that has been started meanwhile is another one. Raises AmiDown, AmiRefused."""
+        version = (await self._ami.ask("CoreSettings")).get("AsteriskVersion", "")
+        status = await self._ami.ask("CoreStatus")
+        bridges = await self._ami.ask_list("BridgeTechnologyList")
+        silence = unheard_over_silence(version, bridges)
+        if silence and silence != self._status_told.silent_callers:
+            log.warning("%s", silence)
+        asterisk = f"{version} {status.get('CoreStartupDate')} {status.get('CoreStartupTime')}"
+        before = self._status_told if asterisk == self._tried_on else AssistStatus()
+        self._note(replace(before, connected=True, asterisk=version, silent_callers=silence))
+        if asterisk != self._tried_on:
+            self._tried_on, self._tries = asterisk, 0
+            self._due.set()
+
+    def logged_out(self) -> None:
+        """Asterisk is not to be reached."""
+        self._note(replace(self._status_told, connected=False))
+
+    async def keep(self) -> None:
+        """Try whenever that is due, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            asterisk = self._tried_on
+            try:
+                found = await self._selftest.run()
+                whispers, why, settled = not found.fault, found.fault or found.praise, not found.fault or found.leaks
+            except NotTried as error:
+                whispers, why, settled = False, str(error), False
+            if asterisk != self._tried_on:  # it was another one's
+                continue
+            log.log(logging.INFO if whispers else logging.ERROR, "whispers are %s: %s", WORDS[whispers], why)
+            self._note(replace(self._status_told, whispers=whispers, why=why))
+            if not settled:
+                again = AGAIN_S[min(self._tries, len(AGAIN_S) - 1)]
+                self._tries += 1
+                asyncio.get_running_loop().call_later(again, self._due.set)
+
+    def _note(self, standing: AssistStatus) -> None:
+        if standing != self._status_told:
+            self._status_told = standing
+            self._tell(standing)
+
+
+def unheard_over_silence(version: str, bridges: Sequence[Message]) -> str:
+    """Why whispers are not heard while the caller's phone sends nothing, by what ``BridgeTechnologyList`` lists; ''
+    where they are."""
+    if whispers_into_silence(version_of(f"Asterisk {version}")):
+        return ""
+    at_work = {bridge.get("BridgeTechnology") for bridge in bridges if bridge.get("BridgeSuspended") == "No"}
+    if not (found := [name for name in BRIDGES_OF_TWO if name in at_work]):
+        return ""
+    return (
+        f"while a caller's phone sends no sound the agent hears no whisper, because of {' and '.join(found)} in "
+        f"Asterisk {version}: include hearline-bridges.conf in modules.conf and restart Asterisk"
+    )

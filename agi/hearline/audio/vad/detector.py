@@ -1,0 +1,576 @@
+"""The ears: all calls' frames of one 20 ms tick in, events out.
+
+Per tick, for every open slot (numpy over slots, no loop per call):
+
+    frame → the last 320 ms → level of 100 and 200 ms
+          → may it be speech? → networks on each full 32 ms window → is it the caller? → evidence
+          → QUIET, STARTING, SPEAKING, STOPPING
+          → while speaking: active level (P.56)
+          → ten times a second: a look at the background
+
+Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+
+import numpy as np
+
+from hearline.audio.hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
+from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
+from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
+from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
+from hearline.audio.vad import echo, near_speech, recent_audio, tones
+from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
+from hearline.audio.vad.distance import Distances
+from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+from hearline.audio.vad.slots import Column, SlotTable
+
+QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
+
+_LOOK_LEVEL_FRAMES = 10  # 200 ms
+_LOUD_POWER = dbov_to_power(-20.0)
+_MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent_audio.FRAMES + LOOK_FRAMES
+_SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
+_MAY_BE_ECHO = 0.5
+_MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
+_count = np.count_nonzero  # of booleans: quicker than any() and all()
+
+
+class Detector:
+    """Listens to up to `capacity` calls. A slot is one call's line from `open` to `close`."""
+
+    def __init__(self, capacity: int, settings: EarSettings = DEFAULT):
+        self.capacity = capacity
+        self.settings = settings
+        self._network = SpeechNetwork()
+        self._caller = near_speech.CallerNetwork()
+        self._levels = SpeechLevels(capacity)
+        self._distances = Distances(capacity)
+        self._background = Background(capacity, settings)
+        self._limits = _Limits(settings)
+        self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
+        self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
+        self._recent = recent_audio.RecentAudio(capacity)
+        self._played: deque[Mapping[int, object]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
+        self._slots = SlotTable(
+            capacity,
+            open=Column(np.bool_),
+            frames=Column(np.int32),  # since open
+            too_soft_dbov=Column(np.float32),  # these four are the call's own, see `CallSettings`
+            normal_dbov=Column(np.float32),
+            stop_frames=Column(np.int32),
+            onset_evidence=Column(np.float32),
+            measured_from=Column(np.int32),  # frame of the last question
+            network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
+            features=Column(np.float32, shape=(FEATURES,)),  # of the last window, by the speech network
+            windows=Column(np.int32),  # network runs so far
+            p=Column(np.float32),  # probability that the last window was the caller speaking
+            any_speech=Column(np.float32),  # probability that it was speech, whoever's
+            p_recent=Column(np.float32, shape=(self._p_kept,)),
+            evidence=Column(np.float32),  # for a caller who speaks: log odds, added up
+            awake=Column(np.bool_),  # the network is asked
+            spared=Column(np.int8),  # so many windows were not asked about since the last that was
+            still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
+            came=Column(np.bool_),  # the last frame
+            played_from=Column(np.int32),  # what was played before this frame is forgotten
+            echo_until=Column(np.int32),  # no speech starts before this frame
+            explained=Column(
+                np.float32, fresh=_MAY_BE_ECHO
+            ),  # share of the sound that what we played explains, smoothed
+            echo_db=Column(np.float32, fresh=-np.inf),  # the loudest so far, over what was played; slowly forgotten
+            state=Column(np.int8),
+            last_speech=Column(np.int32),  # frame
+            noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
+            onset_ms=Column(np.int32, fresh=-1),
+            speech_frames=Column(np.int32),
+            clipped=Column(np.int32),  # samples
+            too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
+            verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
+        )
+        self._hushed = np.zeros(0, bool)  # is it as soft as the background, in this tick? [lines]
+        self.steps = self.hasty_steps = 0  # so far; heard in haste
+        self._lines = 0  # slots up to the last open one; closed ones among them count as silent
+
+    # ── slots ──
+
+    def open(self, slot: int, own: CallSettings | None = None) -> None:
+        """A call was answered: start to listen, at 0 ms; by settings of its `own`, where it has some."""
+        t, own = self._slots, own or self.settings
+        if t.open[slot]:
+            raise ValueError(f"slot {slot} is open already")
+        t.clear(slot)
+        self._levels.clear(slot)
+        self._distances.clear(slot)
+        self._background.clear(slot, own.sign_of_life)
+        self._recent.clear(slot)
+        t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
+        t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
+        t.open[slot] = True
+        self._lines = max(self._lines, slot + 1)
+
+    def close(self, slot: int) -> None:
+        """The call is over. A closed slot costs nothing."""
+        self._slots.open[slot] = False
+        still_open = self._slots.open.nonzero()[0]
+        self._lines = int(still_open[-1]) + 1 if still_open.size else 0
+
+    def grow(self, capacity: int) -> None:
+        """Make room for more slots; open ones go on."""
+        for part in (self._slots, self._recent, self._levels, self._distances, self._background):
+            part.grow(capacity)
+        self.capacity = capacity
+
+    def let_pass(self, slot: int, frames: int) -> bool:
+        """Let time go by on a line of digital silence that goes on: as so many steps would, but at once.
+        False where it is not silent for long enough: then every frame must be heard."""
+        t = self._slots
+        if t.awake[slot] or t.still[slot] < recent_audio.FULL_AFTER_FRAMES:
+            return False
+        before = int(t.frames[slot])
+        until = before + frames
+        looked_until = min(until, before + _MEMORY_FRAMES - int(t.still[slot]))
+        for now in range(before - before % LOOK_FRAMES + LOOK_FRAMES, looked_until + 1, LOOK_FRAMES):
+            t.frames[slot] = now
+            self._look_at_background(np.array([slot]))
+        t.frames[slot] = t.played_from[slot] = until
+        t.still[slot] += frames
+        return True
+
+    def restart_measure(self, slot: int) -> None:
+        """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
+        without another SpeechStarted, but is measured anew; the noise floor stays."""
+        t = self._slots
+        t.measured_from[slot] = t.frames[slot]
+        t.onset_ms[slot] = -1
+        t.speech_frames[slot] = t.clipped[slot] = t.verdicts_told[slot] = 0
+        t.too_soft[slot] = False
+        self._levels.restart(slot)
+        self._distances.clear(slot)
+
+    # ── what is known ──
+
+    def state(self, slot: int) -> SpeechState:
+        return SpeechState(self._slots.state[slot])
+
+    def now_ms(self, slot: int) -> int:
+        """How much of this slot was heard."""
+        return int(self._slots.frames[slot]) * FRAME_MS
+
+    def level_dbov(self, slot: int) -> float:
+        """Level of the last 100 ms."""
+        return float(power_to_dbov(self._recent.fast_power(slot)))
+
+    def tone_dbov(self, slot: int, hz: float) -> float:
+        """Level of this tone in the last 100 ms."""
+        [last] = self._recent.samples(np.array([slot]), 5 * FRAME_SAMPLES)
+        return tones.tone_dbov(last, hz)
+
+    def maybe_speech(self, slot: int) -> bool:
+        """Somebody may just have begun to speak: worth another moment before a prompt."""
+        return bool(self._slots.p_recent[slot].max() >= self.settings.maybe_probability)
+
+    def hearing(self, slot: int) -> Hearing:
+        """The verdict as it stands."""
+        return self.hearings(np.array([slot]))[0]
+
+    def hearings(self, slots: np.ndarray) -> list[Hearing]:
+        """The verdict on each of these `slots` as it stands. Many at once cost little more than one."""
+        spoken = slots[self._slots.speech_frames[slots] > 0]
+        measured = dict(zip(spoken.tolist(), self._measured(spoken), strict=True)) if spoken.size else {}
+        return [self._hearing(slot, measured.get(slot)) for slot in slots.tolist()]
+
+    def _measured(self, slots: np.ndarray) -> list[tuple[float, float]]:
+        """Of slots on which somebody has spoken: (active level, level of the noise) of each, dBov."""
+        t, noise = self._slots, self._noise_power(slots)
+        tail = _SPEECH_TAIL_FRAMES - (t.frames[slots] - t.last_speech[slots])
+        levels = self._levels.level_dbov(slots, noise, np.where(t.state[slots] >= SPEAKING, np.maximum(tail, 0), 0))
+        return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
+
+    def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
+        """`measured`: the levels of the speech and of the noise, None where nobody has spoken."""
+        t, s = self._slots, self.settings
+        speech_ms = int(t.speech_frames[slot]) * FRAME_MS
+        since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
+        if measured:
+            level, noise = measured
+            verdict, reason = ("too_soft", "soft") if self._is_too_soft(slot, level) else ("speech", "normal")
+            final = speech_ms >= s.final_speech_ms or t.state[slot] in (QUIET, STARTING)
+        else:
+            level = None
+            verdict, reason = self._background.verdict(slot, since_ms)
+            final = since_ms >= s.background_settled_ms and t.state[slot] == QUIET
+            noise = self._background.noise_dbov(slot, since_ms)
+        return Hearing(
+            verdict=verdict,
+            reason=reason,
+            final=bool(final),
+            active_level_dbov=level,
+            active_level_error_db=None if level is None else level_error_db(speech_ms),
+            noise_level_dbov=noise,
+            speech_ms=speech_ms,
+            speech_onset_ms=int(t.onset_ms[slot]) if t.onset_ms[slot] >= 0 else None,
+            clipping=float(t.clipped[slot]) / max(1, since_ms * FRAME_SAMPLES // FRAME_MS),
+            max_p_recent=float(t.p_recent[slot].max()),
+            far=self._distances.is_far(slot),
+        )
+
+    # ── one tick ──
+
+    def step(
+        self,
+        frames: np.ndarray,
+        present: np.ndarray,
+        played: Mapping[int, object] | None = None,
+        in_haste: bool = False,
+    ) -> list[tuple[int, Event]]:
+        """Hear 20 ms of every open slot.
+
+        `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
+        as silence, and remembered. `played`: by slot, what was sent to it just before, 160 samples of int16 in anything
+        that is a buffer; remembered as it is. `in_haste`: do without what takes time, the network
+        and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
+        """
+        self.steps += 1
+        self.hasty_steps += in_haste
+        lines = self._lines
+        if not lines:
+            return []
+        t = self._slots
+        is_open, now = t.open[:lines], t.frames[:lines]
+        came = present[:lines] & is_open
+        now += is_open
+        self._played.append(played or {})
+        samples, sounding, power, fast = self._recent.add(frames[:lines], came)
+        events: list[tuple[int, Event]] = []
+        awake = is_open & self._may_be_speech(now, fast)
+        awake_before = t.awake[:lines]
+        resting = awake_before > awake
+        if _count(resting):
+            self._put_to_rest(resting.nonzero()[0])
+        awake_before[...] = awake
+        if listening := _count(awake):
+            slots = awake.nonzero()[0]
+            if listening == lines:
+                events = self._hear(slots, fast, power, samples, in_haste)
+            else:
+                events = self._hear(slots, fast[slots], power[slots], samples[slots], in_haste)
+        if power.max() > _LOUD_POWER:
+            self._count_clipping(samples, power)
+        still = self._still(sounding, came)
+        if not in_haste:
+            due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
+            due &= is_open
+            due &= ~still
+            if _count(due):
+                self._look_at_background(due.nonzero()[0])
+        return events
+
+    def _hear(
+        self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, samples: np.ndarray, in_haste: bool
+    ) -> list[tuple[int, Event]]:
+        """Where there may be speech."""
+        self._levels.follow(slots, samples)
+        if not in_haste:
+            self._run_network(slots, fast, power)
+        return self._next_states(slots, fast, power)
+
+    def _still(self, sounding: np.ndarray, came: np.ndarray) -> np.ndarray:
+        """Where digital silence has lasted longer than anything is remembered [lines]: a further frame of it changes
+        nothing but the time."""
+        t, lines = self._slots, len(came)
+        still, came_before = t.still[:lines], t.came[:lines]
+        same = came == came_before
+        same &= ~sounding
+        still += 1
+        still *= same
+        came_before[...] = came
+        return still > _MEMORY_FRAMES
+
+    def _may_be_speech(self, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
+        """The cheap test [lines]: is there a sound, and does it move (or is it too early to tell)?"""
+        limits, lines = self._limits, len(now)
+        floor = self._background.floor_power(slice(lines))
+        moves = fast >= floor * limits.rest_ratio
+        moves |= now <= limits.warm_up_frames
+        moves &= fast >= limits.rest_power
+        self._hushed = fast < np.maximum(floor * limits.hush_ratio, limits.rest_power)
+        return moves | (self._slots.state[:lines] >= SPEAKING)
+
+    def _put_to_rest(self, slots: np.ndarray) -> None:
+        """The network is not asked until there is something to ask. It keeps its state, settled on this
+        silence or noise, so that it is warm when it wakes."""
+        t = self._slots
+        t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
+        t.explained[slots] = _MAY_BE_ECHO
+        self._levels.rest(slots)
+
+    def _run_network(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> None:
+        """Ask the network about every window that is complete with this frame."""
+        t, s, limits = self._slots, self.settings, self._limits
+        left_over = t.frames[slots] * FRAME_SAMPLES % WINDOW_SAMPLES  # samples that came after the last window
+        due = (left_over < FRAME_SAMPLES).nonzero()[0]
+        if not due.size:
+            return
+        asked = slots[due]
+        # Of the silence after speech no window need be asked about, of speech that is certain only some.
+        silent = self._hushed[asked] & (t.state[asked] >= SPEAKING)
+        if _count(silent):
+            self._note_silence(asked[silent])
+        before = t.spared[asked]
+        spared = (t.state[asked] == SPEAKING) & (t.p[asked] >= s.spare_probability) & (before < s.spare_windows)
+        t.spared[asked] = (before + 1) * spared
+        spared |= silent
+        if _count(spared):
+            due = due[~spared]
+            if not due.size:
+                return
+        slots, left_over, fast, power = slots[due], left_over[due], fast[due], power[due]
+        samples = self._recent.windows(slots, left_over, CONTEXT_SAMPLES + WINDOW_SAMPLES)
+        samples *= self._gain
+        p, states, features = self._network.run(samples, t.network_state[slots])
+        before, floor = t.features[slots], self._background.floor_power(slots)
+        x = near_speech.inputs(p, states, features, before, fast, floor, power, t.frames[slots])
+        log_odds = self._log_odds(slots, power, x)
+        t.network_state[slots], t.features[slots], t.any_speech[slots] = states, features, p
+        t.p[slots] = p = 1 / (1 + np.exp(-log_odds))
+        nobody = (fast < limits.gate_power) | (t.frames[slots] < t.echo_until[slots])
+        t.p_recent[slots, t.windows[slots] % self._p_kept] = np.where(nobody, 0, p)
+        t.windows[slots] += 1
+        # A sequential test (CUSUM, E. S. Page 1954): strong evidence decides at once, weak takes longer.
+        log_odds = np.clip(log_odds, s.least_evidence, s.most_evidence)
+        t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
+
+    def _note_silence(self, slots: np.ndarray) -> None:
+        """A window of silence after somebody has spoken: nobody has to be asked about it."""
+        t = self._slots
+        t.p[slots], t.any_speech[slots], t.evidence[slots] = 0, 0, 0
+        t.p_recent[slots, t.windows[slots] % self._p_kept] = 0
+        t.windows[slots] += 1
+
+    def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Is it the caller? Natural logarithm of the odds [slots], by what is asked about, [slots, inputs]."""
+        return self._caller.log_odds(x)
+
+    def _count_clipping(self, samples: np.ndarray, power: np.ndarray) -> None:
+        loud = (power > _LOUD_POWER).nonzero()[0]  # softer frames hardly clip, so they are not searched
+        over = np.abs(samples[loud]) >= self.settings.clipping_from
+        self._slots.clipped[loud] += over.sum(axis=1)
+
+    def _look_at_background(self, slots: np.ndarray) -> None:
+        """Ten times a second: what is there while nobody speaks?"""
+        t = self._slots
+        frames_heard = np.minimum(t.frames[slots], _LOOK_LEVEL_FRAMES)
+        level = power_to_dbov(self._recent.power(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard)
+        missing = 1 - self._recent.came(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard
+        tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
+        back = np.zeros(len(slots), bool)
+        # A spectrum costs more than all the rest here: only where a sound is to be explained.
+        curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
+        if curious.any():
+            s, sound = self.settings, self._recent.samples(slots[curious], recent_audio.SAMPLES)
+            tone[curious] = tones.are_tones(sound[:, -tones.WINDOW_SAMPLES :], s.tone_lowest_hz, s.tone_share)
+            hum[curious] = repeats(sound, s.hum_correlation)
+            floor = power_to_dbov(self._background.floor_power(slots))
+            for i in curious.nonzero()[0]:
+                back[i] = self._comes_back(int(slots[i]), float(level[i]), float(floor[i]))
+        self._background.look(slots, level, tone, hum, missing, back)
+        self._follow_noise(slots)
+
+    def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
+        """Move every slot that may be speech through the four states and measure who speaks."""
+        t, s, limits = self._slots, self.settings, self._limits
+        now, evidence = t.frames[slots], t.evidence[slots]
+        talking = t.state[slots] >= SPEAKING
+
+        starts = evidence >= t.onset_evidence[slots]
+        starts &= ~talking
+        if starting := _count(starts):
+            starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
+            self._take_out_keys_and_echoes(slots, starts, fast)
+            starting = _count(starts)
+        active = talking | starts if starting else talking
+        next_state = (evidence >= s.starting_evidence).astype(np.int8)  # QUIET or STARTING
+        if not _count(active):
+            t.state[slots] = next_state
+            return []
+        speech = t.any_speech[slots] >= s.speech_probability_keep
+        speech &= talking
+        speech |= starts
+        last_speech = np.where(speech, now, t.last_speech[slots])
+        t.last_speech[slots] = last_speech
+        silence = now - last_speech
+        ends = talking & (silence >= t.stop_frames[slots])
+        next_state = np.where(active, STOPPING - speech, next_state)  # one less is SPEAKING
+        if _count(ends):
+            next_state[ends] = QUIET
+            t.evidence[slots[ends]] = 0
+        t.state[slots] = next_state
+
+        # Who speaks does not speak softer for the frames that are lost.
+        counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.came[slots]
+        self._levels.add_speech(slots[counted], power[counted])
+        if starting:
+            self._add_past(slots[starts])
+        self._distances.add(slots[active], power[active])
+        t.speech_frames[slots] += speech
+        return self._events(slots, starts, ends, speech)
+
+    def _take_out_keys_and_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
+        """A key's tones, and our own prompt coming back, do not start speech: taken out of `starts`, and what spoke for
+        it is forgotten, or the next knock would be speech."""
+        t, s = self._slots, self.settings
+        for i in starts.nonzero()[0]:
+            slot = int(slots[i])
+            played = self._played_to(slot)
+            if played.any() and self._is_echo(slot, float(fast[i]), played):
+                t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
+            elif not self._is_key(slot):
+                continue
+            starts[i] = False
+            t.evidence[slot], t.p_recent[slot] = 0, 0
+
+    def _is_key(self, slot: int) -> bool:
+        s, sound = self.settings, self._recent.samples(np.array([slot]), recent.SAMPLES)[0]
+        return tones.key_share(sound, s.tone_share) >= s.key_share
+
+    def _played_to(self, slot: int) -> np.ndarray:
+        """What was sent to a caller while the last frames came, zeros where nothing was: int16 [frames, 160]."""
+        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
+        played = np.zeros((echo.PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
+        for frame, sent in zip(played[::-1][:since], reversed(self._played), strict=False):
+            if slot in sent:
+                frame[:] = np.frombuffer(sent[slot], np.int16)
+        return played
+
+    def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
+        """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
+        nobody can tell: while we play, it is taken for one."""
+        t, s = self._slots, self.settings
+        over_db = level_dbov - self._loudest_played(slot)
+        if np.isnan(over_db):
+            return False
+        t.echo_db[slot] -= s.echo_forgotten_db
+        if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db) or over_db <= t.echo_db[slot]:
+            return True
+        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
+        if echo.explained_share(line, self._played_to(slot).ravel()) > s.echo_look_share:
+            t.echo_db[slot] = over_db
+            return True
+        return bool(over_db <= t.echo_db[slot] + s.echo_spread_db)
+
+    def _loudest_played(self, slot: int) -> float:
+        """Loudest 100 ms of what was sent to a caller and may still come back, dBov; nan where nothing was sent."""
+        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
+        sent = [sent[slot] for sent in islice(reversed(self._played), since) if slot in sent]
+        return _loudest_dbov(np.frombuffer(b"".join(sent), np.int16).reshape(-1, FRAME_SAMPLES)) if sent else np.nan
+
+    def _is_echo(self, slot: int, fast: float, played: np.ndarray) -> bool:
+        t, s = self._slots, self.settings
+        if power_to_dbov(fast) < s.echo_below_dbov:
+            return True
+        under_db = _loudest_dbov(played) - float(power_to_dbov(fast))
+        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
+        explained = echo.explained_share(line, played.ravel())
+        if under_db <= s.echo_never_under_db:
+            return explained > s.echo_explained_share
+        t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
+        return bool(t.explained[slot] > s.echo_unexplained_share)
+
+    def _add_past(self, slots: np.ndarray) -> None:
+        """Measure the sound before the decision too, as far back as the question."""
+        t = self._slots
+        before = np.arange(-PAST_FRAMES, 0)
+        asked = t.frames[slots, None] + before > t.measured_from[slots, None]
+        power = np.where(asked, self._recent.power(slots, 1 + PAST_FRAMES)[:0:-1].T, 0)
+        self._levels.add_past(slots, power)
+        self._distances.add_past(slots, power)
+
+    def _events(
+        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray
+    ) -> list[tuple[int, Event]]:
+        """Events of this tick. Only slots to which something happens are looked at one by one."""
+        t, s = self._slots, self.settings
+        spoken = t.speech_frames[slots]
+        newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
+        unmeasured = speech & (t.onset_ms[slots] < 0)
+        happens = starts | ends
+        happens |= newly_known
+        if not _count(happens | unmeasured):
+            return []
+        for i in (starts | unmeasured).nonzero()[0]:
+            self._note_onset(int(slots[i]), bool(starts[i]), bool(unmeasured[i]))
+        told = slots[ends | newly_known]
+        heard = dict(zip(told.tolist(), self.hearings(told), strict=True)) if told.size else {}
+        events: list[tuple[int, Event]] = []
+        for i in happens.nonzero()[0]:
+            slot, at_ms = int(slots[i]), self.now_ms(int(slots[i]))
+            if starts[i]:
+                events.append((slot, SpeechStarted(at_ms, max(at_ms - s.onset_backdate_ms, 0))))
+            if newly_known[i]:
+                t.verdicts_told[slot] = 2 if spoken[i] * FRAME_MS >= s.final_speech_ms else 1
+                events.append((slot, self._heard(slot, at_ms, heard[slot])))
+            if ends[i]:
+                events.append((slot, SpeechEnded(at_ms, int(t.last_speech[slot]) * FRAME_MS, heard[slot])))
+                if t.verdicts_told[slot] < 2 and t.speech_frames[slot]:
+                    t.verdicts_told[slot] = 2
+                    events.append((slot, self._heard(slot, at_ms, heard[slot])))
+        return events
+
+    def _note_onset(self, slot: int, starts: bool, unmeasured: bool) -> None:
+        """Speech starts with this frame, or goes on where none was measured since the question."""
+        t, s, at_ms = self._slots, self.settings, self.now_ms(slot)
+        asked_ms, backdated_ms = int(t.measured_from[slot]) * FRAME_MS, max(at_ms - s.onset_backdate_ms, 0)
+        if starts:
+            t.speech_frames[slot] += (at_ms - max(backdated_ms, asked_ms)) // FRAME_MS
+            if t.speech_frames[slot] * FRAME_MS < s.final_speech_ms:
+                t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech, better verdict
+        if unmeasured:  # perhaps begun before the question
+            t.onset_ms[slot] = max(backdated_ms if starts else at_ms, asked_ms)
+
+    def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
+        """The verdict told, and kept for its hysteresis."""
+        self._slots.too_soft[slot] = hearing.verdict == "too_soft"
+        return Heard(at_ms, hearing)
+
+    def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
+        t = self._slots
+        return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
+
+    def _noise_power(self, slots: np.ndarray) -> np.ndarray:
+        """Mean square of the noise [slots]: what was heard while quiet, or else the softest moments of the speech."""
+        noise = self._slots.noise_power[slots].astype(float)
+        floor = self._background.floor_power(slots)
+        return np.where(noise >= 0, noise, np.where(np.isfinite(floor), floor, dbov_to_power(SILENCE_DBOV)))
+
+    def _follow_noise(self, slots: np.ndarray) -> None:
+        """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is
+        there before the network knows."""
+        t = self._slots
+        quiet = (t.state[slots] == QUIET) & (t.p[slots] < self.settings.maybe_probability)
+        quiet &= t.frames[slots] >= recent_audio.FULL_AFTER_FRAMES
+        slots = slots[quiet]
+        noise, power = t.noise_power[slots], self._recent.earliest_fast_power(slots)
+        t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) * (LOOK_FRAMES / 25))
+
+
+def _loudest_dbov(played: np.ndarray) -> float:
+    """Of the loudest 100 ms of `played`, int16 [frames, 160]."""
+    sound = played.astype(np.float32)
+    power = np.vecdot(sound, sound) / (FRAME_SAMPLES * 32768.0**2)
+    return float(power_to_dbov(np.convolve(power, _MEAN_OF_FAST).max()))
+
+
+class _Limits:
+    """The settings' levels as mean squares and their times in frames, so that no tick has to convert."""
+
+    def __init__(self, s: EarSettings) -> None:
+        self.rest_power = float(dbov_to_power(s.network_rest_dbov))
+        self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
+        self.hush_ratio = float(dbov_to_power(s.network_hush_dynamics_db))
+        self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
+        self.warm_up_frames = s.warm_up_ms // FRAME_MS
+        # After how much speech the next verdict is told, by the number of those told
+        never = np.iinfo(np.int32).max
+        self.tell_frames = np.array([s.provisional_speech_ms // FRAME_MS, s.final_speech_ms // FRAME_MS, never])

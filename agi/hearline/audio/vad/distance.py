@@ -1,0 +1,101 @@
+"""Does somebody speak into the telephone, or to one across the room or on its loudspeaker?
+
+A voice beside the microphone falls as fast as it is spoken. From a metre or two most of what arrives has come by way of
+the walls, and dies away by 60 dB in some tenths of a second: steep falls are missing, and the gaps between the sounds
+are filled. (The negative side of the decay rates' spread is known to tell how much a room resounds: J. Y. C. Wen,
+E. A. P. Habets and P. A. Naylor 2008.) So what counts is how much the level changes within 20, 40 and 80 ms; how loud
+it is plays no part.
+
+The weights are a logistic regression's, made by `bench/ears/train_distance.py` out of recorded speech in rooms that are
+computed. How often it is right stands in `docs/bench.md`.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from hearline.audio.level.p56 import power_to_dbov
+from hearline.audio.vad.slots import Column, SlotTable
+
+WEIGHTS = Path(__file__).with_name("distance.npz")
+_FRAMES = 250  # remembered: the last 5 s of talk
+_LEAST_FRAMES = 200  # before 4 s nothing is told: after 3 s it is wrong twice as often
+_LAGS = (1, 2, 4)  # frames
+_QUANTILES = np.array([0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98])
+_UNDER_LOUDEST_DB = 25.0  # changes among what is softer are the noise's
+_LOUDEST = 0.95  # quantile of the levels
+_FEWEST = 20  # changes, or nothing is told: a line with hardly a frame
+
+
+class Distances:
+    """The levels of what every slot's speaker said last, pauses of a few tenths of a second included."""
+
+    def __init__(self, capacity: int):
+        self._table = SlotTable(capacity, count=Column(np.int32), power=Column(np.float32, shape=(_FRAMES,)))
+
+    def grow(self, capacity: int) -> None:
+        self._table.grow(capacity)
+
+    def clear(self, slot: int) -> None:
+        """A new call, or a new question: forget what was said so far."""
+        self._table.count[slot] = 0
+
+    def add(self, slots: np.ndarray, power: np.ndarray) -> None:
+        """A frame of talk; `power` [slots] is its mean square, 0 where none came."""
+        t = self._table
+        count = t.count[slots]
+        t.power[slots, count % _FRAMES] = power
+        t.count[slots] = count + 1
+
+    def add_past(self, slots: np.ndarray, power: np.ndarray) -> None:
+        """The frames before it: `power` [slots, n], oldest first."""
+        t = self._table
+        count, more = t.count[slots], power.shape[1]
+        t.power[slots[:, None], (count[:, None] + np.arange(more)) % _FRAMES] = power
+        t.count[slots] = count + more
+
+    def is_far(self, slot: int) -> bool | None:
+        """None while too little was said."""
+        changes = self.changes_db(slot)
+        if changes is None:
+            return None
+        weights, bias = _weights()
+        return bool(changes @ weights + bias > 0)
+
+    def changes_db(self, slot: int) -> np.ndarray | None:
+        """How much the level changes within each of the lags: quantiles, lag by lag; None while too little was said."""
+        t = self._table
+        count = int(t.count[slot])
+        if count < _LEAST_FRAMES:
+            return None
+        oldest = count % _FRAMES if count > _FRAMES else 0
+        power = np.concatenate((t.power[slot, oldest:count], t.power[slot, :oldest]))
+        heard = power > 0  # neither lost nor digital silence
+        if not heard.any():
+            return None
+        level = power_to_dbov(power)
+        loud = level > _quantile(level[heard], _LOUDEST) - _UNDER_LOUDEST_DB
+        gaps = not heard.all()
+        parts = []
+        for lag in _LAGS:
+            used = loud[lag:] | loud[:-lag]
+            for start in range(lag + 1) if gaps else ():  # and none is missing in between
+                used = used & heard[start : heard.size - lag + start]
+            change = (level[lag:] - level[:-lag])[used]
+            if change.size <= _FEWEST:
+                return None
+            parts.append(_quantile(change, _QUANTILES))
+        return np.concatenate(parts)
+
+
+def _quantile(x: np.ndarray, share: np.ndarray | float) -> np.ndarray:
+    x.sort()  # what is asked about is nobody else's
+    return x[np.rint(np.multiply(share, x.size - 1)).astype(int)]
+
+
+@cache
+def _weights() -> tuple[np.ndarray, float]:
+    """Once a process: of `changes_db`, and the bias."""
+    with np.load(WEIGHTS) as of:
+        return of["weights"], float(of["bias"])

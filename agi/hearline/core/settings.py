@@ -1,0 +1,74 @@
+"""Where things are and on which addresses they listen: one place, overridable from the environment.
+
+Every field can be set as ``HEARLINE_<FIELD>``, e.g. ``HEARLINE_STATE=/srv/hearline``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+AMI_USER = "hearline-assist"
+_REPO = Path(__file__).resolve().parents[3]
+
+
+def _shipped(folder: str) -> Path:
+    """The data folder beside the code (a checkout or an editable install), else the one in the current folder."""
+    beside = _REPO / folder
+    return beside if beside.is_dir() else Path.cwd() / folder
+
+
+class Settings(BaseModel):
+    """Addresses are ``host:port``; everything binds to loopback unless told otherwise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    flows: Path = _shipped("ivr_flows")
+    sounds: Path = _shipped("sounds")
+    asterisk_templates: Path = _shipped("docker") / "asterisk"
+    state: Path = Path(".hearline").absolute()
+    cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
+
+    agi: str = "127.0.0.1:4573"
+    media: str = "127.0.0.1:9092"
+    status: str = "127.0.0.1:9573"
+    # Asterisk's manager interface. Without it nobody listens to callers and agents while they talk: no hints.
+    ami: str = ""
+    ami_user: str = AMI_USER
+    ami_secret_file: Path | None = None
+    # Where Asterisk brings the sound of those who talk.
+    legs: str = "127.0.0.1:9192"
+    # A soft tick before each whisper.
+    whisper_tick: bool = False
+    # A folder with a streaming model for sherpa-onnx: spoken triggers of hints. Without it nothing is recognised.
+    recogniser_model: Path | None = None
+    # How many legs are recognised at once; others go without.
+    recogniser_legs: int = Field(2, ge=1, le=64)
+    # What agents look at while they talk; only with agent assist. It has no TLS: put a proxy before it.
+    page: str = "127.0.0.1:9673"
+    # How long it is remembered that a caller has called, and what came of it.
+    earlier_calls_days: int = Field(90, ge=1, le=3_650)
+    # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
+    workers: int = Field(1, ge=1, le=64)
+    # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
+    allow: str = "127.0.0.0/8"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: dict[str, str | Path]) -> dict[str, str | Path]:
+        variables = {name: os.environ.get(f"HEARLINE_{name.upper()}") for name in cls.model_fields}
+        return {name: text for name, text in variables.items() if text} | given
+
+
+def address(text: str) -> tuple[str, int]:
+    """``"127.0.0.1:4573"`` as ``("127.0.0.1", 4573)``.
+
+    Raises:
+        ValueError: no port, or none that there is.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,511 @@
+"""The media process: one tick of 20 ms for all calls.
+
+    every tick:  speak:  a frame to every leg, as was decided in the last tick
+                 listen: announcements → arrivals → a frame from every leg → ears (all at once)
+                 decide: the sessions to whom something happens or for whom it is time
+
+Speaking comes first, so that a frame's punctuality does not hang on how much there was to hear. Deadlines are absolute,
+prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, and there is one ``read``
+and one ``write`` a call and tick (`connections.py`). When the door process is gone the worker ends at once, so that
+Asterisk notices and the callers reach the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import heapq
+import logging
+import math
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hearline.audio.vad.detector import Detector
+from hearline.audio.vad.snapshots import LineWatcher
+from hearline.audio.wav import read_wav
+from hearline.call.plan import Plan
+from hearline.core.peers import is_allowed, parse_networks
+from hearline.core.settings import address
+from hearline.media import connections
+from hearline.media.audiosocket import AudioSocketListener
+from hearline.media.monitor_session import MonitorSession
+from hearline.media.player import PromptStore
+from hearline.media.relay import Relay
+from hearline.media.session import Session, SlotEars
+from hearline.media.transport import FRAME_MS, FRAME_SAMPLES, Connections, Leg
+from hearline.media.worker_protocol import (
+    Announce,
+    Beat,
+    CallSummary,
+    Channel,
+    Ears,
+    Finished,
+    Follow,
+    LegReport,
+    PassOn,
+    Prepare,
+    Say,
+    Watch,
+    Withdraw,
+)
+from hearline.sounds.manifest import prompt_path
+
+log = logging.getLogger(__name__)
+
+TICK_S = FRAME_MS / 1_000
+ANNOUNCED_S = 5.0  # an announced connection that has not come by then never will
+LINGER_S = 1.0
+SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
+SHED_S = 0.008  # a tick that begins so late does without the ears' network: sound goes before detection
+BEAT_TICKS = 10
+WATCH_TICKS = 100  # rows are told for so long after somebody asked
+
+
+@dataclass(slots=True)
+class LiveCall:
+    uuid: str
+    channel: str
+    session: Session | MonitorSession
+    leg: Leg
+    slot: int
+    began: int  # tick of its first decision
+    due: int  # tick at which its session must move on, though nothing may happen before
+
+
+class Worker:
+    """All live calls of one process.
+
+    Args:
+        address: where AudioSocket connections are taken.
+        allowed: tells whether a peer's address may connect.
+        channel: to the door process.
+        prompts: their frames.
+        capacity: the most calls at once; further ones are refused and go to the queue.
+        sound: where it comes from and goes to; AudioSocket, if nothing else is said.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        allowed: Callable[[str], bool],
+        channel: Channel,
+        prompts: PromptStore,
+        capacity: int,
+        sound: Connections | None = None,
+    ) -> None:
+        self._listener = AudioSocketListener(address, allowed, self._claim)
+        self.address = self._listener.address
+        self._channel = channel
+        self._prompts = prompts
+        self._expected: dict[str, tuple[Announce, float]] = {}
+        self._detector = Detector(capacity)
+        self._free = list(range(capacity - 1, -1, -1))
+        self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
+        self._present = np.zeros(capacity, bool)
+        self._calls: dict[int, LiveCall] = {}  # by slot
+        self._connections: Connections = connections.AudioSocketConnections(capacity) if sound is None else sound
+        self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
+        self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
+        self._moved: list[LiveCall] = []  # calls of whose sessions there is something new
+        self._due: list[tuple[int, int]] = []  # heap of (tick, slot); counts where the call's own `due` says the same
+        self._leaving: list[tuple[Leg, float]] = []
+        self._ticks = 0
+        self._watched_until = 0
+        self._followed: dict[int, tuple[LineWatcher, int]] = {}  # by slot; until this tick
+        self._relays: dict[int, Relay] = {}  # by slot
+        self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
+        self._worst_s = self._work_s = self._busy_s = 0.0
+        self._shed = 0
+        self.stopping = False
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first run of the network is slow, and so is the first verdict (20 ms); neither must fall into a call."""
+        self._detector.open(0)
+        noise = np.zeros_like(self._frames)
+        noise[0] = np.random.default_rng(0).normal(0, 3_000, FRAME_SAMPLES)
+        for _ in range(50):
+            self._detector.step(noise, np.ones_like(self._present))
+        LineWatcher(self._detector, 0).note(noise[0])
+        self._detector.close(0)
+
+    # ---- the clock --------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        deadline = time.monotonic()
+        knocks = select.poll()
+        for which in (self._listener, self._channel):
+            knocks.register(which, select.POLLIN)
+        while not self.stopping and not self._channel.closed:
+            deadline += TICK_S
+            if self._idle:
+                deadline += self._rest(knocks, deadline) * TICK_S
+            ahead = deadline - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            elif ahead < -SKIP_S:
+                self._skipped_ms += round(-ahead * 1_000)
+                deadline -= ahead
+            self.tick(deadline)
+        self.close()
+
+    @property
+    def _idle(self) -> bool:
+        """Is nobody here, and nobody just coming or going?"""
+        return not (self._calls or self._leaving or self._listener.shaking_hands or self._channel.behind)
+
+    def _rest(self, knocks: select.poll, deadline: float) -> int:
+        """Ticks that pass, from the one due at ``deadline``, until somebody comes, the door process has something to
+        say, or a beat is due."""
+        most = BEAT_TICKS - 1 - self._ticks % BEAT_TICKS
+        knocks.poll(max(0.0, deadline + most * TICK_S - time.monotonic()) * 1_000)
+        passed = min(most, max(0, math.ceil((time.monotonic() - deadline) / TICK_S)))
+        self._ticks += passed
+        return passed
+
+    def tick(self, deadline: float) -> None:
+        """All that is due at ``deadline`` (monotonic seconds)."""
+        cpu_before, began = time.thread_time(), time.monotonic()
+        self._speak(deadline)
+        self._hear_door()
+        for announcement, leg in self._listener.arrivals():
+            self._begin(announcement, leg)
+        if self._calls:
+            events, stirred = self._listen(in_haste=began - deadline > SHED_S)
+            self._decide(events, stirred)
+            if self._followed:
+                self._tell_ears(events)
+        self._see_off()
+        self._work_s = max(self._work_s, time.thread_time() - cpu_before)
+        # A tick in which the process was stopped is no load.
+        self._busy_s += min(time.monotonic() - began, 2 * TICK_S)
+        self._ticks += 1
+        if self._ticks % BEAT_TICKS == 0:
+            self._beat()
+
+    # ---- one tick, in order -----------------------------------------------------------------------------------------
+    def _speak(self, deadline: float) -> None:
+        if not self._connections:
+            return
+        moved, self._moved = self._moved, []
+        over = [call for call in moved if call.session.outcome is not None]
+        for call in over:
+            self._connections.leave(call.slot)
+        self._spoken = spoken = self._next_frames()
+        self._connections.send(spoken)
+        self._sent += len(self._connections)
+        late_s = time.monotonic() - deadline
+        self._note_lateness(late_s, len(self._connections))
+        for call in moved:
+            call.session.settle(late_s * 1_000)
+        for call in over:
+            self._end(call, call.session.outcome)
+
+    def _next_frames(self) -> dict[int, bytes]:
+        """By slot, where there is something to say."""
+        frames = {slot: next_frame() for slot, next_frame in self._speaking.items()}
+        for slot in [slot for slot, frame in frames.items() if frame is None]:
+            del frames[slot], self._speaking[slot]
+        return frames
+
+    def _hear_door(self) -> None:
+        self._channel.flush()
+        for message in self._channel.received():
+            match message:
+                case Watch():
+                    self._watched_until = self._ticks + WATCH_TICKS
+                case Follow(uuid):
+                    self._follow(uuid)
+                case Prepare(plan):
+                    self._load(plan)
+                case Say(uuid, pcm):
+                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                        call.session.say(pcm)
+                        self._speaking[call.slot] = call.session.next_frame
+                case PassOn(uuid, to):
+                    self._pass_on(uuid, to)
+                case Announce():
+                    self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
+                case Withdraw(uuid):
+                    self._expected.pop(uuid, None)
+                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                        self._end(call, None)
+
+    def _pass_on(self, uuid: str, to: str) -> None:
+        for slot, call in self._calls.items():
+            if call.uuid == uuid:
+                if relay := self._relays.pop(slot, None):
+                    relay.close()
+                if to:
+                    self._relays[slot] = Relay(uuid, to)
+
+    def _load(self, plan: Plan) -> None:
+        for prompt in plan.prompts:
+            try:
+                self._prompts.frames(plan.language, plan.phrases, prompt)
+            except (OSError, ValueError) as error:
+                log.error("prompt %s/%s/%s cannot be played: %s", plan.language, plan.phrases, prompt, error)
+
+    def _claim(self, uuid: str) -> Announce | None:
+        if uuid not in self._expected:  # announced in this very tick, after we listened to the door
+            self._hear_door()
+        announcement, _ = self._expected.pop(uuid, (None, 0))
+        return announcement
+
+    def _begin(self, announcement: Announce, leg: Leg) -> None:
+        plan = announcement.plan
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            log.error("no room for a further call; it goes to the queue")
+            self._refuse(announcement, leg)
+            return
+        if plan is None:
+            self._tap(announcement, leg, slot)
+            return
+        try:
+            prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
+        except (OSError, ValueError) as error:
+            log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
+            self._free.append(slot)
+            self._refuse(announcement, leg)
+            return
+        session = Session(plan, announcement.begin, prompts, SlotEars(self._detector, slot, plan))
+        self._take_in(announcement, session, leg, slot)
+
+    def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
+        def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
+            self._channel.send(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
+
+        self._detector.open(slot)
+        detector, hz = self._detector, announcement.tone_hz
+        level = partial(detector.tone_dbov, slot, hz) if hz else partial(detector.level_dbov, slot)
+        tap = MonitorSession(partial(self._present.item, slot), level, partial(detector.restart_measure, slot), tell)
+        self._take_in(announcement, tap, leg, slot)
+
+    def _take_in(self, announcement: Announce, session: Session | MonitorSession, leg: Leg, slot: int) -> None:
+        now = self._ticks
+        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot, began=now, due=now)
+        self._connections.join(slot, leg)
+        heapq.heappush(self._due, (now, slot))
+
+    def _refuse(self, announcement: Announce, leg: Leg) -> None:
+        self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
+        self._say_goodbye(leg)
+
+    def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
+        """(the ears' events by slot, slots on which a key was pressed or the other side is gone)."""
+        stirred = self._connections.receive(self._frames, self._present)
+        for slot, relay in self._relays.items():
+            if self._present[slot]:
+                relay.take(self._frames[slot].tobytes())
+        events: dict[int, list[object]] = {}
+        self._shed += len(self._calls) if in_haste else 0
+        for slot, event in self._detector.step(self._frames, self._present, self._spoken, in_haste):
+            events.setdefault(slot, []).append(event)
+        return events, stirred
+
+    def _decide(self, events: dict[int, list[object]], stirred: set[int]) -> None:
+        for slot in self._due_now() | events.keys() | stirred:
+            call = self._calls[slot]
+            leg, session = call.leg, call.session
+            try:
+                session.tick((self._ticks - call.began) * FRAME_MS, events.get(slot, ()), leg.keys(), leg.gone)
+            except Exception:  # one call's failure is that call's: it goes to the queue
+                log.exception("a call failed; it goes to the queue")
+                self._end(call, None)
+                continue
+            if session.moved:
+                self._moved.append(call)
+                self._speaking[slot] = session.next_frame
+            due = max(self._ticks + 1, call.began + -(-session.nothing_until // FRAME_MS))
+            if due != call.due:
+                call.due = due
+                heapq.heappush(self._due, (due, slot))
+
+    def _due_now(self) -> set[int]:
+        """Slots whose time has come."""
+        found = set()
+        while self._due and self._due[0][0] <= self._ticks:
+            tick, slot = heapq.heappop(self._due)
+            call = self._calls.get(slot)
+            if call and call.due == tick:
+                found.add(slot)
+        return found
+
+    def _end(self, call: LiveCall, outcome: str | None) -> None:
+        session = call.session
+        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
+        del self._calls[call.slot]
+        if relay := self._relays.pop(call.slot, None):
+            relay.close()
+        self._connections.leave(call.slot)
+        for by_slot in (self._speaking, self._spoken, self._followed):
+            by_slot.pop(call.slot, None)
+        self._detector.close(call.slot)
+        self._free.append(call.slot)
+        self._lost_out += call.leg.lost_out
+        self._say_goodbye(call.leg)
+
+    def _say_goodbye(self, leg: Leg) -> None:
+        if leg.gone:
+            leg.close()
+        else:
+            leg.finish()
+            self._leaving.append((leg, time.monotonic() + LINGER_S))
+
+    def _see_off(self) -> None:
+        if self._leaving:
+            still = []
+            for leg, until in self._leaving:
+                if leg.drained() or time.monotonic() > until:
+                    leg.close()
+                else:
+                    still.append((leg, until))
+            self._leaving = still
+        if self._expected and self._ticks % 50 == 0:
+            now = time.monotonic()
+            self._expected = {uuid: kept for uuid, kept in self._expected.items() if kept[1] > now}
+
+    def _note_lateness(self, late_s: float, frames: int) -> None:
+        """The last call served is the measure for all frames of the tick."""
+        self._worst_s = max(self._worst_s, late_s)
+        if late_s > 0.020:
+            self._late_20 += frames
+            if late_s > 0.040:
+                self._late_40 += frames
+
+    def _beat(self) -> None:
+        self._channel.offer(
+            Beat(
+                calls=len(self._calls),
+                frames=self._sent,
+                late_20=self._late_20,
+                late_40=self._late_40,
+                worst_ms=round(self._worst_s * 1_000, 2),
+                work_ms=round(self._work_s * 1_000, 2),
+                busy=round(self._busy_s / (BEAT_TICKS * TICK_S), 3),
+                shed=self._shed,
+                skipped_ms=self._skipped_ms,
+                refused=self._listener.refused,
+                lost_out=self._lost_out,
+                rows=self._rows(),
+            )
+        )
+        self._worst_s = self._work_s = self._busy_s = 0.0
+
+    def _rows(self) -> list[CallSummary] | None:
+        """The live calls, while somebody looks at them."""
+        if self._ticks > self._watched_until:
+            return None
+        return [self._row(call) for call in self._calls.values() if isinstance(call.session, Session)]
+
+    def _row(self, call: LiveCall) -> CallSummary:
+        engine = call.session.engine
+        hearing = call.session.last_hearing  # asking the detector anew costs as much as ten ticks of a call
+        now = (self._ticks - call.began) * FRAME_MS
+        left = None if engine.timer is None else max(0, engine.timer - now)
+        return CallSummary(
+            call.uuid,
+            call.channel,
+            engine.plan.flow,
+            engine.step.name,
+            str(engine.state),
+            now,
+            left,
+            hearing and hearing.active_level_dbov,
+            hearing and hearing.verdict,
+            call.session.timeline.gain_db,
+            call.session.ears.settings,
+        )
+
+    def _follow(self, uuid: str) -> None:
+        for slot, call in self._calls.items():
+            if call.uuid == uuid:
+                watcher, _ = self._followed.get(slot) or (LineWatcher(self._detector, slot), 0)
+                self._followed[slot] = watcher, self._ticks + WATCH_TICKS
+
+    def _tell_ears(self, events: dict[int, list[object]]) -> None:
+        """What is heard of the followed calls; whoever follows must not harm them."""
+        for slot, (watcher, until) in list(self._followed.items()):
+            try:
+                look = watcher.note(self._frames[slot] if self._present[slot] else None, events.get(slot, ()))
+                if look is not None:
+                    self._channel.offer(Ears(self._row(self._calls[slot]), look))
+            except Exception:
+                log.exception("a call cannot be followed")
+                until = 0
+            if self._ticks >= until:
+                del self._followed[slot]
+
+    def close(self) -> None:
+        """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""
+        for call in self._calls.values():
+            call.leg.close()
+        for leg, _ in self._leaving:
+            leg.close()
+        for relay in self._relays.values():
+            relay.close()
+        self._listener.close()
+
+
+def _ask_for_precedence() -> None:
+    """Ahead of ordinary processes, where we may: a late frame is heard, a late web page is not.
+
+    Real-time round robin at its lowest priority, as Asterisk's own ``-p``; else a negative nice value; else nothing.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        return
+    except OSError:
+        pass
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    except OSError:
+        log.info(
+            "running at ordinary priority; allow real-time scheduling or nice -10 to keep frames on time under load"
+        )
+
+
+def main() -> None:
+    """Entry of the worker process; started by ``media/worker_client.py``, not by people."""
+    parser = argparse.ArgumentParser(prog="hearline media worker")
+    parser.add_argument("--channel-fd", type=int, required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--allow", required=True)
+    parser.add_argument("--sounds", type=Path, required=True)
+    parser.add_argument("--capacity", type=int, required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the door's to handle
+
+    networks = parse_networks(given.allow)
+    channel = Channel(socket.socket(fileno=given.channel_fd))
+    store = PromptStore(lambda *which: prompt_path(given.sounds, *which), lambda path: read_wav(path).tobytes())
+    try:
+        worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
+    except OSError as error:
+        channel.send(("failed", f"cannot listen on {given.listen}: {error.strerror or error}"))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
+    _ask_for_precedence()
+    if connections.compiled is None:
+        log.warning(
+            "what is sent and received is handled in Python, which takes more of the processor; with a C compiler and "
+            "Python's headers (Debian: gcc, libc6-dev, python3-dev), install Hearline again"
+        )
+    channel.send(("listening", worker.address))
+    gc.freeze()
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

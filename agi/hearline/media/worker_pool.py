@@ -1,0 +1,91 @@
+"""Several media workers behind one door: a call goes to the one that has the fewest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterator
+from pathlib import Path
+
+from hearline.call.plan import Plan
+from hearline.media.worker_client import ROWS_S, PendingCall, WorkerClient, WorkerDown
+from hearline.media.worker_protocol import CallSummary, Ears, Finished
+
+
+class WorkerPool:
+    """As many workers as there are cores to give away. Each listens on a port of its own, from the given one upwards.
+
+    Args:
+        listen: (host, port) of the first worker; port 0 gives each any.
+        workers: how many.
+        others: as for ``WorkerClient``.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        workers: int,
+        allow: str,
+        sounds: Path,
+        on_finished: Callable[[Finished], None] = lambda f: None,
+    ) -> None:
+        host, port = listen
+        host = f"[{host}]" if ":" in host else host
+        self._lines = [WorkerClient(f"{host}:{port and port + i}", allow, sounds, on_finished) for i in range(workers)]
+
+        self.refused = 0  # calls that no worker could take
+
+    def __iter__(self) -> Iterator[WorkerClient]:
+        return iter(self._lines)
+
+    @property
+    def well(self) -> bool:
+        """Can at least one worker take calls?"""
+        return any(line.well for line in self._lines)
+
+    def announce(self, plan: Plan, begin: str | None, channel: str = "") -> PendingCall:
+        """Expect a connection for a new call. Raises WorkerDown: no worker can take it."""
+        refusal = WorkerDown("the media worker does not answer")
+        for line in sorted(self._lines, key=lambda line: line.calls):
+            try:
+                return line.announce(plan, begin, channel)
+            except WorkerDown as error:
+                refusal = error
+        self.refused += 1
+        raise refusal
+
+    def withdraw(self, visit: PendingCall) -> None:
+        """Asterisk is done with this visit."""
+        for line in self._lines:
+            line.withdraw(visit)
+
+    def prepare(self, plans: Collection[Plan]) -> None:
+        """Have the prompts of these plans read before a call needs them."""
+        for line in self._lines:
+            line.prepare(plans)
+
+    def rows(self) -> list[CallSummary]:
+        """The live calls of all workers, which are asked at the same time."""
+        for line in self._lines:
+            line.watch()
+        deadline = time.monotonic() + ROWS_S
+        return [row for line in self._lines for row in line.rows(deadline)]
+
+    def follow(self, uuid: str) -> Generator[Ears | Finished]:
+        """What the ears hear of a live call; see ``WorkerClient.follow``. Raises WorkerDown."""
+        for line in self._lines:
+            if line.has(uuid):
+                return line.follow(uuid)
+        raise WorkerDown("the call is over")
+
+    def start(self) -> None:
+        """Start all workers. Raises WorkerDown; then none runs."""
+        try:
+            for line in self._lines:
+                line.start()
+        except WorkerDown:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        for line in self._lines:
+            line.stop()

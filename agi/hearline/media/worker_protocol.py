@@ -1,0 +1,210 @@
+"""What the door process and a media worker say to each other: whole messages over a socket pair, never blocking the
+tick. Both ends are ours and of one version, so a message is a pickled dataclass."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hearline.audio.settings import CallSettings
+from hearline.audio.vad.snapshots import Snapshot
+from hearline.call.plan import Plan
+
+MAX_MESSAGE = 512 * 1024  # bytes
+_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Announce:
+    """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
+    two people's talk, to be listened to: see ``tap.Tap``. ``tone_hz``: of what is on that leg, tell the level of
+    this tone alone."""
+
+    uuid: str
+    plan: Plan | None
+    begin: str | None
+    channel: str = ""
+    tone_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """This plan may be announced soon: read its prompts now, not when a call comes."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Somebody looks at the live calls: tell their rows with the next beats."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Somebody follows this call: tell what the ears hear of it, for two seconds from now."""
+
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Say:
+    """Say this into a leg that is listened to: 16-bit samples, 8 kHz; b'' ends what is being said."""
+
+    uuid: str
+    pcm: bytes
+
+
+@dataclass(frozen=True)
+class PassOn:
+    """Pass on what comes on this leg to a recogniser, at the Unix socket ``to``; see ``relay.Relay``. '' ends it."""
+
+    uuid: str
+    to: str
+
+
+@dataclass(frozen=True)
+class LegReport:
+    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
+    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event."""
+
+    uuid: str
+    at_ms: int
+    events: tuple[object, ...]
+    level_dbov: float
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """The announced connection is not expected any more; a live call with this UUID is let go."""
+
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue."""
+
+    uuid: str
+    channel: str
+    outcome: str | None
+    heard: str
+    timeline: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CallSummary:
+    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``gain_db``:
+    how far it is raised for the agent, so far; ``ears``: by what it is judged."""
+
+    uuid: str
+    channel: str
+    flow: str
+    step: str
+    state: str
+    at_ms: int
+    timer_ms: int | None
+    level_dbov: float | None
+    verdict: str | None
+    gain_db: int = 0
+    ears: CallSettings = CallSettings()
+
+
+@dataclass(frozen=True)
+class Ears:
+    """A followed call, ten times a second."""
+
+    row: CallSummary
+    look: Snapshot
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The worker is alive. Counters since its start; ``late_*``: frames sent so many ms after their deadline.
+    Since the last beat: ``worst_ms``, the worst lateness; ``work_ms``, the most CPU time that one tick took. Late
+    without much work means that the machine did not let us run. ``busy``: share of its time that the ticks took, 0…1
+    and more. ``shed``: frames that were heard without asking the speech network, because the tick was late."""
+
+    calls: int
+    frames: int
+    late_20: int
+    late_40: int
+    worst_ms: float
+    work_ms: float
+    skipped_ms: int
+    refused: int
+    lost_out: int
+    busy: float = 0.0
+    shed: int = 0
+    rows: list[CallSummary] | None = None  # None: nobody looks
+
+
+NO_BEAT = Beat(calls=0, frames=0, late_20=0, late_40=0, worst_ms=0.0, work_ms=0.0, skipped_ms=0, refused=0, lost_out=0)
+
+
+class Channel:
+    """One end of the socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_MESSAGE)
+        self._unsent: deque[bytes] = deque(maxlen=_KEPT)
+        self.closed = False
+
+    @staticmethod
+    def pair() -> tuple[socket.socket, socket.socket]:
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def behind(self) -> bool:
+        """Is something kept for the next ``flush``?"""
+        return bool(self._unsent)
+
+    def send(self, message: object) -> None:
+        """Send, or keep for the next ``flush`` when the other side is slow."""
+        self._unsent.append(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        self.flush()
+
+    def offer(self, message: object) -> None:
+        """Send unless the other side is slow; then it is dropped (for what is soon out of date)."""
+        if not self._unsent:
+            self._send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    def flush(self) -> None:
+        while self._unsent and self._send(self._unsent[0]):
+            self._unsent.popleft()
+
+    def _send(self, data: bytes) -> bool:
+        try:
+            self._socket.send(data)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.closed = True
+            return False
+        return True
+
+    def received(self) -> Iterator[Any]:
+        """The messages that have come. Sets ``closed`` when the other side is gone."""
+        while True:
+            try:
+                data = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                return
+            yield pickle.loads(data)
+
+    def close(self) -> None:
+        self.closed = True
+        self._socket.close()

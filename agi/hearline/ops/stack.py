@@ -1,0 +1,492 @@
+"""The private stack: one Asterisk with our configuration, and beside it the Hearline server.
+
+What runs is written to ``<state>/stack/stack.json``; only processes that this file names are ever ended.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from hearline.core.settings import AMI_USER, Settings, address
+from hearline.ops import asterisk as ways
+from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
+from hearline.pbx import config
+from hearline.server.flow_store import DEFAULT, FlowStore
+from hearline.store.pins import Pins
+
+Say = Callable[[str], None]
+BOOT_S = 30.0
+STOP_S = 8.0
+SIP_PORT = 5070
+AMI_PORT = 5038
+RTP_SPAN = 1_000
+KINDS = ("container", "installed", "root")
+
+
+class StackError(RuntimeError):
+    """The stack could not be brought up; the message says what to do."""
+
+
+@dataclass
+class Running:
+    """What was started, and how. Addresses are ``host:port``; a pid of 0 means not started by us.
+
+    A pid may be given to another process when ours has ended: its start (see `_started`) tells the two apart.
+    """
+
+    kind: str
+    listen: str
+    sip_port: int
+    agi: str
+    media: str
+    status: str
+    ami: str = ""
+    legs: str = ""
+    page: str = ""
+    always_open: bool = False
+    verbose: int = 0
+    asterisk_pid: int = 0
+    asterisk_started: int = 0
+    server_pid: int = 0
+    server_started: int = 0
+
+
+class Stack:
+    """One private stack in ``settings.state/stack``.
+
+    Args:
+        settings: where things are. Ports in use by others are replaced by free ones.
+        verbose: Asterisk's console verbosity.
+        callers: names of the callers' accounts.
+    """
+
+    def __init__(self, settings: Settings, verbose: int = 0, callers: tuple[str, ...] = ("caller",)) -> None:
+        self.settings = settings
+        self.home = (settings.state / "stack").absolute()
+        self._file = self.home / "stack.json"
+        self._verbose = verbose
+        self._callers = callers
+        self.running: Running | None = self._read()
+        self._way: Asterisk | None = None
+
+    # ---- up and down ------------------------------------------------------------------------------------------------
+    def up(
+        self,
+        listen: str = "127.0.0.1",
+        say: Say = lambda _line: None,
+        server: bool = True,
+        always_open: bool = False,
+        kind: str | None = None,
+    ) -> Running:
+        """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
+        if not self.asterisk_alive():
+            with suppress(StackError):  # of a container whose engine is gone; a new one replaces it
+                self.down()  # a server that has lost its Asterisk has ports that the next one may not get
+            self._start_asterisk(listen, say, kind)
+        if server and not self._server_alive():
+            self.start_server(say, always_open)
+        return self.running
+
+    def differences(self, listen: str, kind: str | None, always_open: bool) -> list[str]:
+        """What of these options is not how the running stack was started, a sentence each."""
+        r = self.running
+        found = []
+        if r.listen != listen:
+            found.append(f"it runs already with --listen {r.listen}, not {listen}")
+        if kind and r.kind != kind:
+            found.append(f"it runs already with --kind {r.kind}, not {kind}")
+        if r.always_open != always_open:
+            found.append(f"it runs already {'with' if r.always_open else 'without'} --always-open")
+        if r.verbose != self._verbose:
+            found.append(f"it runs already with --verbose {r.verbose}, not {self._verbose}")
+        return found
+
+    def prepare(self, say: Say = lambda _line: None, kind: str | None = None) -> str:
+        """Fetch or build the Asterisk that `up` would start; returns its kind. Raises as `up`."""
+        way = choose(kind, self.settings.cache, say)
+        if way is None:
+            self._compose_build(say)
+        return way.kind if way else "container"
+
+    def down(self) -> None:
+        """End what we started. Calls in progress are cut.
+
+        Raises:
+            StackError: the container could not be ended; it is remembered, so that this can be tried again.
+        """
+        if self.running is None:
+            return
+        self.stop_server()
+        if self.running.kind == "container":
+            self._compose_run("down", "--timeout", "3")
+        elif self.asterisk_alive():
+            self.console("core stop now")
+            _end(self.running.asterisk_pid, STOP_S)
+        self._file.unlink(missing_ok=True)
+        self.running = None
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    def accounts(self) -> tuple[list[config.Account], list[config.Account]]:
+        """(callers, agents) of this stack."""
+        return config.accounts(self.home, self._callers)
+
+    @property
+    def sip(self) -> str:
+        """Asterisk's SIP address, host:port, as a phone on this machine reaches it."""
+        host = self.running.listen if self.running.listen != "0.0.0.0" else "127.0.0.1"
+        return f"{host}:{self.running.sip_port}"
+
+    # ---- Asterisk ---------------------------------------------------------------------------------------------------
+    def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
+        sip_port, rtp_first = _free(SIP_PORT, socket.SOCK_DGRAM, listen, "--listen"), _free_rtp(listen)
+        agi, media, status, legs, page = (
+            _free_address(getattr(self.settings, name), f"HEARLINE_{name.upper()}")
+            for name in ("agi", "media", "status", "legs", "page")
+        )
+        ami = f"127.0.0.1:{_free(AMI_PORT, socket.SOCK_STREAM)}"
+        way = choose(kind, self.settings.cache, say)
+        self.running = Running(
+            kind=way.kind if way else "container",
+            listen=listen,
+            sip_port=sip_port,
+            agi=agi,
+            media=media,
+            status=status,
+            ami=ami,
+            legs=legs,
+            page=page,
+            verbose=self._verbose,
+        )
+        callers, agents = self.accounts()
+        queues = queues_of(self.settings)
+        layout = config.Layout(
+            home=self.home,
+            sounds_dir=self.settings.sounds.absolute(),
+            messages_dir=self.home / "spool" / "messages",
+            listen=listen,
+            sip_port=sip_port,
+            rtp_first=rtp_first,
+            rtp_last=rtp_first + RTP_SPAN - 1,
+            agi_host="127.0.0.1" if address(agi)[0] == "0.0.0.0" else address(agi)[0],
+            agi_port=address(agi)[1],
+            fallback_queue=queues[0],
+            callers=callers,
+            agents=agents,
+            ami=config.Account(AMI_USER, "", config.ami_secret(self.home).read_text()),
+            ami_port=address(ami)[1],
+            verbose=self._verbose,
+            queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
+            whispers_into_silence=bool(way) and ways.whispers_into_silence(way.version()),
+            whisper_waits=config.whisper_waits(self.settings.sounds),
+            modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
+            data_dir=way.data_dir() if way else "/usr/share/asterisk",
+        )
+        conf = config.render(self.settings.asterisk_templates / "etc", layout)
+        say(f"starting Asterisk ({self.running.kind})")
+        if way is None:
+            self._compose_up(say)
+        else:
+            command = way.start_command(conf, [self.home, layout.sounds_dir])
+            self.running.asterisk_pid = self._launch(command, "console.log", cwd="/").pid
+            self.running.asterisk_started = _started(self.running.asterisk_pid)
+        self._way = way
+        self._write()
+        self._wait_booted()
+
+    def _wait_booted(self) -> None:
+        deadline = time.monotonic() + BOOT_S
+        while time.monotonic() < deadline:
+            if self.running.kind != "container" and not self.asterisk_alive():
+                break
+            if "fully booted" in self.console("core waitfullybooted"):
+                return
+            time.sleep(0.1)
+        with suppress(StackError):
+            self.down()
+        raise StackError(f"Asterisk did not come up; see {self.home}/log/console.log and `hearline stack logs`")
+
+    def console(self, command: str) -> str:
+        """What Asterisk's console answers to ``command``; '' where it cannot be reached."""
+        conf = self.home / "etc" / "asterisk.conf"
+        if self.running.kind == "container":
+            full = [*self._compose(), "exec", "-T", "asterisk", "asterisk", "-C", str(conf), "-rx", command]
+        else:
+            way = self._way or self._choose_again()
+            full = way.console_command(conf, self.running.asterisk_pid, command)
+        try:
+            answer = subprocess.run(
+                full, capture_output=True, text=True, timeout=15, cwd="/", env=self._compose_environment()
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return answer.stdout
+
+    def _choose_again(self) -> Asterisk:
+        self._way = ways.installed() if self.running.kind == "installed" else ways.root_folder(self.settings.cache)
+        if self._way is None:
+            raise AsteriskUnavailable("the Asterisk that was started is not installed any more")
+        return self._way
+
+    # ---- containers -------------------------------------------------------------------------------------------------
+    def _compose(self) -> list[str]:
+        project = "hearline-" + hashlib.sha256(str(self.home).encode()).hexdigest()[:8]  # a stack a folder
+        return [
+            *(_compose_command() or ["docker", "compose"]),
+            "--project-name",
+            project,
+            "--file",
+            str(self.settings.asterisk_templates / "compose.yaml"),
+        ]
+
+    def _compose_environment(self) -> dict[str, str]:
+        return os.environ | {
+            "HEARLINE_STACK_HOME": str(self.home),
+            "HEARLINE_SOUNDS_DIR": str(self.settings.sounds.absolute()),
+        }
+
+    def _compose_build(self, say: Say) -> None:
+        say("building the container image (first time: a minute or two)")
+        self._compose_run("build")
+
+    def _compose_up(self, say: Say) -> None:
+        self._compose_build(say)
+        # A container left by a stack that nobody remembers has the same options, but the configuration of its own time.
+        self._compose_run("up", "--detach", "--force-recreate")
+
+    def _compose_run(self, *what: str) -> None:
+        command = [*self._compose(), *what]
+        try:
+            done = subprocess.run(command, env=self._compose_environment(), capture_output=True, text=True)
+        except OSError as error:
+            raise StackError(f"compose {what[0]} failed: {error}") from None
+        if done.returncode:
+            # Podman's own last line names only the compose program that it ran.
+            said = [line for line in done.stderr.splitlines() if line.strip() and "Error: executing " not in line]
+            said = said or ["no message"]
+            raise StackError(f"compose {what[0]} failed: {said[-1]}")
+
+    # ---- the Hearline server ----------------------------------------------------------------------------------------
+    def server_command(self, always_open: bool = False) -> list[str]:
+        r = self.running
+        command = [sys.executable, "-m", "hearline", "serve", "--agi", r.agi, "--media", r.media, "--status", r.status]
+        return command + (["--always-open"] if always_open else [])
+
+    def server_environment(self) -> dict[str, str]:
+        s, r = self.settings, self.running
+        hosts = {socket.gethostbyname(address(where)[0]) for where in (r.agi, r.media, r.legs)}
+        return os.environ | {
+            "HEARLINE_STATE": str(s.state),
+            "HEARLINE_FLOWS": str(s.flows),
+            "HEARLINE_SOUNDS": str(s.sounds),
+            "HEARLINE_CACHE": str(s.cache),
+            "HEARLINE_ALLOW": ",".join(["127.0.0.0/8", *sorted(hosts - {"0.0.0.0"})]),  # Asterisk is on this machine
+            "HEARLINE_AMI": r.ami,
+            "HEARLINE_AMI_USER": AMI_USER,
+            "HEARLINE_AMI_SECRET_FILE": str(config.ami_secret(self.home)),
+            "HEARLINE_LEGS": r.legs,
+            "HEARLINE_PAGE": r.page,
+        }
+
+    def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
+        """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
+        say("starting the Hearline server")
+        self._give_pins()
+        command = self.server_command(always_open)
+        process = self._launch(command, "hearline.log", env=self.server_environment())
+        self.running.server_pid, self.running.server_started = process.pid, _started(process.pid)
+        self.running.always_open = always_open
+        self._write()
+        deadline = time.monotonic() + BOOT_S
+        while not self.ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
+            time.sleep(0.1)
+        return process.pid
+
+    def _give_pins(self) -> None:
+        """To agents who have none; what `hearline agents pin` has set stays."""
+        known = set(self.pins.agents())
+        for agent in self.accounts()[1]:
+            if agent.number not in known:
+                self.pins.set(agent.number, agent.pin)
+
+    @property
+    def pins(self) -> Pins:
+        """Those that the agents' page goes by."""
+        return Pins(self.settings.state / "page" / "pins.json")
+
+    def stop_server(self) -> None:
+        if self.running and self._server_alive():
+            _end(self.running.server_pid, STOP_S)
+        if self.running:
+            self.running.server_pid = 0
+            self._write()
+
+    def get(self, path: str) -> dict:
+        """What the server's status page answers, e.g. ``/calls``. Raises OSError."""
+        with urllib.request.urlopen(f"http://{self.running.status}{path}", timeout=2) as answer:
+            return json.load(answer)
+
+    def ready(self) -> bool:
+        try:
+            return bool(self.get("/ready").get("ready"))
+        except OSError:
+            return False
+
+    def _launch(self, command: list[str], log: str, **how: object) -> subprocess.Popen:
+        """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
+        with open(self.home / "log" / log, "ab") as out:
+            return subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, **how
+            )
+
+    # ---- what runs --------------------------------------------------------------------------------------------------
+    def _read(self) -> Running | None:
+        try:
+            return Running(**json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self) -> None:
+        self._file.write_text(json.dumps(asdict(self.running), indent=1))
+
+    def asterisk_alive(self) -> bool:
+        if self.running is None:
+            return False
+        if self.running.kind == "container":
+            return bool(self.console("core show version"))
+        return self.running.asterisk_started == _started(self.running.asterisk_pid) != 0
+
+    def _server_alive(self) -> bool:
+        return self.running.server_started == _started(self.running.server_pid) != 0
+
+
+def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Asterisk | None:
+    """How Asterisk is to be run: as `kind` says, else the first that this machine has. None stands for a container.
+
+    Raises:
+        StackError: `kind` is not to be had here.
+        AsteriskUnavailable: nothing is.
+    """
+    if kind not in (None, *KINDS):
+        raise StackError(f"{kind!r} is no kind of Asterisk: say {', '.join(KINDS)}, or leave the choice to us")
+    if kind in (None, "container"):
+        if _compose_command():
+            return None
+        if kind:
+            raise StackError(
+                "no container engine answers: start Docker or Podman (with compose), or leave the choice to us"
+            )
+    if kind in (None, "installed"):
+        if found := ways.installed():
+            return found
+        if kind:
+            raise StackError("no Asterisk 22.10 or newer is installed here")
+    return ways.root_folder(cache, say)
+
+
+@cache
+def _compose_command() -> list[str] | None:
+    """The compose command of a container engine that answers, None where there is none."""
+    for engine in ("docker", "podman"):
+        if not shutil.which(engine):
+            continue
+        try:
+            answers = subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0
+            if answers and subprocess.run([engine, "compose", "version"], capture_output=True).returncode == 0:
+                return [engine, "compose"]
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+    return None
+
+
+def queues_of(settings: Settings) -> list[str]:
+    """The queues that the flows lead to, the hotline's own first."""
+    flows = FlowStore(settings.flows, settings.sounds).flows
+    named = [name for name in (DEFAULT, *flows) if name in flows]
+    queues = [flows[name].words.queue for name in named]
+    ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]
+    queues += [end.removeprefix("queue:") for end in ends if end.startswith("queue:")]
+    return list(dict.fromkeys(queues)) or ["care"]
+
+
+def _started(pid: int) -> int:
+    """When the process was started, in clock ticks since the machine was; 0 where there is none, or only its zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _end(pid: int, seconds: float) -> None:
+    """SIGTERM, then SIGKILL. Reaps a child of ours."""
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            if not Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.05)
+
+
+def _free(preferred: int, kind: int, host: str = "127.0.0.1", option: str = "") -> int:
+    """``preferred`` if nobody has it, else any free port. ``option`` is where ``host`` came from."""
+    for port in (preferred, 0):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+                    raise StackError(
+                        f"{option} {host} is not an address of this machine: give one that `ip -4 address` lists, "
+                        "127.0.0.1, or 0.0.0.0 for all"
+                    ) from None
+                continue
+            return probe.getsockname()[1]
+    raise StackError(f"no free port on {host}")
+
+
+def _free_address(preferred: str, option: str) -> str:
+    try:
+        host, port = address(preferred)
+    except ValueError as error:
+        raise StackError(f"{option}: {error}") from None
+    return f"{host}:{_free(port, socket.SOCK_STREAM, host, option)}"
+
+
+def _free_rtp(host: str) -> int:
+    """First port of a span for RTP whose ends are free."""
+    for first in range(20_000, 60_000, RTP_SPAN):
+        if all(_free(port, socket.SOCK_DGRAM, host) == port for port in (first, first + 1, first + RTP_SPAN - 1)):
+            return first
+    raise StackError(f"no free ports for RTP on {host}")

@@ -1,0 +1,236 @@
+"""Agent assist as it runs: Asterisk's events, the legs, and what is done for those who talk. A process of its own,
+with a media worker of its own: whatever becomes of it, no call notices.
+
+    AMI events → switchboard → conversations → legs → ears → talks → AMI actions
+                                                               └──→ the agents' page
+    agents' keys → talks → keys → prompts to the caller
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
+from hearline.assist.calls.legs import Leg, Legs
+from hearline.assist.calls.sessions import TalkSessions
+from hearline.assist.hints.events import Key
+from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.playback.hold_music import HoldMusic
+from hearline.assist.playback.keys import Keys
+from hearline.assist.playback.prompts import Prompter, Prompts
+from hearline.assist.playback.volumes import Volumes
+from hearline.assist.playback.whispers import Whispers
+from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
+from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
+from hearline.assist.speech.recognition import Recognition
+from hearline.core.settings import Settings, address
+from hearline.media.worker_client import WorkerClient
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.web.agent.front import Front
+from hearline.yamlfiles.checked import Rejected
+
+log = logging.getLogger(__name__)
+
+KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
+END_S = 4.0  # the media worker has ended by then
+TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
+
+
+class Service:
+    """``run`` until cancelled.
+
+    Args:
+        tell: told how we stand with Asterisk, whenever that changes.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[AssistStatus], None]) -> None:
+        self._settings = settings
+        self._graph = ChannelGraph()
+        secret = settings.ami_secret_file.read_text("utf-8").strip()
+        self._ami = Ami(
+            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
+        )
+        self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_overheard=self._from_the_worker)
+        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._prompter = Prompter(self._ami, self._line)
+        self._hold_music = HoldMusic(self._prompter, settings.sounds)
+        hints = self._read_hints()
+        self._volumes = Volumes(settings.state / "page" / "volumes.json")
+        self._page = Front(
+            settings,
+            hints,
+            self._volumes,
+            self._whispers,
+            self._graph.number,
+            lambda: self._talks,
+            lambda: self._ami.up,
+            lambda: self._permission.allowed,
+        )
+        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        self._talks = TalkSessions(
+            self._ami, hints, self._whisper, settings.state / "talks", keys.press, self._page.see
+        )
+        self._legs = Legs(self._ami, self._line, self._overheard)
+        self._selftest = WhisperSelfTest(self._ami, self._line)
+        self._permission = WhisperPermission(self._ami, self._selftest, tell)
+        self._recognition = None
+        if settings.recogniser_model and hints:
+            model, most = settings.recogniser_model, settings.recogniser_legs
+            self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
+
+    def _read_hints(self) -> HintStore | None:
+        """The rules; without any that can be read, talks go on without hints."""
+        try:
+            return HintStore(self._settings.flows / "hints", self._whispers.known)
+        except Rejected as error:
+            log.error("no hints are given: %s", error)
+            return None
+
+    def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
+        if what is None:
+            return self._say(channel, b"")
+        whisper, level_db = what
+        level_db += self._volumes.of(self._graph.number(channel))
+        return self._say(channel, self._whispers.pcm(whisper, level_db))
+
+    def _confirm(self, channel: str, whisper: str) -> None:
+        self._whisper(channel, (whisper, 0))
+
+    def _say(self, channel: str, pcm: bytes) -> bool:
+        """To the agent on this channel alone; → is it said?"""
+        leg = self._legs.on(channel)
+        if leg is None or (pcm and not self._permission.allowed):
+            return False
+        self._line.say(leg.visit.uuid, pcm)
+        return True
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._line.start)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ami.run())
+                tasks.create_task(self._legs.keep())
+                tasks.create_task(self._talks.work())
+                tasks.create_task(self._permission.keep())
+                tasks.create_task(self._page.run())
+                if self._recognition:
+                    tasks.create_task(self._recognition.keep())
+        finally:
+            self._legs.let_go()
+            await asyncio.to_thread(self._line.stop)
+            await asyncio.to_thread(self._page.close)
+
+    async def _take_stock(self) -> None:
+        """After every login: calls may have come, gone and moved meanwhile."""
+        try:
+            members = await self._ami.ask_list("QueueStatus")
+        except (AmiRefused, AmiDown) as error:
+            log.warning("which agent has which phone is learned only as they are called: %s", error)
+            members = []
+        for told in members:
+            if told["Event"] == "QueueMember":  # whose phone is whose
+                self._graph.hear(told)
+        channels = await self._ami.ask_list("CoreShowChannels")
+        self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
+        for channel in self._graph.connected():
+            if await self._holds(channel):
+                self._graph.hear({"Event": "Hold", "Channel": channel})
+        self._page.reset(channels)
+        self._changed()
+        await self._permission.logged_in()
+
+    async def _holds(self, channel: str) -> bool:
+        """Has this phone put the other on hold? Only PJSIP tells; of others it is known from when they do it."""
+        try:
+            return (await self._ami.ask("Getvar", Channel=channel, Variable="CHANNEL(rtp,hold)")).get("Value") == "1"
+        except (AmiRefused, AmiDown):  # it has hung up just now
+            return False
+
+    def _on_down(self) -> None:
+        self._permission.logged_out()
+
+    def _on_event(self, event: Message) -> None:
+        channel = event.get("Channel", "")
+        if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
+            self._talks.leaves(channel)
+        elif event["Event"] in TRANSFERERS:
+            self._transferred(event)
+        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
+            self._talks.press(channel, Key(event["Key"]))
+        self._page.hear(event)
+        if self._graph.hear(event):
+            self._changed()
+
+    def _transferred(self, event: Message) -> None:
+        how, who = TRANSFERERS[event["Event"]]
+        caller, by = variables(event, who).get(CALLER, ""), event.get(f"{who}Channel", "")
+        match how, event.get("Result"):
+            case _, "Success":
+                self._talks.transferred(caller, by, how)
+            case "blind", "Fail":
+                self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
+
+    def _changed(self) -> None:
+        conversations = self._graph.conversations()
+        self._talks.follow(conversations)
+        self._legs.want(conversations)
+        self._hold_music.follow(conversations)
+        self._page.follow(conversations, self._talks.of)
+
+    def _overheard(self, leg: Leg, message: LegReport) -> None:
+        self._talks.hear(leg, message)
+        self._page.hear_level(leg, message)
+
+    def _from_the_worker(self, message: LegReport) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: LegReport) -> None:
+        self._legs.hear(message)
+        self._prompter.hear(message)
+        self._selftest.hear(message)
+
+
+async def _until_told(service: Service) -> None:
+    """Run until SIGTERM, or until whoever started us is gone: its end of our standard input closes."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
+    running = asyncio.create_task(service.run())
+    await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
+    # Whatever hangs now: the next one needs our ports.
+    last_resort = threading.Timer(END_S, os._exit, (1,))
+    last_resort.daemon = True
+    last_resort.start()
+    for task in (running, *ends):
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+def _tell(standing: AssistStatus) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there."""
+    with suppress(OSError):
+        os.write(sys.stdin.fileno(), standing.as_line())
+
+
+def main() -> None:
+    """Entry of the assist process; started by ``hearline serve``, not by people."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
+
+
+if __name__ == "__main__":
+    main()

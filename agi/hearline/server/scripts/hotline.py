@@ -1,0 +1,97 @@
+"""A caller of the hotline: greet, listen, prompt, and tell the dialplan where to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from asterisk.agi import AGIAppError, AGIError, AGIHangup
+
+from hearline.audio.level.gain import gain_factor
+from hearline.media.worker_client import WorkerDown
+from hearline.media.worker_pool import WorkerPool
+from hearline.media.worker_protocol import Finished
+from hearline.pbx.agi import AgiSession
+from hearline.server.flow_store import FlowStore
+
+log = logging.getLogger(__name__)
+
+# The media connection is gone. If the channel is not, the caller is still there, and goes to the queue.
+NOBODY_KNOWS = (None, "hangup:caller")
+ANY_HOST = ("0.0.0.0", "::")
+RESULT_S = 1.0  # the worker tells its result before it closes the connection
+
+
+def serve(
+    agi: AgiSession,
+    flows: FlowStore,
+    line: WorkerPool,
+    lost: Callable[[str], None],
+    over: Callable[[dict[str, str], Finished], None] = lambda _env, _result: None,
+    always_open: bool = False,
+) -> None:
+    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
+    ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
+
+    Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
+    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
+    a queue is raised first.
+
+    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    wording stays, and `queue` leads back to where they came from.
+    """
+    name = agi.env.get("agi_arg_1", "")
+    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
+    begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
+    try:
+        visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
+    except WorkerDown as error:
+        log.error("a caller goes straight to the queue: %s", error)
+        return
+    try:
+        host, port = visit.address
+        if host in ANY_HOST:
+            host = agi.local_host  # what Asterisk has just reached us by
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        with agi.patience(flow.plan.limit_ms / 1_000 + 10):
+            try:
+                agi.appexec("AudioSocket", f"{visit.uuid},{where}")
+            except AGIAppError:
+                pass  # the connection broke, or the caller did: what is set below decides
+        result = visit.wait(RESULT_S)
+        if result is not None:
+            over(agi.env, result)
+        if result is None or result.outcome in NOBODY_KNOWS:
+            agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
+            lost(visit.uuid)
+            return
+        kind, _, queue = result.outcome.partition(":")
+        if not name:
+            agi.set_variable("HEARLINE_PHRASES", f"{flow.plan.language}/{flow.plan.phrases}")
+        if kind == "queue":
+            if not name or queue != flow.words.queue:
+                agi.set_variable("HEARLINE_QUEUE", queue)
+            _raise_line(agi, result.timeline["gain_db"])
+        agi.set_variable("__HEARLINE_HEARD", result.heard)
+        agi.set_variable("HEARLINE_RESULT", kind)
+    finally:
+        line.withdraw(visit)
+
+
+def _raise_line(agi: AgiSession, gain_db: int) -> None:
+    """Have Asterisk raise what the caller sends. It saturates where that would be too loud, stays with the channel
+    through queue and join, and costs nobody the call where it cannot be had."""
+    if not gain_db:
+        return
+    try:
+        agi.set_variable("VOLUME(RX)", f"{gain_factor(gain_db):.3f}")
+        raised = agi.get_variable("VOLUME(RX)")  # Asterisk says yes to setting even what it does not have
+    except AGIHangup:
+        raise
+    except AGIError as error:
+        raised, why = "", type(error).__name__
+    else:
+        why = "is func_volume loaded?"
+    if not raised:
+        log.warning("a soft caller's line could not be raised by %d dB: %s", gain_db, why)

@@ -1,0 +1,206 @@
+"""What the running server tells over HTTP, on loopback: is it there, is it ready, its figures, its live calls.
+
+/live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
+/calls/ID/ears (a line of JSON ten times a second until the call is over, no personal data)
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from hearline.media.worker_client import WorkerClient, WorkerDown
+from hearline.media.worker_pool import WorkerPool
+from hearline.media.worker_protocol import NO_BEAT, Beat, CallSummary, Ears
+from hearline.server.assist_process import AssistProcess
+from hearline.server.flow_store import FlowStore
+
+STUCK_S = 5.0  # one who reads nothing for so long is let go
+
+
+class _Figures:
+    """The line's counters at the moment they are asked for."""
+
+    def __init__(self, lines: WorkerPool, flows: FlowStore, assist: AssistProcess | None) -> None:
+        self._lines, self._flows, self._assist = lines, flows, assist
+
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
+        yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
+        yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
+        if self._assist:
+            standing = self._assist.standing
+            yield counter("hearline_assist_restarts", "agent assists replaced", value=self._assist.restarts)
+            yield gauge(
+                "hearline_assist_connected",
+                "1 while agent assist reaches Asterisk's manager interface",
+                value=standing.get("connected", 0),
+            )
+            yield gauge(
+                "hearline_whispers_allowed",
+                "1 while agents are whispered to: no caller hears it",
+                value=standing.get("whispers", 0),
+            )
+            yield gauge(
+                "hearline_whispers_over_silence",
+                "1 while they are heard although the caller's phone sends nothing",
+                value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
+            )
+        beats = [(line, line.beat or NO_BEAT) for line in self._lines]
+
+        def each(kind: type, name: str, what: str, value: Callable[[WorkerClient, Beat], float]) -> Metric:
+            family = kind(name, what, labels=["worker"])
+            for number, (line, beat) in enumerate(beats):
+                family.add_metric([str(number)], value(line, beat))
+            return family
+
+        yield each(counter, "hearline_worker_restarts", "media workers replaced", lambda line, _: line.restarts)
+        yield each(gauge, "hearline_calls", "calls in the IVR now", lambda _, beat: beat.calls)
+        yield each(counter, "hearline_frames_sent", "frames of 20 ms sent to callers", lambda _, beat: beat.frames)
+        yield each(
+            counter, "hearline_frames_late_20ms", "frames sent over 20 ms after their deadline", lambda _, b: b.late_20
+        )
+        yield each(
+            counter, "hearline_frames_late_40ms", "frames sent over 40 ms after their deadline", lambda _, b: b.late_40
+        )
+        yield each(
+            counter, "hearline_frames_not_taken", "frames that Asterisk did not read in time", lambda _, b: b.lost_out
+        )
+        yield each(
+            counter,
+            "hearline_frames_shed",
+            "frames heard without the speech network, because the tick was late",
+            lambda _, beat: beat.shed,
+        )
+        yield each(
+            counter, "hearline_skipped_seconds", "time given up by a starved tick", lambda _, b: b.skipped_ms / 1_000
+        )
+        yield each(
+            counter, "hearline_connections_refused", "AudioSocket connections refused", lambda _, beat: beat.refused
+        )
+        yield each(gauge, "hearline_busy_ratio", "share of the time that the ticks take", lambda line, _: line.busy)
+        yield each(
+            gauge,
+            "hearline_worst_lateness_seconds",
+            "worst lateness of a tick in the last two minutes",
+            lambda line, _: max(line.worst_ms, default=0.0) / 1_000,
+        )
+        yield each(
+            gauge,
+            "hearline_most_work_seconds",
+            "most CPU time of a tick in the last two minutes",
+            lambda line, _: max(line.work_ms, default=0.0) / 1_000,
+        )
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = STUCK_S  # one who asks nothing has gone as well
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except TimeoutError:
+            pass
+
+    def setup(self) -> None:
+        super().setup()
+        self.wfile.write = self._write
+
+    def _write(self, data: bytes) -> int:
+        """One who stops to read has gone, for us."""
+        self.connection.settimeout(STUCK_S)
+        try:
+            self.connection.sendall(data)
+        except TimeoutError:
+            raise BrokenPipeError from None
+        return len(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def matching(rows: Sequence[CallSummary], wanted: str) -> list[CallSummary]:
+    """The live calls that ``wanted`` may mean: a UUID, the beginning of one, or the channel's name."""
+    exact = [row for row in rows if wanted in (row.uuid, row.channel)]
+    return exact or [row for row in rows if row.uuid.startswith(wanted.lower())]
+
+
+def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
+    """A line of JSON for every look, and a last one that says what came of the call."""
+    outcome = heard = None
+    with closing(told):
+        for message in told:
+            if isinstance(message, Ears):
+                row = message.row
+                of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
+                judged_by = {"gain_db": row.gain_db, "ears": asdict(row.ears)}
+                yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
+            else:
+                outcome, heard = message.outcome, message.heard
+    yield _json({"call": uuid, "over": True, "outcome": outcome, "heard": heard})
+
+
+def _json(told: dict) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
+
+
+def serve_status(
+    address: tuple[str, int], line: WorkerPool, flows: FlowStore, assist: AssistProcess | None = None
+) -> WSGIServer:
+    """Serve in a thread of its own; the server's ``server_port`` tells the port."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(line, flows, assist))
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        status, body = "200 OK", {}
+        if path == "/live":
+            body = {"live": True}
+        elif path == "/ready":
+            ready = line.well and bool(flows.flows)
+            status = "200 OK" if ready else "503 Service Unavailable"
+            body = {"ready": ready, "rejected_flows": flows.rejected}
+            if assist:  # calls do without it: it makes nobody unready
+                body["assist"] = assist.standing
+        elif path == "/calls":
+            body = {"calls": [asdict(row) for row in line.rows()]}
+        elif path.startswith("/calls/") and path.endswith("/ears"):
+            wanted = path.removeprefix("/calls/").removesuffix("/ears")
+            rows = line.rows()
+            found = matching(rows, wanted)
+            if len(found) == 1:
+                try:
+                    told = line.follow(found[0].uuid)
+                except WorkerDown as error:
+                    status, body = "503 Service Unavailable", {"error": str(error)}
+                else:
+                    start_response(status, [("Content-Type", "application/x-ndjson; charset=utf-8")])
+                    return _ears(found[0].uuid, told)
+            else:
+                status = "409 Conflict" if found else "404 Not Found"
+                what = f"{len(found)} calls are" if found else "no call in the IVR is"
+                body = {"error": f"{what} {wanted!r}", "calls": [asdict(row) for row in found or rows]}
+        else:
+            status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls", "/calls/ID/ears"]}
+        start_response(status, [("Content-Type", "application/json; charset=utf-8")])
+        return [json.dumps(body, ensure_ascii=False).encode()]
+
+    server = make_server(*address, answer, server_class=_Server, handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    return server

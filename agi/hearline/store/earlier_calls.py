@@ -1,0 +1,190 @@
+"""Has this caller called before, and what came of it? A small index that never holds the caller's number, only a keyed
+hash of it.
+
+Two processes write it, the door (what the IVR heard) and agent assist (who talked, what came of it); a call is one row,
+found by Asterisk's unique id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
+locked, broken or lost, only this list is poorer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import queue
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearline.core.private_files import lasting_key, private_folder
+
+log = logging.getLogger(__name__)
+
+DAYS = 90
+WAIT_S = 1.0  # for whoever writes just now
+CLEAN_S = 3_600.0
+_MOST_WAITING = 1_000
+_TABLE = """
+CREATE TABLE IF NOT EXISTS calls (
+    call TEXT PRIMARY KEY,  -- Asterisk's unique id
+    who TEXT,               -- keyed hash of the caller's number
+    at REAL NOT NULL,       -- when it began, s since 1970
+    heard TEXT,             -- by the IVR
+    ended TEXT,             -- in the IVR: its outcome
+    agent TEXT,             -- work number
+    talk_s REAL,
+    left_first TEXT,        -- caller, agent
+    outcome TEXT,           -- as the agent picked it
+    note TEXT               -- as the agent wrote it
+);
+CREATE INDEX IF NOT EXISTS by_who ON calls (who, at);
+CREATE INDEX IF NOT EXISTS by_agent ON calls (agent, at);
+"""
+
+
+@dataclass(frozen=True)
+class EarlierCall:
+    """See the table."""
+
+    at: float
+    heard: str | None
+    ended: str | None
+    agent: str | None
+    talk_s: float | None
+    outcome: str | None
+    note: str | None
+
+
+class EarlierCalls:
+    """The index in ``folder`` (mode 0700, key and database 0600). Nothing here raises because of the database.
+
+    Args:
+        days: how long a call is kept.
+    """
+
+    def __init__(self, folder: Path, days: int = DAYS) -> None:
+        self._folder, self._days = folder, days
+        self._file = folder / "calls.sqlite"
+        self._key: bytes | None = None
+        self._to_write: queue.Queue[tuple[str, dict] | None] = queue.Queue(_MOST_WAITING)
+        self._writer: threading.Thread | None = None
+        self._cleaned = 0.0
+
+    def who(self, number: str) -> str:
+        """The caller's number as it stands here; '' for one who tells none."""
+        number = plain_number(number)
+        if not number:
+            return ""
+        try:
+            self._key = self._key or lasting_key(self._folder / "key")
+        except OSError as error:
+            log.error("earlier calls cannot be told: %s", error)
+            return ""
+        return hmac.new(self._key, number.encode(), hashlib.sha256).hexdigest()
+
+    def start(self) -> None:
+        """Start the thread that writes; the first ``note`` does so as well."""
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
+            self._writer.start()
+
+    def note(self, call: str, **what: str | float | None) -> None:
+        """Keep what is known of this call beside what is kept already. Returns at once."""
+        self.start()
+        try:
+            self._to_write.put_nowait((call, what))
+        except queue.Full:
+            log.error("a call is not kept among the earlier ones: the database does not keep up")
+
+    def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
+        """This caller's latest calls, the newest first. May take `WAIT_S`."""
+        sql = "SELECT at, heard, ended, agent, talk_s, outcome, note FROM calls WHERE who = ? AND call <> ?"
+        rows = self._rows(f"{sql} ORDER BY at DESC LIMIT ?", who, besides, most) if who else []
+        return [EarlierCall(*row) for row in rows]
+
+    def left_first(self, agent: str, since: float) -> int:
+        """How many calls this agent has ended first since then."""
+        sql = "SELECT count(*) FROM calls WHERE agent = ? AND at >= ? AND left_first = 'agent'"
+        return next((count for (count,) in self._rows(sql, agent, since)), 0)
+
+    def forget(self, number: str) -> int:
+        """Delete all calls from this number; how many. Raises sqlite3.Error, OSError."""
+        if not (who := self.who(number)):
+            raise OSError("the key of the callers' hashes cannot be read")
+        with self._database() as database:
+            return database.execute("DELETE FROM calls WHERE who = ?", (who,)).rowcount
+
+    def close(self) -> None:
+        """Write what waits."""
+        if self._writer:
+            with suppress(queue.Full):
+                self._to_write.put(None, timeout=WAIT_S)
+            self._writer.join(2 * WAIT_S)
+            self._writer = None
+
+    # ---- the database -----------------------------------------------------------------------------------------------
+    def _rows(self, sql: str, *values: object) -> list[tuple]:
+        try:
+            with self._database() as database:
+                return database.execute(sql, values).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            log.warning("earlier calls cannot be told: %s", error)
+            return []
+
+    def _write_on(self) -> None:
+        while (told := self._to_write.get()) is not None:
+            try:
+                with self._database() as database:
+                    _upsert(database, *told)
+                    self._clean(database)
+            except Exception as error:  # the next one is another's
+                log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)
+
+    def _clean(self, database: sqlite3.Connection) -> None:
+        if time.monotonic() - self._cleaned > CLEAN_S or not self._cleaned:
+            self._cleaned = time.monotonic()
+            database.execute("DELETE FROM calls WHERE at < ?", (time.time() - self._days * 86_400,))
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction: a database that was taken away is simply begun anew."""
+        if not self._file.exists():
+            private_folder(self._folder)
+            os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite's own files go by its mode
+        with closing(sqlite3.connect(self._file, timeout=WAIT_S)) as database, database:
+            database.executescript(_TABLE)
+            yield database
+
+
+def _upsert(database: sqlite3.Connection, call: str, what: dict) -> None:
+    names = list(what)
+    known = ", ".join(f"{name} = excluded.{name}" for name in names if name != "at")  # it began when it began
+    database.execute(
+        f"INSERT INTO calls (call, {', '.join(names)}) VALUES ({', '.join('?' * (len(names) + 1))}) "
+        f"ON CONFLICT (call) DO UPDATE SET {known}",
+        (call, *what.values()),
+    )
+
+
+def plain_number(number: str) -> str:
+    """One caller, one number: ``+86 138 0000 0000``, ``013800000000`` and ``13800000000`` are the same."""
+    digits = re.sub(r"\D", "", number)
+    for country in ("0086", "86"):
+        if digits.startswith(country) and len(digits) - len(country) >= 10:
+            digits = digits.removeprefix(country)
+            break
+    return digits.lstrip("0")
+
+
+def masked(number: str) -> str:
+    """As an agent may see it, the last digits: ``138****5678``; of a short one less. '' where there is none."""
+    digits = plain_number(number)
+    if len(digits) >= 11:
+        return f"{digits[:-8]}****{digits[-4:]}"
+    return f"****{digits[-4:]}" if len(digits) >= 7 else "**" + digits[-1:] if digits else ""

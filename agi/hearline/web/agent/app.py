@@ -1,0 +1,327 @@
+"""The agent's page over HTTP: its files, signing in, the stream of news, and what the agent does.
+
+Every action names the call that it is meant for; one that is over by now is refused (409), so that a click on what was
+on the screen a moment ago never reaches the next caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from hearline.assist.calls.agent_states import NOTE_LONGEST, Activity, AgentState, AgentStates
+from hearline.assist.calls.sessions import TalkSessions
+from hearline.assist.hints import events as e
+from hearline.assist.hints.cards import ASK, Card, Cards
+from hearline.assist.hints.hint_store import HintBook
+from hearline.assist.playback.volumes import LOUDEST_DB, SOFTEST_DB, Volumes
+from hearline.assist.playback.whispers import as_wav
+from hearline.store.pins import Pins
+from hearline.web.feed import Feed
+from hearline.web.sign_in import COOKIE, SHIFT_S, Sessions, SignIn
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent.parent / "static"
+MOST_BODY = 16 * 1024  # bytes
+CLOSING = "closing-"  # the cards of section 2.23: an outcome each
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Refused(Exception):
+    """Told to the page: HTTP status, a word that it has a sentence for, and more."""
+
+    def __init__(self, status: int, why: str, **more: object) -> None:
+        super().__init__(why)
+        self.status, self.told = status, {"error": why, **more}
+
+
+class Page:
+    """What the handlers need, and the handlers.
+
+    Args:
+        book: the hints as they are now; None: there are none.
+        fields: what fills the cards' ``{brand}`` and ``{hotline}``.
+        queues: how each queue is called in Chinese.
+        sound: a whisper's 16-bit samples at 8 kHz, by its id and so many dB louder; raises OSError, ValueError.
+        asterisk: is Asterisk's manager interface there?
+        allowed: may agents be whispered to?
+    """
+
+    def __init__(
+        self,
+        desks: AgentStates,
+        talks: TalkSessions,
+        book: Callable[[], HintBook | None],
+        volumes: Volumes,
+        sound: Callable[[str, int], bytes],
+        pins: Pins,
+        sessions: Sessions,
+        fields: dict[str, str],
+        queues: dict[str, str],
+        asterisk: Callable[[], bool],
+        allowed: Callable[[], bool],
+    ) -> None:
+        self._desks, self._talks, self._book, self._volumes, self._sound = desks, talks, book, volumes, sound
+        self.sessions, self._fields, self._queues = sessions, fields, queues
+        self._asterisk, self._allowed = asterisk, allowed
+        self._door = SignIn(pins)
+        self.feed = Feed(self._view, lambda agent: desks.of(agent).levels(), HEADERS)
+        desks.changed, desks.levels = self.feed.changed, self.feed.levels_changed
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
+        app.add_routes(
+            [
+                web.get("/", self._index),
+                web.static("/static", STATIC),
+                web.post("/api/sign-in", self._sign_in),
+                web.post("/api/sign-out", self._sign_out),
+                web.get("/api/me", self._me),
+                web.get("/api/events", self._events),
+                web.get("/api/phrases", self._phrases),
+                web.get("/api/characters", self._characters),
+                web.get("/api/hold-whisper", self._hold_whisper),
+                web.post("/api/press", self._press),
+                web.post("/api/card", self._card),
+                web.post("/api/call-up", self._call_up),
+                web.post("/api/outcome", self._outcome),
+                web.post("/api/note", self._note),
+                web.post("/api/done", self._done),
+                web.post("/api/volume", self._volume),
+            ]
+        )
+        return app
+
+    # ---- whoever asks -----------------------------------------------------------------------------------------------
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Who asks from elsewhere is refused, and nothing that goes wrong here goes further."""
+        try:
+            if request.method not in ("GET", "HEAD"):
+                _same_origin(request)
+            response = await handler(request)
+        except Refused as refused:
+            response = web.json_response(refused.told, status=refused.status)
+        except web.HTTPException as error:
+            response = web.json_response({"error": error.reason}, status=error.status)
+        except (OSError, ValueError):
+            log.exception("the page could not answer %s", request.path)
+            response = web.json_response({"error": "broken"}, status=500)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def _agent(self, request: web.Request) -> str:
+        """Who is signed in."""
+        agent = self.sessions.agent(request.cookies.get(COOKIE, ""))
+        if not agent:
+            raise Refused(401, "signed_out")
+        return agent
+
+    async def _desk(self, request: web.Request, *states: Activity) -> tuple[AgentState, dict[str, Any]]:
+        """The desk that an action is meant for, and what the page sent."""
+        desk, told = self._desks.of(self._agent(request)), await _told(request)
+        if desk.state not in states or desk.caller is None or told.get("call") != desk.caller.id:
+            raise Refused(409, "call_over")
+        return desk, told
+
+    # ---- signing in -------------------------------------------------------------------------------------------------
+    async def _index(self, _request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(STATIC / "index.html")
+
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        told = await _told(request)
+        agent, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
+        right, wait_s = await self._door.let_in(agent, pin)
+        if not right:
+            raise Refused(429 if wait_s else 401, "wait" if wait_s else "wrong", wait_s=round(wait_s + 0.5))
+        response = web.json_response({"agent": agent})
+        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        response.set_cookie(
+            COOKIE, self.sessions.begin(agent), max_age=SHIFT_S, httponly=True, samesite="Strict", secure=secure
+        )
+        return response
+
+    async def _me(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"agent": self._agent(request)})
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        self.sessions.end(request.cookies.get(COOKIE, ""))
+        response = web.json_response({})
+        response.del_cookie(COOKIE)
+        return response
+
+    # ---- what is seen -----------------------------------------------------------------------------------------------
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        agent, cookie = self._agent(request), request.cookies[COOKIE]
+        return await self.feed.serve(request, agent, lambda: self.sessions.agent(cookie) == agent)
+
+    def _view(self, agent: str) -> dict[str, Any]:
+        desk = self._desks.of(agent)
+        view = desk.view(self._desks.now())
+        card = self._cards(desk).by_id.get(view["card"]["id"]) if view["card"] else None
+        view["card"] = view["card"] | self._words(card, agent) if card else None
+        if view["call"]:
+            view["call"]["queue_zh"] = self._queues.get(view["call"]["queue"])
+        view["outcomes"] = [self._words(one, agent) for one in self._closings(desk)]
+        return view | {
+            "asterisk": self._asterisk(),
+            "whispers_allowed": self._allowed(),
+            "volume_db": self._volumes.of(agent),
+        }
+
+    def _cards(self, desk: AgentState) -> Cards:
+        book = self._book()
+        return book.cards_of(desk.caller.phrases if desk.caller else "") if book else Cards({})
+
+    def _closings(self, desk: AgentState) -> list[Card]:
+        return [card for card in self._cards(desk).by_id.values() if card.id.startswith(CLOSING)]
+
+    def _words(self, card: Card, agent: str) -> dict[str, Any]:
+        """A card; what only the agent can fill in stays open."""
+        card = card.filled(self._fields | {"agent_id": agent})
+        return {
+            "id": card.id,
+            "section": card.section,
+            "title": card.title,
+            "say": [{"text": saying.text, "for": saying.case} for saying in card.say],
+            "do": card.do,
+            "know": card.know,
+            "never": card.never,
+        }
+
+    async def _phrases(self, request: web.Request) -> web.StreamResponse:
+        """All cards in the order of their sections; with ``q`` those that it finds, the best first."""
+        agent = self._agent(request)
+        cards, book = self._cards(self._desks.of(agent)), self._book()
+        rules = {rule.card: rule.name for rule in reversed(book.rules.by_name.values())} if book else {}
+        query = request.query.get("q", "")[:100]
+        found = cards.search(query) if query.strip() else [c for of in cards.by_section().values() for c in of]
+        return web.json_response(
+            {"phrases": [self._words(card, agent) | {"rule": rules.get(card.id)} for card in found]}
+        )
+
+    async def _characters(self, request: web.Request) -> web.StreamResponse:
+        self._agent(request)
+        book = self._book()
+        found = book.characters.find(request.query.get("q", "")[:20]) if book else []
+        return web.json_response(
+            {"characters": [{"character": c, "ask": [ASK.format(way=way) for way in ways]} for c, ways in found[:20]]}
+        )
+
+    async def _hold_whisper(self, request: web.Request) -> web.StreamResponse:
+        """What is whispered just now to a phone that holds, and so does not play it, as loud as the agent wants it."""
+        agent = self._agent(request)
+        if (said := self._desks.of(agent).hold_whisper) is None:
+            raise Refused(404, "nothing_said")
+        level_db = said.level_db + self._volumes.of(agent)
+        pcm = await asyncio.to_thread(self._sound, said.whisper, level_db)
+        return web.Response(body=as_wav(pcm), content_type="audio/wav")
+
+    # ---- what the agent does ----------------------------------------------------------------------------------------
+    async def _press(self, request: web.Request) -> web.StreamResponse:
+        desk, told = await self._desk(request, Activity.TALKING)
+        if told.get("key") not in list(e.Key):
+            raise Refused(400, "unknown", known=list(e.Key))
+        self._talks.press(desk.channel, e.Key(told["key"]))
+        return web.json_response({})
+
+    async def _card(self, request: web.Request) -> web.StreamResponse:
+        """``did``: used or dismissed."""
+        desk, told = await self._desk(request, Activity.TALKING, Activity.AFTER)
+        event = {"used": e.CardUsed, "dismissed": e.CardDismissed}.get(told.get("did"))
+        if event is None or not isinstance(told.get("card"), str):
+            raise Refused(400, "unknown")
+        if desk.state is Activity.TALKING:
+            self._talks.tell_agent(desk.channel, event(told["card"]))
+        else:
+            self._desks.put_away(desk)
+        return web.json_response({})
+
+    async def _call_up(self, request: web.Request) -> web.StreamResponse:
+        desk, told = await self._desk(request, Activity.TALKING)
+        self._talks.tell_agent(desk.channel, e.CalledUp(str(told.get("rule", ""))))
+        return web.json_response({})
+
+    async def _outcome(self, request: web.Request) -> web.StreamResponse:
+        """Into the talk's record; while they still talk the closing phrase comes with it."""
+        desk, told = await self._desk(request, Activity.TALKING, Activity.AFTER)
+        card = next((card for card in self._closings(desk) if card.id == told.get("outcome")), None)
+        if card is None:
+            raise Refused(400, "unknown")
+        outcome = card.id.removeprefix(CLOSING)
+        self._talks.add_to(desk.talk, "outcome", outcome=outcome, agent=desk.agent)
+        self._desks.pick(desk, outcome)
+        rule = next((rule for rule in self._book().rules.by_name.values() if rule.card == card.id), None)
+        if rule and desk.state is Activity.TALKING:
+            self._talks.tell_agent(desk.channel, e.CalledUp(rule.name))
+        return web.json_response({})
+
+    async def _note(self, request: web.Request) -> web.StreamResponse:
+        """Of this call, or of the one before: the next one may ring while the agent still writes."""
+        agent, told = self._agent(request), await _told(request)
+        last = self._desks.last_of(agent)
+        if last and last.caller.id == told.get("call"):
+            desk = last
+        else:
+            desk, _ = await self._desk(request, Activity.TALKING, Activity.AFTER)
+        note = told.get("note")
+        if not isinstance(note, str) or len(note) > NOTE_LONGEST:
+            raise Refused(400, "too_long", longest=NOTE_LONGEST)
+        self._desks.write_note(desk, note.encode("utf-8", "replace").decode())  # half a character is none
+        return web.json_response({})
+
+    async def _done(self, request: web.Request) -> web.StreamResponse:
+        desk, _ = await self._desk(request, Activity.AFTER)
+        self._desks.done(desk.agent)
+        return web.json_response({})
+
+    async def _volume(self, request: web.Request) -> web.StreamResponse:
+        agent, told = self._agent(request), await _told(request)
+        db = told.get("db")
+        if isinstance(db, bool) or not isinstance(db, int) or not SOFTEST_DB <= db <= LOUDEST_DB:
+            raise Refused(400, "unknown", softest=SOFTEST_DB, loudest=LOUDEST_DB)
+        await asyncio.to_thread(self._volumes.set, agent, db)
+        self.feed.changed(agent)
+        return web.json_response({})
+
+
+def _same_origin(request: web.Request) -> None:
+    """A post must come from our own page: by what the browser says of it, and in a form that no other page can send
+    without asking us first."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None and site != "same-origin":
+        raise Refused(403, "elsewhere")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise Refused(403, "elsewhere")
+    if request.content_type != "application/json":
+        raise Refused(415, "not_json")
+
+
+async def _told(request: web.Request) -> dict[str, Any]:
+    """The JSON object that was sent."""
+    try:
+        told = json.loads(await request.text())
+    except (ValueError, RecursionError):
+        raise Refused(400, "not_json") from None
+    if not isinstance(told, dict):
+        raise Refused(400, "not_json")
+    return told

@@ -1,0 +1,167 @@
+"""What people write in YAML, checked against a pydantic model: every fault names file, line and remedy.
+
+Flows and hint rules share this. A check of a model raises ``ValueError("problem|remedy")``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from hearline.yamlfiles.located import YamlError, load_located
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
+_DAY_MS = 86_400_000
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a file. ``line`` counts from 1."""
+
+    file: str
+    line: int
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}. {self.remedy}"
+
+
+class Rejected(ValueError):
+    """The file is not taken; ``faults`` says why, a line each."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+class Words(BaseModel):
+    """A mapping of known words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def duration(value: Any) -> int:
+    """``3s``, ``500ms`` or ``2m`` as ms. Raises ValueError."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no duration|Write a number with its unit: 3s, 500ms or 2m")
+    ms = float(found[1]) * _UNITS_MS[found[2]]
+    if ms > _DAY_MS:
+        raise ValueError(f"{value!r} is longer than a day|Write what a call can last")
+    return round(ms)
+
+
+def between(low: str, high: str, why: str, read: Callable[[Any], int] = duration) -> AfterValidator:
+    """Takes values from ``low`` to ``high``, as ``read`` understands them."""
+
+    def check(value: int) -> int:
+        if not read(low) <= value <= read(high):
+            raise ValueError(f"it must be from {low} to {high}|{why}")
+        return value
+
+    return AfterValidator(check)
+
+
+def listed(value: Any) -> Any:
+    """One thing may be written for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+Duration = Annotated[int, BeforeValidator(duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+
+
+def like(word: str, known: Collection[str]) -> str:
+    """A remedy that names the nearest known word, or all of them."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(sorted(known))
+
+
+def stamp(files: Iterable[Path]) -> tuple:
+    """Differs from an earlier one when a file has been changed, added or removed."""
+    seen = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        seen.append((file, stat.st_mtime_ns, stat.st_size))
+    return tuple(seen)
+
+
+class YamlDocument:
+    """A file's YAML, and faults that name its lines. Raises Rejected."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.base: YamlDocument | None = None  # of the file that this one builds on
+        try:
+            self.yaml = load_located(text)
+        except YamlError as error:
+            raise Rejected([Fault(file, *problem) for problem in error.problems]) from None
+
+    @property
+    def data(self) -> Any:
+        return self.yaml.value
+
+    def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
+        """A fault where ``path`` stands: in this file, or in the one that it builds on."""
+        here = self.yaml.nearest(path)
+        if self.base and len(there := self.base.yaml.nearest(path)) > len(here):
+            return Fault(self.base.file, self.base.yaml.line(there), problem, remedy)
+        return Fault(self.file, self.yaml.line(here), problem, remedy)
+
+    def faults(
+        self, error: ValidationError, words: type[BaseModel], above: tuple = (), see: str = "docs/flows.md"
+    ) -> list[Fault]:
+        """What pydantic found wrong with the part of the file at ``above``, which should be ``words``."""
+        found = []
+        for item in error.errors():
+            inner = tuple(part for part in item["loc"] if part != "[key]")
+            path = above + inner
+            name = path[-1] if path else "the file"
+            where = ".".join(map(str, path)) or "the file"
+            match item["type"]:
+                case "extra_forbidden":
+                    remedy = like(name, _fields_at(words, inner[:-1]))
+                    found.append(self.fault(path, f"{where}: unknown word {name!r}", remedy))
+                case "missing":
+                    problem = f"{name!r} is missing" + (f" in {path[-2]!r}" if above else "")
+                    found.append(self.fault(path, problem, f"Add a line `{name}: …`"))
+                case "enum" | "literal_error":
+                    choices = re.findall(r"'([^']+)'", str(item["ctx"].get("expected", "")))
+                    problem = f"{where}: {item['input']!r} is not one of the choices"
+                    found.append(self.fault(path, problem, like(item["input"], choices)))
+                case "value_error":
+                    problem, _, remedy = str(item["ctx"]["error"]).partition("|")
+                    found.append(self.fault(path, f"{where}: {problem}", remedy))
+                case "string_type":
+                    found.append(self.fault(path, f"{where}: {item['input']!r} is not text", "Put it in quotes"))
+                case "model_type" | "dict_type":
+                    found.append(self.fault(path, f"{where}: {item['input']!r} has no words", "Write them below it"))
+                case _:
+                    found.append(self.fault(path, f"{where}: {item['msg']}", f"See {see}"))
+        return found
+
+
+def _fields_at(words: type[BaseModel], path: tuple) -> list[str]:
+    """The words that are known at ``path`` inside ``words``."""
+    kind: Any = words
+    for part in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = next((f.annotation for n, f in kind.model_fields.items() if part in (n, f.alias)), None)
+        else:  # into a mapping or a list: what its values are
+            kind = get_args(kind)[-1] if get_args(kind) else None
+        while get_origin(kind) is Annotated or type(None) in get_args(kind):
+            kind = next(a for a in get_args(kind) if a is not type(None))
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [field.alias or name for name, field in kind.model_fields.items()]

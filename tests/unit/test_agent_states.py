@@ -1,0 +1,483 @@
+"""What an agent's desk looks like: ringing, talking, after the call; whose it is; and nothing that nobody may see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates
+from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.sessions import TalkSession, TalkSessions
+from hearline.assist.hints.events import CardDismissed, Key, Side
+from hearline.assist.hints.hint_store import HintStore
+from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.media.worker_client import PendingCall
+from hearline.media.worker_protocol import LegReport
+from hearline.store.earlier_calls import EarlierCall
+
+HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
+CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
+NUMBER = "13800005678"
+NOW = 1_732_500_000.0
+
+
+def about(channel: str = CALLER, **more: str) -> dict[str, str]:
+    """What Asterisk tells of a caller of ours with every event."""
+    told = {
+        "HEARLINE_CALLER": channel,
+        "HEARLINE_QUEUE": "care",
+        "HEARLINE_HEARD": "silent2",
+        "HEARLINE_QUEUED_AT": f"{NOW - 20:.0f}",
+        "HEARLINE_PHRASES": "zh/training",
+    }
+    variables = "\n".join(f"{name}={value}" for name, value in told.items())
+    return {"Channel": channel, "Uniqueid": "1.1", "CallerIDNum": NUMBER, "ChanVariable": variables, **more}
+
+
+def called(agent: str = "8016", channel: str = CALLER) -> dict[str, str]:
+    return about(
+        channel,
+        Event="AgentCalled",
+        MemberName=agent,
+        Interface=f"Local/agent-{agent}@hearline-ring/n",
+        DestChannel=f"Local/agent-{agent}@hearline-ring-01;1",
+    )
+
+
+@dataclass
+class Floor:
+    """Desks, and the talks that they look at."""
+
+    folder: Path
+    hints: HintStore
+    now: float = NOW
+    conversations: list[ConnectedParties] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+    looked_up: list[str] = field(default_factory=list)
+    kept: list[AgentState] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.desks = AgentStates(
+            lambda number: f"hash of {len(number)} digits" if number else "",
+            number=lambda channel: channel.split("-")[1] if "agent-" in channel else "",
+            look_up=lambda caller: self.looked_up.append(caller.id),
+            keep=self.kept.append,
+            now=lambda: self.now,
+        )
+        self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
+        self.talks = TalkSessions(
+            None, self.hints, lambda *_: True, self.folder / "talks", self.keys_do, self.desks.see
+        )
+
+    def keys_do(self, talk: TalkSession, channel: str, key: Key) -> None:
+        """What `assist.keys` would write into the record."""
+        if key is Key.CALLBACK:
+            talk.callback = True
+            talk.add("callback_marked")
+
+    def follow(self, *conversations: ConnectedParties) -> None:
+        self.talks.follow(conversations)
+        self.desks.follow(conversations, self.talks.of)
+
+    def talk(self, agents: tuple[str, ...] = (AGENT,), holder: str = "", wait_s: float = 21.0) -> None:
+        answer, numbers = Answer("8016", wait_s, 3.0), tuple(agent.split("-")[1] for agent in agents)
+        self.follow(ConnectedParties(CALLER, agents, "care", "silent2", holder, answer=answer, numbers=numbers))
+
+    def view(self, agent: str = "8016") -> dict:
+        view = self.desks.of(agent).view(self.now)
+        json.dumps(view)  # as it goes to the page
+        return view
+
+    def hear(self, side: Side, level: float, *events: object, channel: str = CALLER) -> None:
+        leg = Leg(channel, side, CALLER, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
+        self.desks.hear_level(leg, LegReport("leg", 5_000, events, level))
+
+
+@pytest.fixture(scope="module")
+def hints() -> HintStore:
+    return HintStore(HINTS)
+
+
+@pytest.fixture
+def floor(tmp_path, hints):
+    """Within a loop: the hints run on its clock."""
+    with asyncio.Runner() as runner:
+
+        async def make() -> Floor:
+            return Floor(tmp_path, hints)
+
+        floor = runner.run(make())
+        loop = runner.get_loop()
+        asyncio._set_running_loop(loop)
+        try:
+            yield floor
+            floor.follow()
+        finally:
+            asyncio._set_running_loop(None)
+
+
+# ---- whose desk ------------------------------------------------------------------------------------------------------
+def test_who_answered_is_known_even_where_the_queue_tells_nothing(floor):
+    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2", answer=Answer("8016")))
+    assert floor.view("8016")["state"] == "talking"
+
+
+def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
+    floor.desks.reset([about()])
+    floor.follow(ConnectedParties(CALLER, (AGENT, SECOND), "care", "silent2", numbers=("8016", "8017")))
+    assert [floor.view(agent)["state"] for agent in ("8016", "8017")] == ["talking", "talking"]
+    assert floor.view()["call"]["number"] == "138****5678"
+
+
+def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(floor):
+    floor.talk()
+    floor.desks.reset([about()])
+    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2"))
+    view = floor.view("8016")
+    assert view["state"] == "talking" and view["call"]["wait_s"] == 21
+
+
+# ---- a call rings ----------------------------------------------------------------------------------------------------
+def test_the_call_is_seen_before_it_is_answered(floor):
+    floor.desks.hear(called())
+    floor.now += 4
+    view = floor.view()
+    assert view["state"] == "ringing"
+    call = view["call"]
+    assert (call["number"], call["queue"], call["heard"], call["wait_s"]) == ("138****5678", "care", "silent2", 24)
+    assert floor.desks.of("8016").caller.phrases == "training"
+    assert floor.changed == ["8016"] and floor.looked_up == ["1.1"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"Event": "AgentRingNoAnswer", "MemberName": "8016", "Channel": CALLER},
+        {"Event": "QueueCallerAbandon", "Channel": CALLER},
+        {"Event": "Hangup", "Channel": CALLER},
+        {"Event": "Hangup", "Channel": "Local/agent-8016@hearline-ring-01;1"},
+        {"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8017"},
+    ],
+    ids=lambda event: event["Event"],
+)
+def test_a_call_that_rings_no_more(floor, event):
+    floor.desks.hear(called())
+    floor.desks.hear(event)
+    assert floor.view()["state"] == "idle" and floor.view()["call"] is None
+
+
+def test_anothers_call_that_ends_is_no_matter(floor):
+    floor.desks.hear(called())
+    for event in ("Hangup", "QueueCallerAbandon"):
+        floor.desks.hear({"Event": event, "Channel": "PJSIP/trunk-00000009"})
+    floor.desks.hear({"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8016"})
+    assert floor.view()["state"] == "ringing"
+
+
+def test_of_the_number_nothing_is_kept_but_what_may_be_seen(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    assert NUMBER not in repr(vars(floor.desks)) + repr(floor.desks.of("8016")) + json.dumps(floor.view())
+
+
+def test_who_tells_no_number(floor):
+    floor.desks.hear(called() | {"CallerIDNum": "<unknown>"})
+    assert floor.view()["call"]["number"] == "" and floor.desks.of("8016").caller.who == ""
+
+
+def test_a_channel_that_is_no_caller_of_ours_does_not_ring(floor):
+    floor.desks.hear(called() | {"ChanVariable": ""})
+    assert floor.view()["state"] == "idle"
+
+
+# ---- a talk ----------------------------------------------------------------------------------------------------------
+def test_the_talk_and_its_card(floor):
+    floor.desks.hear(called())
+    floor.talk(wait_s=21.0)
+    view = floor.view()
+    assert view["state"] == "talking" and view["call"]["wait_s"] == 21
+    assert view["card"]["id"] == "answered-late"
+    assert view["card"]["until"] - view["card"]["from"] == pytest.approx(8_000, abs=200)
+    [runner] = floor.talks.of(CALLER).runners.values()
+    assert runner.card.card == "answered-late"
+
+
+def test_a_cards_time_does_not_begin_anew_with_every_change(floor):
+    floor.talk()
+    before = floor.view()["card"]
+    floor.now += 3
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["card"] == before
+
+
+def test_a_card_that_is_put_away_goes(floor):
+    floor.talk()
+    floor.talks.tell_agent(AGENT, CardDismissed("answered-late"))
+    assert (floor.view()["card"] or {}).get("id") != "answered-late"
+
+
+def test_the_hold_clock(floor):
+    floor.talk()
+    floor.talk(holder=AGENT)
+    hold = floor.view()["hold"]
+    assert (hold["by"], hold["count"], hold["every_ms"]) == ("agent", 1, 30_000)
+    assert hold["since"] == pytest.approx(time.time() * 1_000, abs=500)
+    floor.talk()
+    hold = floor.view()["hold"]
+    assert hold["since"] is None and hold["count"] == 1
+
+
+def wait_on_hold(floor: Floor, agent: str = AGENT, seconds: int = 26) -> None:
+    """Let this agent's hints do what is due until then."""
+    runner = floor.talks.of(CALLER).runners[agent]
+    while runner._engine.deadline is not None and runner._engine.deadline <= seconds * 1_000:
+        runner._due(runner._engine.deadline)
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["whispered", "refused"])
+def test_a_whisper_that_the_phone_does_not_play_on_hold_is_told(floor, said):
+    """Also where agents may not be whispered to: the page reaches no caller."""
+    floor.talk()
+    floor.talks.of(CALLER).runners[AGENT]._whisper = lambda _: said
+    floor.talk(holder=AGENT)
+    assert floor.view()["hold"]["whisper_at"] is None
+    floor.changed.clear()
+    wait_on_hold(floor)
+    assert floor.desks.of("8016").hold_whisper.whisper == "still-on-hold" and "8016" in floor.changed
+    told = floor.view()["hold"]["whisper_at"]
+    assert told == pytest.approx(NOW * 1_000, abs=500)
+    floor.now += 0.5
+    floor.talks.of(CALLER).add("something else")
+    assert floor.view()["hold"]["whisper_at"] == told, "one and the same"
+    floor.talk()
+    assert floor.view()["hold"]["whisper_at"] is None, "taken back"
+    floor.talk(holder=AGENT)
+    assert floor.view()["hold"]["whisper_at"] is None, "the last hold's is not this one's"
+
+
+def test_on_hold_an_agent_who_has_muted_whispers_is_told_none(floor):
+    floor.talk()
+    floor.talk(holder=AGENT)
+    wait_on_hold(floor)
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["hold"]["whisper_at"] is None, "it stops"
+    floor.talk()
+    floor.talk(holder=AGENT)
+    wait_on_hold(floor, seconds=60)
+    assert floor.view()["card"]["id"] == "still-on-hold" and floor.view()["hold"]["whisper_at"] is None
+
+
+def test_whose_phone_does_not_hold_hears_the_whisper_there(floor):
+    floor.talk((AGENT, SECOND))
+    floor.talk((AGENT, SECOND), holder=AGENT)
+    for agent in (AGENT, SECOND):
+        wait_on_hold(floor, agent)
+    assert floor.view("8016")["hold"]["whisper_at"] and floor.view("8017")["hold"]["whisper_at"] is None
+
+
+def test_a_prompt_that_plays_and_a_callback_that_is_marked(floor):
+    floor.talk()
+    talk = floor.talks.of(CALLER)
+    assert (floor.view()["playing"], floor.view()["callback"]) == (None, False)
+    talk.hears = Key.RECEIVER
+    talk.add("prompt_start", prompt="zh/travel/speakerphone")
+    assert floor.view()["playing"] == "receiver" and floor.changed[-1] == "8016"
+    talk.hears = None
+    talk.add("prompt_end", prompt="zh/travel/speakerphone")
+    assert floor.view()["playing"] is None
+    floor.talks.press(AGENT, Key.CALLBACK)
+    assert floor.view()["callback"]
+
+
+def test_whispers_are_muted(floor):
+    floor.talk()
+    floor.changed.clear()
+    floor.talks.press(AGENT, Key.MUTE)
+    assert floor.view()["muted"] and "8016" in floor.changed
+
+
+def test_a_key_of_a_phone_that_is_in_no_talk_is_no_matter(floor):
+    floor.talks.press("PJSIP/agent-9999-00000001", Key.MUTE)
+
+
+def test_levels_of_both_sides(floor):
+    floor.talk()
+    floor.hear(Side.CALLER, -24.26, SpeechStarted(1_000, 900))
+    floor.hear(Side.AGENT, -61.0, channel=AGENT)
+    assert floor.desks.of("8016").levels() == {
+        "caller": {"dbov": -24.3, "speaking": True},
+        "agent": {"dbov": -61.0, "speaking": False},
+    }
+    floor.hear(Side.CALLER, -60.0, SpeechEnded(3_000, 2_300))
+    assert not floor.desks.of("8016").levels()["caller"]["speaking"]
+    assert set(floor.levels) == {"8016"}
+
+
+def test_two_agents_in_a_talk_each_see_their_own_voice(floor):
+    floor.talk(agents=(AGENT, SECOND))
+    floor.hear(Side.AGENT, -30.0, channel=SECOND)
+    assert floor.desks.of("8016").levels()["agent"]["dbov"] is None
+    assert floor.desks.of("8017").levels()["agent"]["dbov"] == -30.0
+
+
+def test_a_call_that_rings_at_who_talks_is_not_shown(floor):
+    floor.talk()
+    floor.desks.hear(called(channel="PJSIP/trunk-00000009"))
+    assert floor.view()["state"] == "talking"
+
+
+def test_earlier_calls_come_when_they_are_known(floor):
+    floor.desks.hear(called())
+    assert floor.view()["call"]["earlier"] is None
+    floor.desks.know_earlier("1.1", [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
+    floor.talk()
+    assert floor.view()["call"]["earlier"][0]["ended"] == "hangup:noinput"
+    assert floor.looked_up == ["1.1"], "not looked up twice"
+
+
+def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.talk(agents=(AGENT, SECOND), holder=AGENT)
+    floor.talk(agents=(SECOND,), holder=SECOND)
+    assert floor.view("8016")["hold"]["since"] is None
+    assert floor.view("8017")["hold"]["since"] is not None
+
+
+def rings(channel: str, caller: str = CALLER) -> dict[str, str]:
+    return {
+        "Event": "Newstate",
+        "Channel": channel,
+        "ChannelStateDesc": "Ringing",
+        "ChanVariable": f"HEARLINE_CALLER={caller}\nHEARLINE_QUEUE=care",
+    }
+
+
+def test_a_call_that_a_colleague_picks_up_is_the_colleagues(floor):
+    """Asterisk goes on naming the member it rang: AgentConnect, and so the answer, say 8016."""
+    floor.desks.hear(called())
+    floor.desks.hear(about(Event="AgentConnect", MemberName="8016"))
+    floor.follow(ConnectedParties(CALLER, (SECOND,), "care", "silent2", answer=Answer("8016", 21.0), numbers=("8017",)))
+    assert floor.view("8016")["state"] == "idle" and floor.changed[-1] == "8016"
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"], view["call"]["wait_s"]) == ("talking", "", 21)
+    assert floor.talks.of(CALLER).runners[SECOND] and floor.talks.of(CALLER).work_number(SECOND) == "8017"
+
+
+def test_a_transfer_that_a_third_one_picks_up_rings_no_more(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.desks.hear(rings(SECOND))
+    assert floor.view("8017")["state"] == "ringing"
+    floor.desks.hear({"Event": "Rename", "Channel": SECOND, "Newname": "PJSIP/agent-8018-00000004"})
+    assert floor.view("8017")["state"] == "idle"
+
+
+def test_a_caller_who_is_passed_on_to_somebody_outside_has_left_the_agent(floor):
+    floor.talk()
+    floor.follow(
+        ConnectedParties(CALLER, (), "care", "silent2", answer=Answer("8016"), others=("PJSIP/trunk-00000009",))
+    )
+    assert floor.view()["state"] == "after"
+    floor.talks.leaves("PJSIP/trunk-00000009")
+    assert floor.talks.of(CALLER).left_first is None
+    floor.talks.press("PJSIP/trunk-00000009", Key.CALLBACK)
+    assert not floor.talks.of(CALLER).callback
+
+
+def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.desks.write_note(floor.desks.of("8016"), "Mrs Li asks for a bed")
+    floor.follow()
+    floor.desks.hear(rings(SECOND))
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"], view["call"]["number"]) == ("ringing", "8016", "138****5678")
+    assert view["call"]["note"] == "Mrs Li asks for a bed"
+    floor.talk(agents=(SECOND,))
+    view = floor.view("8017")
+    assert (view["state"], view["call"]["passed_on_by"]) == ("talking", "8016")
+    assert view["call"]["note"] == "Mrs Li asks for a bed"
+    floor.desks.write_note(floor.desks.of("8017"), "")
+    floor.desks.write_note(floor.desks.last_of("8016") or floor.desks.of("8016"), "Mrs Li asks for two beds")
+    assert floor.view("8017")["call"]["note"] == "Mrs Li asks for two beds", "what comes late comes there too"
+    floor.follow()
+    floor.desks.done("8017")
+    floor.desks.hear(rings(SECOND))
+    floor.desks.hear({"Event": "Hangup", "Channel": SECOND})
+    assert floor.view("8017")["state"] == "idle"
+
+
+def test_an_agents_phone_that_rings_for_somebody_else_shows_nothing(floor):
+    floor.desks.hear(rings(SECOND, caller=""))
+    floor.desks.hear(rings(SECOND, caller="PJSIP/trunk-unheard-of"))
+    assert floor.view("8017")["state"] == "idle"
+
+
+# ---- after it --------------------------------------------------------------------------------------------------------
+def test_a_talk_that_is_over_is_not_shown_as_live(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    floor.talk(holder=AGENT)
+    floor.follow()
+    view = floor.view()
+    assert view["state"] == "after" and view["hold"]["since"] is None
+    assert floor.desks.of("8016").levels()["caller"]["dbov"] is None
+    assert [desk.agent for desk in floor.kept] == ["8016"]
+
+
+def test_who_hung_up_first_is_told_and_counted_today(floor):
+    for first in (AGENT, CALLER, AGENT):
+        floor.talk()
+        floor.talks.leaves(first)
+        floor.follow()
+    view = floor.view()
+    assert view["card"]["id"] == "hung-up-first"
+    assert view["left_first_today"] == 2
+    floor.desks.know_left_first("8016", 3)
+    assert floor.view()["left_first_today"] == 5
+    floor.now += 31
+    assert floor.view()["card"] is None, "its time is over"
+    floor.now += 86_400
+    assert floor.view()["left_first_today"] == 0
+
+
+def test_what_the_agent_tells_of_it(floor):
+    floor.talk()
+    desk = floor.desks.of("8016")
+    floor.desks.pick(desk, "inquiry")
+    floor.follow()
+    floor.desks.write_note(desk, "x" * 5_000)
+    assert (floor.kept[-1].outcome, len(floor.kept[-1].note)) == ("inquiry", 2_000)
+    floor.desks.done("8016")
+    assert floor.view()["state"] == Activity.IDLE
+
+
+def test_the_next_call_begins_with_nothing_of_the_last(floor):
+    floor.talk()
+    floor.desks.pick(floor.desks.of("8016"), "inquiry")
+    floor.follow()
+    floor.desks.hear(called(channel="PJSIP/trunk-00000009") | {"Uniqueid": "1.9"})
+    view = floor.view()
+    assert view["state"] == "ringing" and view["call"]["outcome"] == "" and view["card"] is None
+
+
+def test_the_record_of_a_talk_holds_no_personal_data(floor):
+    floor.desks.hear(called())
+    floor.talk()
+    desk = floor.desks.of("8016")
+    floor.talks.add_to(desk.talk, "outcome", outcome="inquiry", agent="8016")
+    floor.desks.write_note(desk, "Mrs Li, Beijing")
+    floor.follow()
+    floor.talks.add_to(desk.talk, "outcome", outcome="not-made", agent="8016")
+    [file] = floor.folder.glob("talks/*/*.json")
+    text = file.read_text("utf-8")
+    assert [e["outcome"] for e in json.loads(text)["events"] if e["event"] == "outcome"] == ["inquiry", "not-made"]
+    assert "Li" not in text and NUMBER not in text

@@ -1,0 +1,90 @@
+"""Agent assist as a process beside the server, and what operators see of it. The process is made up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.request
+
+import pytest
+
+from hearline.assist.selftest.whisper_permission import AssistStatus
+from hearline.core.settings import Settings
+from hearline.server import assist_process
+from hearline.server.assist_process import AssistProcess
+from hearline.server.status import serve_status
+
+GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
+
+
+@pytest.fixture
+def assist(tmp_path, monkeypatch):
+    """It tells how it stands, twice, and ends with its standard input."""
+    program = tmp_path / "python"
+    lines = "".join(f"echo '{standing.as_line().decode().strip()}' >&0\n" for standing in (AssistStatus(), GOOD))
+    program.write_text(f"#!/bin/sh\n{lines}exec cat >/dev/null\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(assist_process.sys, "executable", str(program))
+    assist = AssistProcess(Settings(state=tmp_path))
+    assist.start()
+    yield assist
+    assist.stop()
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_it_told_last_stands_until_it_has_ended(assist):
+    until(lambda: assist.standing.get("whispers"))
+    assert assist.standing["asterisk"] == "22.10.1"
+    os.kill(assist._process.pid, signal.SIGKILL)
+    until(lambda: not assist.standing)
+    until(lambda: assist.restarts == 1 and assist.standing.get("whispers"))
+
+
+def test_it_ends_with_us(assist):
+    until(lambda: assist.standing)
+    assist.stop()
+    assert assist._process.returncode is not None and assist.standing == {}
+
+
+class NoLines(list):
+    """The status page of a server without media workers."""
+
+    well, refused = True, 0
+
+
+class NoFlows:
+    flows, rejected = {"hotline": None}, {}
+
+
+@pytest.mark.parametrize(
+    ("standing", "figures"),
+    [
+        (GOOD, (1, 1, 1)),
+        (AssistStatus(True, "22.10.1", True, "", "because of simple_bridge"), (1, 1, 0)),
+        (AssistStatus(True, "22.10.1", False, "the caller would hear a whisper"), (1, 0, 0)),
+        (None, (0, 0, 0)),
+    ],
+)
+def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
+    assist = AssistProcess(Settings(state=tmp_path))
+    assist.standing = json.loads(standing.as_line()) if standing else {}
+    with serve_status(("127.0.0.1", 0), NoLines(), NoFlows(), assist) as server:
+
+        def get(path: str) -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
+                return answer.read().decode()
+
+        ready = json.loads(get("/ready"))
+        metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
+        server.shutdown()
+    assert ready["ready"] and ready["assist"] == assist.standing
+    names = ("hearline_assist_connected", "hearline_whispers_allowed", "hearline_whispers_over_silence")
+    assert tuple(float(metrics[name]) for name in names) == figures

@@ -1,0 +1,351 @@
+"""What is done for those who talk, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.sessions import TalkSessions
+from hearline.assist.hints.events import Side
+from hearline.assist.hints.hint_store import HintStore
+from hearline.audio.hearing import Heard, Hearing
+from hearline.media.worker_client import PendingCall
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import AmiRefused
+
+CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
+
+
+@dataclass
+class Asked:
+    """Stands where Asterisk's manager interface stands, and remembers what it was asked."""
+
+    refuses: bool = False
+    raised: str = ""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        assert headers["Variable"] == "VOLUME(RX)"
+        if action == "Getvar":
+            return {"Response": "Success", "Value": self.raised}
+        self.asked.append((headers["Channel"], headers["Value"]))
+        if self.refuses:
+            raise AmiRefused("No such channel")
+        return {"Response": "Success"}
+
+
+def turn(level_dbov: float, speech_ms: int = 2_000, noise_dbov: float = -70.0) -> LegReport:
+    verdict, reason = ("too_soft", "soft") if level_dbov < -38 else ("speech", "normal")
+    hearing = Hearing(verdict, reason, True, level_dbov, 1.0, noise_dbov, speech_ms, 0, 0.0, 0.9)
+    return LegReport("leg", 5_000, (Heard(5_000, hearing),), level_dbov)
+
+
+def leg(channel: str, side: Side) -> Leg:
+    return Leg(channel, side, CALLER, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
+
+
+@pytest.fixture(autouse=True)
+def runner():
+    """One event loop for the whole of a test."""
+    with asyncio.Runner() as loop:
+        RUNNERS.append(loop)
+        yield
+        RUNNERS.clear()
+
+
+RUNNERS: list[asyncio.Runner] = []
+
+
+@pytest.fixture
+def ami() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def talks(ami, tmp_path) -> TalkSessions:
+    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
+    return talks
+
+
+def hear(talks: TalkSessions, *turns: LegReport, channel: str = AGENT, side: Side = Side.AGENT) -> None:
+    """These turns, each worked on before the next."""
+
+    async def run() -> None:
+        working = asyncio.create_task(talks.work())
+        for message in (LegReport("leg", 0, (), -60.0), *turns):
+            talks.hear(leg(channel, side), message)
+            for _ in range(4):
+                await asyncio.sleep(0)
+        working.cancel()
+
+    RUNNERS[0].run(run())
+
+
+def record(tmp_path) -> dict:
+    [file] = (tmp_path / "talks").glob("*/*.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+def events(tmp_path) -> list[str]:
+    return [event["event"] for event in record(tmp_path)["events"]]
+
+
+def test_a_soft_agent_is_raised_and_a_normal_one_is_not(talks, ami):
+    hear(talks, turn(-25.0))
+    assert ami.asked == []
+    hear(talks, turn(-42.0))
+    assert ami.asked == [(AGENT, "2.818")]
+
+
+def test_a_line_that_needs_no_gain_any_more_is_put_back(talks, ami):
+    hear(talks, turn(-42.0), turn(-25.0))
+    assert [value for _, value in ami.asked] == ["2.818", "1.000"]
+
+
+def test_a_little_more_or_less_is_left_alone(talks, ami):
+    hear(talks, turn(-35.5), turn(-36.0), turn(-37.0), turn(-38.0))
+    assert len(ami.asked) == 1
+
+
+def test_a_word_is_too_short_to_judge_by(talks, ami):
+    hear(talks, turn(-45.0, speech_ms=600))
+    assert ami.asked == []
+
+
+def test_a_callers_line_is_left_as_the_ivr_has_set_it(talks, ami):
+    hear(talks, turn(-42.0), channel=CALLER, side=Side.CALLER)
+    assert ami.asked == []
+
+
+def test_what_asterisk_refused_is_tried_again_with_the_next_turn(talks, ami):
+    ami.refuses = True
+    hear(talks, turn(-42.0))
+    ami.refuses = False
+    hear(talks, turn(-42.0))
+    assert [value for _, value in ami.asked] == ["2.818", "2.818"]
+
+
+def test_a_second_agent_has_a_gain_of_their_own(talks, ami):
+    talks.follow([ConnectedParties(CALLER, (AGENT, SECOND), "care", "normal")])
+    hear(talks, turn(-42.0))
+    hear(talks, turn(-42.0), channel=SECOND)
+    assert [channel for channel, _ in ami.asked] == [AGENT, SECOND]
+
+
+def test_the_record_of_a_talk(talks, tmp_path):
+    hear(talks, turn(-42.0))
+    talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", holder=AGENT)])
+    talks.follow([ConnectedParties(CALLER, (SECOND,), "care", "normal")])
+    talks.follow([])
+    assert events(tmp_path) == ["joined", "leg", "agent_gain", "hold", "agents", "unhold", "ended"]
+    assert record(tmp_path)["events"][0]["queue"] == "care"
+
+
+def test_the_record_knows_who_held_longest(talks, tmp_path):
+    def now(**more) -> None:
+        talks.follow([ConnectedParties(CALLER, (AGENT, SECOND), "care", "normal", numbers=("8016", "8017"), **more)])
+
+    [talk] = talks._talks.values()
+    for holder, seconds in ((AGENT, 2), (SECOND, 5), (CALLER, 1)):
+        now(holder=holder)
+        talk.began -= seconds
+        now()
+    now(holder=AGENT)
+    talks.follow([])
+    holds = record(tmp_path)["holds"]
+    assert (holds["count"], holds["longest_by"]) == (3, "8017")
+    assert holds["longest_ms"] == pytest.approx(5_000, abs=100) and holds["total_ms"] == pytest.approx(8_000, abs=200)
+
+
+def test_a_talk_that_is_picked_up_on_hold_is_on_hold(ami, tmp_path):
+    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", holder=AGENT, picked_up=True)])
+    talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", picked_up=True)])
+    talks.follow([])
+    assert events(tmp_path) == ["joined", "hold", "unhold", "ended"]
+    assert record(tmp_path)["events"][0]["picked_up"] and record(tmp_path)["holds"]["count"] == 1
+
+
+def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
+    talks.follow([])
+    hear(talks, turn(-42.0))
+    assert ami.asked == []
+
+
+def test_a_record_that_cannot_be_written_costs_nothing(ami, tmp_path):
+    (tmp_path / "talks").write_text("no folder")
+    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
+    talks.follow([])
+
+
+# ---- hints -----------------------------------------------------------------------------------------------------------
+HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
+
+
+def hinted(ami, tmp_path, story) -> tuple[list, dict]:
+    """What was whispered in a talk of which ``story`` is told, and its record."""
+    whispered: list = []
+
+    async def run() -> None:
+        talks = TalkSessions(
+            ami, HintStore(HINTS), lambda channel, what: whispered.append((channel, what)), tmp_path / "talks"
+        )
+        talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
+        working = asyncio.create_task(talks.work())
+        await story(talks)
+        talks.follow([])
+        working.cancel()
+
+    RUNNERS[0].run(run())
+    return whispered, record(tmp_path)
+
+
+def cards(record: dict) -> list[str]:
+    return [event["rule"] for event in record["events"] if event["event"] == "show_card"]
+
+
+async def settled() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("raised", "whispers"), [("", ["caller-too-soft"]), ("2.818000", [])])
+def test_a_caller_whom_the_ivr_has_raised_enough_is_not_whispered_of(ami, tmp_path, raised, whispers):
+    ami.raised = raised
+
+    async def story(talks: TalkSessions) -> None:
+        for message in (LegReport("leg", 0, (), -60.0), turn(-42.0)):
+            talks.hear(leg(CALLER, Side.CALLER), message)
+            await settled()
+
+    whispered, told = hinted(ami, tmp_path, story)
+    assert whispered == [(AGENT, (whisper, -3)) for whisper in whispers]
+    assert cards(told).count("caller_too_soft") == len(whispers)
+    [counts] = [event["counts"] for event in told["events"] if event["event"] == "hints"]
+    assert counts.get("caller_too_soft", {}).get("whispered", 0) == len(whispers)
+
+
+def test_who_hangs_up_first_is_told(ami, tmp_path):
+    async def story(talks: TalkSessions) -> None:
+        talks.leaves("PJSIP/somebody-else")
+        talks.leaves(AGENT)
+        talks.leaves(CALLER)
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["side"] for event in told["events"] if event["event"] == "hung_up"] == ["agent"]
+
+
+def test_hints_that_fail_end_and_the_talk_goes_on(ami, tmp_path):
+    async def story(talks: TalkSessions) -> None:
+        talks._whisper = lambda *_: 1 / 0
+        [talk] = talks._talks.values()
+        talk.runners[AGENT]._whisper = talks._whisper
+        for message in (LegReport("leg", 0, (), -60.0), turn(-55.0), turn(-55.0)):
+            talks.hear(leg(CALLER, Side.CALLER), message)
+            await settled()
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["event"] for event in told["events"]][-1] == "ended"
+
+
+# ---- transfers -------------------------------------------------------------------------------------------------------
+def with_agents(*agents: str, **more) -> list[ConnectedParties]:
+    numbers = tuple(agent.split("-")[1] for agent in agents)
+    return [
+        ConnectedParties(CALLER, agents, "care", "normal", numbers=numbers, answer=Answer("8016", 31.0, 4.0), **more)
+    ]
+
+
+def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
+    async def story(talks: TalkSessions) -> None:
+        talks.follow(with_agents(AGENT, consulting=(AGENT,)))
+        talks.follow(with_agents(AGENT))
+        talks.follow(with_agents(AGENT, consulting=(AGENT,)))
+        talks.transferred(CALLER, AGENT, "attended")
+        talks.follow(with_agents())
+        talks.leaves(AGENT)
+        talks.follow(with_agents(SECOND))
+        talks.transferred("PJSIP/somebody-else", AGENT, "blind")
+
+    _, told = hinted(ami, tmp_path, story)
+    kinds = [event["event"] for event in told["events"]]
+    assert [kind for kind in kinds if kind.startswith("transfer")] == [
+        "transfer_began", "transfer_given_up", "transfer_began", "transferred",
+    ]  # fmt: skip
+    assert "transfer" in cards(told)
+    assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
+
+
+@pytest.mark.parametrize("agents", [(AGENT,), (AGENT, SECOND), (SECOND,)])
+def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, agents):
+    asked: list[tuple[str, dict]] = []
+
+    class Noted:
+        async def ask(self, action: str, **headers: str) -> dict[str, str]:
+            asked.append((action, headers))
+            return {"Response": "Success"}
+
+    async def story(talks: TalkSessions) -> None:
+        talks.follow(with_agents(*agents))
+        talks.pass_on(CALLER, AGENT, "phones", "8017")
+        talks.pass_on("PJSIP/somebody-else", AGENT, "phones", "8017")
+        await settled()
+
+    _, told = hinted(Noted(), tmp_path, story)
+    if agents != (AGENT,):
+        assert asked == []
+        return
+    (_, variable), (action, where) = asked
+    assert variable == {"Channel": CALLER, "Variable": "BLINDTRANSFER", "Value": AGENT}
+    assert action == "Redirect" and where == {"Channel": CALLER, "Context": "phones", "Exten": "8017", "Priority": "1"}
+    assert [event["how"] for event in told["events"] if event["event"] == "transferred"] == ["blind"]
+
+
+def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
+    async def story(talks: TalkSessions) -> None:
+        talks.follow(with_agents(AGENT, SECOND))
+        talks.leaves(AGENT)
+        talks.follow(with_agents(SECOND))
+        talks.leaves(CALLER)
+
+    _, told = hinted(ami, tmp_path, story)
+    assert [event["side"] for event in told["events"] if event["event"] == "hung_up"] == ["caller"]
+
+
+def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
+    async def run() -> None:
+        talks = TalkSessions(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        for now in (with_agents(AGENT), with_agents(SECOND), []):
+            talks.follow(now)
+
+    RUNNERS[0].run(run())
+    assert cards(record(tmp_path)) == ["answered_late", "answering"]
+
+
+def test_a_phrase_that_a_recogniser_heard_shows_its_card_and_only_the_group_is_kept(ami, tmp_path):
+    async def story(talks: TalkSessions) -> None:
+        talks.spoken(leg(AGENT, Side.AGENT), "forbidden_phrase")
+        await settled()
+
+    _, kept = hinted(ami, tmp_path, story)
+    assert "forbidden" in cards(kept)
+    [spoken] = [event for event in kept["events"] if event["event"] == "spoken"]
+    assert spoken.keys() == {"at_ms", "event", "side", "group"} and spoken["group"] == "forbidden_phrase"
+
+
+def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(talks):
+    talks.of(CALLER).handed_over = True
+    talks.follow(with_agents())
+    assert talks.of(CALLER) is None, "the prompts have the caller, no agent"
+    talks.follow(with_agents())
+    assert talks.of(CALLER) is None
+    talks.follow(with_agents(SECOND))
+    assert talks.of(CALLER).conversation.agents == (SECOND,)
