@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hearline.audio.detector import Detector
+from hearline.audio.vad.detector import Detector
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.call.timeline import Timeline
-from hearline.line.player import PromptStore
-from hearline.line.session import Session, SlotEars
+from hearline.media.player import PromptStore
+from hearline.media.session import Session, SlotEars
 from hearline.sounds.manifest import prompt_path
 
 from . import mixing

@@ -302,7 +302,7 @@ def test_levels_are_judged_as_the_call_says():
 
 
 def test_from_where_on_a_soft_caller_is_normal_is_the_calls_too():
-    soft_then_louder = [speech(LONG_CLIPS[1], -53), np.zeros(RATE), speech(LONG_CLIPS[1], -42)]  # −45 in all
+    soft_then_louder = [speech(LONG_CLIPS[1], -52), np.zeros(RATE), speech(LONG_CLIPS[1], -43)]  # −45 in all
     line = over_a_line(call(np.concatenate(soft_then_louder)))
     owns = [CallSettings(too_soft_dbov=-50, normal_dbov=normal) for normal in (-48, -40)]
     events, hearings = hear([line] * 2, owns=owns)

@@ -83,14 +83,19 @@ class Background:
 
     def verdict(self, slot: int, since_ms: int) -> tuple[Verdict, Reason]:
         """No signal or noise, and which, over the last `since_ms` (at most 12.8 s), less our own prompt's echo."""
-        s, t = self._settings, self._table
+        t = self._table
         looks = self._recent(slot, since_ms)
         looks = looks[~t.echo[slot, looks]]
-        if t.sign_of_life[slot]:
-            sounds = looks[stands_out(t.level_dbov[slot, looks], s)]
+        verdict, reason = self._steady(slot, looks[-_STEADY_LOOKS:])
+        if verdict == "no_signal" and t.sign_of_life[slot]:
+            sounds = looks[stands_out(t.level_dbov[slot, looks], self._settings)]
             if sounds.size >= _SOUND_LOOKS:
                 return "noise", "tone" if t.tone[slot, sounds].mean() > 0.5 else "sound"
-        looks = looks[-_STEADY_LOOKS:]
+        return verdict, reason
+
+    def _steady(self, slot: int, looks: np.ndarray) -> tuple[Verdict, Reason]:
+        """What goes on in these looks, by most of them."""
+        s, t = self._settings, self._table
         if not looks.size:
             return "no_signal", "echo" if t.count[slot] else "digital_silence"
         level = t.level_dbov[slot, looks]

@@ -60,6 +60,7 @@ class Detector:
             frames=Column(np.int32),  # since open
             too_soft_dbov=Column(np.float32),  # these four are the call's own, see `CallSettings`
             normal_dbov=Column(np.float32),
+            heard_power=Column(np.float32),  # whose loudest reaches this has been heard, mean square
             stop_frames=Column(np.int32),
             onset_evidence=Column(np.float32),
             measured_from=Column(np.int32),  # frame of the last question
@@ -85,6 +86,8 @@ class Detector:
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
             onset_ms=Column(np.int32, fresh=-1),
             speech_frames=Column(np.int32),
+            near_power=Column(np.float32),  # of who speaks, mean square over some 300 ms
+            loudest_power=Column(np.float32),  # the most of it since the last question
             clipped=Column(np.int32),  # samples
             too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
             verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
@@ -106,6 +109,7 @@ class Detector:
         self._background.clear(slot, own.sign_of_life)
         self._recent.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
+        self._set_heard_from(slot)
         t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
         t.open[slot] = True
         self._lines = max(self._lines, slot + 1)
@@ -146,6 +150,8 @@ class Detector:
         t.onset_ms[slot] = -1
         t.speech_frames[slot] = t.clipped[slot] = t.verdicts_told[slot] = 0
         t.too_soft[slot] = False
+        t.loudest_power[slot] = 0
+        self._set_heard_from(slot)
         self._levels.restart(slot)
         self._distances.clear(slot)
 
@@ -186,6 +192,7 @@ class Detector:
         t, noise = self._slots, self._noise_power(slots)
         tail = _SPEECH_TAIL_FRAMES - (t.frames[slots] - t.last_speech[slots])
         levels = self._levels.level_dbov(slots, noise, np.where(t.state[slots] >= SPEAKING, np.maximum(tail, 0), 0))
+        levels = np.maximum(levels, power_to_dbov(t.loudest_power[slots]) - self.settings.loudest_over_db)
         return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
 
     def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
@@ -386,8 +393,11 @@ class Detector:
 
         starts = evidence >= t.onset_evidence[slots]
         starts &= ~talking
+        # Beside somebody at a normal level a far softer voice, a television, is nobody.
+        beside = np.maximum(t.loudest_power[slots] * limits.beside_ratio, 0)
+        beside[t.loudest_power[slots] < t.heard_power[slots]] = 0
         if starting := _count(starts):
-            starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
+            starts &= (fast >= np.maximum(beside, limits.gate_power)) & (now >= t.echo_until[slots])
             self._take_out_keys_and_echoes(slots, starts, fast)
             starting = _count(starts)
         active = talking | starts if starting else talking
@@ -397,6 +407,7 @@ class Detector:
             return []
         speech = t.any_speech[slots] >= s.speech_probability_keep
         speech &= talking
+        speech &= fast >= beside
         speech |= starts
         last_speech = np.where(speech, now, t.last_speech[slots])
         t.last_speech[slots] = last_speech
@@ -413,9 +424,23 @@ class Detector:
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])
+            t.near_power[slots[starts]] = self._recent.power(slots[starts], PAST_FRAMES).mean(axis=0)
+        louder = self._follow_loudest(slots, speech, power)
         self._distances.add(slots[active], power[active])
         t.speech_frames[slots] += speech
-        return self._events(slots, starts, ends, speech)
+        return self._events(slots, starts, ends, speech, louder)
+
+    def _follow_loudest(self, slots: np.ndarray, speech: np.ndarray, power: np.ndarray) -> np.ndarray:
+        """How loud is the loudest of what is said? bool [slots]: with this frame somebody speaks at a normal level, who
+        were taken for too soft so far."""
+        t, limits = self._slots, self._limits
+        near = t.near_power[slots]
+        near += (np.where(speech & (t.p[slots] >= 0.5), power, 0) - near) * limits.near_smoothing
+        t.near_power[slots] = near
+        before = t.loudest_power[slots]
+        t.loudest_power[slots] = loudest = np.maximum(before, near)
+        normal = t.heard_power[slots]
+        return (loudest >= normal) & (before < normal) & t.too_soft[slots]
 
     def _take_out_keys_and_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
         """A key's tones, and our own prompt coming back, do not start speech: taken out of `starts`, and what spoke for
@@ -432,7 +457,7 @@ class Detector:
             t.evidence[slot], t.p_recent[slot] = 0, 0
 
     def _is_key(self, slot: int) -> bool:
-        s, sound = self.settings, self._recent.samples(np.array([slot]), recent.SAMPLES)[0]
+        s, sound = self.settings, self._recent.samples(np.array([slot]), recent_audio.SAMPLES)[0]
         return tones.key_share(sound, s.tone_share) >= s.key_share
 
     def _played_to(self, slot: int) -> np.ndarray:
@@ -488,12 +513,13 @@ class Detector:
         self._distances.add_past(slots, power)
 
     def _events(
-        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray
+        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray, louder: np.ndarray
     ) -> list[tuple[int, Event]]:
         """Events of this tick. Only slots to which something happens are looked at one by one."""
         t, s = self._slots, self.settings
         spoken = t.speech_frames[slots]
         newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
+        newly_known |= louder
         unmeasured = speech & (t.onset_ms[slots] < 0)
         happens = starts | ends
         happens |= newly_known
@@ -531,11 +557,23 @@ class Detector:
 
     def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
         """The verdict told, and kept for its hysteresis."""
-        self._slots.too_soft[slot] = hearing.verdict == "too_soft"
+        self._slots.too_soft[slot] = too_soft = hearing.verdict == "too_soft"
+        if too_soft:
+            self._set_heard_from(slot, hearing.active_level_dbov)
         return Heard(at_ms, hearing)
 
+    def _set_heard_from(self, slot: int, others_dbov: float = 0.0) -> None:
+        """From which level of the loudest somebody has been heard, where so far everything was at `others_dbov`."""
+        t, s = self._slots, self.settings
+        beside_others = max(float(t.too_soft_dbov[slot]), others_dbov + s.loudest_over_others_db)
+        normal = float(t.normal_dbov[slot]) + s.loudest_over_normal_db
+        t.heard_power[slot] = dbov_to_power(min(normal, beside_others))
+
     def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
+        """Not who spoke at a normal level for a moment, however soft the rest was: that may be a television."""
         t = self._slots
+        if t.loudest_power[slot] >= t.heard_power[slot]:
+            return False
         return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
 
     def _noise_power(self, slots: np.ndarray) -> np.ndarray:
@@ -570,6 +608,8 @@ class _Limits:
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.hush_ratio = float(dbov_to_power(s.network_hush_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
+        self.near_smoothing = FRAME_MS / s.near_ms
+        self.beside_ratio = float(dbov_to_power(-s.beside_db))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
         # After how much speech the next verdict is told, by the number of those told
         never = np.iinfo(np.int32).max
