@@ -1,5 +1,5 @@
-"""What does the line carry while nobody speaks? Ten looks a second, per slot, remembered for as long as a prompt and the
-wait after it last.
+"""What does the line carry while nobody speaks? Ten looks a second, per slot, remembered for as long as a prompt and
+the wait after it last.
 
 Steady sounds are judged by the last 3 s. A single sound (a knock, a click, a cough) may come at any time since the
 question, and for a `sign_of_life` line one is enough. Our own prompt that comes back is neither, and is left out.

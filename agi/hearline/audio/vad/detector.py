@@ -11,9 +11,7 @@ Per tick, for every open slot (numpy over slots, no loop per call):
 Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
 """
 
-from collections import deque
 from collections.abc import Mapping
-from itertools import islice
 
 import numpy as np
 
@@ -21,9 +19,10 @@ from hearline.audio.hearing import Event, Heard, Hearing, SpeechEnded, SpeechSta
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
 from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
-from hearline.audio.vad import echo, near_speech, recent_audio, tones
+from hearline.audio.vad import near_speech, recent_audio, tones
 from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
 from hearline.audio.vad.distance import Distances
+from hearline.audio.vad.echo import NEAR_SAMPLES, OwnPrompt
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 from hearline.audio.vad.slots import Column, SlotTable
 
@@ -33,8 +32,6 @@ _LOOK_LEVEL_FRAMES = 10  # 200 ms
 _LOUD_POWER = dbov_to_power(-20.0)
 _MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent_audio.FRAMES + LOOK_FRAMES
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
-_MAY_BE_ECHO = 0.5
-_MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 _count = np.count_nonzero  # of booleans: quicker than any() and all()
 
 
@@ -53,7 +50,7 @@ class Detector:
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
         self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
         self._recent = recent_audio.RecentAudio(capacity)
-        self._played: deque[Mapping[int, object]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
+        self._own_prompt = OwnPrompt(capacity, settings)
         self._slots = SlotTable(
             capacity,
             open=Column(np.bool_),
@@ -75,12 +72,8 @@ class Detector:
             spared=Column(np.int8),  # so many windows were not asked about since the last that was
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
             came=Column(np.bool_),  # the last frame
-            played_from=Column(np.int32),  # what was played before this frame is forgotten
+            played_from=Column(np.int32),  # what was sent before this frame is forgotten
             echo_until=Column(np.int32),  # no speech starts before this frame
-            explained=Column(
-                np.float32, fresh=_MAY_BE_ECHO
-            ),  # share of the sound that what we played explains, smoothed
-            echo_db=Column(np.float32, fresh=-np.inf),  # the loudest so far, over what was played; slowly forgotten
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
@@ -107,6 +100,7 @@ class Detector:
         self._levels.clear(slot)
         self._distances.clear(slot)
         self._background.clear(slot, own.sign_of_life)
+        self._own_prompt.clear(slot)
         self._recent.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
         self._set_heard_from(slot)
@@ -122,7 +116,7 @@ class Detector:
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots; open ones go on."""
-        for part in (self._slots, self._recent, self._levels, self._distances, self._background):
+        for part in (self._slots, self._recent, self._levels, self._distances, self._background, self._own_prompt):
             part.grow(capacity)
         self.capacity = capacity
 
@@ -248,7 +242,7 @@ class Detector:
         is_open, now = t.open[:lines], t.frames[:lines]
         came = present[:lines] & is_open
         now += is_open
-        self._played.append(played or {})
+        self._own_prompt.follow(played or {})
         samples, sounding, power, fast = self._recent.add(frames[:lines], came)
         events: list[tuple[int, Event]] = []
         awake = is_open & self._may_be_speech(now, fast)
@@ -310,7 +304,7 @@ class Detector:
         silence or noise, so that it is warm when it wakes."""
         t = self._slots
         t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
-        t.explained[slots] = _MAY_BE_ECHO
+        self._own_prompt.rest(slots)
         self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> None:
@@ -448,8 +442,9 @@ class Detector:
         t, s = self._slots, self.settings
         for i in starts.nonzero()[0]:
             slot = int(slots[i])
-            played = self._played_to(slot)
-            if played.any() and self._is_echo(slot, float(fast[i]), played):
+            sent = self._own_prompt.sent_to(slot, self._sent_frames(slot))
+            line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0]
+            if sent.any() and self._own_prompt.is_heard(slot, line, float(power_to_dbov(fast[i])), sent):
                 t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
             elif not self._is_key(slot):
                 continue
@@ -460,48 +455,20 @@ class Detector:
         s, sound = self.settings, self._recent.samples(np.array([slot]), recent_audio.SAMPLES)[0]
         return tones.key_share(sound, s.tone_share) >= s.key_share
 
-    def _played_to(self, slot: int) -> np.ndarray:
-        """What was sent to a caller while the last frames came, zeros where nothing was: int16 [frames, 160]."""
-        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
-        played = np.zeros((echo.PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
-        for frame, sent in zip(played[::-1][:since], reversed(self._played), strict=False):
-            if slot in sent:
-                frame[:] = np.frombuffer(sent[slot], np.int16)
-        return played
+    def _sent_frames(self, slot: int) -> int:
+        """How many of the last frames are known, of what was sent to a caller."""
+        return int(self._slots.frames[slot] - self._slots.played_from[slot])
 
     def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
         """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
         nobody can tell: while we play, it is taken for one."""
-        t, s = self._slots, self.settings
-        over_db = level_dbov - self._loudest_played(slot)
-        if np.isnan(over_db):
+        s = self.settings
+        sent = self._own_prompt.sent_to(slot, self._sent_frames(slot))
+        if not sent.any():
             return False
-        t.echo_db[slot] -= s.echo_forgotten_db
-        if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db) or over_db <= t.echo_db[slot]:
+        if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db):
             return True
-        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
-        if echo.explained_share(line, self._played_to(slot).ravel()) > s.echo_look_share:
-            t.echo_db[slot] = over_db
-            return True
-        return bool(over_db <= t.echo_db[slot] + s.echo_spread_db)
-
-    def _loudest_played(self, slot: int) -> float:
-        """Loudest 100 ms of what was sent to a caller and may still come back, dBov; nan where nothing was sent."""
-        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
-        sent = [sent[slot] for sent in islice(reversed(self._played), since) if slot in sent]
-        return _loudest_dbov(np.frombuffer(b"".join(sent), np.int16).reshape(-1, FRAME_SAMPLES)) if sent else np.nan
-
-    def _is_echo(self, slot: int, fast: float, played: np.ndarray) -> bool:
-        t, s = self._slots, self.settings
-        if power_to_dbov(fast) < s.echo_below_dbov:
-            return True
-        under_db = _loudest_dbov(played) - float(power_to_dbov(fast))
-        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
-        explained = echo.explained_share(line, played.ravel())
-        if under_db <= s.echo_never_under_db:
-            return explained > s.echo_explained_share
-        t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
-        return bool(t.explained[slot] > s.echo_unexplained_share)
+        return self._own_prompt.is_seen(slot, self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0], level_dbov, sent)
 
     def _add_past(self, slots: np.ndarray) -> None:
         """Measure the sound before the decision too, as far back as the question."""
@@ -591,13 +558,6 @@ class Detector:
         slots = slots[quiet]
         noise, power = t.noise_power[slots], self._recent.earliest_fast_power(slots)
         t.noise_power[slots] = np.where(noise < 0, power, noise + (power - noise) * (LOOK_FRAMES / 25))
-
-
-def _loudest_dbov(played: np.ndarray) -> float:
-    """Of the loudest 100 ms of `played`, int16 [frames, 160]."""
-    sound = played.astype(np.float32)
-    power = np.vecdot(sound, sound) / (FRAME_SAMPLES * 32768.0**2)
-    return float(power_to_dbov(np.convolve(power, _MEAN_OF_FAST).max()))
 
 
 class _Limits:

@@ -1,14 +1,20 @@
-"""Is it our own prompt that comes back? Asked only where speech seems to begin while, or just after, we play one.
+"""Is it our own prompt that comes back? Asked only where speech seems to begin, or a sound rises out of the background,
+while or just after we play one.
 
 Two things tell an echo from a caller. It lies well under what was played: handsets, loudspeakers and hybrids lose 15 dB
 and more on the way. And it can be foretold from what was played: a filter of a few ms, fitted to the last quarter of a
 second, explains most of it.
 """
 
+from collections import deque
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from hearline.audio.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from hearline.audio.level.p56 import power_to_dbov
+from hearline.audio.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
+from hearline.audio.vad.slots import Column, SlotTable
 
 NEAR_SAMPLES = 2048  # 256 ms of the line are explained…
 LONGEST_DELAY_SAMPLES = 540 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 540 ms before
@@ -16,6 +22,76 @@ PLAYED_FRAMES = -(-(NEAR_SAMPLES + LONGEST_DELAY_SAMPLES) // FRAME_SAMPLES)  # t
 _FFT = 6400  # not shorter than what was played, so that no offset in question meets the other end
 _TAPS, _TAPS_BEFORE_PEAK = 32, 8  # 4 ms of filter round the best delay
 _REGULARISATION = 1e-3
+_MAY_BE_ECHO = 0.5
+_MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
+
+
+class OwnPrompt:
+    """What was sent to every slot's caller in the last 0.8 s, and how it has come back so far."""
+
+    def __init__(self, capacity: int, settings: EarSettings):
+        self._settings = settings
+        self._sent: deque[Mapping[int, object]] = deque(maxlen=PLAYED_FRAMES)  # a tick's frames, by slot
+        self._table = SlotTable(
+            capacity,
+            explained=Column(np.float32, fresh=_MAY_BE_ECHO),  # share of the sound that it explains, smoothed
+            loudest_db=Column(np.float32, fresh=-np.inf),  # echo so far, over what was sent; slowly forgotten
+        )
+
+    def grow(self, capacity: int) -> None:
+        self._table.grow(capacity)
+
+    def clear(self, slot: int) -> None:
+        """A new call."""
+        self._table.clear(slot)
+
+    def rest(self, slots: np.ndarray) -> None:
+        """Nothing audible on these."""
+        self._table.explained[slots] = _MAY_BE_ECHO
+
+    def follow(self, sent: Mapping[int, object]) -> None:
+        """What was sent in this tick, by slot: 160 samples of int16 in anything that is a buffer."""
+        self._sent.append(sent)
+
+    def sent_to(self, slot: int, frames: int) -> np.ndarray:
+        """What was sent while the last frames came, at most so many; zeros where nothing was: int16 [frames, 160]."""
+        found = np.zeros((PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
+        for frame, sent in zip(found[::-1][:frames], reversed(self._sent), strict=False):
+            if slot in sent:
+                frame[:] = np.frombuffer(sent[slot], np.int16)
+        return found
+
+    def is_heard(self, slot: int, line: np.ndarray, level_dbov: float, sent: np.ndarray) -> bool:
+        """Is what sounds like speech an echo? `line` int16 [2048], the loudest 100 ms of the last 300 ms at
+        `level_dbov`; `sent` by `sent_to`."""
+        t, s = self._table, self._settings
+        if level_dbov < s.echo_below_dbov:
+            return True
+        explained = explained_share(line, sent.ravel())
+        if _loudest_dbov(sent) - level_dbov <= s.echo_never_under_db:
+            return explained > s.echo_explained_share
+        t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
+        return bool(t.explained[slot] > s.echo_unexplained_share)
+
+    def is_seen(self, slot: int, line: np.ndarray, level_dbov: float, sent: np.ndarray) -> bool:
+        """Is what a look at the background sees, 200 ms at `level_dbov`, an echo? It is as far under what was sent at
+        one moment as at the next: only what is louder than it was so far needs to be explained."""
+        t, s = self._table, self._settings
+        over_db = level_dbov - _loudest_dbov(sent)
+        t.loudest_db[slot] -= s.echo_forgotten_db
+        if over_db <= t.loudest_db[slot]:
+            return True
+        if explained_share(line, sent.ravel()) > s.echo_look_share:
+            t.loudest_db[slot] = over_db
+            return True
+        return bool(over_db <= t.loudest_db[slot] + s.echo_spread_db)
+
+
+def _loudest_dbov(sent: np.ndarray) -> float:
+    """Of the loudest 100 ms of `sent`, int16 [frames, 160]."""
+    sound = sent.astype(np.float32)
+    power = np.vecdot(sound, sound) / (FRAME_SAMPLES * 32768.0**2)
+    return float(power_to_dbov(np.convolve(power, _MEAN_OF_FAST).max()))
 
 
 def explained_share(line: np.ndarray, played: np.ndarray) -> float:
@@ -39,7 +115,7 @@ def explained_share(line: np.ndarray, played: np.ndarray) -> float:
 
 
 def _whitened(samples: np.ndarray) -> np.ndarray:
-    """Speech falls with frequency: the difference between each sample and the last but one raises what lies round 2 kHz,
-    so that no pitch explains everything, but not what is above it, where a line has little but noise."""
+    """Speech falls with frequency: the difference between each sample and the last but one raises what lies round
+    2 kHz, so that no pitch explains everything, but not what is above it, where a line has little but noise."""
     x = samples.astype(np.float32)
     return np.concatenate((x[:2], x[2:] - x[:-2]))

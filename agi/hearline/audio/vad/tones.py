@@ -10,8 +10,8 @@ from hearline.audio.settings import SAMPLE_RATE_HZ
 WINDOW_SAMPLES = 512  # 64 ms: shorter than most key presses, 15.6 Hz between bins
 _HANN = np.hanning(WINDOW_SAMPLES).astype(np.float32)
 _BIN_HZ = SAMPLE_RATE_HZ / WINDOW_SAMPLES
-# A key is looked for in windows of 20 ms, 10 ms apart, so that most of the shortest one (40 ms, ITU-T Q.24) fills some of
-# them: 50 Hz between bins, less than half of what lies between two lines of a key.
+# A key is looked for in windows of 20 ms, 10 ms apart, so that even the shortest one (40 ms, ITU-T Q.24) fills some of
+# them: 50 Hz between bins, less than a fifth of what lies between the two lines of a key.
 _KEY_SAMPLES, _KEY_HOP = 160, 80
 _KEY_HANN = np.hanning(_KEY_SAMPLES).astype(np.float32)
 _KEY_HZ = np.array((697, 770, 852, 941)), np.array((1209, 1336, 1477, 1633))  # ITU-T Q.23
