@@ -66,6 +66,7 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
         Row("speech at the answer known, p95", delay_ms(95), "ms", answered, 600, by=line),
         Row("speech claimed: no signal", claimed, "%", of("no_signal"), 0, by=("subkind", "law")),
         Row("speech claimed: tones", claimed, "%", of("tone"), 0, by=("subkind", "law")),
+        Row("speech claimed: keys, −6…−20 dBov", claimed, "%", of("key"), 0, by=("subkind", "level_dbov", "law")),
         Row("speech claimed: noise and music", claimed, "%", of("noise") + of("music"), 1, by=("kind", "noise", "law")),
         Row("speech claimed: babble at −45 dBov", claimed, "%", of("babble", _at_45), 5, by=("law",)),
         Row(

@@ -75,6 +75,8 @@ class EarSettings(CallSettings):
     tone_lowest_hz: float = 330.0
     """Lines below this are a voice's pitch or hum, not a telephone tone."""
     tone_share: float = 0.9
+    key_from_dbov: float = -45.0
+    """Keys are louder."""
     key_share: float = 0.5
     """No speech starts where a key pressed (DTMF) holds so much of the energy of the last 320 ms. It was 0.94 and more
     of the keys that were taken for speech, at most 0.04 of 900 voices."""
@@ -86,7 +88,7 @@ class EarSettings(CallSettings):
     """Otherwise it is the caller if what was played explains less than `echo_unexplained_share` of it, smoothed by
     `echo_smoothing` over some askings, `echo_hold_ms` from one to the next."""
     echo_unexplained_share: float = 0.12
-    echo_smoothing: float = 0.4
+    echo_smoothing: float = 0.5
     echo_hold_ms: int = 60
     echo_below_dbov: float = -53.0
     """While we play, softer sounds than this are always taken for an echo: too little is left to foretell."""

@@ -442,14 +442,19 @@ class Detector:
         t, s = self._slots, self.settings
         for i in starts.nonzero()[0]:
             slot = int(slots[i])
-            sent = self._own_prompt.sent_to(slot, self._sent_frames(slot))
-            line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0]
-            if sent.any() and self._own_prompt.is_heard(slot, line, float(power_to_dbov(fast[i])), sent):
+            if self._is_echo(slot, float(power_to_dbov(fast[i]))):
                 t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
-            elif not self._is_key(slot):
+            elif fast[i] < self._limits.key_power or not self._is_key(slot):
                 continue
             starts[i] = False
             t.evidence[slot], t.p_recent[slot] = 0, 0
+
+    def _is_echo(self, slot: int, level_dbov: float) -> bool:
+        frames = self._sent_frames(slot)
+        if not self._own_prompt.is_sent(slot, frames):
+            return False
+        line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0]
+        return self._own_prompt.is_heard(slot, line, level_dbov, self._own_prompt.sent_to(slot, frames))
 
     def _is_key(self, slot: int) -> bool:
         s, sound = self.settings, self._recent.samples(np.array([slot]), recent_audio.SAMPLES)[0]
@@ -462,13 +467,14 @@ class Detector:
     def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
         """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
         nobody can tell: while we play, it is taken for one."""
-        s = self.settings
-        sent = self._own_prompt.sent_to(slot, self._sent_frames(slot))
-        if not sent.any():
+        s, frames = self.settings, self._sent_frames(slot)
+        if not self._own_prompt.is_sent(slot, frames):
             return False
         if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db):
             return True
-        return self._own_prompt.is_seen(slot, self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0], level_dbov, sent)
+        quiet = self._slots.state[slot] == QUIET
+        line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0] if quiet else None
+        return self._own_prompt.is_seen(slot, line, level_dbov, self._own_prompt.sent_to(slot, frames))
 
     def _add_past(self, slots: np.ndarray) -> None:
         """Measure the sound before the decision too, as far back as the question."""
@@ -568,6 +574,7 @@ class _Limits:
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.hush_ratio = float(dbov_to_power(s.network_hush_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
+        self.key_power = float(dbov_to_power(s.key_from_dbov))
         self.near_smoothing = FRAME_MS / s.near_ms
         self.beside_ratio = float(dbov_to_power(-s.beside_db))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS

@@ -8,6 +8,7 @@ second, explains most of it.
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -23,6 +24,7 @@ _FFT = 6400  # not shorter than what was played, so that no offset in question m
 _TAPS, _TAPS_BEFORE_PEAK = 32, 8  # 4 ms of filter round the best delay
 _REGULARISATION = 1e-3
 _MAY_BE_ECHO = 0.5
+_NOTHING = bytes(2 * FRAME_SAMPLES)
 _MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 
 
@@ -55,11 +57,13 @@ class OwnPrompt:
 
     def sent_to(self, slot: int, frames: int) -> np.ndarray:
         """What was sent while the last frames came, at most so many; zeros where nothing was: int16 [frames, 160]."""
-        found = np.zeros((PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
-        for frame, sent in zip(found[::-1][:frames], reversed(self._sent), strict=False):
-            if slot in sent:
-                frame[:] = np.frombuffer(sent[slot], np.int16)
-        return found
+        known = [sent.get(slot, _NOTHING) for sent in islice(reversed(self._sent), frames)]
+        known += [_NOTHING] * (PLAYED_FRAMES - len(known))
+        return np.frombuffer(b"".join(reversed(known)), np.int16).reshape(PLAYED_FRAMES, FRAME_SAMPLES)
+
+    def is_sent(self, slot: int, frames: int) -> bool:
+        """Was anything sent while the last frames came, at most so many?"""
+        return any(slot in sent for sent in islice(reversed(self._sent), frames))
 
     def is_heard(self, slot: int, line: np.ndarray, level_dbov: float, sent: np.ndarray) -> bool:
         """Is what sounds like speech an echo? `line` int16 [2048], the loudest 100 ms of the last 300 ms at
@@ -67,21 +71,24 @@ class OwnPrompt:
         t, s = self._table, self._settings
         if level_dbov < s.echo_below_dbov:
             return True
-        explained = explained_share(line, sent.ravel())
-        if _loudest_dbov(sent) - level_dbov <= s.echo_never_under_db:
+        explained, over_db = explained_share(line, sent.ravel()), level_dbov - _loudest_dbov(sent)
+        if explained > s.echo_look_share:
+            t.loudest_db[slot] = max(t.loudest_db[slot], over_db)
+        if -over_db <= s.echo_never_under_db:
             return explained > s.echo_explained_share
         t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
         return bool(t.explained[slot] > s.echo_unexplained_share)
 
-    def is_seen(self, slot: int, line: np.ndarray, level_dbov: float, sent: np.ndarray) -> bool:
+    def is_seen(self, slot: int, line: np.ndarray | None, level_dbov: float, sent: np.ndarray) -> bool:
         """Is what a look at the background sees, 200 ms at `level_dbov`, an echo? It is as far under what was sent at
-        one moment as at the next: only what is louder than it was so far needs to be explained."""
+        one moment as at the next: only what is louder than it was so far needs to be explained. `line` None: may be
+        speech, of which `is_heard` is asked; until then that is left open."""
         t, s = self._table, self._settings
         over_db = level_dbov - _loudest_dbov(sent)
         t.loudest_db[slot] -= s.echo_forgotten_db
         if over_db <= t.loudest_db[slot]:
             return True
-        if explained_share(line, sent.ravel()) > s.echo_look_share:
+        if line is not None and explained_share(line, sent.ravel()) > s.echo_look_share:
             t.loudest_db[slot] = over_db
             return True
         return bool(over_db <= t.loudest_db[slot] + s.echo_spread_db)
