@@ -22,10 +22,13 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
+from hearline.core.calendar import Calendar
+from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.store.earlier_calls import EarlierCall, EarlierCalls
 from hearline.store.pins import Pins
+from hearline.store.records import Records
 from hearline.web.agent.app import Page
 from hearline.web.server import PageServer
 from hearline.web.sign_in import Sessions
@@ -93,12 +96,13 @@ class Floor:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     def _begin(self) -> None:
-        state = self.folder / "state"
+        state, calendar = self.folder / "state", Calendar(zone_named(DEFAULT_ZONE))
         self.index = EarlierCalls(state / "callers")
         self.book = HintStore(self._hints)
         self.kept: list[tuple] = []
         self.desks = AgentStates(
             self.index.who,
+            calendar,
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
@@ -106,7 +110,7 @@ class Floor:
             _NoAsterisk(),
             self.book,
             lambda *_: True,
-            state / "talks",
+            Records(state / "talks", calendar),
             _mark_callback,
             lambda talk: self.desks.see(talk),
         )

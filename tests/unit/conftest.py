@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,16 @@ def flows() -> FlowStore:
 def call(flows):
     """Make a virtual call to a shipped flow by name."""
     return lambda name="hotline", begin=None: VirtualCall(flows.flows[name].plan, begin)
+
+
+@pytest.fixture
+def machine_zone(monkeypatch):
+    """Sets the zone of the machine's own clock, e.g. "UTC", as a container's is."""
+
+    def set_zone(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield set_zone
+    monkeypatch.undo()
+    time.tzset()

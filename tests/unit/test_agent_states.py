@@ -6,7 +6,9 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,14 +19,19 @@ from hearline.assist.calls.sessions import TalkSession, TalkSessions
 from hearline.assist.hints.events import CardDismissed, Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.core.calendar import Calendar
+from hearline.core.settings import Settings
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.store.earlier_calls import EarlierCall
+from hearline.store.records import Records
+from hearline.web.agent.front import Front
 
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
 CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
 NUMBER = "13800005678"
-NOW = 1_732_500_000.0
+NOW = 1_732_500_000.0  # 10:00 in Shanghai
+SHANGHAI = Calendar(ZoneInfo("Asia/Shanghai"))
 
 
 def about(channel: str = CALLER, **more: str) -> dict[str, str]:
@@ -66,6 +73,7 @@ class Floor:
     def __post_init__(self) -> None:
         self.desks = AgentStates(
             lambda number: f"hash of {len(number)} digits" if number else "",
+            SHANGHAI,
             number=lambda channel: channel.split("-")[1] if "agent-" in channel else "",
             look_up=lambda caller: self.looked_up.append(caller.id),
             keep=self.kept.append,
@@ -73,7 +81,7 @@ class Floor:
         )
         self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
         self.talks = TalkSessions(
-            None, self.hints, lambda *_: True, self.folder / "talks", self.keys_do, self.desks.see
+            None, self.hints, lambda *_: True, Records(self.folder / "talks", SHANGHAI), self.keys_do, self.desks.see
         )
 
     def keys_do(self, talk: TalkSession, channel: str, key: Key) -> None:
@@ -91,7 +99,7 @@ class Floor:
         self.follow(ConnectedParties(CALLER, agents, "care", "silent2", holder, answer=answer, numbers=numbers))
 
     def view(self, agent: str = "8016") -> dict:
-        view = self.desks.of(agent).view(self.now)
+        view = self.desks.of(agent).view(self.now, self.desks.today())
         json.dumps(view)  # as it goes to the page
         return view
 
@@ -441,12 +449,57 @@ def test_who_hung_up_first_is_told_and_counted_today(floor):
     view = floor.view()
     assert view["card"]["id"] == "hung-up-first"
     assert view["left_first_today"] == 2
-    floor.desks.know_left_first("8016", 3)
+    floor.desks.know_left_first("8016", floor.desks.today(), 3)
     assert floor.view()["left_first_today"] == 5
     floor.now += 31
     assert floor.view()["card"] is None, "its time is over"
     floor.now += 86_400
     assert floor.view()["left_first_today"] == 0
+
+
+def hang_up(floor, clock: str) -> int:
+    """The agent ends a call first at this time; how many the page shows then."""
+    floor.now = datetime.fromisoformat(clock).timestamp()
+    floor.talk()
+    floor.talks.leaves(AGENT)
+    floor.follow()
+    return floor.view()["left_first_today"]
+
+
+@pytest.mark.parametrize("machine", ["UTC", "America/New_York"])
+def test_today_turns_at_midnight_in_the_hotlines_zone(floor, machine, machine_zone):
+    machine_zone(machine)
+    clocks = ["2026-11-28T23:50+08:00", "2026-11-29T00:10+08:00", "2026-11-29T07:50+08:00", "2026-11-29T08:10+08:00"]
+    assert [hang_up(floor, clock) for clock in clocks] == [1, 1, 2, 3], "not at 08:00, when it is midnight in UTC"
+
+
+async def _left_first_today(folder: Path, now: float, calls: dict[str, float]) -> int:
+    """What the page shows of an agent who ended these calls first before agent assist was started."""
+    settings = Settings(state=folder, page="127.0.0.1:0", earlier_calls_days=3_650)
+    front = Front(settings, None, None, None, lambda _: "", lambda: None, lambda: True, lambda: True)
+    for call, at in calls.items():
+        front._earlier.note(call, who="hash", at=at, agent="8016", left_first="agent")
+    front.close()
+    front._desks.now = lambda: now
+    desk = front._desks.of("8016")
+    await asyncio.gather(*front._looking)
+    return desk.view(now, front._desks.today())["left_first_today"]
+
+
+def test_what_was_today_before_a_restart_is_looked_up_by_the_hotlines_day(tmp_path, machine_zone):
+    machine_zone("UTC")
+    yesterday, early, now = (
+        datetime.fromisoformat(f"2026-11-{clock}+08:00").timestamp()
+        for clock in ("28T23:59:59", "29T00:00:01", "29T09:00:00")
+    )
+    assert asyncio.run(_left_first_today(tmp_path, now, {"1": yesterday, "2": early})) == 1
+
+
+def test_a_clock_that_jumps_a_day_ahead_and_back_loses_no_count(floor):
+    clocks = ["2026-11-28T10:00+08:00", "2026-11-29T10:00+08:00", "2026-11-28T10:01+08:00"]
+    assert [hang_up(floor, clock) for clock in clocks] == [1, 1, 2]
+    floor.desks.know_left_first("8016", date(2026, 11, 29), 3)
+    assert floor.view()["left_first_today"] == 2, "what is found out late counts for its own day"
 
 
 def test_what_the_agent_tells_of_it(floor):

@@ -18,15 +18,19 @@ from hearline.server.status import serve_status
 
 GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
 
+TASKS = {"Legs.keep": 1, "RequestHandler.start": 3}
+
 
 @pytest.fixture
 def assist(tmp_path, monkeypatch):
     """It tells how it stands, twice, and ends with its standard input."""
     program = tmp_path / "python"
-    lines = "".join(f"echo '{standing.as_line().decode().strip()}' >&0\n" for standing in (AssistStatus(), GOOD))
+    told = [standing.as_line().decode().strip() for standing in (AssistStatus(), GOOD)]
+    lines = "".join(f"echo '{line}' >&0\n" for line in (*told, json.dumps({"tasks": TASKS})))
     program.write_text(f"#!/bin/sh\n{lines}exec cat >/dev/null\n")
     program.chmod(0o755)
     monkeypatch.setattr(assist_process.sys, "executable", str(program))
+    monkeypatch.setattr(assist_process, "RESTART_S", (0.05,))
     assist = AssistProcess(Settings(state=tmp_path))
     assist.start()
     yield assist
@@ -41,11 +45,31 @@ def until(condition) -> None:
 
 
 def test_what_it_told_last_stands_until_it_has_ended(assist):
-    until(lambda: assist.standing.get("whispers"))
-    assert assist.standing["asterisk"] == "22.10.1"
+    until(lambda: assist.tasks == TASKS)
+    assert assist.standing["whispers"] and assist.standing["asterisk"] == "22.10.1"
     os.kill(assist._process.pid, signal.SIGKILL)
-    until(lambda: not assist.standing)
+    until(lambda: not assist.standing and not assist.tasks)
     until(lambda: assist.restarts == 1 and assist.standing.get("whispers"))
+
+
+def test_one_that_hangs_is_replaced(tmp_path, monkeypatch, caplog):
+    """It beats for a while, then says nothing more and does not end."""
+    program = tmp_path / "python"
+    told = GOOD.as_line().decode().strip()
+    program.write_text(f"#!/bin/sh\necho '{told}' >&0\nfor i in 1 2 3; do sleep 0.3; echo >&0; done\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(assist_process.sys, "executable", str(program))
+    assist = AssistProcess(Settings(state=tmp_path), hung_s=0.7)
+    assist.start()
+    try:
+        until(lambda: assist.standing)
+        first, began = assist._process.pid, time.monotonic()
+        until(lambda: not assist.standing)
+        assert time.monotonic() - began >= 0.9, "not while it beats"
+        until(lambda: assist.restarts == 1 and assist.standing)
+        assert assist._process.pid != first and "has said nothing" in caplog.text
+    finally:
+        assist.stop()
 
 
 def test_it_ends_with_us(assist):
@@ -61,7 +85,7 @@ class NoLines(list):
 
 
 class NoFlows:
-    flows, rejected = {"hotline": None}, {}
+    flows, rejected, notes = {"hotline": None}, {}, {"china": "china.yaml:1: 2027 is missing"}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +100,7 @@ class NoFlows:
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
     assist = AssistProcess(Settings(state=tmp_path))
     assist.standing = json.loads(standing.as_line()) if standing else {}
+    assist.tasks = TASKS
     with serve_status(("127.0.0.1", 0), NoLines(), NoFlows(), assist) as server:
 
         def get(path: str) -> str:
@@ -83,8 +108,11 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
                 return answer.read().decode()
 
         ready = json.loads(get("/ready"))
+        assert ready["calendars_to_look_at"] == NoFlows.notes
+        assert "hearline_calendars_to_look_at 1.0" in get("/metrics")
         metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
         server.shutdown()
     assert ready["ready"] and ready["assist"] == assist.standing
     names = ("hearline_assist_connected", "hearline_whispers_allowed", "hearline_whispers_over_silence")
     assert tuple(float(metrics[name]) for name in names) == figures
+    assert metrics['hearline_assist_tasks{task="RequestHandler.start"}'] == "3.0"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import wave
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
+from hearline.pbx.ami_messages import proof_of
+from hearline.server.flow_store import load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
 FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
@@ -70,6 +73,8 @@ def silence(wav):
         ["flow"],
         ["flow", "check"],
         ["flow", "run"],
+        ["calendar"],
+        ["calendar", "draft"],
         ["hints"],
         ["hints", "check"],
         ["hints", "run"],
@@ -102,6 +107,23 @@ def test_help_waits_for_no_library():
     heavy = ["jinja2", "numpy", "onnxruntime", "prometheus_client", "pydantic", "rich", "yaml"]
     code = f"import sys, hearline.cli.app; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def typed(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """As people type it who have a locale for western Europe."""
+    command = [sys.executable, "-m", "hearline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+
+
+def test_what_the_locale_lacks_is_written_as_json_has_it(tmp_path):
+    flow = tmp_path / "热线😀.yaml"
+    flow.write_text("like: 无\n", "utf-8")
+    told = typed("flow", "check", flow, "--json")
+    assert json.loads(told.stdout)["file"] == str(flow) and not told.stderr
+    in_words = typed("flow", "check", flow)
+    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stderr
+    helped = typed("--help")
+    assert helped.returncode == 0 and b"Hearline answers" in helped.stdout
 
 
 # ---- serve -----------------------------------------------------------------------------------------------------------
@@ -160,9 +182,26 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
     )
 
 
+def test_with_agent_assist_one_file_holds_the_proof_and_is_closed_to_others(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("of the manager interface\n")
+    monkeypatch.setenv("HEARLINE_AMI_SECRET_FILE", str(tmp_path / "secret"))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hearline-globals.conf").write_text("from before there was a secret, readable by all")
+    assert run("dialplan", "--out", tmp_path / "etc").exit_code == 0
+    proof = proof_of("of the manager interface")
+    for file in (tmp_path / "etc").iterdir():
+        text, closed = file.read_text("utf-8"), file.name == "hearline-globals.conf"
+        assert (f"HEARLINE_PROOF = {proof}\n" in text) is (proof in text) is closed
+        assert not closed or file.stat().st_mode & 0o777 == 0o640
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
-    [("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"), ("HEARLINE_SOUNDS", "/nowhere", "cannot be read")],
+    [
+        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"),
+        ("HEARLINE_SOUNDS", "/nowhere", "cannot be read"),
+        ("HEARLINE_AMI_SECRET_FILE", "/nowhere", "HEARLINE_AMI_SECRET_FILE: /nowhere: No such file"),
+    ],
 )
 def test_a_dialplan_that_cannot_be_made(variable, text, says, monkeypatch):
     monkeypatch.setenv(variable, text)
@@ -259,6 +298,68 @@ def test_a_bad_flow_names_file_line_and_remedy(tmp_path):
     assert good["ok"] and not broken["ok"] and broken["faults"][0]["line"] == line
 
 
+def test_calendars_are_checked_and_a_guessed_year_is_pointed_out(tmp_path):
+    file = tmp_path / "calendar" / "china.yaml"
+    file.parent.mkdir()
+    file.write_text("2098:\n  guessed: true\n  holidays: {2098-01-01: 元旦}\n", "utf-8")
+    answer = run("flow", "check", file)
+    assert answer.exit_code == 0 and f"{file}: ok" in answer.output
+    assert f"{file}:1: the days of 2098 are a guess. Draft it again or mend it" in answer.output
+    notes = json.loads(run("flow", "check", file, "--json").stdout)["notes"]
+    assert [note["line"] for note in notes][-1] == 1
+    file.write_text("2098:\n  holidays: {2099-01-01: 元旦}\n", "utf-8")
+    answer = run("flow", "check", file)
+    assert answer.exit_code == 1 and f"{file}:2: 2099-01-01 is no day of 2098" in answer.output
+
+
+def test_a_flow_is_checked_with_the_calendar_it_names(tmp_path):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    office = flows / "office.yaml"
+    office.write_text("like: hotline\nhours: {calendar: china, open: '09:00-18:00', closed: closed}\n", "utf-8")
+    assert run("flow", "check", office).exit_code == 0
+    (flows / "calendar" / "china.yaml").write_text("2026: {holidays: {2026-02-30: x}}\n", "utf-8")
+    answer = run("flow", "check", office)
+    assert answer.exit_code == 1 and f"{flows / 'calendar' / 'china.yaml'}:1: " in answer.output
+
+
+# ---- calendar draft --------------------------------------------------------------------------------------------------
+def test_a_draft_of_a_year_that_was_announced_is_what_is_shipped():
+    draft = run("calendar", "draft", 2026).stdout
+    assert draft in (REPO / "ivr_flows" / "calendar" / "china.yaml").read_text("utf-8")
+    assert "    2026-10-01: 国庆节\n" in draft and "    2026-10-10: 国庆节调休\n" in draft and "guessed" not in draft
+
+
+def test_a_draft_of_a_year_that_was_not_is_marked_as_a_guess_and_can_be_appended(tmp_path):
+    file = tmp_path / "calendar" / "china.yaml"
+    file.parent.mkdir()
+    file.write_text(run("calendar", "draft", 2026).stdout + run("calendar", "draft", 2098).stdout, "utf-8")
+    calendar, notes = load_calendar(file, date(2026, 6, 1))
+    assert calendar.years[2098].guessed and not calendar.years[2026].guessed
+    assert date(2098, 10, 1) in calendar.years[2098].holidays
+    assert ["2098 are a guess" in note.problem for note in notes] == [True]
+
+
+@pytest.mark.parametrize("missing", ["chinese_calendar", "holidays"])
+def test_a_draft_without_its_libraries_names_the_command_that_brings_them(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    answer = run("calendar", "draft", 2098)
+    assert answer.exit_code == 1 and not answer.stdout
+    assert missing in answer.stderr and "pip install 'hearline[calendar]'" in answer.stderr
+
+
+def test_the_server_imports_no_holiday_library():
+    libraries = "{'holidays', 'chinese_calendar'}"
+    code = f"import sys, hearline.server.door, hearline.server.assist; print({libraries} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_time_zone_that_there_is_not_is_told(monkeypatch):
+    monkeypatch.setenv("HEARLINE_ZONE", "Asia/Shangai")
+    answer = subprocess.run([sys.executable, "-m", "hearline", "flow", "check", FLOW], capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is no known time zone. Did you mean 'Asia")
+
+
 def test_a_flow_that_is_not_there():
     answer = run("flow", "check", "/nowhere/x.yaml")
     assert answer.exit_code == 1 and "/nowhere/x.yaml" in answer.output
@@ -311,6 +412,65 @@ def test_a_key_and_a_hang_up_and_closed_hours(silence):
     result = flow_run(silence, "--hangup-at", "9000")
     assert (result["outcome"], result["duration_ms"]) == ("hangup:caller", 9_000)
     assert flow_run(silence, "--closed")["outcome"] == "message"
+
+
+@pytest.mark.parametrize(
+    ("at", "outcome", "says"),
+    [
+        ("2026-10-01 07:59", "message", "Thu 2026-10-01 07:59 (Asia/Shanghai): closed, opens Thu 2026-10-01 08:00"),
+        ("2026-10-01 08:00", "hangup:noinput", "open, closes Thu 2026-10-01 21:00"),
+        ("2026-10-01T00:00Z", "hangup:noinput", "Thu 2026-10-01 08:00 (Asia/Shanghai): open"),
+    ],
+)
+def test_a_moment_can_be_tried(silence, at, outcome, says, machine_zone):
+    machine_zone("America/New_York")
+    assert flow_run(silence, "--at", at)["outcome"] == outcome
+    assert says in run("flow", "run", FLOW, "--caller", silence, "--at", at).output
+
+
+def test_hours_without_a_zone_are_tried_in_the_sites(silence, tmp_path, monkeypatch):
+    flow = tmp_path / "mine.yaml"
+    flow.write_text('like: hotline\nhours: {open: "08:00-21:00", closed: closed}\n', "utf-8")
+    monkeypatch.setenv("HEARLINE_ZONE", "Europe/Berlin")
+    answer = run("flow", "run", flow, "--caller", silence, "--at", "2026-10-25 07:00")
+    assert "Sun 2026-10-25 07:00 (Europe/Berlin): closed, opens Sun 2026-10-25 08:00" in answer.output
+
+
+def test_a_moment_that_cannot_be_tried():
+    answer = run("flow", "run", FLOW, "--at", "noon")
+    assert answer.exit_code == 2 and "'noon' is no time" in answer.output
+    answer = run("flow", "run", FLOW, "--at", "2026-10-01 08:00", "--closed")
+    assert answer.exit_code == 2 and "Leave out --closed" in answer.output
+
+
+SURVEY = """\
+begin: rate
+steps:
+  rate:
+    play: opening
+    collect: {name: rating, match: 1-5, personal: no}
+    on: {collected: agent, nomatch: queue, noinput: queue}
+  agent:
+    collect: {name: agent, minlength: 4, maxlength: 6}
+    on: {collected: queue:asked, nomatch: queue, noinput: queue}
+"""
+
+
+def test_keys_are_pressed_one_after_the_other(tmp_path):
+    flow = tmp_path / "survey.yaml"
+    flow.write_text(SURVEY)
+    answer = run("flow", "run", flow, "--keys", "5@1.5s", "--keys", "4071#@3s")
+    assert answer.exit_code == 0 and "queue:asked after 4.36 s" in answer.output, answer.output
+    assert "rating: 5\n" in answer.output and "agent: 4 keys\n" in answer.output and "4071" not in answer.output
+
+
+@pytest.mark.parametrize("keys", ["5@1", "5@soon", "@1s", "5a@1s", "5", "1s5", "٣@1s"])
+def test_keys_that_cannot_be_pressed(keys):
+    answer = run("flow", "run", FLOW, "--keys", keys)
+    if keys == "5":  # plain ms, as ever
+        assert answer.exit_code == 0
+    else:
+        assert answer.exit_code == 2 and "3@4.5s" in answer.output
 
 
 def test_people_get_a_table(silence):

@@ -167,7 +167,7 @@ def test_all_faults_are_told_at_once():
         ),
         ("steps:\n  hello: {wait: " + 400 * "9" + "s, on: {noinput: queue}}\n", "is neither a duration nor a timer"),
         (
-            "title: {zh: 2026-02-30, en: x}\nsteps:\n  hello: {play: opening, on: {noinput: queue}}\n",
+            "title: {zh: !!timestamp 2026-02-30, en: x}\nsteps:\n  hello: {play: opening, on: {noinput: queue}}\n",
             "day is out of range",
         ),
     ],

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.playing import IMPATIENCE_S, Playing
 from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.keys import Keys
-from hearline.assist.playback.prompts import IMPATIENCE_S, Playing, Prompter, Prompts
+from hearline.assist.playback.prompts import Prompter, Prompts
 from hearline.assist.playback.whispers import LONGEST_S, RATE, TICK_S, Whispers
+from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall, WorkerDown
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx import confirm
 from hearline.pbx.ami import AmiDown, AmiRefused
 from hearline.pbx.chanspy import prompt_data, spy_data
+from hearline.store.records import Records
 
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS, HINTS = REPO / "sounds", REPO / "ivr_flows" / "hints"
@@ -34,6 +39,7 @@ class Exchange:
         self.phrases = phrases
         self.down: dict[str, Exception] = {}  # by action
         self.asked: list[str] = []
+        self.connected = [AGENT]  # with the caller
         self.data: list[str] = []
         self.to_caller: list[bytes] = []
         self.to_agents: list[tuple[str, object]] = []
@@ -49,6 +55,8 @@ class Exchange:
             raise self.down[action]
         self.asked.append(action)
         match action:
+            case "Getvar" if headers["Variable"] == "HEARLINE_CALLER":
+                return {"Value": headers["Channel"]}
             case "Getvar":
                 return {"Value": self.phrases}
             case "Originate":
@@ -59,6 +67,10 @@ class Exchange:
                     "Channel": CALLER, "Context": "hearline-nuisance", "Exten": "s", "Priority": "1",
                 }  # fmt: skip
         return {}
+
+    async def ask_list(self, action: str, Channel: str) -> list[dict[str, str]]:
+        assert action == "CoreShowChannelMap"
+        return [{"Channel": Channel, "ConnectedChannel": other} for other in self.connected]
 
     # the media worker
     def announce(self, plan: None, channel: str) -> PendingCall:
@@ -87,7 +99,8 @@ class Told:
         self.exchange = exchange
         say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
         keys = Keys(exchange, Prompts(SOUNDS), exchange.prompter, say, say)
-        self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, folder, keys.press)
+        kept = Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+        self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, kept, keys.press)
         self.talks.follow([TALK])
         [self.talk] = self.talks._talks.values()
 
@@ -107,7 +120,7 @@ class Told:
 
 
 async def settled() -> None:
-    for _ in range(30):
+    for _ in range(60):
         await asyncio.sleep(0)
 
 
@@ -284,6 +297,21 @@ def test_a_nuisance_call_that_cannot_be_moved_stays_with_its_agent(telling, exch
     ]
 
 
+def test_nobody_is_moved_or_played_to_who_is_not_with_that_agent(telling, exchange, monkeypatch):
+    """An event said that they are. Asterisk says that they are not."""
+    monkeypatch.setattr(confirm, "AGAIN_S", 0.0)
+    exchange.connected = ["PJSIP/agent-8019-9"]
+
+    async def story(told: Told) -> None:
+        await told.press(Key.NUISANCE)
+        await told.press(Key.RECEIVER)
+
+    assert [e["event"] for e in telling(story).events] == [
+        "key", "handed_over", "hand_over_failed", "key", "prompt_failed",
+    ]  # fmt: skip
+    assert not {"Redirect", "Originate"} & set(exchange.asked)
+
+
 def test_a_key_on_a_channel_that_is_gone_does_nothing(telling, exchange):
     async def story(told: Told) -> None:
         await told.press(Key.LOW_VOLUME, Key.NUISANCE, channel=SECOND)
@@ -308,13 +336,13 @@ def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exc
         await told.press(Key.RECEIVER)
 
     telling(story)
-    assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK)]
+    assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK.caller)]
     with pytest.raises(ValueError, match="is no channel"):
-        prompt_data(ConnectedParties("a,qB", (), "", ""))
+        prompt_data("a,qB")
 
 
 def test_what_is_whispered_still_cannot_reach_a_caller():
-    assert "w" not in spy_data(CALLER, "caller").partition(",")[2]
+    assert "w" not in spy_data(CALLER, whisper=False).partition(",")[2]
 
 
 # ---- the tick --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,9 +16,12 @@ from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import Heard, Hearing
+from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx import confirm
 from hearline.pbx.ami import AmiRefused
+from hearline.store.records import Records
 
 CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
 
@@ -30,7 +34,15 @@ class Asked:
     raised: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
+    connected: tuple[str, ...] = (AGENT, SECOND)  # with the caller
+
+    async def ask_list(self, action: str, Channel: str) -> list[dict[str, str]]:
+        assert action == "CoreShowChannelMap"
+        return [{"Channel": Channel, "ConnectedChannel": other} for other in self.connected]
+
     async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        if headers["Variable"] == "HEARLINE_CALLER":
+            return {"Response": "Success", "Value": headers["Channel"]}
         assert headers["Variable"] == "VOLUME(RX)"
         if action == "Getvar":
             return {"Response": "Success", "Value": self.raised}
@@ -38,6 +50,10 @@ class Asked:
         if self.refuses:
             raise AmiRefused("No such channel")
         return {"Response": "Success"}
+
+
+def records_in(folder: Path) -> Records:
+    return Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
 
 
 def turn(level_dbov: float, speech_ms: int = 2_000, noise_dbov: float = -70.0) -> LegReport:
@@ -69,7 +85,7 @@ def ami() -> Asked:
 
 @pytest.fixture
 def talks(ami, tmp_path) -> TalkSessions:
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
     return talks
 
@@ -165,7 +181,7 @@ def test_the_record_knows_who_held_longest(talks, tmp_path):
 
 
 def test_a_talk_that_is_picked_up_on_hold_is_on_hold(ami, tmp_path):
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", holder=AGENT, picked_up=True)])
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal", picked_up=True)])
     talks.follow([])
@@ -181,7 +197,7 @@ def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
 
 def test_a_record_that_cannot_be_written_costs_nothing(ami, tmp_path):
     (tmp_path / "talks").write_text("no folder")
-    talks = TalkSessions(ami, None, lambda *_: None, tmp_path / "talks")
+    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
     talks.follow([])
 
@@ -196,7 +212,10 @@ def hinted(ami, tmp_path, story) -> tuple[list, dict]:
 
     async def run() -> None:
         talks = TalkSessions(
-            ami, HintStore(HINTS), lambda channel, what: whispered.append((channel, what)), tmp_path / "talks"
+            ami,
+            HintStore(HINTS),
+            lambda channel, what: whispered.append((channel, what)),
+            records_in(tmp_path / "talks"),
         )
         talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
         working = asyncio.create_task(talks.work())
@@ -284,14 +303,53 @@ def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
     assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
 
 
+class Transferring(Asked):
+    """``says``: what Asterisk says of channels, by variable."""
+
+    def __init__(self, connected: tuple[str, ...] = (AGENT,), **says: str) -> None:
+        super().__init__(connected=connected)
+        self.says = {
+            "HEARLINE_CALLER": CALLER,
+            "TRANSFER_CONTEXT": "",
+            "CHANNEL(endpoint)": "agent-8016",
+            "PJSIP_ENDPOINT(agent-8016,context)": "phones",
+        } | says
+        self.done: list[tuple[str, dict]] = []
+
+    async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        if action == "Getvar":
+            return {"Value": self.says[headers["Variable"]]}
+        self.done.append((action, headers))
+        return {"Response": "Success"}
+
+
+@pytest.mark.parametrize(
+    ("asterisk", "context", "exten"),
+    [
+        (Transferring(connected=("PJSIP/agent-8019-9",)), "phones", "8017"),
+        (Transferring(HEARLINE_CALLER="PJSIP/trunk-9"), "phones", "8017"),
+        (Transferring(), "from-internal", "8017"),
+        (Transferring(TRANSFER_CONTEXT="other"), "phones", "8017"),
+        (Transferring(), "phones", "8017,1\r\nX"),
+        (Transferring(), "phones", ""),
+    ],
+)
+def test_a_blind_transfer_that_asterisk_does_not_confirm_moves_nobody(tmp_path, monkeypatch, asterisk, context, exten):
+    monkeypatch.setattr(confirm, "AGAIN_S", 0.0)
+
+    async def story(talks: TalkSessions) -> None:
+        talks.follow(with_agents(AGENT))
+        talks.pass_on(CALLER, AGENT, context, exten)
+        await settled()
+
+    _, told = hinted(asterisk, tmp_path, story)
+    assert asterisk.done == []
+    assert "transferred" not in [event["event"] for event in told["events"]]
+
+
 @pytest.mark.parametrize("agents", [(AGENT,), (AGENT, SECOND), (SECOND,)])
 def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, agents):
-    asked: list[tuple[str, dict]] = []
-
-    class Noted:
-        async def ask(self, action: str, **headers: str) -> dict[str, str]:
-            asked.append((action, headers))
-            return {"Response": "Success"}
+    ami = Transferring()
 
     async def story(talks: TalkSessions) -> None:
         talks.follow(with_agents(*agents))
@@ -299,11 +357,11 @@ def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, age
         talks.pass_on("PJSIP/somebody-else", AGENT, "phones", "8017")
         await settled()
 
-    _, told = hinted(Noted(), tmp_path, story)
+    _, told = hinted(ami, tmp_path, story)
     if agents != (AGENT,):
-        assert asked == []
+        assert ami.done == []
         return
-    (_, variable), (action, where) = asked
+    (_, variable), (action, where) = ami.done
     assert variable == {"Channel": CALLER, "Variable": "BLINDTRANSFER", "Value": AGENT}
     assert action == "Redirect" and where == {"Channel": CALLER, "Context": "phones", "Exten": "8017", "Priority": "1"}
     assert [event["how"] for event in told["events"] if event["event"] == "transferred"] == ["blind"]
@@ -322,7 +380,7 @@ def test_of_two_agents_the_first_to_leave_does_not_end_the_call(ami, tmp_path):
 
 def test_who_takes_a_caller_over_did_not_let_them_wait(ami, tmp_path):
     async def run() -> None:
-        talks = TalkSessions(ami, HintStore(HINTS), lambda *_: None, tmp_path / "talks")
+        talks = TalkSessions(ami, HintStore(HINTS), lambda *_: None, records_in(tmp_path / "talks"))
         for now in (with_agents(AGENT), with_agents(SECOND), []):
             talks.follow(now)
 

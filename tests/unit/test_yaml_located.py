@@ -24,7 +24,7 @@ def test_a_text_that_begins_like_a_truth_is_a_text(text):
     assert load_located(f"title: {text}").value == {"title": text}
 
 
-@pytest.mark.parametrize("value", ["2026-02-30", 5_000 * "7", "!!bool maybe", "!!timestamp soon"])
+@pytest.mark.parametrize("value", ["!!timestamp 2026-02-30", 5_000 * "7", "!!bool maybe", "!!timestamp soon"])
 def test_what_is_not_what_it_looks_like_is_a_fault_of_its_line(value):
     with pytest.raises(YamlError) as told:
         load_located(f"a: 2026-02-28\nb: [x, {value}]\nc: y")
@@ -32,6 +32,7 @@ def test_what_is_not_what_it_looks_like_is_a_fault_of_its_line(value):
 
 
 def test_words_stay_words():
+    assert load_located("2027-02-05: 2027-02-30").value == {"2027-02-05": "2027-02-30"}, "a date is a text"
     assert load_located(TEXT).value["steps"]["hello"] == {"on": {"off": "yes", 7: "no"}}
     assert load_located(TEXT).value["steps"]["again"]["play"] == ["one", True]
 
@@ -47,6 +48,7 @@ def test_words_stay_words():
         (("steps", "again", "on"), 3),  # by the merge key: where it was written
         (("steps", "again", "play", 1), 9),
         (("steps", "again", "play", 5, "deeper"), 7),
+        (("steps", "again", "play", "each", 1), 9),  # a word that a check has put there
         (("nothing", "of this"), 1),
     ],
 )

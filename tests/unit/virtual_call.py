@@ -11,13 +11,14 @@ PROMPT_MS = 4_000  # every prompt lasts so long here
 class VirtualCall:
     """Runs an engine with a clock that jumps from deadline to deadline.
 
-    ``log`` holds (ms, what): prompts started, stopped, and the outcome.
+    ``log`` holds (ms, what): prompts started, stopped, and the outcome; ``keyed`` (ms, keys, whether they matched).
     """
 
     def __init__(self, plan: Plan, begin: str | None = None) -> None:
         self.engine = e.Engine(plan, begin)
         self.now = 0
         self.log: list[tuple[int, str]] = []
+        self.keyed: list[tuple[int, str, bool]] = []
         self.finish: e.Finish | None = None
         self.line = Verdict.NO_SIGNAL
         self.maybe = False
@@ -35,10 +36,14 @@ class VirtualCall:
                     assert self._prompt_end is not None, "nothing was playing"
                     self.log.append((self.now, "stop"))
                     self._prompt_end = None
+                case e.Keyed(_, keys, matched):
+                    self.keyed.append((self.now, keys, matched))
                 case e.Finish(outcome):
                     assert self.finish is None, "a call ends once"
                     self.finish = action
                     self.log.append((self.now, outcome))
+        assert (self.engine._timer is not None) == (self.engine.state in e.TIMED), "a timer where one should run"
+        assert bool(self.engine._keys) == (self.engine.state is e.State.COLLECTING), "keys where they are collected"
 
     def run_to(self, ms: int) -> None:
         """Let time pass to ``ms`` (or to the end of the call)."""
@@ -65,6 +70,12 @@ class VirtualCall:
     def at(self, ms: int, event: e.Event) -> VirtualCall:
         self.run_to(ms)
         self._do(self.engine.handle(event, self.now))
+        return self
+
+    def press(self, ms: int, keys: str, every_ms: int = 300) -> VirtualCall:
+        """Somebody presses these keys from ``ms`` on."""
+        for number, key in enumerate(keys):
+            self.at(ms + number * every_ms, e.Key(key))
         return self
 
     def speak(self, ms: int, lasts_ms: int, verdict: Verdict = Verdict.SPEECH) -> VirtualCall:

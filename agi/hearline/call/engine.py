@@ -5,17 +5,20 @@ simulator or a test. The engine names one ``deadline``; when the time has come, 
 
     PLAYING ──prompt ended──▶ WAITING ──deadline──▶ next step (noinput)
        │                         │
-       └────── speech ───────────┴──▶ SPEAKING ──speech ended──▶ TURN_PAUSE ──deadline──▶ next step (speech, too_soft)
+       ├────── speech ───────────┼──▶ SPEAKING ──speech ended──▶ TURN_PAUSE ──deadline──▶ next step (speech, too_soft)
+       │                         │        │                          │
+       └────── key ──────────────┴────────┴──────────────────────────┴──▶ COLLECTING ──▶ next step (collected, nomatch)
 
-A key leads on at once; a hang-up ends the call in any state.
+In a step that does not collect keys, a key leads on at once. A hang-up ends the call in any state. ``ACTS_ON`` says
+which events a state acts on, ``TIMED`` in which of them a timer runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hearline.call.plan import Bargein, Cause, End, Plan, Step, Target, Verdict
+from hearline.call.plan import KEYS, Bargein, Cause, Collect, End, Plan, Step, Target, Verdict
 
 
 # ---- what happened -------------------------------------------------------------------------------------------------
@@ -49,7 +52,9 @@ class SpeechEnded:
 
 @dataclass(frozen=True)
 class Key:
-    """Some key was pressed; which one is nobody's business here."""
+    """A key was pressed. Only a step that collects keys cares which one it was: '' elsewhere will do."""
+
+    digit: str = field(default="", repr=False)  # personal data
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,15 @@ class TimerExtended:
 
 
 @dataclass(frozen=True)
+class Keyed:
+    """The keys that this step collects are complete: ``keys``, '' for a terminator alone."""
+
+    collect: Collect
+    keys: str = field(repr=False)  # personal data
+    matched: bool = False
+
+
+@dataclass(frozen=True)
 class Finish:
     """The IVR's part is over. ``heard``: what the agent is told (normal, silent1, silent2, low, noise, key)."""
 
@@ -106,7 +120,7 @@ class Finish:
     planned_ms: int
 
 
-Action = Play | Stop | Measure | TimerSet | TimerExtended | Finish
+Action = Play | Stop | Measure | TimerSet | TimerExtended | Keyed | Finish
 
 
 class State(StrEnum):
@@ -114,7 +128,21 @@ class State(StrEnum):
     WAITING = "waiting"
     SPEAKING = "speaking"
     TURN_PAUSE = "turn_pause"
+    COLLECTING = "collecting"  # at least one key is there; what is said meanwhile does not count
     ENDED = "ended"
+
+
+# What a state acts on, where the step's bargein lets it; any other event is old news. A hang-up ends every state.
+ACTS_ON: dict[State, set[type]] = {
+    State.PLAYING: {PromptEnded, SpeechStarted, Heard, SpeechEnded, Key},
+    State.WAITING: {SpeechStarted, Key},
+    State.SPEAKING: {Heard, SpeechEnded, Key},
+    State.TURN_PAUSE: {SpeechStarted, Heard, Key},
+    State.COLLECTING: {Key},
+    State.ENDED: set(),
+}
+RUN_ON_MS = 1_000  # what is keyed in so soon after too long an input is the rest of it, and answers no question
+TIMED = {State.WAITING, State.SPEAKING, State.TURN_PAUSE, State.COLLECTING}
 
 
 class Engine:
@@ -126,13 +154,14 @@ class Engine:
         self.outcome: str | None = None
         self.step: Step = plan.steps[begin or plan.begin]
         self._play_id = 0
-        self._playing = False
-        self._timer: int | None = None  # ms: end of a wait, of a turn pause or of the longest turn
+        self._timer: int | None = None  # ms: end of a wait, of a turn pause, of the longest turn, or for the next key
         self._limit = plan.limit_ms
         self._talking = False  # the caller is speaking just now, whether it is acted on or not
         self._extended = False  # this wait was prolonged once because something like speech was heard
         self._speech_since = 0
         self._verdict: Verdict | None = None
+        self._keys = ""  # collected so far; none but while COLLECTING
+        self._late = ("", 0)  # (keys, until ms): should one of them still come, it belongs to the input before
         self._silences = 0
         self._soft = 0
         self._last_cause: Cause | None = None
@@ -148,7 +177,7 @@ class Engine:
     @property
     def timer(self) -> int | None:
         """ms at which the running wait ends; None while none runs."""
-        return self._timer if self.state in (State.WAITING, State.TURN_PAUSE) else None
+        return self._timer if self.state in TIMED - {State.SPEAKING} else None
 
     def start(self, now: int) -> list[Action]:
         self._limit = now + self.plan.limit_ms
@@ -157,38 +186,40 @@ class Engine:
     def due(self, now: int, line: Verdict = Verdict.NO_SIGNAL, maybe_speech: bool = False) -> list[Action]:
         """The deadline has come. ``line``: what the line carries while nobody speaks; ``maybe_speech``: the detector
         has just seen something that may become speech."""
-        if self.state is State.ENDED or now < self.deadline:
+        deadline = self.deadline
+        if deadline is None or now < deadline:
             return []
         if now >= self._limit:
             return self._finish(self.plan.fallback, self._limit)
-        planned = self._timer
+        planned = deadline  # the timer's: the limit's has not come
         if self.state is State.WAITING:
-            if maybe_speech and not self._extended:
+            if maybe_speech and self.step.hears_speech and not self._extended:
                 self._extended = True
                 self._timer = planned + self.plan.maybe_ms
                 return [TimerExtended(self.step.name, self._timer)]
             noisy = line is Verdict.NOISE and Cause.NOISE in self.step.on
             return self._leave(Cause.NOISE if noisy else Cause.NOINPUT, planned)
+        if self.state is State.COLLECTING and self.step.collect:
+            self._late = self.step.collect.termchar, planned + self.step.collect.interdigit_ms
+            return self._keyed(planned)
         return self._act_on_speech(planned)  # the turn is over, or has lasted long enough
 
     # ---- events -----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: int) -> list[Action]:
-        if self.state is State.ENDED:
+        if isinstance(event, HungUp) and self.state is not State.ENDED:
+            return self._finish(End("hangup:caller"), now)
+        if isinstance(event, SpeechStarted | SpeechEnded):
+            self._talking = isinstance(event, SpeechStarted)
+        if type(event) not in ACTS_ON[self.state]:
             return []
         match event:
-            case HungUp():
-                return self._finish(End("hangup:caller"), now)
             case PromptEnded(play_id):
-                return self._prompt_ended(now) if self._playing and play_id == self._play_id else []
-            case SpeechStarted():
-                self._talking = True
-            case SpeechEnded():
-                self._talking = False
-        if self.step.bargein is Bargein.NONE:
+                return self._prompt_ended(now) if play_id == self._play_id else []
+            case Key(digit):
+                return self._key(digit, now) if self.step.bargein is not Bargein.NONE else []
+        if not self.step.hears_speech:
             return []
         match event:
-            case Key():
-                return self._leave(Cause.KEY, now) if Cause.KEY in self.step.on else []
             case SpeechStarted():
                 return self._speech_started(now)
             case Heard(verdict):
@@ -198,7 +229,7 @@ class Engine:
         return []
 
     def _prompt_ended(self, now: int) -> list[Action]:
-        self._playing = False
+        self.state = State.WAITING  # for what follows: there is nothing to stop
         if self._talking and self.step.bargein is Bargein.LOUD:
             self._speech_since, self._verdict = now, None
             return self._listen_to_the_end()  # begun under the prompt: it is the answer, all of it
@@ -207,9 +238,7 @@ class Engine:
         return measure + self._wait(now)
 
     def _speech_started(self, now: int) -> list[Action]:
-        if self.state is State.SPEAKING:
-            return []
-        if self._playing and self.step.bargein is Bargein.LOUD:
+        if self.state is State.PLAYING and self.step.bargein is Bargein.LOUD:
             return []  # talk under a request to speak up: only _heard (loud enough) may cut it
         if self.state is not State.TURN_PAUSE:
             self._speech_since = now
@@ -217,11 +246,13 @@ class Engine:
         return self._listen_to_the_end()
 
     def _listen_to_the_end(self) -> list[Action]:
+        stop = self._stop()
         self.state = State.SPEAKING
         self._timer = self._speech_since + self.plan.max_speech_ms
-        stop: list[Action] = [Stop()] if self._playing else []
-        self._playing = False
         return stop
+
+    def _stop(self) -> list[Action]:
+        return [Stop()] if self.state is State.PLAYING else []
 
     def _heard(self, verdict: Verdict, now: int) -> list[Action]:
         if self.state in (State.SPEAKING, State.TURN_PAUSE):
@@ -251,6 +282,42 @@ class Engine:
             self._timer = max(now, ended + self.plan.turn_pause_ms)
         return stop
 
+    # ---- keys -------------------------------------------------------------------------------------------------------
+    def _key(self, key: str, now: int) -> list[Action]:
+        (late, until), self._late = self._late, ("", 0)
+        if key and key in late and now <= until:
+            if late == KEYS:
+                self._late = KEYS, now + RUN_ON_MS
+            return []
+        collect = self.step.collect
+        if collect is None:
+            return self._leave(Cause.KEY, now) if Cause.KEY in self.step.on else []
+        if not key or key not in KEYS:
+            return []
+        stop = self._stop()
+        self.state, self._timer = State.COLLECTING, now + collect.interdigit_ms
+        if key == collect.termchar:
+            return stop + self._keyed(now)
+        self._keys += key
+        if not collect.is_whole(self._keys):
+            return stop
+        if collect.max_length > 1 and not collect.matches(self._keys):  # they key in something longer
+            self._late = KEYS, now + RUN_ON_MS
+        else:
+            self._late = collect.termchar, self._timer  # out of habit, after the last key of a number
+        return stop + self._keyed(now)
+
+    def _keyed(self, planned: int) -> list[Action]:
+        """The input is complete."""
+        collect, keys, self._keys = self.step.collect, self._keys, ""
+        assert collect is not None  # else there is no input
+        matched = collect.matches(keys)
+        cause = Cause.COLLECTED if matched else Cause.NOMATCH
+        choice = collect.choices.get(keys)
+        if choice or cause in self.step.on:
+            return [Keyed(collect, keys, matched), *self._leave(cause, planned, choice)]
+        return [Keyed(collect, keys, matched), Measure(), *self._wait(planned)]  # the flow says `stay`
+
     # ---- steps ------------------------------------------------------------------------------------------------------
     def _act_on_speech(self, planned: int) -> list[Action]:
         cause = Cause.TOO_SOFT if self._verdict is Verdict.TOO_SOFT else Cause.SPEECH
@@ -258,16 +325,15 @@ class Engine:
             return self._leave(cause, planned)
         return [Measure(), *self._wait(planned)]  # the flow says `stay`: the countdown begins anew
 
-    def _leave(self, cause: Cause, planned: int) -> list[Action]:
+    def _leave(self, cause: Cause, planned: int, choice: Target | None = None) -> list[Action]:
+        """By way of ``cause``, or of the key that was chosen."""
         self._last_cause = cause
         self._silences += cause is Cause.NOINPUT and self._soft == 0
         self._soft += cause is Cause.TOO_SOFT
-        stop: list[Action] = [Stop()] if self._playing else []
-        self._playing = False
-        target: Target = self.step.on[cause]
+        target = choice or self.step.on[cause]
         if isinstance(target, End):
-            return stop + self._finish(target, planned)
-        return stop + self._enter(target.step, planned)
+            return self._finish(target, planned)
+        return self._stop() + self._enter(target.step, planned)
 
     def _enter(self, name: str, planned: int) -> list[Action]:
         self.step = self.plan.steps[name]
@@ -275,13 +341,12 @@ class Engine:
         if self.step.prompt is None:
             return [Measure(), *self._wait(planned)]
         self.state, self._timer = State.PLAYING, None
-        self._playing = True
         self._play_id += 1
         return [Measure(), Play(self.step.prompt, self._play_id, name, planned)]
 
     def _wait(self, now: int) -> list[Action]:
         """The countdown runs only while nobody speaks."""
-        if self._talking and self.step.bargein is not Bargein.NONE:
+        if self._talking and self.step.hears_speech:
             self._speech_since, self._verdict = now, None
             return self._listen_to_the_end()
         self.state = State.WAITING
@@ -290,14 +355,14 @@ class Engine:
         return [TimerSet(self.step.name, self._timer)]
 
     def _finish(self, end: End, planned: int) -> list[Action]:
-        stop: list[Action] = [Stop()] if self._playing else []
-        self.state, self._timer, self._playing = State.ENDED, None, False
+        stop = self._stop()
+        self.state, self._timer, self._keys = State.ENDED, None, ""
         self.outcome = end.outcome
         return [*stop, Finish(end.outcome, self._what_was_heard(), planned)]
 
     def _what_was_heard(self) -> str:
         """For the agent's whisper (service standard 2.1)."""
-        if self._last_cause is Cause.KEY:
+        if self._last_cause in (Cause.KEY, Cause.COLLECTED, Cause.NOMATCH):
             return "key"
         if self._soft:
             return "low"

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
+from hearline.call import digits
+from hearline.call.hours import HoursWords, SharedCalendar, contradictions, settled
 from hearline.call.plan import Bargein, Cause, End, Goto, Plan, Step, Target
+from hearline.core.calendar import Calendar
+from hearline.core.zones import DEFAULT_ZONE
 from hearline.yamlfiles.checked import Duration, Fault, Words, YamlDocument, between, duration, like
 from hearline.yamlfiles.checked import Rejected as FlowError
 
@@ -25,12 +28,18 @@ Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 
 # What a profile sets beside waits
 NO_WAITS = (
-    "line_gain", "on_silence", "on_sound", "too_soft_below", "normal_from", "speech_ends_after", "speech_certainty",
-)  # fmt: skip
+    "interdigittimeout",
+    "line_gain",
+    "on_silence",
+    "on_sound",
+    "too_soft_below",
+    "normal_from",
+    "speech_ends_after",
+    "speech_certainty",
+)
 STAY = "stay"  # as a target: the countdown of this step begins anew
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
-_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
 # ---- the words of the file -------------------------------------------------------------------------------------------
@@ -61,11 +70,13 @@ _SPOKEN = between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how
 
 class TimerWords(Words):
     """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones. The
-    ears' may be left out: then it is as it was measured (``audio/settings.py`` says the same numbers)."""
+    wait for the next key may be left out, and so may the ears' words: then it is as it was measured
+    (``audio/settings.py`` says the same numbers)."""
 
     noinput_timeout: Annotated[Duration, between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
     move_time: Duration | None = None
+    interdigittimeout: digits.NextKey = 3_000
     turn_pause: Duration | None = None
     max_speech: Annotated[Duration, between("1s", "14m", "A caller needs time to speak")] | None = None
     limit: Annotated[Duration, between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
@@ -78,40 +89,12 @@ class TimerWords(Words):
     speech_certainty: Literal["low", "normal", "high"] = "normal"
 
 
-class HoursWords(Words):
-    open: str
-    timezone: str = "Asia/Shanghai"
-    closed: str
-
-    @field_validator("open")
-    @classmethod
-    def _span(cls, value: str) -> str:
-        if not _HOURS.fullmatch(value):
-            raise ValueError(f'{value!r} is no span of hours|Write it as "08:00-21:00"')
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except Exception:
-            raise ValueError(f"{value!r} is no known time zone|Write a name such as Asia/Shanghai") from None
-        return value
-
-    def is_open(self, now: datetime) -> bool:
-        """Is the hotline open at ``now`` (an aware time)?"""
-        h1, m1, h2, m2 = map(int, _HOURS.fullmatch(self.open).groups())
-        local = now.astimezone(ZoneInfo(self.timezone)).time()
-        begins, ends = time(h1 % 24, m1), time(h2 % 24, m2)
-        return begins <= local < ends if begins < ends else not ends <= local < begins
-
-
 class StepWords(Words):
     play: str | None = None
     wait: Annotated[str | None, BeforeValidator(_with_unit)] = None
-    bargein: Bargein = Bargein.ANY
-    on: dict[Cause, str] = Field(default_factory=dict)
+    bargein: Bargein | None = None
+    collect: Annotated[digits.CollectWords | None, BeforeValidator(digits.by_name)] = None
+    on: dict[digits.CauseOrKeys, str] = Field(default_factory=dict)
 
 
 class FlowWords(Words):
@@ -148,16 +131,17 @@ class FlowWords(Words):
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow that was checked: its plan, and what is needed to choose it."""
+    """A flow that was checked: its plan, its calendar, and what is needed to choose it."""
 
     name: str
     words: FlowWords
     plan: Plan
+    calendar: Calendar
 
     def begin_at(self, now: datetime) -> str:
         """The step a call begins with at ``now`` (an aware time): the closed one outside the hours."""
         hours = self.words.hours
-        return self.plan.begin if hours is None or hours.is_open(now) else hours.closed
+        return self.plan.begin if hours is None or self.calendar.is_open(now) else hours.closed
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -195,6 +179,10 @@ def _no_other(name: str) -> str:
     raise OSError(f"no flow {name!r} here")
 
 
+def _no_calendar(name: str) -> SharedCalendar:
+    raise FileNotFoundError(name)
+
+
 def _overlay(own: dict, lines: YamlDocument, text_of: Callable[[str], str]) -> dict:
     """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
     base_name = own.get("like")
@@ -229,6 +217,8 @@ def read_flow(
     profiles: Mapping[str, TimerWords],
     prompts: Prompts,
     text_of: Callable[[str], str] = _no_other,
+    calendar_named: Callable[[str], SharedCalendar] = _no_calendar,
+    zone: str = DEFAULT_ZONE,
 ) -> Flow:
     """Check a flow file and settle it.
 
@@ -239,6 +229,9 @@ def read_flow(
         profiles: the timer profiles.
         prompts: the prompts there are, by (language, phrase set).
         text_of: the text of another flow, for ``like``; raises OSError where there is none.
+        calendar_named: the calendar that ``hours`` name; raises FileNotFoundError where there is none, FlowError
+            where it is broken.
+        zone: the time zone of hours that say none.
 
     Raises:
         FlowError: with every fault found.
@@ -250,7 +243,23 @@ def read_flow(
         words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
     except ValidationError as error:
         raise FlowError(lines.faults(error, FlowWords)) from None
-    return Flow(name, words, _Settler(words, lines, profiles, prompts).plan(name))
+    shared = _shared(words.hours, lines, calendar_named)
+    plan = _Settler(words, lines, profiles, prompts, shared).plan(name)
+    return Flow(name, words, plan, settled(words.hours, shared, zone))
+
+
+def _shared(
+    hours: HoursWords | None, lines: YamlDocument, calendar_named: Callable[[str], SharedCalendar]
+) -> SharedCalendar | None:
+    """The calendar that these hours name."""
+    if hours is None or hours.calendar is None:
+        return None
+    try:
+        return calendar_named(hours.calendar)
+    except FileNotFoundError:
+        remedy = "Name a file of the folder calendar/ beside the flows, without .yaml"
+        problem = f"there is no calendar {hours.calendar!r}"
+        raise FlowError([lines.fault(("hours", "calendar"), problem, remedy)]) from None
 
 
 # ---- settling --------------------------------------------------------------------------------------------------------
@@ -258,9 +267,14 @@ class _Settler:
     """Turns words into a plan: names into numbers, `always` into every step, absent prompts into short cuts."""
 
     def __init__(
-        self, words: FlowWords, lines: YamlDocument, profiles: Mapping[str, TimerWords], prompts: Prompts
+        self,
+        words: FlowWords,
+        lines: YamlDocument,
+        profiles: Mapping[str, TimerWords],
+        prompts: Prompts,
+        shared: SharedCalendar | None,
     ) -> None:
-        self.words, self.lines = words, lines
+        self.words, self.lines, self.shared = words, lines, shared
         self.faults: list[Fault] = []
         self.timers = self._timers(profiles)
         self.known = self._prompts(prompts)
@@ -295,6 +309,8 @@ class _Settler:
         begin = self._begin(("begin",), self.words.begin)
         if self.words.hours:
             self._begin(("hours", "closed"), self.words.hours.closed)
+            for path, *what in contradictions(self.words.hours, self.shared):
+                self._fault(("hours", *path), *what)
         if not self.faults:  # a misspelt target leaves steps unreached: one fault is enough
             for step in sorted(set(self.words.steps) - self._reached()):
                 if ("steps", step) in self.lines.yaml.lines:
@@ -338,8 +354,12 @@ class _Settler:
                 todo += self._on(self.words.steps[step]).values()
         return seen
 
-    def _on(self, step: StepWords) -> dict[Cause, str]:
-        return self.words.always | step.on
+    def _on(self, step: StepWords) -> dict[str, str]:
+        """By cause, and by key where keys are collected."""
+        on = self.words.always | step.on
+        for moot in (Cause.KEY,) if step.collect else (Cause.COLLECTED, Cause.NOMATCH):
+            on.pop(moot, None)
+        return on
 
     def _step(self, name: str, words: StepWords) -> Step:
         path = ("steps", name)
@@ -349,11 +369,13 @@ class _Settler:
                 f"no prompt {words.play!r} in {self.words.language}/{self.words.phrases}",
                 like(words.play, self.known),
             )
-        on = {}
+        on: dict[str, Target] = {}
         for cause, target in self._on(words).items():
-            if target == STAY:
-                continue
             where = (*path, "on", cause) if cause in words.on else ("always", cause)
+            if target == STAY:
+                if cause == Cause.COLLECTED or cause not in list(Cause):
+                    self._fault(where, f"{cause!s} leads nowhere", "Name a step or an end")
+                continue
             settled = self._target(where, target)
             if settled is not None:
                 on[cause] = settled
@@ -363,12 +385,22 @@ class _Settler:
                 f"step {name!r} does not say what follows a silence",
                 "Add `noinput: …` under its `on:`",
             )
+        for below, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
+            self._fault((*path, *below), problem, remedy)
         # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
         absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
         prompt, wait_ms = None if absent else words.play, self._wait(path, words)
         if prompt is None and not wait_ms and self.timers and not self.faults:
             self._fault(path, f"step {name!r} neither plays anything nor waits", "Give it a `play` or a `wait`")
-        return Step(name, prompt, wait_ms, words.bargein, on)
+        causes = {Cause(cause): target for cause, target in on.items() if cause in list(Cause)}
+        by_keys = words.collect and not {Cause.SPEECH, Cause.TOO_SOFT} & self._on(words).keys()
+        bargein = words.bargein or (Bargein.KEY if by_keys else Bargein.ANY)
+        if self.faults or not words.collect:
+            return Step(name, prompt, wait_ms, bargein, causes)
+        choices = {keys: target for keys, target in on.items() if keys not in causes}
+        anything = Cause.COLLECTED in self._on(words)
+        collect = digits.settle(words.collect, choices, anything, self.timers["interdigittimeout"])
+        return Step(name, prompt, wait_ms, bargein, causes, collect)
 
     def _wait(self, path: tuple, words: StepWords) -> int:
         named = words.wait or "noinput_timeout"
@@ -403,7 +435,7 @@ class _Settler:
             return None
         step = self.words.steps[text]
         onward = self._on(step).get(Cause.NOINPUT, "queue")
-        absent = self.known is not None and step.play in self.known and self.known[step.play] is None
+        absent = step.play is not None and self.known is not None and self.known.get(step.play, step.play) is None
         says_goodbye = self.never_hang_up and onward.startswith("hangup:")
         if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
             return self._target(("steps", text), onward, (*passed, text))
@@ -417,5 +449,5 @@ def _reachable(steps: Mapping[str, Step], begins: list[str]) -> dict[str, Step]:
         name = todo.pop()
         if name not in found:
             found[name] = steps[name]
-            todo += [target.step for target in steps[name].on.values() if isinstance(target, Goto)]
+            todo += [target.step for target in steps[name].targets if isinstance(target, Goto)]
     return found

@@ -5,9 +5,11 @@ A plan is plain, frozen data: it can be sent to another process and compared. ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+KEYS = "0123456789*#"  # that a caller has; A to D are on no ordinary phone
 
 
 class Bargein(StrEnum):
@@ -15,6 +17,7 @@ class Bargein(StrEnum):
 
     ANY = "any"  # any speech, any key
     LOUD = "loud"  # only speech at a normal level, or a key: soft talk goes on underneath
+    KEY = "key"  # only a key; speech is not acted on in this step
     NONE = "none"  # nothing; speech and keys are not acted on in this step
 
 
@@ -35,6 +38,8 @@ class Cause(StrEnum):
     KEY = "key"
     NOINPUT = "noinput"
     NOISE = "noise"  # the wait ran out on a line that carries noise; falls back to noinput
+    COLLECTED = "collected"  # keys were collected, and they match
+    NOMATCH = "nomatch"  # keys were collected, and they do not match
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,60 @@ Target = Goto | End
 
 
 @dataclass(frozen=True)
+class Collect:
+    """Keys that a step collects under ``name``. The input ends with ``termchar`` ('' for none), with its
+    ``max_length``-th key, ``interdigit_ms`` after its last key, or as soon as it matches and no longer input could.
+
+    ``choices`` match, each with a target of its own, and so does what lies in one of the ``spans``: (lowest, highest),
+    of one length. ``spans`` None: any digits, at least ``min_length`` of them. ``personal``: they must not be recorded.
+    """
+
+    name: str
+    max_length: int
+    min_length: int = 1
+    termchar: str = "#"
+    interdigit_ms: int = 3_000
+    spans: tuple[tuple[str, str], ...] | None = None
+    choices: Mapping[str, Target] = field(default_factory=dict)
+    personal: bool = True
+
+    def matches(self, keys: str) -> bool:
+        if keys in self.choices:
+            return True
+        if self.spans is None:
+            return keys.isdecimal() and self.min_length <= len(keys) <= self.max_length
+        return any(len(low) == len(keys) and low <= keys <= high for low, high in self.spans)
+
+    def is_whole(self, keys: str) -> bool:
+        """Can a further key change nothing for the better?"""
+        if len(keys) >= self.max_length:
+            return True
+        if self.spans is None or not self.matches(keys):
+            return False
+        size = len(keys)
+        longer = [*self.spans, *((choice, choice) for choice in self.choices)]
+        return not any(len(low) > size and low[:size] <= keys <= high[:size] for low, high in longer)
+
+
+@dataclass(frozen=True)
 class Step:
-    """Play ``prompt`` (None: nothing), then wait ``wait_ms`` for a sound."""
+    """Play ``prompt`` (None: nothing), then wait ``wait_ms`` for a sound or a key."""
 
     name: str
     prompt: str | None
     wait_ms: int
     bargein: Bargein
     on: Mapping[Cause, Target]
+    collect: Collect | None = None
+
+    @property
+    def hears_speech(self) -> bool:
+        return self.bargein in (Bargein.ANY, Bargein.LOUD)
+
+    @property
+    def targets(self) -> Iterable[Target]:
+        """Everywhere it may lead."""
+        return [*self.on.values(), *(self.collect.choices.values() if self.collect else ())]
 
 
 @dataclass(frozen=True)
@@ -94,3 +145,8 @@ class Plan:
     limit_ms: int = 300_000
     max_gain_db: int = 9
     prompts: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def collects(self) -> list[str]:
+        """The names under which its steps collect keys."""
+        return sorted({step.collect.name for step in self.steps.values() if step.collect})

@@ -1,8 +1,21 @@
-"""The record of one call: what happened when, planned against actual. No personal data: a key is "a key"."""
+"""The record of one call: what happened when, planned against actual.
+
+Keys are personal data, and this is the one place where they are left out: a key is "a key", and what was collected is
+so many keys. The flow may say of a field that it holds no personal data (``personal: no``): then its digits are kept.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+MOST_EVENTS = 2_000  # a call of 14 minutes has some hundred; the rest of a flood of keys is only counted
+ENDS = ("route", "hangup")  # kept however much there was before
+
+
+def keys_of(event: dict[str, Any]) -> str:
+    """What a ``collected`` or ``nomatch`` event says of keys that are not kept: ``4 keys``."""
+    what = "1 key" if event["count"] == 1 else f"{event['count']} keys"
+    return what if event["event"] == "collected" else f"{what}, no match"
 
 
 class Timeline:
@@ -18,11 +31,20 @@ class Timeline:
         self.duration_ms = 0
         self.gain_db = 0  # by which the caller's line is raised for the agent
         self._settled = 0
+        self._left_out = 0
 
     def add(self, at_ms: float, event: str, **fields: Any) -> None:
         """``planned_ms`` among the fields says when it should have happened."""
+        if len(self.events) >= MOST_EVENTS and event not in ENDS:
+            self._left_out += 1
+            return
         kept = {name: value for name, value in fields.items() if value is not None}
         self.events.append({"at_ms": round(at_ms), "event": event, **kept})
+
+    def keyed(self, at_ms: float, name: str, keys: str, matched: bool, personal: bool) -> None:
+        """Keys were collected under ``name``. What does not match the field may be anything, so it is left out too."""
+        kept = keys if matched and not personal else None
+        self.add(at_ms, "collected" if matched else "nomatch", name=name, count=len(keys), digits=kept)
 
     def raise_line(self, at_ms: float, gain_db: int, **fields: Any) -> None:
         """From now on the line is to be raised by ``gain_db``."""
@@ -49,4 +71,5 @@ class Timeline:
             "duration_ms": self.duration_ms,
             "gain_db": self.gain_db,
             "events": self.events,
+            **({"left_out": self._left_out} if self._left_out else {}),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
     from hearline.yamlfiles.checked import Fault
 
 
-def tell(file: Path, faults: list[Fault], as_json: bool) -> None:
-    """One JSON object a file on stdout; or `ok` there, and each fault on stderr."""
+def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fault] = ()) -> None:
+    """One JSON object a file on stdout; or `ok` there, and each fault on stderr. ``notes`` are no faults, but somebody
+    should look at them."""
     if as_json:
-        told = [vars(fault) for fault in faults]
-        typer.echo(json.dumps({"file": str(file), "ok": not faults, "faults": told}, ensure_ascii=False))
+        told = {"faults": [vars(fault) for fault in faults], "notes": [vars(note) for note in notes]}
+        typer.echo(json.dumps({"file": str(file), "ok": not faults, **told}, ensure_ascii=False))
         return
     if not faults:
         typer.secho(f"{file}: ok", fg="green")
     for fault in faults:
         typer.secho(str(fault), fg="red", err=True)
+    for note in notes:
+        typer.secho(str(note), fg="yellow", err=True)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+NEXT_KEY_MS = 340  # from one press to the next, as a practised hand does
+
+if TYPE_CHECKING:
+    from hearline.core.calendar import Calendar
+    from hearline.core.settings import Settings
+    from hearline.yamlfiles.checked import Fault
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
 
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files; profiles.yaml too.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files, profiles.yaml, calendars.")],
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
 ) -> None:
-    """Tell what is wrong with flow files: file, line, remedy.
+    """Tell what is wrong with flow files and calendars: file, line, remedy.
 
     The server checks them in the same way and keeps to the old flow while a file is broken: check before you
     trust an edit. All words of a flow file: docs/flows.md.
 
     \b
-      hearline flow check ivr_flows/*.yaml
+      hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
 
     Exit status: 0 all is well, 1 something is wrong.
     """
@@ -34,9 +42,9 @@ def check(
     settings = Settings()
     bad = False
     for file in files:
-        faults = []
+        faults, notes = [], []
         try:
-            _check_one(file, settings)
+            notes = _check_one(file, settings)
         except FlowError as error:
             faults = error.faults
         except ValueError as error:
@@ -46,18 +54,22 @@ def check(
         except ManifestError as error:
             faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
-        tell(file, faults, json_)
+        tell(file, faults, json_, notes)
     if bad:
         raise typer.Exit(1)
 
 
-def _check_one(file: Path, settings: object) -> None:
-    from hearline.server.flow_store import PROFILES, load_flow, load_profiles
+def _check_one(file: Path, settings: Settings) -> list[Fault]:
+    """Check a file of any kind. Returns its notes, which are no faults. Raises FlowError, OSError, ManifestError."""
+    from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
+    if file.parent.name == CALENDARS:
+        return load_calendar(file, datetime.now(UTC).date())[1]
     if file.name == PROFILES:
         load_profiles(file)
     else:
-        load_flow(file, settings.flows, settings.sounds)
+        load_flow(file, settings.flows, settings.sounds, settings.zone)
+    return []
 
 
 @app.command()
@@ -75,9 +87,26 @@ def run(
         bool,
         typer.Option("--no-rtp", help="Digital silence is not sent at all, as by phones with silence suppression."),
     ] = False,
-    key: Annotated[list[int], typer.Option(metavar="MS", help="Press a key then; may be given again.")] = [],
+    keys: Annotated[
+        list[str],
+        typer.Option(
+            "--keys",
+            "--key",
+            metavar="[KEYS@]TIME",
+            help="Press these keys from then on, three a second: 3@4.5s, 1234#@6s. May be given again. Without KEYS "
+            "it is some key, and TIME may be plain ms.",
+        ),
+    ] = [],
     hangup_at: Annotated[int, typer.Option(metavar="MS", help="The caller hangs up then.", show_default=False)] = -1,
     closed: Annotated[bool, typer.Option("--closed", help="Call outside the opening hours.")] = False,
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help='Call then, by the clock of the flow\'s zone: "2027-02-06 09:30". Without it the line is open.',
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Run a flow against a recorded caller.
 
@@ -86,7 +115,9 @@ def run(
     \b
       hearline flow run ivr_flows/hotline.yaml                        # a silent caller
       hearline flow run ivr_flows/hotline.yaml --caller caller.wav
-      hearline flow run ivr_flows/hotline.yaml --key 4000 --json | jq -r .outcome
+      hearline flow run ivr_flows/hotline.yaml --keys 4s --json | jq -r .outcome
+      hearline flow run ivr_flows/hotline.yaml --at "2027-02-06 21:30"
+      hearline flow run survey.yaml --keys 5@6s --keys 1024#@15s
 
     Exit status: 0 the call came to its end, 2 a file cannot be used.
     """
@@ -101,8 +132,9 @@ def run(
 
     settings = Settings()
     try:
-        flow = load_flow(file, settings.flows, settings.sounds)
+        flow = load_flow(file, settings.flows, settings.sounds, settings.zone)
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
+        presses = [press for text in keys for press in _presses(text)]
     except OSError as error:
         typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
         raise typer.Exit(2) from None
@@ -112,7 +144,19 @@ def run(
     if closed and not flow.words.hours:
         typer.secho(f"{file}: this flow has no `hours`, so it is never closed. Leave out --closed", fg="red", err=True)
         raise typer.Exit(2)
-    begin = flow.words.hours.closed if closed and flow.words.hours else None
+    begin = flow.words.hours.closed if closed else None
+    if at:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            typer.secho(f'--at: {at!r} is no time. Write it as "2027-02-06 09:30"', fg="red", err=True)
+            raise typer.Exit(2) from None
+        if closed:
+            typer.secho("--at says whether it is closed. Leave out --closed", fg="red", err=True)
+            raise typer.Exit(2)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=flow.calendar.zone)
+        begin = flow.begin_at(moment)
+        typer.echo(_hours_at(flow.calendar, moment), err=json_)
     try:
         timeline, _ = simulate(
             flow.plan,
@@ -120,7 +164,7 @@ def run(
             samples,
             settings.sounds,
             drop_silence=no_rtp,
-            keys_ms=key,
+            keys=presses,
             hangup_ms=hangup_at if hangup_at >= 0 else None,
         )
     except (OSError, ValueError) as error:
@@ -132,12 +176,40 @@ def run(
     _tell(timeline.as_dict())
 
 
+def _hours_at(calendar: Calendar, moment: datetime) -> str:
+    """Whether it is open then, and until when."""
+    is_open = calendar.is_open(moment)
+    turns = calendar.closes_next(moment) if is_open else calendar.opens_next(moment)
+    then, until = (f"{t.astimezone(calendar.zone):%a %Y-%m-%d %H:%M}" if t else "" for t in (moment, turns))
+    state = ("open, closes" if is_open else "closed, opens") + (f" {until}" if turns else " at no time within a year")
+    return f"{then} ({calendar.zone}): {state}"
+
+
+def _presses(text: str) -> list[tuple[int, str]]:
+    """``1234#@6s`` as (ms, key) each. Raises ValueError."""
+    from hearline.call.plan import KEYS
+    from hearline.yamlfiles.checked import duration
+
+    keys, at, when = text.rpartition("@")
+    try:
+        ms = int(when) if when.isdecimal() and not at else duration(when)
+    except ValueError:
+        raise ValueError(f"--keys {text}: {when!r} is no time. Write 3@4.5s or 1234#@6s") from None
+    if at and not (keys and set(keys) <= set(KEYS)):
+        raise ValueError(f"--keys {text}: {keys!r} cannot be keyed in. Write keys of {KEYS}: 3@4.5s or 1234#@6s")
+    return [(ms + number * NEXT_KEY_MS, key) for number, key in enumerate(keys or "#")]
+
+
 def _tell(timeline: dict) -> None:
+    from hearline.call.timeline import keys_of
+
     lines = [("at", "planned", "event", "what")]
     for event in timeline["events"]:
         what = event.get("prompt") or event.get("to") or event.get("verdict") or event.get("step") or ""
         if event["event"] == "gain":
             what = f"{event['gain_db']:+d} dB"
+        if event["event"] in ("collected", "nomatch"):
+            what = f"{event['name']}: {event.get('digits') or keys_of(event)}"
         if event.get("level_dbov") is not None:
             what += f" ({event['level_dbov']} dBov)"
         planned = event.get("planned_ms")

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from hearline.audio.settings import FRAME_MS, CallSettings
 from hearline.audio.vad.snapshots import Snapshot
-from hearline.cli.listen import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
 from hearline.core.settings import Settings, address
 
 SILENT_S = 5.0  # a server that says nothing for so long has gone
@@ -116,6 +116,8 @@ def _show(told: Iterator[dict[str, Any]], seen: list[dict[str, Any]], as_json: b
             if "over" in look:
                 break
             live.update(_screen(look), refresh=True)
+    if not console.is_terminal:
+        console.line()  # to a file Live writes its last screen without the end of its last line
     last = seen[-1] if seen else {}
     if "over" in last:
         console.print(f"the call has left the IVR: [bold]{last['outcome'] or 'nobody knows where to'}[/bold]")

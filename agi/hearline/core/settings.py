@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from hearline.core.calendar import Calendar
+from hearline.core.zones import DEFAULT_ZONE, zone_named
 
 AMI_USER = "hearline-assist"
-_REPO = Path(__file__).resolve().parents[3]
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CHECKOUT = _PACKAGE.parents[1]
 
 
 def _shipped(folder: str) -> Path:
-    """The data folder beside the code (a checkout or an editable install), else the one in the current folder."""
-    beside = _REPO / folder
-    return beside if beside.is_dir() else Path.cwd() / folder
+    """A folder with data: the checkout's (also of an editable install), else the current folder's, else the wheel's."""
+    places = _CHECKOUT / folder, Path.cwd() / folder, _PACKAGE / "shipped" / folder
+    return next((place for place in places if place.is_dir()), places[-1])
 
 
 class Settings(BaseModel):
@@ -27,9 +31,12 @@ class Settings(BaseModel):
 
     flows: Path = _shipped("ivr_flows")
     sounds: Path = _shipped("sounds")
-    asterisk_templates: Path = _shipped("docker") / "asterisk"
+    asterisk_templates: Path = _shipped("docker/asterisk")
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
+
+    # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
+    zone: str = DEFAULT_ZONE
 
     agi: str = "127.0.0.1:4573"
     media: str = "127.0.0.1:9092"
@@ -54,6 +61,16 @@ class Settings(BaseModel):
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
     allow: str = "127.0.0.0/8"
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        return zone_named(name).key
+
+    @property
+    def calendar(self) -> Calendar:
+        """The site's: which day it is."""
+        return Calendar(zone_named(self.zone))
 
     @model_validator(mode="before")
     @classmethod

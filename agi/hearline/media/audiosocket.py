@@ -11,6 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from typing import Literal
 
 from hearline.media.transport import FRAME_BYTES
 
@@ -18,6 +19,8 @@ KIND_HANGUP, KIND_UUID, KIND_DTMF, KIND_AUDIO = 0x00, 0x01, 0x03, 0x10
 HANGUP = b"\x00\x00\x00"
 MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
 HANDSHAKE_S = 2.0
+KEYS = "0123456789*#ABCD"
+MOST_KEYS = 16  # kept for one tick; no hand presses more than one
 
 
 class AudioSocketLeg:
@@ -65,11 +68,15 @@ class AudioSocketLeg:
             if kind == KIND_AUDIO:
                 frames += self._cut(payload)
             elif kind == KIND_DTMF:
-                self.pressed += payload[:1].decode("ascii", "ignore")
+                self._press(payload[:1].decode("ascii", "ignore"))
             else:
                 self.gone = True
         self._raw = raw[at:]
         return frames
+
+    def _press(self, key: str) -> None:
+        if key and key in KEYS and len(self.pressed) < MOST_KEYS:
+            self.pressed += key
 
     def _cut(self, payload: bytes) -> list[bytes]:
         """Any packet time into frames of 20 ms."""
@@ -178,7 +185,9 @@ class AudioSocketListener:
         self._waiting = still
         return arrived
 
-    def _shake_hands(self, connection: socket.socket, data: bytearray) -> tuple | None | bool:
+    def _shake_hands(
+        self, connection: socket.socket, data: bytearray
+    ) -> tuple[object, AudioSocketLeg] | Literal[False] | None:
         """(call, leg), None where refused, False where more must come."""
         try:
             more = connection.recv(4096)

@@ -3,7 +3,7 @@ stands; it decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class MonitorSession:
 
     outcome: str | None = None
     heard = ""
+    collected: Mapping[str, str] = {}
     nothing_until = 0  # ms: the next look at the meter, or for the first frame
 
     def __init__(

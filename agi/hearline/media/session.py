@@ -68,6 +68,7 @@ class Session:
         self.engine = Engine(plan, begin)
         self.timeline = Timeline()
         self.heard = "unknown"
+        self.collected: dict[str, str] = {}  # by name; personal data, which the timeline does not hold
         self.last_hearing: Hearing | None = None  # as of the last verdict that was told or asked for
         self.moved = False  # something was added to the timeline since `settle`
         self._prompts = prompts
@@ -107,15 +108,16 @@ class Session:
         if not self._started:
             self._started = True
             self._do(engine.start(now), now)
-        if gone:
-            self._do(engine.handle(flow.HungUp(), now), now)
         if self._play is not None and not self._player.playing:
             self._prompt_ended(now)
         for event in ear_events:
             self._ear_event(event, now)
-        for _ in keys:
-            self.timeline.add(now, "key")
-            self._do(engine.handle(flow.Key(), now), now)
+        for key in keys:
+            if self.outcome is None:
+                self.timeline.add(now, "key")
+                self._do(engine.handle(flow.Key(key), now), now)
+        if gone:  # last: what came with the end of the connection came before it
+            self._do(engine.handle(flow.HungUp(), now), now)
         for _ in range(MOST_AT_ONCE):
             if (deadline := engine.deadline) is None or deadline > now:
                 return
@@ -168,7 +170,7 @@ class Session:
         )
 
     def _due(self, now: int) -> None:
-        """The engine's deadline has come: a wait has run out, or a turn is over."""
+        """The engine's deadline has come: a wait has run out, a turn is over, or no further key has come."""
         engine = self.engine
         step, planned = engine.step.name, engine.deadline
         if engine.state is State.WAITING:
@@ -182,8 +184,9 @@ class Session:
                     now, "timer", step=step, planned_ms=planned, from_ms=self._wait_from, deaf=deaf or None
                 )
         else:
+            what = "interdigit_timeout" if engine.state is State.COLLECTING else "turn_end"
             actions = engine.due(now)
-            self.timeline.add(now, "turn_end", step=step, planned_ms=planned)
+            self.timeline.add(now, what, step=step, planned_ms=planned)
         self._do(actions, now)
 
     def _do(self, actions: Sequence[flow.Action], now: int) -> None:
@@ -205,6 +208,10 @@ class Session:
                 case flow.TimerSet(step=step, ends_ms=ends):
                     self._wait_from = now
                     self.timeline.add(now, "timer_set", step=step, ends_ms=ends)
+                case flow.Keyed(collect=collect, keys=keys, matched=matched):
+                    if matched:
+                        self.collected[collect.name] = keys
+                    self.timeline.keyed(now, collect.name, keys, matched, collect.personal)
                 case flow.Finish(outcome=outcome, heard=heard, planned_ms=planned):
                     self.heard = heard
                     kind = "hangup" if outcome.startswith("hangup") else "route"

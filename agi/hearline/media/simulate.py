@@ -27,7 +27,7 @@ def simulate(
     sounds: Path,
     *,
     drop_silence: bool = False,
-    keys_ms: Collection[int] = (),
+    keys: Collection[tuple[int, str]] = (),
     hangup_ms: int | None = None,
 ) -> tuple[Timeline, np.ndarray]:
     """Run a call to its end.
@@ -35,7 +35,7 @@ def simulate(
     Args:
         caller: int16 [samples], 8 kHz, what the caller sends from 0 ms on; digital silence after it.
         drop_silence: frames of digital silence do not arrive at all.
-        keys_ms: when keys are pressed.
+        keys: (ms, key) of each key that is pressed.
         hangup_ms: when the caller hangs up.
 
     Returns:
@@ -49,13 +49,13 @@ def simulate(
     detector = Detector(1)
     session = Session(plan, begin, prompts, SlotEars(detector, 0, plan))
     line = _Line(caller, drop_silence)
-    presses = sorted(keys_ms)
+    presses = sorted(keys, key=lambda press: press[0])
     hangup = inf if hangup_ms is None else hangup_ms
     frame: bytes | None = None
     heard: list[bytes] = []
     now = 0
     while session.outcome is None:
-        something = min(session.nothing_until, line.silent_until(now) - ECHO_MS, hangup, *presses[:1])
+        something = min(session.nothing_until, line.silent_until(now) - ECHO_MS, hangup, *(at for at, _ in presses[:1]))
         ticks = int(something - now) // FRAME_MS
         if ticks > 0 and detector.let_pass(0, ticks):
             heard += [session.next_frame() or SILENCE for _ in range(ticks)]
@@ -63,9 +63,9 @@ def simulate(
             frame = None
             continue
         events = [event for _, event in detector.step(*line.at(now), {0: frame} if frame else None)]
-        keys = "".join("#" for press in presses if press <= now)
-        presses = [press for press in presses if press > now]
-        session.tick(now, events, keys, gone=now >= hangup)
+        pressed = "".join(key for at, key in presses if at <= now)
+        presses = [press for press in presses if press[0] > now]
+        session.tick(now, events, pressed, gone=now >= hangup)
         frame = session.next_frame()
         heard.append(frame or SILENCE)
         now += FRAME_MS

@@ -66,6 +66,7 @@ ANNOUNCED_S = 5.0  # an announced connection that has not come by then never wil
 LINGER_S = 1.0
 SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
 SHED_S = 0.008  # a tick that begins so late does without the ears' network: sound goes before detection
+REPORTS = 256  # in one message
 BEAT_TICKS = 10
 WATCH_TICKS = 100  # rows are told for so long after somebody asked
 
@@ -112,7 +113,8 @@ class Worker:
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
         self._present = np.zeros(capacity, bool)
         self._calls: dict[int, LiveCall] = {}  # by slot
-        self._connections: Connections = connections.AudioSocketConnections(capacity) if sound is None else sound
+        own = connections.AudioSocketConnections
+        self._connections: Connections = own(capacity) if sound is None else sound  # type: ignore[assignment]
         self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
         self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
         self._moved: list[LiveCall] = []  # calls of whose sessions there is something new
@@ -120,6 +122,7 @@ class Worker:
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
         self._watched_until = 0
+        self._reports: list[LegReport] = []  # of this tick
         self._followed: dict[int, tuple[LineWatcher, int]] = {}  # by slot; until this tick
         self._relays: dict[int, Relay] = {}  # by slot
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
@@ -183,6 +186,7 @@ class Worker:
             self._decide(events, stirred)
             if self._followed:
                 self._tell_ears(events)
+        self._send_reports()
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
         # A tick in which the process was stopped is no load.
@@ -208,6 +212,12 @@ class Worker:
             call.session.settle(late_s * 1_000)
         for call in over:
             self._end(call, call.session.outcome)
+
+    def _send_reports(self) -> None:
+        """What was heard on the legs in this tick: few messages, since each costs more than what is in it."""
+        for first in range(0, len(self._reports), REPORTS):
+            self._channel.send(self._reports[first : first + REPORTS])
+        self._reports.clear()
 
     def _next_frames(self) -> dict[int, bytes]:
         """By slot, where there is something to say."""
@@ -283,7 +293,7 @@ class Worker:
 
     def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
         def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
-            self._channel.send(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
+            self._reports.append(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
 
         self._detector.open(slot)
         detector, hz = self._detector, announcement.tone_hz
@@ -343,7 +353,9 @@ class Worker:
 
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
-        self._channel.send(Finished(call.uuid, call.channel, outcome, session.heard, session.record()))
+        self._channel.send(
+            Finished(call.uuid, call.channel, outcome, session.heard, session.record(), session.collected)
+        )
         del self._calls[call.slot]
         if relay := self._relays.pop(call.slot, None):
             relay.close()

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pickle
 import socket
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from hearline.audio.settings import CallSettings
 from hearline.audio.vad.snapshots import Snapshot
@@ -66,10 +66,10 @@ class PassOn:
     to: str
 
 
-@dataclass(frozen=True)
-class LegReport:
-    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
-    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event."""
+class LegReport(NamedTuple):
+    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last report, and the level of the
+    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event. The worker sends
+    a list of them, those of all legs in one tick."""
 
     uuid: str
     at_ms: int
@@ -86,13 +86,16 @@ class Withdraw:
 
 @dataclass(frozen=True)
 class Finished:
-    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue."""
+    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue.
+    ``collected``: the keys by the name that the flow gives them. Personal data: for the dialplan and whoever asked, not
+    for a record or a log."""
 
     uuid: str
     channel: str
     outcome: str | None
     heard: str
     timeline: dict[str, Any]
+    collected: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from hearline.call.timeline import keys_of
 from hearline.phone import wav
 from hearline.pictures.style import (
     AMBER,
@@ -82,9 +83,10 @@ def draw_call(
     """Write the picture of one call.
 
     timeline: {"outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and
-    prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key, route,
-    hangup. Where an event has "planned_ms" (on the same time axis), planned and actual are printed. A
-    timer's span reaches from its "from_ms", or else from the end of the prompt before it, to its at_ms.
+    prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key,
+    collected and nomatch ("name", "count" of keys, "digits" where they are no personal data), route, hangup.
+    Where an event has "planned_ms" (on the same time axis), planned and actual are printed. A timer's span
+    reaches from its "from_ms", or else from the end of the prompt before it, to its at_ms.
     name: whose call it was, for the title. texts: prompt id → its words, shown where a font for them is
     installed.
     offset_ms, agent_offset_ms: where 0 ms of the caller's and of the agent's recordings lie on the time axis;
@@ -350,7 +352,9 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
         elif kind in ("speech_start", "speech_end"):
             text, colour = NAMES[kind], TEAL
         elif kind == "key":
-            text, colour = f"key {event.get('key') or event.get('digit') or ''}".strip(), PLUM
+            text, colour = "key", PLUM
+        elif kind in ("collected", "nomatch"):
+            text, colour = f"{event['name']}: {event.get('digits') or keys_of(event)}", PLUM
         elif kind == "route":
             text, colour = f"to {_target(event)}", INK
         elif kind == "hangup" and event.get("planned_ms") is None:

@@ -10,8 +10,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
@@ -21,22 +19,25 @@ from hearline.pbx.fastagi import FastAgiServer
 from hearline.server.assist_process import AssistProcess
 from hearline.server.flow_store import FlowStore
 from hearline.server.scripts import alive, hotline
+from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
 from hearline.store import records
 from hearline.store.earlier_calls import EarlierCalls
+from hearline.store.record_writer import RecordWriter
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+WRITE_S = 3.0  # for the last records, when the server stops
 
 
 class Door:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
-        self.flows = FlowStore(settings.flows, settings.sounds)
-        self._records = settings.state / "calls"
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self.flows = FlowStore(settings.flows, settings.sounds, settings.zone)
+        self._records = records.Records(settings.state / "calls", settings.calendar)
+        self._writer = RecordWriter()
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
         media = address(settings.media)
         self.line = WorkerPool(media, settings.workers, settings.allow, settings.sounds, self._keep_record)
@@ -58,8 +59,9 @@ class Door:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Raises LineDown or OSError (an address in use)."""
-        self._writer.submit(self._records.mkdir, parents=True, exist_ok=True).result()
+        """Raises WorkerDown or OSError (an address in use)."""
+        self._records.folder.mkdir(parents=True, exist_ok=True)
+        self._writer.start()
         self._earlier.start()
         self.line.start()
         self._prepare()
@@ -76,6 +78,10 @@ class Door:
         self._agi.serve_in_thread()
         threading.Thread(target=self._look_after_flows, name="flows", daemon=True).start()
 
+    def accepts(self) -> bool:
+        """Are new calls taken?"""
+        return self._agi.accepts
+
     def stop(self) -> None:
         self._stopping.set()
         self._agi.shutdown()
@@ -85,7 +91,7 @@ class Door:
         if self._assist:
             self._assist.stop()
         self.line.stop()
-        self._writer.shutdown()
+        self._writer.close(WRITE_S)
         self._earlier.close()
 
     def _look_after_flows(self) -> None:
@@ -103,18 +109,8 @@ class Door:
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        self._later(lambda: records.keep(self._records, finished.uuid, record))
-
-    def _later(self, write: Callable[[], object]) -> None:
-        """In a thread of its own, one after the other: a disk that takes its time holds up no call."""
-
-        def written() -> None:
-            try:
-                write()
-            except Exception:
-                log.exception("a call's record could not be kept")
-
-        self._writer.submit(written)
+        file = self._records.file(finished.uuid)
+        self._writer.later(lambda: records.write(file, record))
 
     def _note_call(self, env: dict[str, str], finished: Finished) -> None:
         """For the next time that this caller calls. A number that is not told is no number."""
@@ -131,10 +127,10 @@ class Door:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
 
         def write() -> None:
-            for file in self._records.glob(f"*/{call}.json"):
+            for file in self._records.find(call):
                 records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
 
-        self._later(write)
+        self._writer.later(write)
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:
@@ -148,7 +144,10 @@ def serve_until(settings: Settings, stop: threading.Event, always_open: bool = F
         settings.workers,
         settings.status,
     )
+    notify("READY=1")
+    threading.Thread(target=keep_beating, args=(server.accepts, stop), name="watchdog", daemon=True).start()
     try:
         stop.wait()
     finally:
+        notify("STOPPING=1")
         server.stop()

@@ -1,20 +1,39 @@
-"""Records as they are kept: one JSON file each, in a folder a day."""
+"""Records as they are kept: one JSON file each, in a folder for each business day."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hearline.core.calendar import Calendar
 
-def keep(records: Path, name: str, record: dict[str, Any]) -> Path:
-    """Keep a new record in today's folder; returns its file. Raises OSError."""
-    file = records / time.strftime("%Y-%m-%d") / f"{name}.json"
-    write(file, record)
-    return file
+
+class Records:
+    """Where the records in ``folder`` lie: ``2026-11-29/NAME.json``.
+
+    Args:
+        calendar: says which day it is.
+        now: the time, aware.
+    """
+
+    def __init__(
+        self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
+    ) -> None:
+        self.folder, self._calendar, self._now = folder, calendar, now
+
+    def file(self, name: str) -> Path:
+        """The file of a new record: in today's folder."""
+        return self.folder / self._calendar.business_day(self._now()).isoformat() / f"{name}.json"
+
+    def find(self, name: str) -> list[Path]:
+        """The files of the records that were kept under this name, on whichever day."""
+        return list(self.folder.glob(f"*/{name}.json"))
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

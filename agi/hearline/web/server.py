@@ -6,16 +6,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
-from hearline.web.agent.app import Page
+from hearline.web.feed import Feed
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
 LOOK_S = 0.25
 STOP_S = 0.5
+
+
+class Page(Protocol):
+    """What is served: an application, and the news for the browsers that have it open."""
+
+    feed: Feed
+
+    def app(self) -> web.Application: ...
 
 
 class PageServer:

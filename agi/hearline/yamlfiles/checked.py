@@ -114,10 +114,15 @@ class YamlDocument:
 
     def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
         """A fault where ``path`` stands: in this file, or in the one that it builds on."""
+        document, here = self._place(path)
+        return Fault(document.file, document.yaml.line(here), problem, remedy)
+
+    def _place(self, path: tuple) -> tuple[YamlDocument, tuple]:
+        """Which file ``path`` stands in, and where: there, or the nearest thing around it."""
         here = self.yaml.nearest(path)
         if self.base and len(there := self.base.yaml.nearest(path)) > len(here):
-            return Fault(self.base.file, self.base.yaml.line(there), problem, remedy)
-        return Fault(self.file, self.yaml.line(here), problem, remedy)
+            return self.base, there
+        return self, here
 
     def faults(
         self, error: ValidationError, words: type[BaseModel], above: tuple = (), see: str = "docs/flows.md"
@@ -128,7 +133,7 @@ class YamlDocument:
             inner = tuple(part for part in item["loc"] if part != "[key]")
             path = above + inner
             name = path[-1] if path else "the file"
-            where = ".".join(map(str, path)) or "the file"
+            where = ".".join(map(str, self._place(path)[1])) or "the file"
             match item["type"]:
                 case "extra_forbidden":
                     remedy = like(name, _fields_at(words, inner[:-1]))

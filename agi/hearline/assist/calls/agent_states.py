@@ -8,8 +8,10 @@ may be shown of it, and its keyed hash.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +22,7 @@ from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import HOLD_EVERY_MS, Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
+from hearline.core.calendar import Calendar
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Message, variables
 from hearline.store.earlier_calls import EarlierCall, masked
@@ -102,11 +105,10 @@ class AgentState:
     outcome: str | None = None
     note: str | None = None
     left_first: Side | None = None
-    # How often the agent has ended a call first, on which day.
-    left_first_count: int = 0
-    left_first_day: str = ""
+    # How many calls the agent has ended first, by business day: a clock that jumps to and fro loses none.
+    left_first_on: Counter[date] = field(default_factory=Counter)
 
-    def view(self, now: float) -> dict[str, Any]:
+    def view(self, now: float, today: date) -> dict[str, Any]:
         """As the page shows it; moments in ms since 1970."""
         call = None
         if self.caller and self.state is not Activity.IDLE:
@@ -132,7 +134,7 @@ class AgentState:
             "muted": self.muted,
             "playing": self.playing,
             "callback": self.callback,
-            "left_first_today": self.left_first_count if self.left_first_day == _day(now) else 0,
+            "left_first_today": self.left_first_on[today],
         }
 
     def levels(self) -> dict[str, Any]:
@@ -171,6 +173,7 @@ class AgentStates:
 
     Args:
         who: the keyed hash of a caller's number.
+        calendar: says which day it is.
         number: the work number of whose phone a channel is on; '' where nobody knows.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
@@ -183,6 +186,7 @@ class AgentStates:
     def __init__(
         self,
         who: Callable[[str], str],
+        calendar: Calendar,
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
@@ -190,7 +194,7 @@ class AgentStates:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
-        self._keep, self.now = keep, now
+        self._keep, self._calendar, self.now = keep, calendar, now
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self._desks: dict[str, AgentState] = {}
@@ -198,6 +202,10 @@ class AgentStates:
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
         self._last: dict[str, AgentState] = {}  # by agent, as it was left
         self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
+
+    def today(self) -> date:
+        """The business day."""
+        return self._calendar.business_day(datetime.fromtimestamp(self.now(), UTC))
 
     def of(self, agent: str) -> AgentState:
         """This agent's desk."""
@@ -378,7 +386,7 @@ class AgentStates:
         desk.held_by, desk.hold_whisper, desk.playing, desk.holds = None, None, None, desk.talk.holds
         desk.meters.clear()
         if desk.left_first is Side.AGENT:
-            self._count_left_first(desk, 1)
+            desk.left_first_on[self.today()] += 1
         self._keep(desk)
         self.changed(desk.agent)
 
@@ -398,13 +406,8 @@ class AgentStates:
     def _set(self, desk: AgentState, fresh: AgentState) -> None:
         if desk.state is Activity.AFTER:
             self._last[desk.agent] = replace(desk)
-        fresh.left_first_count, fresh.left_first_day = desk.left_first_count, desk.left_first_day
+        fresh.left_first_on = desk.left_first_on
         vars(desk).update(vars(fresh))
-
-    def _count_left_first(self, desk: AgentState, more: int) -> None:
-        today = _day(self.now())
-        desk.left_first_count = more + (desk.left_first_count if desk.left_first_day == today else 0)
-        desk.left_first_day = today
 
     # ---- what others tell -------------------------------------------------------------------------------------------
     def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
@@ -414,9 +417,9 @@ class AgentStates:
                 desk.earlier = earlier
                 self.changed(desk.agent)
 
-    def know_left_first(self, agent: str, count: int) -> None:
-        """How many calls the agent has ended first today, before we were there to count."""
-        self._count_left_first(self.of(agent), count)
+    def know_left_first(self, agent: str, day: date, count: int) -> None:
+        """How many calls the agent ended first on this business day, before we were there to count."""
+        self.of(agent).left_first_on[day] += count
         self.changed(agent)
 
     # ---- what the agent tells ---------------------------------------------------------------------------------------
@@ -450,10 +453,6 @@ class AgentStates:
 
 def _told(one: EarlierCall) -> dict[str, Any]:
     return asdict(one) | {"at": _ms(one.at)}
-
-
-def _day(at: float) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(at))
 
 
 def _ms(seconds: float) -> int:

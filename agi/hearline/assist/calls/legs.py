@@ -21,6 +21,7 @@ from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.chanspy import CONNECT_S, attach, spy_data
+from hearline.pbx.confirm import confirm
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +78,15 @@ class Legs:
         """The legs that have come, in the order they were asked for."""
         return [leg for leg in self._legs.values() if leg.live_at is not None]
 
-    def hear(self, message: LegReport) -> None:
-        """What the worker tells."""
+    def hear(self, message: LegReport) -> bool:
+        """Take in a report; False: it is of none of these legs."""
         leg = self._by_uuid.get(message.uuid)
         if leg is None:
-            return
+            return False
         if leg.live_at is None:
             leg.live_at = time.monotonic()
         self._on_heard(leg, message)
+        return True
 
     async def keep(self) -> None:
         """Attach and let go, until cancelled."""
@@ -134,7 +136,8 @@ class Legs:
         leg = Leg(channel, side, caller, visit, time.monotonic())
         self._legs[channel] = self._by_uuid[visit.uuid] = leg
         try:
-            await attach(self._ami, visit, spy_data(channel, side))
+            await confirm(self._ami, caller, channel)
+            await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:

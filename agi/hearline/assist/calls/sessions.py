@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,18 +17,19 @@ from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.playing import Playing
 from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
-from hearline.assist.playback.prompts import Playing
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+from hearline.pbx.confirm import Unconfirmed, confirm, transfer_context
 from hearline.store import records
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ LEAST_CHANGE_DB = 3  # a line that is raised a little differently after every se
 RING_S = 5.0  # from one ring to the next
 WHISPER_S = 3.0  # the queue counts the whisper before the join as ringing
 VOLUME = "VOLUME(RX)"
+EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
 
 @dataclass
@@ -103,7 +106,7 @@ class TalkSessions:
     Args:
         hints: the rules; None: no hints.
         whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
-        folder: of the records, one JSON file a talk, by day; no personal data.
+        kept: the records, one JSON file a talk, by day; no personal data.
         do: what a key does, of the agent on this channel in this talk.
         changed: told of a talk in which something has changed that its agents see.
     """
@@ -113,11 +116,11 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        folder: Path,
+        kept: records.Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
-        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, folder, do
+        self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
@@ -192,7 +195,8 @@ class TalkSessions:
 
     def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
         """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
-        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
+        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves, if Asterisk
+        confirms that the two are connected and that this agent's transfers go to that context."""
         talk = self._talks.get(caller)
         if talk and talk.conversation.agents == (by,):
             self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
@@ -322,6 +326,9 @@ class TalkSessions:
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
         caller = talk.conversation.caller
         try:
+            await confirm(self._ami, caller, by)
+            if not EXTENSION.fullmatch(exten) or context != await transfer_context(self._ami, by):
+                raise Unconfirmed("this agent's transfers do not go there")
             await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
             await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
         except (AmiDown, AmiRefused, ValueError) as error:
@@ -339,6 +346,7 @@ class TalkSessions:
 
     async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
         try:
+            await confirm(self._ami, talk.conversation.caller, channel)
             await self._ami.ask("Setvar", Channel=channel, Variable=VOLUME, Value=f"{gain_factor(gain_db):.3f}")
         except (AmiDown, AmiRefused) as error:
             log.warning("a line could not be raised: %s", error)
@@ -354,7 +362,9 @@ class TalkSessions:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
         try:
-            talk.file = records.keep(self._records, talk.id, talk.record())
+            file = self._records.file(talk.id)
+            records.write(file, talk.record())
+            talk.file = file
         except OSError as error:
             log.error("a talk's record could not be kept: %s", error)
 

@@ -10,7 +10,7 @@ import numpy as np
 from hearline.audio.hearing import Reason, Verdict
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power
 from hearline.audio.settings import FRAME_MS, SAMPLE_RATE_HZ, EarSettings
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 LOOK_FRAMES = 5  # a look every 100 ms…
 LOOKS = 128  # …remembered for 12.8 s…
@@ -72,7 +72,7 @@ class Background:
         rank = (_FLOOR_PERCENTILE * (np.minimum(count, _STEADY_LOOKS) - 1)).astype(np.intp)
         t.floor_power[slots] = dbov_to_power(last[np.arange(len(slots)), rank])
 
-    def floor_power(self, slots: np.ndarray) -> np.ndarray:
+    def floor_power(self, slots: np.ndarray | slice) -> np.ndarray:
         """10th percentile [slots] of the 200 ms levels of the last 3 s, as mean square; +inf before the first look."""
         return self._table.floor_power[slots]
 

@@ -15,16 +15,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hearline.audio.hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
+from hearline.audio.hearing import (
+    Event,
+    Heard,
+    Hearing,
+    Reason,
+    SpeechEnded,
+    SpeechStarted,
+    SpeechState,
+    Verdict,
+    level_error_db,
+)
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
 from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
+from hearline.audio.slots import Column, SlotTable
 from hearline.audio.vad import near_speech, recent_audio, tones
 from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
 from hearline.audio.vad.distance import Distances
-from hearline.audio.vad.echo import NEAR_SAMPLES, OwnPrompt
+from hearline.audio.vad.echo import NEAR_SAMPLES, OwnPrompt, Samples
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
-from hearline.audio.vad.slots import Column, SlotTable
 
 QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 
@@ -194,6 +204,9 @@ class Detector:
         t, s = self._slots, self.settings
         speech_ms = int(t.speech_frames[slot]) * FRAME_MS
         since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
+        level: float | None
+        verdict: Verdict
+        reason: Reason
         if measured:
             level, noise = measured
             verdict, reason = ("too_soft", "soft") if self._is_too_soft(slot, level) else ("speech", "normal")
@@ -223,7 +236,7 @@ class Detector:
         self,
         frames: np.ndarray,
         present: np.ndarray,
-        played: Mapping[int, object] | None = None,
+        played: Mapping[int, Samples] | None = None,
         in_haste: bool = False,
     ) -> list[tuple[int, Event]]:
         """Hear 20 ms of every open slot.

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from hearline.audio.level.p56 import power_to_dbov
 from hearline.audio.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 NEAR_SAMPLES = 2048  # 256 ms of the line are explained…
 LONGEST_DELAY_SAMPLES = 540 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 540 ms before
@@ -27,13 +27,16 @@ _MAY_BE_ECHO = 0.5
 _NOTHING = bytes(2 * FRAME_SAMPLES)
 _MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 
+Samples = bytes | bytearray | memoryview | np.ndarray
+"""160 samples of int16."""
+
 
 class OwnPrompt:
     """What was sent to every slot's caller in the last 0.8 s, and how it has come back so far."""
 
     def __init__(self, capacity: int, settings: EarSettings):
         self._settings = settings
-        self._sent: deque[Mapping[int, object]] = deque(maxlen=PLAYED_FRAMES)  # a tick's frames, by slot
+        self._sent: deque[Mapping[int, Samples]] = deque(maxlen=PLAYED_FRAMES)  # a tick's frames, by slot
         self._table = SlotTable(
             capacity,
             explained=Column(np.float32, fresh=_MAY_BE_ECHO),  # share of the sound that it explains, smoothed
@@ -51,8 +54,8 @@ class OwnPrompt:
         """Nothing audible on these."""
         self._table.explained[slots] = _MAY_BE_ECHO
 
-    def follow(self, sent: Mapping[int, object]) -> None:
-        """What was sent in this tick, by slot: 160 samples of int16 in anything that is a buffer."""
+    def follow(self, sent: Mapping[int, Samples]) -> None:
+        """What was sent in this tick, by slot."""
         self._sent.append(sent)
 
     def sent_to(self, slot: int, frames: int) -> np.ndarray:

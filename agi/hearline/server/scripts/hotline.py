@@ -34,18 +34,21 @@ def serve(
     """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
     ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
 
-    Channel variables set: HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
-    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to
-    a queue is raised first.
+    Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
+    are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
+    Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
+    raised first.
 
-    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    A flow that is asked for by its name (HEARLINE_FLOW) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
     """
-    name = agi.env.get("agi_arg_1", "")
-    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
+    name = agi.get_variable("HEARLINE_FLOW")
+    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env["agi_extension"])
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
+    for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
+        agi.set_variable(_variable(collected), "")
     try:
-        visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
+        visit = line.announce(flow.plan, begin, agi.env["agi_channel"])
     except WorkerDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return
@@ -62,6 +65,8 @@ def serve(
         result = visit.wait(RESULT_S)
         if result is not None:
             over(agi.env, result)
+            for collected, keys in result.collected.items():
+                agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
             lost(visit.uuid)
@@ -77,6 +82,10 @@ def serve(
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
         line.withdraw(visit)
+
+
+def _variable(collected: str) -> str:
+    return f"HEARLINE_COLLECTED_{collected.upper()}"
 
 
 def _raise_line(agi: AgiSession, gain_db: int) -> None:

@@ -176,7 +176,7 @@ class Page:
 
     def _view(self, agent: str) -> dict[str, Any]:
         desk = self._desks.of(agent)
-        view = desk.view(self._desks.now())
+        view = desk.view(self._desks.now(), self._desks.today())
         card = self._cards(desk).by_id.get(view["card"]["id"]) if view["card"] else None
         view["card"] = view["card"] | self._words(card, agent) if card else None
         if view["call"]:
@@ -212,7 +212,7 @@ class Page:
         """All cards in the order of their sections; with ``q`` those that it finds, the best first."""
         agent = self._agent(request)
         cards, book = self._cards(self._desks.of(agent)), self._book()
-        rules = {rule.card: rule.name for rule in reversed(book.rules.by_name.values())} if book else {}
+        rules = {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values()))} if book else {}
         query = request.query.get("q", "")[:100]
         found = cards.search(query) if query.strip() else [c for of in cards.by_section().values() for c in of]
         return web.json_response(

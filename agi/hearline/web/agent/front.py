@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from datetime import date, datetime
 
 from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
 from hearline.assist.calls.channel_graph import ConnectedParties
@@ -52,7 +51,10 @@ class Front:
         self._settings, self._hints, self._volumes, self._whispers = settings, hints, volumes, whispers
         self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
-        self._desks = AgentStates(self._earlier.who, number, self._look_up, self._meet_agent, self._keep)
+        self._calendar = settings.calendar
+        self._desks = AgentStates(
+            self._earlier.who, self._calendar, number, self._look_up, self._meet_agent, self._keep
+        )
         self._looking: set[asyncio.Task] = set()
         self._server = PageServer(address(settings.page), self._page, lambda: (asterisk(), allowed()))
 
@@ -114,8 +116,10 @@ class Front:
 
     def _meet_agent(self, agent: str) -> None:
         async def look() -> None:
-            midnight = datetime.combine(date.today(), datetime.min.time()).timestamp()
-            self._desks.know_left_first(agent, await asyncio.to_thread(self._earlier.left_first, agent, midnight))
+            today = self._desks.today()
+            since = self._calendar.day_begins(today).timestamp()
+            count = await asyncio.to_thread(self._earlier.left_first, agent, since)
+            self._desks.know_left_first(agent, today, count)
 
         self._in_the_background(look())
 
