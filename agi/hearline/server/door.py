@@ -28,6 +28,7 @@ from hearline.store.record_writer import RecordWriter
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+ENDING = 500  # AGI sessions of calls that the workers are done with, or refuse
 WRITE_S = 3.0  # for the last records, when the server stops
 
 
@@ -67,7 +68,8 @@ class Door:
         self._prepare()
         where = self._agi_address
         try:
-            self._agi = FastAgiServer(where, self._scripts, self._networks)
+            sessions = {"hotline": self.line.capacity + ENDING}
+            self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             where = self._status_address
             self._status = serve_status(where, self.line, self.flows, self._assist)
         except OSError as error:
