@@ -16,8 +16,7 @@ OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 3
 
 LONG_PACKET_MS = 100
 
-LANZHI = SOUNDS / "zh" / "lanzhi"
-PROMPTS = prompts_of(LANZHI)
+PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 MS = {name: 20 * -(-len(samples) // 160) for name, samples in PROMPTS.items()}
 # When each prompt of a silent call starts, ms after the answer.
 STARTS, _at = {}, 0
@@ -45,7 +44,6 @@ def scenarios(line_noise) -> dict[str, Scenario]:
         "comfort-noise": Scenario(background=line_noise["comfort"]),
         "hum": Scenario(background=line_noise["hum"], codec="PCMU"),
         "street": Scenario(background=line_noise["street"], hangup_at_ms=30_000),
-        "echo": Scenario(say=tuple((STARTS[name] + 180, str(LANZHI / f"{name}.wav"), -24.0) for name in SILENCE)),
         "television": Scenario(
             say=((9_000, "caller-ask", -3.0),), background=line_noise["television"], hangup_at_ms=26_000
         ),
@@ -155,12 +153,11 @@ def test_frames_went_out_in_time(calls):
         "silent-national",
         "comfort-noise",
         "hum",
-        "echo",
     ],
 )
 def test_a_silent_caller_hears_every_prompt_on_time(calls, world, name):
     call = calls[name]
-    assert call.outcome == "hangup:noinput"
+    assert call.outcome == "hangup:noinput", call.timeline["events"]
     assert call.prompts == SILENCE
     assert call.result.end("by") == "far"
     waits = [5_000] * 4 if name == "silent-national" else [3_000, 3_000, 3_000, 2_000]
