@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession, TalkSessions
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
@@ -45,6 +47,11 @@ class _NoAsterisk:
 
     async def ask(self, _action: str, **_headers: str) -> dict[str, str]:
         return {"Response": "Success", "Value": ""}
+
+
+@cache
+def _recordings() -> Recordings:
+    return Recordings(REPO / "sounds")
 
 
 class Floor:
@@ -106,11 +113,12 @@ class Floor:
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
         )
+        self.records = Records(state / "talks", calendar)
         self.talks = TalkSessions(
             _NoAsterisk(),
             self.book,
             lambda *_: True,
-            Records(state / "talks", calendar),
+            self.records,
             _mark_callback,
             lambda talk: self.desks.see(talk),
         )
@@ -127,7 +135,7 @@ class Floor:
             self.talks,
             lambda: self.book.book,
             Volumes(self.folder / "state" / "page" / "volumes.json"),
-            Whispers(REPO / "sounds").pcm,
+            Whispers(_recordings()).pcm,
             self.pins,
             Sessions(self.folder / "state" / "page", self.pins),
             BRAND,
@@ -278,6 +286,7 @@ class Floor:
 
     def record(self) -> dict[str, Any]:
         """The only talk's record."""
+        self.records.settle()
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
 

@@ -126,8 +126,8 @@ class FlowWords(Words):
     @field_validator("number", "test_number")
     @classmethod
     def _dialable(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"\+?\d+", value):
-            raise ValueError(f"{value!r} cannot be dialled|Use digits, in quotes")
+        if value is not None and not re.fullmatch(r"\+?[0-9]{1,32}", value):
+            raise ValueError(f"{value!r} cannot be dialled|Use the digits 0 to 9, in quotes")
         return value
 
 

@@ -64,13 +64,13 @@ def dialplan(
     from hearline.core.settings import Settings, address
     from hearline.pbx.ami_messages import proof_of
     from hearline.pbx.config import Parts, render_parts, whisper_waits
-    from hearline.server.flow_store import DEFAULT, FlowStore
+    from hearline.server.flow_store import DEFAULT, read_flows
     from hearline.sounds import ManifestError
 
     settings = Settings()
     try:
         waits = whisper_waits(settings.sounds)
-        hotline = FlowStore(settings.flows, settings.sounds).flows.get(DEFAULT)
+        hotline = read_flows(settings).flows.get(DEFAULT)
         if hotline is None:
             _fail(
                 f"the flow {DEFAULT!r} cannot be used, so nobody knows which queue is for callers whom Hearline cannot "

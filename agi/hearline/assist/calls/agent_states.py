@@ -23,9 +23,11 @@ from hearline.assist.hints.engine import HOLD_EVERY_MS, Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
+from hearline.core.numbers import Home, masked, normal
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Message, variables
-from hearline.store.earlier_calls import EarlierCall, masked
+from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
+from hearline.store.earlier_calls import EarlierCall
 
 NOTE_LONGEST = 2_000  # characters
 
@@ -42,12 +44,14 @@ class Caller:
     """Who calls, as far as an agent may see it.
 
     ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
-    ``queued_at``: when this wait began, ``came_at``: when the first one did; s since 1970, 0 where unknown.
+    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
+    ``came_at``: when the first one did; s since 1970, 0 where unknown.
     """
 
     id: str
     channel: str
     number: str = ""
+    withheld: bool = False
     who: str = ""
     queue: str = ""
     heard: str = ""
@@ -116,6 +120,7 @@ class AgentState:
             call = {
                 "id": self.caller.id,
                 "number": self.caller.number,
+                "withheld": self.caller.withheld,
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
                 "since_came_s": self._since_came_s(now),
@@ -186,6 +191,7 @@ class AgentStates:
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
         keep: told of a desk whose talk is over, or whose agent has told something of it.
         now: s since 1970.
+        home: where numbers are from that do not say it.
 
     ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
     """
@@ -199,7 +205,9 @@ class AgentStates:
         meet_agent: Callable[[str], None] = lambda _agent: None,
         keep: Callable[[AgentState], None] = lambda _desk: None,
         now: Callable[[], float] = time.time,
+        home: Home = Home(),
     ) -> None:
+        self._home = home
         self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
         self._keep, self._calendar, self.now = keep, calendar, now
         self.changed: Callable[[str], None] = lambda _agent: None
@@ -273,12 +281,13 @@ class AgentStates:
         queued_at = _seconds(known.get(QUEUED_AT, ""))
         if before and (before.heard, before.queue, before.queued_at) == (known.get(HEARD), known[QUEUE], queued_at):
             return
-        number = told.get("CallerIDNum", "")
-        number = "" if number == "<unknown>" else number
+        shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
+        number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
             id=told.get("Uniqueid", channel),
             channel=channel,
-            number=masked(number),
+            number=masked(number, self._home),
+            withheld=not shown and known[PRESENTATION].startswith("prohib"),
             who=self._who(number),
             queue=known[QUEUE],
             heard=known.get(HEARD, ""),

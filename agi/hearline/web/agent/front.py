@@ -40,6 +40,7 @@ class Front:
     def __init__(
         self,
         settings: Settings,
+        pins: Pins,
         hints: HintStore | None,
         volumes: Volumes,
         whispers: Whispers,
@@ -48,12 +49,19 @@ class Front:
         asterisk: Callable[[], bool],
         allowed: Callable[[], bool],
     ) -> None:
-        self._settings, self._hints, self._volumes, self._whispers = settings, hints, volumes, whispers
+        self._settings, self._pins, self._hints = settings, pins, hints
+        self._volumes, self._whispers = volumes, whispers
         self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
-        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         self._calendar = settings.calendar
         self._desks = AgentStates(
-            self._earlier.who, self._calendar, number, self._look_up, self._meet_agent, self._keep
+            self._earlier.who,
+            self._calendar,
+            number,
+            self._look_up,
+            self._meet_agent,
+            self._keep,
+            home=settings.home,
         )
         self._looking: set[asyncio.Task] = set()
         self._server = PageServer(address(settings.page), self._page, lambda: (asterisk(), allowed()))
@@ -65,8 +73,6 @@ class Front:
         self._earlier.close()
 
     def _page(self) -> Page:
-        folder = self._settings.state / "page"
-        pins = Pins(folder / "pins.json")
         sounds = load_manifest(self._settings.sounds)
         return Page(
             self._desks,
@@ -74,8 +80,8 @@ class Front:
             lambda: self._hints.book if self._hints else None,
             self._volumes,
             self._whispers.pcm,
-            pins,
-            Sessions(folder, pins),
+            self._pins,
+            Sessions(self._pins.file.parent, self._pins),
             {"brand": sounds.brand, "hotline": sounds.hotline},
             sounds.queue_names("zh"),
             self._asterisk,
