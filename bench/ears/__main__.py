@@ -13,7 +13,8 @@ from rich.table import Table
 
 from hearline.audio.vad import distance, near_speech
 from hearline.audio.vad.detector import Detector
-from hearline.server.flow_store import FlowStore
+from hearline.core.settings import Settings
+from hearline.server.flow_store import read_flows
 
 from .measure import Row, rows, whole_call_rows
 from .packages import cache_folder, fetch
@@ -91,7 +92,7 @@ def _measure(options: argparse.Namespace, say: partial) -> int:
     heard = run(Detector, clips)
     done = time.monotonic()
     table = rows(clips, heard)
-    flows = FlowStore(_REPO / "ivr_flows", _REPO / "sounds").flows
+    flows = read_flows(Settings(flows=_REPO / "ivr_flows", sounds=_REPO / "sounds")).flows
     voices = {speaker.name: [piece.astype(float) for piece in speaker.pieces] for speaker in material.speakers}
     plans = [flows[name].plan for name in ("hotline", "training", "travel", "national", "elder")]
     table += whole_call_rows(voices, plans, _REPO / "sounds", options.seed, options.scale)

@@ -12,9 +12,10 @@ from hearline.audio.vad.detector import Detector
 from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.call.timeline import Timeline
-from hearline.media.player import PromptStore
+from hearline.media.player import cut
 from hearline.media.session import Session, SlotEars
 from hearline.sounds.manifest import prompt_path
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
 
 from . import mixing
 from .mixing import RATE
@@ -105,7 +106,9 @@ def _talk(rng: np.random.Generator, pieces: list[np.ndarray], seconds: float) ->
 
 def run(calls: list[Call], sounds: Path) -> list[Timeline]:
     """The record of each of `calls`, in their order. `sounds`: where the prompts lie."""
-    store = PromptStore(lambda *which: prompt_path(sounds, *which), lambda path: read_wav(path).tobytes())
+    store = PromptStore(sounds)
+    for call in calls:
+        store.want(prompt_keys(call.plan).values())
     done = []
     for start in range(0, len(calls), _SIDE_BY_SIDE):
         done += _run_batch(calls[start : start + _SIDE_BY_SIDE], store)
@@ -139,7 +142,7 @@ def _run_batch(calls: list[Call], store: PromptStore) -> list[Timeline]:
 
 
 def _prompts(plan: Plan, store: PromptStore) -> dict[str, list[bytes]]:
-    return {prompt: store.frames(plan.language, plan.phrases, prompt) for prompt in plan.prompts}
+    return {prompt: cut(store.samples(key).tobytes()) for prompt, key in prompt_keys(plan).items()}
 
 
 class _Line:
