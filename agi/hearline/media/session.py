@@ -34,6 +34,7 @@ class SlotEars:
             normal_dbov=plan.normal_dbov,
             stop_ms=plan.speech_ends_ms,
             onset_evidence=ONSET_EVIDENCE[plan.speech_certainty],
+            sign_of_life=plan.on_sound == "person",
         )
         detector.open(slot, self.settings)
         self._since = detector.steps, detector.hasty_steps
