@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
+from hearline.core.ids import new_call_id
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
@@ -190,7 +192,9 @@ class Floor:
         """A caller's call rings at this agent; returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
+        call = new_call_id("bench", datetime.now(UTC))
         variables = {
+            "HEARLINE_CALL": call,
             "HEARLINE_CALLER": caller,
             "HEARLINE_QUEUE": "care",
             "HEARLINE_HEARD": heard,
@@ -215,6 +219,7 @@ class Floor:
             heard,
             answer=Answer(agent, wait_s, 3.0),
             numbers=(agent,),
+            call=call,
         )
         self._ringing.add(agent)
         return caller

@@ -229,10 +229,11 @@ class World:
         }
 
     def timelines_by_call(self) -> dict[str, dict]:
-        """The server's records by UUID; waits a moment for the last ones to be written."""
+        """The server's records by their files' names: the call's id, with a number where it is not the call's first.
+        Waits a moment for the last ones to be written."""
         time.sleep(0.3)
         files = (self.stack.settings.state / "calls").rglob("*.json")
-        return {record["call"]: record for record in (json.loads(file.read_text("utf-8")) for file in files)}
+        return {file.stem: json.loads(file.read_text("utf-8")) for file in files}
 
     def timelines(self) -> dict[str, dict]:
         """The server's records by account."""

@@ -32,6 +32,7 @@ from settled_records import SettledRecords
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
 CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
 NUMBER = "13800005678"
+CALL = "20241125-020000000-482139075-sh"
 NOW = 1_732_500_000.0  # 10:00 in Shanghai
 SHANGHAI = Calendar(ZoneInfo("Asia/Shanghai"))
 
@@ -44,6 +45,7 @@ def about(channel: str = CALLER, **more: str) -> dict[str, str]:
         "HEARLINE_HEARD": "silent2",
         "HEARLINE_QUEUED_AT": f"{NOW - 20:.0f}",
         "HEARLINE_PHRASES": "zh/training",
+        "HEARLINE_CALL": CALL,
     }
     variables = "\n".join(f"{name}={value}" for name, value in told.items())
     return {"Channel": channel, "Uniqueid": "1.1", "CallerIDNum": NUMBER, "ChanVariable": variables, **more}
@@ -103,7 +105,9 @@ class Floor:
 
     def talk(self, agents: tuple[str, ...] = (AGENT,), holder: str = "", wait_s: float = 21.0) -> None:
         answer, numbers = Answer("8016", wait_s, 3.0), tuple(agent.split("-")[1] for agent in agents)
-        self.follow(ConnectedParties(CALLER, agents, "care", "silent2", holder, answer=answer, numbers=numbers))
+        self.follow(
+            ConnectedParties(CALLER, agents, "care", "silent2", holder, answer=answer, numbers=numbers, call=CALL)
+        )
 
     def view(self, agent: str = "8016") -> dict:
         view = self.desks.of(agent).view(self.now, self.desks.today())
@@ -140,13 +144,13 @@ def floor(tmp_path, hints):
 
 # ---- whose desk ------------------------------------------------------------------------------------------------------
 def test_who_answered_is_known_even_where_the_queue_tells_nothing(floor):
-    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2", answer=Answer("8016")))
+    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2", answer=Answer("8016"), call=CALL))
     assert floor.view("8016")["state"] == "talking"
 
 
 def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
     floor.desks.reset([about()])
-    floor.follow(ConnectedParties(CALLER, (AGENT, SECOND), "care", "silent2", numbers=("8016", "8017")))
+    floor.follow(ConnectedParties(CALLER, (AGENT, SECOND), "care", "silent2", numbers=("8016", "8017"), call=CALL))
     assert [floor.view(agent)["state"] for agent in ("8016", "8017")] == ["talking", "talking"]
     assert floor.view()["call"]["number"] == "138****5678"
 
@@ -154,7 +158,7 @@ def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
 def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(floor):
     floor.talk()
     floor.desks.reset([about()])
-    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2"))
+    floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2", call=CALL))
     view = floor.view("8016")
     assert view["state"] == "talking" and view["call"]["wait_s"] == 21
 
@@ -168,7 +172,7 @@ def test_the_call_is_seen_before_it_is_answered(floor):
     call = view["call"]
     assert (call["number"], call["queue"], call["heard"], call["wait_s"]) == ("138****5678", "care", "silent2", 24)
     assert floor.desks.of("8016").caller.phrases == "training"
-    assert floor.changed == ["8016"] and floor.looked_up == ["1.1"]
+    assert floor.changed == ["8016"] and floor.looked_up == [CALL]
 
 
 def test_the_wait_is_the_one_that_ends_now_and_beside_it_stands_how_long_ago_the_caller_came(floor):
@@ -382,10 +386,24 @@ def test_a_call_that_rings_at_who_talks_is_not_shown(floor):
 def test_earlier_calls_come_when_they_are_known(floor):
     floor.desks.hear(called())
     assert floor.view()["call"]["earlier"] is None
-    floor.desks.know_earlier("1.1", [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
+    floor.desks.know_earlier(CALL, [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
     floor.talk()
     assert floor.view()["call"]["earlier"][0]["ended"] == "hangup:noinput"
-    assert floor.looked_up == ["1.1"], "not looked up twice"
+    assert floor.looked_up == [CALL], "not looked up twice"
+
+
+def test_a_call_that_rang_without_an_id_has_one_from_its_talk_on(floor):
+    """An Asterisk whose channelvars are not of this version tells none; then agent assist makes it."""
+    event = called()
+    event["ChanVariable"] = event["ChanVariable"].replace(f"HEARLINE_CALL={CALL}", "HEARLINE_CALL=")
+    floor.desks.hear(event)
+    assert floor.view()["call"]["id"] == "1.1"
+    floor.talk()
+    floor.desks.write_note(floor.desks.of("8016"), "a bed")
+    floor.follow()
+    floor.desks.hear(rings(SECOND))
+    assert floor.view("8016")["call"]["id"] == floor.view("8017")["call"]["id"] == CALL
+    assert floor.view("8017")["call"]["note"] == "a bed"
 
 
 def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
@@ -410,7 +428,11 @@ def test_a_call_that_a_colleague_picks_up_is_the_colleagues(floor):
     """Asterisk goes on naming the member it rang: AgentConnect, and so the answer, say 8016."""
     floor.desks.hear(called())
     floor.desks.hear(about(Event="AgentConnect", MemberName="8016"))
-    floor.follow(ConnectedParties(CALLER, (SECOND,), "care", "silent2", answer=Answer("8016", 21.0), numbers=("8017",)))
+    floor.follow(
+        ConnectedParties(
+            CALLER, (SECOND,), "care", "silent2", answer=Answer("8016", 21.0), numbers=("8017",), call=CALL
+        )
+    )
     assert floor.view("8016")["state"] == "idle" and floor.changed[-1] == "8016"
     view = floor.view("8017")
     assert (view["state"], view["call"]["passed_on_by"], view["call"]["wait_s"]) == ("talking", "", 21)
@@ -429,7 +451,9 @@ def test_a_transfer_that_a_third_one_picks_up_rings_no_more(floor):
 def test_a_caller_who_is_passed_on_to_somebody_outside_has_left_the_agent(floor):
     floor.talk()
     floor.follow(
-        ConnectedParties(CALLER, (), "care", "silent2", answer=Answer("8016"), others=("PJSIP/trunk-00000009",))
+        ConnectedParties(
+            CALLER, (), "care", "silent2", answer=Answer("8016"), others=("PJSIP/trunk-00000009",), call=CALL
+        )
     )
     assert floor.view()["state"] == "after"
     floor.talks.leaves("PJSIP/trunk-00000009")

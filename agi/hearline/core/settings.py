@@ -6,11 +6,13 @@ Every field can be set as ``HEARLINE_<FIELD>``, e.g. ``HEARLINE_STATE=/srv/hearl
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hearline.core.calendar import Calendar
+from hearline.core.ids import SITE_LONGEST, is_site, site_from
 from hearline.core.numbers import Home, is_country
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 
@@ -36,6 +38,8 @@ class Settings(BaseModel):
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
 
+    # The site's name, in the id of every call that enters here; by default the machine's.
+    site: str = Field(default_factory=lambda: site_from(socket.gethostname()))
     # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
     zone: str = DEFAULT_ZONE
 
@@ -71,6 +75,14 @@ class Settings(BaseModel):
     @classmethod
     def _known_zone(cls, name: str) -> str:
         return zone_named(name).key
+
+    @field_validator("site")
+    @classmethod
+    def _fit_for_ids(cls, name: str) -> str:
+        if not is_site(name):
+            remedy = f"use small letters, digits and, in between, dashes, at most {SITE_LONGEST}"
+            raise ValueError(f"{name!r} is no name for a site: {remedy}, e.g. {site_from(name)}")
+        return name
 
     @field_validator("country")
     @classmethod

@@ -95,8 +95,9 @@ class Session:
             self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
 
     def record(self) -> dict[str, Any]:
-        """The timeline as it is kept."""
-        return self.timeline.as_dict()
+        """The timeline as it is kept, and how loud the caller last was (dBov; None: nobody spoke)."""
+        level = self.last_hearing and self.last_hearing.active_level_dbov
+        return self.timeline.as_dict() | {"level_dbov": None if level is None else round(level, 1)}
 
     def settle(self, late_ms: float) -> None:
         """The frame of the last ``tick`` has gone out, ``late_ms`` after its time."""

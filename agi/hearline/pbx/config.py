@@ -29,9 +29,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
     "HEARLINE_CAME_AT",
+    "HEARLINE_CALL",
 )
 """The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
-wait began, whether the channel is an agent's, and when the caller's first wait began."""
+wait began, whether the channel is an agent's, when the caller's first wait began, and the call's id."""
 PRESENTATION = "CALLERID(num-pres)"
 """A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
 NUMBER_SHOWN = "allowed"
@@ -78,6 +79,7 @@ class Parts:
 
     sounds_dir: Path
     messages_dir: Path
+    site: str = "site"  # see core/ids.py
     agi_host: str = "127.0.0.1"
     agi_port: int = 4573
     fallback_queue: str = "care"

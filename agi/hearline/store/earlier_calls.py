@@ -2,7 +2,7 @@
 hash of it.
 
 Two processes write it, the door (what the IVR heard) and agent assist (who talked, what came of it); a call is one row,
-found by Asterisk's unique id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
+found by its id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
 locked, broken or lost, only this list is poorer.
 """
 
@@ -33,7 +33,7 @@ CLEAN_S = 3_600.0
 _MOST_WAITING = 1_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
-    call TEXT PRIMARY KEY,  -- Asterisk's unique id
+    call TEXT PRIMARY KEY,  -- its id (in rows from before there were ids: Asterisk's unique id)
     who TEXT,               -- keyed hash of the caller's number
     at REAL NOT NULL,       -- when it began, s since 1970
     heard TEXT,             -- by the IVR

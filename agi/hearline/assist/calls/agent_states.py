@@ -15,7 +15,16 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from hearline.assist.calls.channel_graph import CALLER, CAME_AT, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.channel_graph import (
+    CALLER,
+    CAME_AT,
+    HEARD,
+    PHRASES,
+    QUEUE,
+    QUEUED_AT,
+    ConnectedParties,
+    call_of,
+)
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession
 from hearline.assist.hints import events as e
@@ -43,7 +52,8 @@ class Activity(StrEnum):
 class Caller:
     """Who calls, as far as an agent may see it.
 
-    ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
+    ``id``: the call's; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' where none is
+    told. ``who``: its keyed hash.
     ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
     ``came_at``: when the first one did; s since 1970, 0 where unknown.
     """
@@ -284,7 +294,7 @@ class AgentStates:
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
         number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
-            id=told.get("Uniqueid", channel),
+            id=call_of(known) or told.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
             withheld=not shown and known[PRESENTATION].startswith("prohib"),
@@ -365,7 +375,9 @@ class AgentStates:
     def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
         conversation = talk.conversation
         known = self._callers.get(conversation.caller)
-        caller = known or Caller(talk.id, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        caller = known or Caller(talk.call, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        if caller.id != talk.call:
+            caller = self._callers[caller.channel] = replace(caller, id=talk.call)
         if desk.state is Activity.TALKING:
             self._over(desk)
         self._begin(desk, Activity.TALKING, caller)
