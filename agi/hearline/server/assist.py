@@ -76,7 +76,8 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
-        keys = Keys(self._ami, Prompts(settings.sounds), self._prompter, self._say, self._confirm)
+        prompts = Prompts(settings.sounds)
+        keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._page.supervisor_there)
         records = Records(settings.state / "talks", settings.calendar)
         self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)

@@ -18,6 +18,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS calls (
     talk_s REAL,
     left_first TEXT,        -- caller, agent
     outcome TEXT,           -- as the agent picked it
-    note TEXT               -- as the agent wrote it
+    note TEXT               -- as the agent wrote it: the fields as JSON; before there were fields, plain text
 );
 CREATE INDEX IF NOT EXISTS by_who ON calls (who, at);
 CREATE INDEX IF NOT EXISTS by_agent ON calls (agent, at);
@@ -72,7 +73,7 @@ class EarlierCalls:
         self._folder, self._days = folder, days
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
-        self._to_write: queue.Queue[tuple[str, dict] | None] = queue.Queue(_MOST_WAITING)
+        self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
         self._writer: threading.Thread | None = None
         self._cleaned = 0.0
 
@@ -94,13 +95,18 @@ class EarlierCalls:
             self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
             self._writer.start()
 
-    def note(self, call: str, **what: str | float | None) -> None:
-        """Keep what is known of this call beside what is kept already. Returns at once."""
+    def note(self, call: str, **what: str | float | None) -> Future[bool]:
+        """Keep what is known of this call beside what is kept already. Returns at once whether it is kept, once that is
+        known."""
         self.start()
+        kept: Future[bool] = Future()
+        kept.set_running_or_notify_cancel()  # nobody can cancel it
         try:
-            self._to_write.put_nowait((call, what))
+            self._to_write.put_nowait((call, what, kept))
         except queue.Full:
             log.error("a call is not kept among the earlier ones: the database does not keep up")
+            kept.set_result(False)
+        return kept
 
     def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
         """This caller's latest calls, the newest first. May take `WAIT_S`."""
@@ -139,12 +145,16 @@ class EarlierCalls:
 
     def _write_on(self) -> None:
         while (told := self._to_write.get()) is not None:
+            call, what, kept = told
             try:
                 with self._database() as database:
-                    _upsert(database, *told)
+                    _upsert(database, call, what)
                     self._clean(database)
             except Exception as error:  # the next one is another's
                 log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)
+                kept.set_result(False)
+            else:
+                kept.set_result(True)
 
     def _clean(self, database: sqlite3.Connection) -> None:
         if time.monotonic() - self._cleaned > CLEAN_S or not self._cleaned:
