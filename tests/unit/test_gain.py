@@ -196,7 +196,7 @@ class Pbx:
         self.set.append((name, value))
 
     def get_variable(self, name: str) -> str:
-        return dict(self.set)[name] if self._loaded else ""
+        return dict(self.set).get(name, "") if self._loaded else ""
 
 
 class OneCall:

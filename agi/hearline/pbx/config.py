@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 
 from hearline.core.settings import AMI_USER
+from hearline.pbx.ami_messages import PROOF
 from hearline.sounds.manifest import WhisperSet, load_manifest
 from hearline.store.pins import new_pin
 
@@ -30,6 +31,14 @@ CHANNEL_VARIABLES = (
 )
 """The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
 the channel is an agent's."""
+EVENTS = (
+    "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
+    "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
+    "QueueCallerJoin", "QueueCallerLeave", "QueueMemberAdded", "QueueMemberStatus", "Rename", "SoftHangupRequest",
+    "Unhold",
+)  # fmt: skip
+"""The events that agent assist works on, beside the agents' keys; Asterisk sends no others."""
+KEY_EVENT = "HearlineKey"
 KEY_CODES = {
     "*4": "low_volume",
     "*5": "receiver",
@@ -76,7 +85,10 @@ class Parts:
     agi_port: int = 4573
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
-    channel_variables: str = ",".join(CHANNEL_VARIABLES)
+    channel_variables: str = ",".join((PROOF, *CHANNEL_VARIABLES))
+    proof: str = ""  # that a message of the manager interface is Asterisk's; '' where there is no agent assist
+    events: tuple[str, ...] = EVENTS
+    key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
 
@@ -140,7 +152,7 @@ def ami_secret(home: Path) -> Path:
 
 def whisper_waits(sounds: Path) -> list[int]:
     """The waits (s) that the whispers of ``sounds`` name, ascending. Raises ManifestError."""
-    found = set()
+    found: set[int] = set()
     for sets in load_manifest(sounds).languages.values():
         for phrases in sets.values():
             if isinstance(phrases, WhisperSet):

@@ -99,7 +99,8 @@ def _first_bad(loader: _Loader, node: yaml.Node) -> int:
 _NOT_GUESSED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where there is one: ten times as fast
+# libyaml's, where there is one: ten times as fast
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_GUESSED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -232,7 +232,7 @@ class CardWords(Words):
 class GapWords(Words):
     """Of each field the words of each phrase set."""
 
-    gaps: dict[Literal[FIELDS], dict[str, str]] = {}
+    gaps: dict[str, dict[str, str]] = {}
 
 
 class CharacterWords(Words):
@@ -256,6 +256,9 @@ def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[
     faults += more
     named = [((GAPS, field), of) for field, of in gaps.items()]
     named += [((name, "sets"), card.sets) for name, card in words.items()]
+    for field_ in gaps:
+        if field_ not in FIELDS:
+            faults.append(lines.fault((GAPS, field_), f"nothing fills {{{field_}}} in", like(field_, FIELDS)))
     for path, by_set in named:
         for other in by_set:
             if other not in sets:

@@ -35,6 +35,8 @@ class AssistStatus:
     why: str = NOT_YET
     silent_callers: str = ""
     """Why an agent does not hear a whisper while the caller's phone sends nothing; '' where it is heard."""
+    missing: tuple[str, ...] = ()
+    """What Asterisk does not give us, see `ami_rights`."""
 
     def as_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -76,6 +78,10 @@ class WhisperPermission:
     def logged_out(self) -> None:
         """Asterisk is not to be reached."""
         self._note(replace(self._status_told, connected=False))
+
+    def lacks(self, missing: tuple[str, ...]) -> None:
+        """So much of what we need Asterisk does not give us."""
+        self._note(replace(self._status_told, missing=missing))
 
     async def keep(self) -> None:
         """Try whenever that is due, until cancelled."""

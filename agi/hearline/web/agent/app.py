@@ -234,7 +234,9 @@ class Page:
     def _rules(self) -> dict[str, str]:
         """By card: the rule that calls it up, the first one."""
         book = self._book()
-        return {rule.card: rule.name for rule in reversed(book.rules.by_name.values()) if rule.card} if book else {}
+        return (
+            {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values())) if rule.card} if book else {}
+        )
 
     async def _phrases(self, request: web.Request) -> web.StreamResponse:
         """All cards in the order of their sections; with ``q`` those that it finds, the best first."""
