@@ -92,7 +92,8 @@ def test_every_key_of_an_agents_has_a_code_of_its_own_and_none_of_asterisks_samp
     files = rendered(layout)
     told = dict(
         re.findall(
-            r'^hearline-(\w+) => (\*[\d#]),self,TryExec,"UserEvent\(HearlineKey,Key: \1,Proof: \$\{HEARLINE_PROOF\}\)"$',
+            r"^hearline-(\w+) => (\*[\d#]),self,TryExec,"
+            r'"UserEvent\(HearlineKey,Key: \1,Proof: \$\{HEARLINE_PROOF\}\)"$',
             files["hearline-features.conf"],
             re.M,
         )
