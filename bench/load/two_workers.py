@@ -16,12 +16,10 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from hearline.audio.wav import read_wav
 from hearline.core.settings import Settings
-from hearline.media.player import PromptStore
 from hearline.media.worker import Worker
-from hearline.media.worker_protocol import Announce, Channel
-from hearline.sounds.manifest import prompt_path
+from hearline.media.worker_protocol import Announce, Channel, Recording
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
 
 from .callers import FRAME, THIRDS, sounds, spread
 from .figures import Figure, at_least, ratios
@@ -134,11 +132,11 @@ def _main(pipe: Connection, core: int, calls: int, seconds: float) -> None:
 
 
 def _worker(channel: Channel, calls: int) -> Worker:
-    folder = Settings().sounds
-    store = PromptStore(lambda *which: prompt_path(folder, *which), lambda path: read_wav(path).tobytes())
-    worker = Worker(("127.0.0.1", 0), lambda _host: False, channel, store, calls, ReplayTrunk())
+    worker = Worker(("127.0.0.1", 0), lambda _host: False, channel, calls, ReplayTrunk())
     frames = {kind: samples.reshape(-1, FRAME) for kind, samples in sounds().items()}
     plan = endless_plan()
+    store = PromptStore(Settings().sounds, lambda read: [worker._do(Recording(*one)) for one in read.items()])
+    store.want(prompt_keys(plan).values())
     for index, (kind, offset) in enumerate(spread(THIRDS, calls, {k: len(f) for k, f in frames.items()})):
         worker._begin(Announce(str(index), plan, None), ReplayLeg(frames[kind], offset))
         if index % 4 == 3:

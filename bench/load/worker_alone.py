@@ -19,6 +19,7 @@ from hearline.core.settings import Settings
 from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import Beat
 from hearline.server.flow_store import load_flow
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
 
 from .callers import FRAME, Kind, sounds, spread
 from .figures import Bar, Figure, percentile
@@ -156,10 +157,11 @@ def cores() -> tuple[int, int]:
 def start_worker(stack: ExitStack, capacity: int, core: int) -> tuple[WorkerClient, int]:
     """A media worker on `core`, and its pid; `stack` ends it."""
     before = children(os.getpid())
-    line = WorkerClient("127.0.0.1:0", "127.0.0.0/8", Settings().sounds, capacity=capacity)
+    line = WorkerClient("127.0.0.1:0", "127.0.0.0/8", capacity=capacity)
     stack.callback(line.stop)
     line.start()
-    line.prepare([endless_plan()])
+    prompts = PromptStore(Settings().sounds, line.load)
+    prompts.want(prompt_keys(endless_plan()).values())
     (pid,) = children(os.getpid()) - before
     pin(pid, core)
     return line, pid

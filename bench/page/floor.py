@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.keys import Keys
+from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
@@ -49,6 +51,11 @@ class _NoAsterisk:
 
     async def ask(self, _action: str, **_headers: str) -> dict[str, str]:
         return {"Response": "Success", "Value": ""}
+
+
+@cache
+def _recordings() -> Recordings:
+    return Recordings(REPO / "sounds")
 
 
 class Floor:
@@ -123,11 +130,12 @@ class Floor:
         keys = Keys(
             None, None, None, lambda *_: None, lambda *_: None, lambda one: bool(self.page.supervisors_there(one))
         )
+        self.records = Records(state / "talks", calendar)
         self.talks = TalkSessions(
             _NoAsterisk(),
             self.book,
             lambda *_: True,
-            Records(state / "talks", calendar),
+            self.records,
             lambda talk, channel, key: keys.press(talk, channel, key) if key in MARKS else None,
             lambda talk: self.desks.see(talk),
         )
@@ -153,7 +161,7 @@ class Floor:
             self.talks,
             lambda: self.book.book,
             Volumes(self.folder / "state" / "page" / "volumes.json"),
-            Whispers(REPO / "sounds").pcm,
+            Whispers(_recordings()).pcm,
             self.pins,
             Sessions(self.folder / "state" / "page", self.pins),
             BRAND,
@@ -325,6 +333,7 @@ class Floor:
 
     def record(self) -> dict[str, Any]:
         """The only talk's record."""
+        self.records.settle()
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
 

@@ -19,9 +19,10 @@ from bench.page.loudspeaker import TAP, heard, likeness
 from hearline.assist.calls.call_note import read_note
 from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
+from hearline.core.numbers import masked
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
-from hearline.store.earlier_calls import EarlierCalls, masked
+from hearline.store.earlier_calls import EarlierCalls
 from world import RATE, REPO, SOUNDS, SPEECH, Phones, Scenario, until
 
 SENTENCE = "caller-ask"
@@ -37,6 +38,7 @@ SOFTER_DB = -8  # as both agents have set it on their pages
 SHOWN_S = 1.0  # what the phones, Asterisk and the browser take, on a machine that has much else to do
 NOTE = "想了解护理床。"
 STILL_ON_HOLD = read_wav(SOUNDS / "zh" / "hints" / "still-on-hold.wav").astype(float)
+COUNTS_S = 1.5  # after an edit
 EVERY, SOON = "{every: 30s, ahead: 5s}", "{every: 30s, ahead: 29s}"
 HOLD_S = 5.0  # the whisper comes after one, and is over by then
 EDGE_S = 0.8  # until what was said before the hold has been played
@@ -68,6 +70,7 @@ def soon(world):
     shipped = file.read_text("utf-8")
     assert EVERY in shipped
     file.write_text(shipped.replace(EVERY, SOON), "utf-8")
+    time.sleep(COUNTS_S)
     yield
     file.write_text(shipped, "utf-8")
 

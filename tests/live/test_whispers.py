@@ -65,7 +65,6 @@ async def loop_calls(world) -> dict[str, Found]:
     line = WorkerClient(
         "127.0.0.1:0",
         settings.allow,
-        settings.sounds,
         on_reports=lambda reports: [loop.call_soon_threadsafe(call.hear, report) for report in reports],
     )
     await asyncio.to_thread(line.start)

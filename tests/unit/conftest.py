@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hearline.server.flow_store import FlowStore
+from hearline.core.settings import Settings
+from hearline.server.flow_store import FlowStore, read_flows
 from virtual_call import VirtualCall
 
 REPO = Path(__file__).resolve().parents[2]
@@ -15,7 +16,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def flows() -> FlowStore:
-    store = FlowStore(REPO / "ivr_flows", REPO / "sounds")
+    store = read_flows(Settings(flows=REPO / "ivr_flows", sounds=REPO / "sounds"))
     assert store.rejected == {}
     return store
 

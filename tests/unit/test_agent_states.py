@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -27,9 +28,10 @@ from hearline.core.calendar import Calendar
 from hearline.core.settings import Settings
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx.config import PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
-from hearline.store.records import Records
 from hearline.web.agent.front import Front
+from settled_records import SettledRecords
 
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
 CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"
@@ -85,7 +87,12 @@ class Floor:
         )
         self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
         self.talks = TalkSessions(
-            None, self.hints, lambda *_: True, Records(self.folder / "talks", SHANGHAI), self.keys_do, self.desks.see
+            None,
+            self.hints,
+            lambda *_: True,
+            SettledRecords(self.folder / "talks", SHANGHAI),
+            self.keys_do,
+            self.desks.see,
         )
 
     def keep(self, desk: AgentState) -> Future[bool]:
@@ -174,6 +181,19 @@ def test_the_call_is_seen_before_it_is_answered(floor):
     assert floor.changed == ["8016"] and floor.looked_up == ["1.1"]
 
 
+def test_the_wait_is_the_one_that_ends_now_and_beside_it_stands_how_long_ago_the_caller_came(floor):
+    """Somebody has talked with them for five minutes, and has passed them on."""
+    floor.desks.hear(called())
+    floor.now += 300
+    again = called("8017")
+    since = {"HEARLINE_QUEUED_AT": f"{floor.now - 6:.0f}", "HEARLINE_CAME_AT": f"{NOW - 20:.0f}"}
+    for name, value in since.items():
+        again["ChanVariable"] = re.sub(rf"^{name}=.*\n?", "", again["ChanVariable"], flags=re.M) + f"\n{name}={value}"
+    floor.desks.hear(again)
+    call = floor.view("8017")["call"]
+    assert (call["wait_s"], call["since_came_s"]) == (6, 320)
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -203,6 +223,24 @@ def test_of_the_number_nothing_is_kept_but_what_may_be_seen(floor):
     floor.desks.hear(called())
     floor.talk()
     assert NUMBER not in repr(vars(floor.desks)) + repr(floor.desks.of("8016")) + json.dumps(floor.view())
+
+
+@pytest.mark.parametrize("presentation", ["prohib_not_screened", "prohib_passed_screen", "prohib"])
+def test_a_withheld_number_is_neither_seen_nor_known_again(floor, presentation):
+    told = called()
+    told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
+    floor.desks.hear(told)
+    call = floor.view()["call"]
+    assert (call["number"], call["withheld"]) == ("", True) and floor.desks.of("8016").caller.who == ""
+
+
+@pytest.mark.parametrize("presentation", ["allowed", "allowed_not_screened"])
+def test_a_number_that_may_be_seen_is(floor, presentation):
+    told = called()
+    told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
+    floor.desks.hear(told)
+    call = floor.view()["call"]
+    assert (call["number"], call["withheld"]) == ("138****5678", False)
 
 
 def test_who_tells_no_number(floor):
@@ -487,7 +525,7 @@ def test_today_turns_at_midnight_in_the_hotlines_zone(floor, machine, machine_zo
 async def _left_first_today(folder: Path, now: float, calls: dict[str, float]) -> int:
     """What the page shows of an agent who ended these calls first before agent assist was started."""
     settings = Settings(state=folder, page="127.0.0.1:0", earlier_calls_days=3_650)
-    front = Front(settings, None, None, None, lambda _: "", lambda: None, lambda: True, lambda: True)
+    front = Front(settings, None, None, None, None, lambda _: "", lambda: None, lambda: True, lambda: True)
     for call, at in calls.items():
         front._earlier.note(call, who="hash", at=at, agent="8016", left_first="agent")
     front.close()

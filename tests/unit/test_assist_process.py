@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,10 @@ from hearline.assist.selftest.whisper_permission import AssistStatus
 from hearline.core.settings import Settings
 from hearline.server import assist_process
 from hearline.server.assist_process import AssistProcess
+from hearline.server.flow_store import read_flows
 from hearline.server.status import serve_status
+from hearline.sounds.prompt_store import PromptStore
+from hearline.yamlfiles.watched import Watcher
 
 GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
 
@@ -84,8 +88,7 @@ class NoLines(list):
     well, refused = True, 0
 
 
-class NoFlows:
-    flows, rejected, notes = {"hotline": None}, {}, {"china": "china.yaml:1: 2027 is missing"}
+NOTES = {"china": "china.yaml:1: 2027 is missing"}
 
 
 @pytest.mark.parametrize(
@@ -101,14 +104,16 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
     assist = AssistProcess(Settings(state=tmp_path))
     assist.standing = json.loads(standing.as_line()) if standing else {}
     assist.tasks = TASKS
-    with serve_status(("127.0.0.1", 0), NoLines(), NoFlows(), assist) as server:
+    flows = read_flows(Settings())
+    flows.value = replace(flows.value, notes=NOTES)
+    with serve_status(("127.0.0.1", 0), NoLines(), flows, PromptStore(tmp_path), Watcher({}), assist) as server:
 
         def get(path: str) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
                 return answer.read().decode()
 
         ready = json.loads(get("/ready"))
-        assert ready["calendars_to_look_at"] == NoFlows.notes
+        assert ready["calendars_to_look_at"] == NOTES
         assert "hearline_calendars_to_look_at 1.0" in get("/metrics")
         metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
         server.shutdown()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hearline.store.earlier_calls import EarlierCalls, masked, plain_number
+from hearline.store.earlier_calls import EarlierCalls
 
 NUMBER = "13800005678"
 DAY_S = 86_400
@@ -24,29 +24,6 @@ def calls(tmp_path):
 def keep(calls: EarlierCalls, call: str, number: str = NUMBER, at: float | None = None, **what) -> None:
     calls.note(call, who=calls.who(number), at=time.time() if at is None else at, **what)
     calls.close()  # written
-
-
-@pytest.mark.parametrize("written", ["+86 138 0000 5678", "8613800005678", "0086-13800005678", "013800005678"])
-def test_one_caller_one_number(written):
-    assert plain_number(written) == plain_number(NUMBER)
-
-
-def test_a_landline_keeps_its_area_code():
-    assert plain_number("+86 10 6512 3456") == plain_number("010-65123456") == "1065123456"
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [
-        (NUMBER, "138****5678"),
-        ("+8613800005678", "138****5678"),
-        ("01065123456", "****3456"),
-        ("8001", "**1"),
-        ("", ""),
-    ],
-)
-def test_of_a_number_the_last_digits_are_shown(number, shown):
-    assert masked(number) == shown
 
 
 def test_a_call_of_two_processes_is_one(calls, tmp_path):
@@ -152,3 +129,27 @@ def test_a_note_that_cannot_be_written_costs_that_note_only(tmp_path):
         calls.note(str(call), who=who, at=time.time() + call, note=note)
     calls.close()
     assert [call.note for call in calls.of(who)] == ["three", "one"]
+
+
+def test_what_is_forgotten_is_overwritten_whatever_sqlite_does_by_itself(calls, tmp_path, monkeypatch):
+    connect = sqlite3.connect
+
+    def careless(*where, **how) -> sqlite3.Connection:
+        database = connect(*where, **how)
+        database.execute("PRAGMA secure_delete = OFF")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", careless)
+    file = tmp_path / "callers" / "calls.sqlite"
+    keep(calls, "1.1", note="想了解护理床")
+    assert "想了解护理床".encode() in file.read_bytes()
+    calls.forget(NUMBER)
+    assert "想了解护理床".encode() not in file.read_bytes()
+
+
+def test_a_caller_from_abroad_is_not_one_from_here_with_the_same_digits(calls):
+    """13805551234 in China, +1 380 555 1234 in Ohio: their notes were once mixed."""
+    keep(calls, "1.1", number="+13805551234", note="Ohio")
+    keep(calls, "1.2", number="13805551234", note="China")
+    assert [call.note for call in calls.of(calls.who("0013805551234"))] == ["Ohio"]
+    assert [call.note for call in calls.of(calls.who("+8613805551234"))] == ["China"]

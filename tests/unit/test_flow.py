@@ -66,6 +66,8 @@ def test_a_good_flow_is_settled():
         ("wait: 2s", "wait: 2", 11, "3s"),
         ("wait: 2s", "wait: 2 sec", 11, "3s"),
         ("queue: care", "queue: care home", 2, "letters, digits"),
+        ("queue: care", "queue: h", 2, "two of them or more"),
+        ("queue: care", "queue: _care", 2, "a letter or a digit first"),
         ("    play: opening", "    plays: opening", 7, "Did you mean 'play'"),
         ("      noinput: hangup:noinput", "      speech: queue", 12, "Add `noinput: …`"),
         ("queue: care", "phrases: lanzi", 2, "Did you mean 'lanzhi'"),
@@ -88,7 +90,7 @@ def test_a_good_flow_is_settled():
         ("queue: care", "queue: care\nqueue: two", 3, "second time"),
         ("queue: care", 'hours: {open: "8-21", closed: bye}', 2, "08:00-21:00"),
         ("queue: care", 'hours: {open: "08:00-21:00", closed: by}', 2, "Did you mean 'bye'"),
-        ("steps:", "steps: [", 7, "Check indentation"),
+        ("steps:", "steps: [", 5, "Check indentation"),
         ("wait: 2s", "bargein: loudly", 11, "loud"),
         ("{noinput: bye}", "{noinput: hangup:noinput}", 9, "never reached"),
         ('number: "100"', "number: 0100", 1, "quotes"),
@@ -138,7 +140,7 @@ def test_what_the_ears_go_by():
 
 
 def test_a_profile_may_speak_of_the_ears(folder):
-    flows = FlowStore(folder, REPO / "sounds")
+    flows = store_of(folder)
     plans = {name: flow.plan for name, flow in flows.flows.items()}
     assert {name: plan.speech_ends_ms for name, plan in plans.items() if plan.speech_ends_ms != 700} == {"elder": 1_000}
     assert all(plan.speech_ends_ms <= plan.turn_pause_ms for plan in plans.values()), "no turn is prolonged by it"
@@ -179,7 +181,7 @@ def test_what_would_never_end_or_cannot_be_read_is_a_fault_of_its_line(tmp_path,
     with pytest.raises(FlowError, match=says) as told:
         load_flow(folder / "bad.yaml", folder, REPO / "sounds")
     assert all(fault.line > 2 for fault in told.value.faults)
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     assert "hotline" in store.flows and says in store.rejected["bad.yaml"]
 
 
@@ -227,6 +229,18 @@ def folder(tmp_path):
     return tmp_path / "flows"
 
 
+def store_of(folder, **how) -> FlowStore:
+    store = FlowStore(folder, REPO / "sounds", **how)
+    store.refresh()
+    return store
+
+
+def asked(store: FlowStore, number: str):
+    """The flow for a number, after the watching thread has looked."""
+    store.refresh()
+    return store.for_number(number)[0]
+
+
 def _edit(file, old, new):
     before = file.stat()
     file.write_text(file.read_text().replace(old, new))
@@ -234,23 +248,23 @@ def _edit(file, old, new):
 
 
 def test_an_edit_counts_from_the_next_call_and_a_broken_one_does_not(folder, caplog):
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     file = folder / "hotline.yaml"
     _edit(file, "play: opening", "play: noinput-1")
-    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "noinput-1"
+    assert asked(store, "95160").plan.steps["opening"].prompt == "noinput-1"
     _edit(file, "play: noinput-1\n", "play: noinput-9\n")
-    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "noinput-1", "the old one stays"
+    assert asked(store, "95160").plan.steps["opening"].prompt == "noinput-1", "the old one stays"
     assert "noinput-9" in caplog.text and "hotline.yaml:" in caplog.text
     assert "hotline.yaml" in store.rejected
     _edit(file, "noinput-9", "opening")
-    assert store.for_number("95160")[0].plan.steps["opening"].prompt == "opening"
+    assert asked(store, "95160").plan.steps["opening"].prompt == "opening"
     assert store.rejected == {}
 
 
 def test_a_fault_in_the_flow_that_others_are_like_is_told_where_it_stands(folder):
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     _edit(folder / "hotline.yaml", "play: noinput-1", "play: noinput-9")
-    assert store.for_number("8003")[0].plan.steps["connected"].prompt == "noinput-1", "the old one stays"
+    assert asked(store, "8003").plan.steps["connected"].prompt == "noinput-1", "the old one stays"
     lines = (folder / "hotline.yaml").read_text().splitlines()
     line = next(i for i, text in enumerate(lines, 1) if "noinput-9" in text)
     for name in ("hotline.yaml", "travel.yaml"):
@@ -259,13 +273,13 @@ def test_a_fault_in_the_flow_that_others_are_like_is_told_where_it_stands(folder
 
 def test_a_number_belongs_to_one_flow(folder):
     (folder / "other.yaml").write_text('like: hotline\nnumber: "+95160"\n')
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     assert "95160 is that of hotline.yaml" in store.rejected["other.yaml"]
-    assert store.for_number("+95160")[0].name == "hotline"
+    assert asked(store, "+95160").name == "hotline"
 
 
 def test_a_flow_can_be_asked_for_by_its_name(folder):
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     assert store.named("nuisance").plan.begin == "business"
     with pytest.raises(LookupError, match="no flow 'nuisanse' is loaded"):
         store.named("nuisanse")
@@ -273,7 +287,7 @@ def test_a_flow_can_be_asked_for_by_its_name(folder):
 
 def test_a_profile_of_ones_own_comes_with_its_timers(folder):
     _edit(folder / "hotline.yaml", "queue: care", "queue: care\ntimers: {noinput_timeout: 4s}")
-    flows = FlowStore(folder, REPO / "sounds").flows
+    flows = store_of(folder).flows
     waits = {name: flow.plan.steps["opening"].wait_ms for name, flow in flows.items() if name != "nuisance"}
     assert waits == {"hotline": 4_000, "travel": 4_000, "training": 4_000, "national": 5_000, "elder": 7_000}
 
@@ -284,9 +298,9 @@ def test_a_fault_that_holds_for_every_step_is_told_once():
 
 
 def test_broken_profiles_keep_everything(folder):
-    store = FlowStore(folder, REPO / "sounds")
+    store = store_of(folder)
     _edit(folder / "profiles.yaml", "3s", "three")
-    assert store.for_number("95160")[0].plan.steps["opening"].wait_ms == 3_000
+    assert asked(store, "95160").plan.steps["opening"].wait_ms == 3_000
     assert "profiles.yaml" in store.rejected
 
 

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from hearline.media.worker import WATCH_TICKS
 from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_protocol import CallSummary, Ears, Finished, Follow
 from hearline.server.status import matching, serve_status
+from hearline.sounds.prompt_store import PromptStore
+from hearline.yamlfiles.watched import Watcher
 from test_listen import run
 from test_worker import announce, connected, line, ticks  # noqa: F401
 
@@ -190,7 +193,7 @@ def served(flows, monkeypatch):
     servers = []
 
     def serve(line) -> str:  # noqa: F811
-        server = serve_status(("127.0.0.1", 0), line, flows)
+        server = serve_status(("127.0.0.1", 0), line, flows, PromptStore(Path()), Watcher({}))
         servers.append(server)
         monkeypatch.setenv("HEARLINE_STATUS", f"127.0.0.1:{server.server_port}")
         return f"127.0.0.1:{server.server_port}"

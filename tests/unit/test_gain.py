@@ -19,6 +19,7 @@ from hearline.audio.level.gain import NOISE_LIMIT_DBOV, NOMINAL_DBOV, gain_facto
 from hearline.audio.settings import DEFAULT
 from hearline.media.simulate import simulate
 from hearline.media.worker_protocol import Finished
+from hearline.pbx.config import PRESENTATION
 from hearline.server.scripts import hotline
 
 SOUNDS = Path(__file__).resolve().parents[2] / "sounds"
@@ -196,6 +197,8 @@ class Pbx:
         self.set.append((name, value))
 
     def get_variable(self, name: str) -> str:
+        if name == PRESENTATION:
+            return "allowed"
         return dict(self.set).get(name, "") if self._loaded else ""
 
 

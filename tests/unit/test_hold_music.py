@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import virtual_time
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.pbx.ami import AmiDown
+from shipped_recordings import recordings
 
-SOUNDS = Path(__file__).resolve().parents[2] / "sounds"
 CALLER, AGENT = "PJSIP/trunk-1", "PJSIP/agent-8016-2"
 
 
@@ -42,7 +41,7 @@ def after(player: Player, *moments: list[ConnectedParties]) -> list[list[str]]:
     found = []
 
     async def run() -> None:
-        music = HoldMusic(player, SOUNDS)
+        music = HoldMusic(player, recordings())
         for conversations in moments:
             music.follow(conversations)
             await asyncio.sleep(1)

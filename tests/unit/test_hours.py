@@ -116,7 +116,9 @@ def test_hours_without_a_zone_are_the_sites():
 def test_the_store_hands_the_sites_zone_on(tmp_path):
     folder = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
     (folder / "mine.yaml").write_text('like: hotline\nhours: {open: "08:00-21:00", closed: closed}\n', "utf-8")
-    flows = FlowStore(folder, REPO / "sounds", "Europe/Berlin").flows
+    store = FlowStore(folder, REPO / "sounds", "Europe/Berlin")
+    store.refresh()
+    flows = store.flows
     assert (flows["mine"].calendar.zone.key, flows["hotline"].calendar.zone.key) == ("Europe/Berlin", "Asia/Shanghai")
 
 
@@ -283,6 +285,7 @@ class Store:
 
     def start(self) -> FlowStore:
         self.flows = FlowStore(self.folder, REPO / "sounds", now=lambda: self.now)
+        self.flows.refresh()
         return self.flows
 
     def edit(self, old: str, new: str, file: str = "calendar/china.yaml") -> None:
@@ -293,6 +296,7 @@ class Store:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # however coarse the file system's clock
 
     def is_open(self, day: str) -> bool:
+        self.flows.refresh()
         noon = datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=SHANGHAI)
         return self.flows.for_number("95160")[0].begin_at(noon) == "opening"
 

@@ -24,7 +24,8 @@ from hearline.media.worker_protocol import LegReport
 from hearline.pbx import confirm
 from hearline.pbx.ami import AmiDown, AmiRefused
 from hearline.pbx.chanspy import prompt_data, spy_data
-from hearline.store.records import Records
+from settled_records import SettledRecords
+from shipped_recordings import recordings
 
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS, HINTS = REPO / "sounds", REPO / "ivr_flows" / "hints"
@@ -98,8 +99,8 @@ class Told:
         self._folder = folder
         self.exchange = exchange
         say = lambda channel, pcm: exchange.to_agents.append((channel, pcm))  # noqa: E731
-        keys = Keys(exchange, Prompts(SOUNDS), exchange.prompter, say, say)
-        kept = Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+        keys = Keys(exchange, Prompts(recordings()), exchange.prompter, say, say)
+        kept = SettledRecords(folder, Calendar(ZoneInfo("Asia/Shanghai")))
         self.talks = TalkSessions(exchange, HintStore(HINTS), lambda *_: None, kept, keys.press)
         self.talks.follow([TALK])
         [self.talk] = self.talks._talks.values()
@@ -163,7 +164,7 @@ def telling(tmp_path, exchange):
     ],
 )
 def test_the_words_of_the_calls_phrase_set_one_after_the_other(phrases, key, said):
-    prompts, words = Prompts(SOUNDS), [f"zh/{one}" for one in said.split()]
+    prompts, words = Prompts(recordings()), [f"zh/{one}" for one in said.split()]
     assert [prompts.choose(key, phrases, times).where for times in range(len(words))] == words
 
 
@@ -347,8 +348,8 @@ def test_what_is_whispered_still_cannot_reach_a_caller():
 
 # ---- the tick --------------------------------------------------------------------------------------------------------
 def test_a_tick_before_a_whisper_is_soft_and_within_its_three_seconds():
-    plain, ticked = Whispers(SOUNDS), Whispers(SOUNDS, tick=True)
-    for whisper in plain.known:
+    plain, ticked = Whispers(recordings()), Whispers(recordings(), tick=True)
+    for whisper in plain.known():
         before, after = (np.frombuffer(w.pcm(whisper), "<i2").astype(float) for w in (plain, ticked))
         assert after.size <= LONGEST_S * RATE
         lead = after[: after.size - before.size]

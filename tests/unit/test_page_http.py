@@ -15,17 +15,18 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from bench.page.floor import PIN, REPO, Floor
+from bench.page.floor import PIN, Floor
 
 from hearline.assist.hints.events import Side, Whisper
 from hearline.assist.playback.whispers import Whispers
-from hearline.core.private_files import lasting_key
+from hearline.core.keys import lasting_key
 from hearline.store.pins import BadPin, Pins
 from hearline.web import feed as feed_module
 from hearline.web.agent import app
 from hearline.web.feed import Watcher
 from hearline.web.server import PageServer
 from hearline.web.sign_in import FREE_TRIES, Sessions, Tries
+from shipped_recordings import recordings
 
 NUMBER = "13800005678"
 
@@ -493,6 +494,7 @@ def test_the_outcome_and_its_closing_phrase(talking):
     browse(floor, story)
     assert floor.kept[-1] == ("8016", "after", "not-made", "asks for a bed")
     talk = floor.desks.of("8016").talk
+    floor.records.settle()
     assert [e["outcome"] for e in json.loads(talk.file.read_text())["events"] if e["event"] == "outcome"] == [
         "inquiry",
         "not-made",
@@ -660,7 +662,7 @@ def test_the_whisper_on_hold_sounds_as_it_would_in_the_phone_and_only_then(floor
             assert answer.content_type == "audio/wav" and answer.headers["Cache-Control"] == "no-store"
             with wave.open(io.BytesIO(await answer.read())) as file:
                 assert (file.getnchannels(), file.getframerate()) == (1, 8_000)
-                assert file.readframes(file.getnframes()) == Whispers(REPO / "sounds").pcm("still-on-hold", -9)
+                assert file.readframes(file.getnframes()) == Whispers(recordings()).pcm("still-on-hold", -9)
         await browser.post("volume", {"db": 0})
         assert (await browser.sign_in("8018"))[0] == 200
         assert (await browser.get("hold-whisper"))[0] == 404, "another's"

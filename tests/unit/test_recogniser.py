@@ -199,7 +199,7 @@ class Legs:
 def line():
     """A real media worker."""
     settings = Settings()
-    line = WorkerClient("127.0.0.1:0", settings.allow, settings.sounds, capacity=8)
+    line = WorkerClient("127.0.0.1:0", settings.allow, capacity=8)
     line.start()
     yield line
     line.stop()

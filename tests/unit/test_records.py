@@ -25,4 +25,14 @@ def test_the_day_is_the_sites_and_not_the_machines(tmp_path, machine, machine_zo
     write(file, {"outcome": "queue:care"})
     assert file == tmp_path / day / "call.json"
     assert json.loads(file.read_text()) == {"outcome": "queue:care"}
-    assert records.find("call") == [file]
+
+
+def test_a_record_is_written_while_others_go_on_and_more_is_put_into_it_later(tmp_path):
+    records = Records(tmp_path, Calendar(ZoneInfo("Asia/Shanghai")))
+    file = records.file("call")
+    records.write(file, {"outcome": "hangup:caller", "heard": "normal"})
+    records.amend("call", outcome="queue:lost_media")
+    records.amend("another", outcome="x")
+    assert records.settle()
+    assert json.loads(file.read_text()) == {"outcome": "queue:lost_media", "heard": "normal"}
+    records.close()

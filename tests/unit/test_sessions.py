@@ -21,7 +21,7 @@ from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx import confirm
 from hearline.pbx.ami import AmiRefused
-from hearline.store.records import Records
+from settled_records import SettledRecords
 
 CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
 
@@ -52,8 +52,8 @@ class Asked:
         return {"Response": "Success"}
 
 
-def records_in(folder: Path) -> Records:
-    return Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+def records_in(folder: Path) -> SettledRecords:
+    return SettledRecords(folder, Calendar(ZoneInfo("Asia/Shanghai")))
 
 
 def turn(level_dbov: float, speech_ms: int = 2_000, noise_dbov: float = -70.0) -> LegReport:

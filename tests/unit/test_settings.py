@@ -33,3 +33,10 @@ def test_a_setting_that_there_is_not_is_an_error():
 def test_an_address_has_a_port(text):
     with pytest.raises(ValueError, match="HOST:PORT"):
         address(text)
+
+
+def test_where_numbers_are_from():
+    assert Settings(country="US").home.country == "US" and Settings(area_code="10").home.area == "10"
+    for wrong in ({"country": "China"}, {"country": "XX"}, {"area_code": "010"}, {"area_code": "ten"}):
+        with pytest.raises(ValidationError):
+            Settings(**wrong)

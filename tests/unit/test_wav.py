@@ -64,6 +64,23 @@ def test_other_chunks_are_skipped_and_an_open_length_is_the_rest(tmp_path):
     assert read_wav(tmp_path / "list.wav").size == read_wav(tmp_path / "open.wav").size == RATE
 
 
+def told(data: bytes, bytes_a_second: int | None = None, block: int | None = None) -> bytes:
+    """The same file, whose header says so."""
+    changed = bytearray(data)
+    if bytes_a_second is not None:
+        changed[28:32] = struct.pack("<I", bytes_a_second)
+    if block is not None:
+        changed[32:34] = struct.pack("<H", block)
+    return bytes(changed)
+
+
+def test_a_rate_that_nobody_filled_in_and_a_length_of_0_of_a_file_that_is_still_written_harm_nobody(tmp_path):
+    data = told(wav(as_pcm(sine(RATE), 16)), bytes_a_second=0)
+    at = data.index(b"data") + 4
+    (tmp_path / "open.wav").write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    assert read_wav(tmp_path / "open.wav").size == RATE
+
+
 BAD = {
     "empty": (b"", "empty"),
     "text": (b"hello, this is not sound at all", "not a WAV file"),
@@ -78,6 +95,12 @@ BAD = {
     "odd rate": (wav(b"\0" * 64, rate=11025), "11025 Hz"),
     "six channels": (wav(b"\0" * 96, channels=6), "6 channels"),
     "12 bits": (wav(b"\0" * 96, bits=12), "12 bits"),
+    "24 bits in blocks of 4 bytes": (told(wav(b"\0" * 96, bits=24), block=4), "contradicts itself"),
+    "16 bits in blocks of 4 bytes": (told(wav(b"\0" * 96), block=4), "contradicts itself"),
+    "blocks of no bytes": (told(wav(b"\0" * 96), block=0), "contradicts itself"),
+    "8,000 Hz and 32,000 bytes a second": (told(wav(b"\0" * 96), bytes_a_second=32_000), "contradicts itself"),
+    "no samples before a LIST": (wav(b"") + b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + bytes(18), "0 samples"),
+    "no samples before an id3 tag": (wav(b"") + b"id3 " + struct.pack("<I", 3) + b"abc\0", "0 samples"),
 }
 
 

@@ -8,25 +8,38 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
-from hearline.audio.wav import read_wav
-from hearline.media.player import PromptStore
+from hearline.core.settings import Settings
 from hearline.media.relay import unpacked
 from hearline.media.worker import Worker
-from hearline.media.worker_protocol import Announce, Beat, Channel, Finished, PassOn, Watch, Withdraw
-from hearline.sounds.manifest import prompt_path
+from hearline.media.worker_protocol import Announce, Beat, Channel, Finished, PassOn, Recording, Watch, Withdraw
+from hearline.server.flow_store import read_flows
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
+
+
+@cache
+def recordings() -> dict[str, bytes]:
+    """Those of the shipped flows by key."""
+    settings, kept = Settings(), {}
+    store = PromptStore(settings.sounds, kept.update)
+    store.want(key for flow in read_flows(settings).flows.values() for key in prompt_keys(flow.plan).values())
+    return kept
 
 
 @pytest.fixture
 def line(flows, request):
     """(worker, the door's end of its channel, a function that rings it up)."""
-    sounds = flows._sounds
     ours, theirs = Channel.pair()
     door = Channel(ours)
-    store = PromptStore(lambda *which: prompt_path(sounds, *which), lambda path: read_wav(path).tobytes())
-    worker = Worker(("127.0.0.1", 0), lambda host: True, Channel(theirs), store, capacity=getattr(request, "param", 4))
+    worker = Worker(("127.0.0.1", 0), lambda host: True, Channel(theirs), capacity=getattr(request, "param", 4))
+    for key, pcm in recordings().items():
+        door.send(Recording(key, pcm))
+        worker._hear_door()
+        door.flush()
+    worker._hear_door()
     peers = []
 
     def ring(name: str) -> socket.socket:

@@ -22,7 +22,7 @@ class SilentChannel:
 
 @pytest.fixture
 def lines(tmp_path):
-    lines = WorkerPool(("127.0.0.1", 9092), 2, "127.0.0.0/8", tmp_path)
+    lines = WorkerPool(("127.0.0.1", 9092), 2, "127.0.0.0/8")
     for number, line in enumerate(lines):  # as after their first beat
         line._address, line._channel = ("127.0.0.1", 9092 + number), SilentChannel()
         line._last_beat, line.beat = time.monotonic() + 60, NO_BEAT
@@ -71,9 +71,9 @@ def test_the_calls_of_all_workers_are_asked_for_at_the_same_time(lines):
 
 
 def test_each_worker_listens_on_a_port_of_its_own(tmp_path):
-    assert [line._listen for line in WorkerPool(("::1", 9092), 3, "::1", tmp_path)] == [
+    assert [line._listen for line in WorkerPool(("::1", 9092), 3, "::1")] == [
         "[::1]:9092",
         "[::1]:9093",
         "[::1]:9094",
     ]
-    assert [line._listen for line in WorkerPool(("127.0.0.1", 0), 2, "::1", tmp_path)] == ["127.0.0.1:0"] * 2
+    assert [line._listen for line in WorkerPool(("127.0.0.1", 0), 2, "::1")] == ["127.0.0.1:0"] * 2

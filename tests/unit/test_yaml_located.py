@@ -65,12 +65,12 @@ def test_an_empty_text_is_nothing(text):
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("a: 1\nb: [\n", 3, "not valid YAML"),
+        ("a: 1\nb: [\n", 2, "not valid YAML"),
         ("a: 1\n\tb: 2\n", 2, "not valid YAML"),
         ("a: 1\nb: 2\na: 3\n", 3, "'a' stands here a second time (first in line 1)"),
         ("a: 1\nb: &x [*x]\n", 2, "an anchor that holds itself"),
         ("? [1, 2]\n: 3\n", 1, "not valid YAML"),
-        ("a: \x07\n", 1, "not valid YAML"),
+        ("a: \x07\n", 1, "an invisible character"),
     ],
 )
 def test_what_cannot_be_taken_has_a_line_and_a_remedy(text, line, says):
@@ -78,3 +78,50 @@ def test_what_cannot_be_taken_has_a_line_and_a_remedy(text, line, says):
         load_located(text)
     [(where, problem, remedy)] = told.value.problems
     assert where == line and says in problem and remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("number: '1'\nqueue care\nbegin: x\n", 2, "could not find expected ':' (noticed in line 3)"),
+        ("a: 1\nb: 'x\nc: 2\nd: 3\n", 2, "(noticed in line 4)"),
+        ("a: 1\nb: {c: 2\nd: 3\n", 2, "(noticed in line 3)"),
+        ("number： '1'\nqueue: care\n", 1, "a full-width colon (：, U+FF1A)"),
+        ("steps:\n  hello:\n    play： opening\n    on: {noinput: x}\n", 3, "a full-width colon"),
+        ("title: {zh：热线}\nqueue: care\n", 1, "a full-width colon"),
+        ("on: {noinput： x, key: y}\n", 1, "a full-width colon"),
+        ("a: 1\n\u00a0b: 2\n", 2, "NO-BREAK SPACE (U+00A0)"),
+        ("a:\n  b: 1\n\u3000\u3000c: 2\n", 3, "IDEOGRAPHIC SPACE (U+3000)"),
+        ("a: 1\n\u200bqueue: 2\n", 2, "ZERO WIDTH SPACE (U+200B)"),
+        ("a: 1\nqueue: care\u3000\n", 2, "IDEOGRAPHIC SPACE (U+3000)"),
+        ("a: 1\nqueue: ca\u200bre\n", 2, "ZERO WIDTH SPACE (U+200B)"),
+        ("a: 1\nqueue:\u00a0care\nb: 2\n", 2, "NO-BREAK SPACE (U+00A0)"),
+    ],
+)
+def test_what_nobody_sees_or_means_is_named_in_its_line(text, line, says):
+    with pytest.raises(YamlError) as told:
+        load_located(text)
+    assert [problem[0] for problem in told.value.problems] == [line] and says in told.value.problems[0][1]
+
+
+def test_a_text_may_hold_whatever_it_likes():
+    text = "\ufeffa: 您好：请问 “能” 听见吗？（是）\nb: '\u3000引号里 '\nc: |\n  第一行\u3000\n# 注释：\u00a0随便\n"
+    assert load_located(text).value == {
+        "a": "您好：请问 “能” 听见吗？（是）",
+        "b": "\u3000引号里 ",
+        "c": "第一行\u3000\n",
+    }
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 33 + "]" * 33, "".join(" " * n + "b:\n" for n in range(40))])
+def test_depth_has_an_end(text):
+    with pytest.raises(YamlError, match="nested more than 32 levels deep"):
+        load_located("x: 1\n" + text if text.startswith("a") else text)
+
+
+def test_aliases_unfold_into_so_much_and_no_more():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert load_located("\n".join(lines[:3])).value["a2"][9][9] == ["x"] * 10
+    with pytest.raises(YamlError, match="line 5: more than 100,000"):
+        load_located("\n".join(lines))

@@ -12,7 +12,9 @@ import numpy as np
 from hearline.audio import g711
 from hearline.audio.resample import resample
 from hearline.audio.settings import SAMPLE_RATE_HZ
+from hearline.core.files import read_regular
 
+MOST_BYTES = 128 * 1024 * 1024
 RATES_HZ = (8000, 16000, 44100, 48000)
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
 _CODECS = {
@@ -53,7 +55,7 @@ def read_wav(path: Path | str) -> np.ndarray:
 def load_wav(path: Path | str) -> Wav:
     """The file's own rate and channels. Raises BadAudio for whatever `RATES_HZ` and the codecs leave out."""
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(Path(path), MOST_BYTES)
     except OSError as error:
         wrong = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise BadAudio(path, wrong, "check the path and its permissions") from None
@@ -83,7 +85,7 @@ def _chunks(path: Path | str, data: bytes) -> dict[str, bytes]:
             raise BadAudio(path, "the WAV header is cut off", "record or copy it again")
         name, size = data[at : at + 4].decode("latin-1").strip(), struct.unpack_from("<I", data, at + 4)[0]
         body = data[at + 8 : at + 8 + size]
-        if name == "data" and size in (0, 0xFFFFFFFF):
+        if name == "data" and (size == 0xFFFFFFFF or (size == 0 and not _only_chunks(data, at + 8))):
             body = data[at + 8 :]  # still being written, or written to a pipe: the length was not known
             size = len(body)
         if len(body) < size and "data" not in chunks:
@@ -95,12 +97,20 @@ def _chunks(path: Path | str, data: bytes) -> dict[str, bytes]:
     return chunks
 
 
+def _only_chunks(data: bytes, at: int) -> bool:
+    """Is what follows nothing but further chunks, such as LIST? Then a data chunk of 0 bytes is empty indeed."""
+    while at + 8 <= len(data) and data[at : at + 4].strip().isalnum():
+        size = struct.unpack_from("<I", data, at + 4)[0]
+        at += 8 + size + size % 2
+    return at >= len(data)
+
+
 def _format(path: Path | str, chunks: dict[str, bytes]) -> tuple[int, int, int, int]:
     """Codec, channels, rate in Hz, bits per sample; all of them supported."""
     header = chunks.get("fmt", b"")
     if len(header) < 16:
         raise BadAudio(path, "the WAV header is cut off (no complete fmt chunk)", "record or copy it again")
-    codec, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", header)
+    codec, channels, rate_hz, bytes_a_second, block, bits = struct.unpack_from("<HHIIHH", header)
     if codec == _EXTENSIBLE and len(header) >= 26:
         codec = struct.unpack_from("<H", header, 24)[0]
     if codec not in (_PCM, _ALAW, _MULAW):
@@ -112,6 +122,9 @@ def _format(path: Path | str, chunks: dict[str, bytes]) -> tuple[int, int, int, 
         raise BadAudio(path, f"{channels} channels are not supported (1 and 2 are)")
     if rate_hz not in RATES_HZ:
         raise BadAudio(path, f"{rate_hz} Hz is not supported ({', '.join(map(str, RATES_HZ))} are)")
+    if block != bits // 8 * channels or bytes_a_second not in (0, rate_hz * block):
+        told = f"{channels} × {bits} bits per sample, in blocks of {block} bytes, {bytes_a_second} bytes a second"
+        raise BadAudio(path, f"its header contradicts itself: {rate_hz} Hz, {told}")
     return codec, channels, rate_hz, bits
 
 

@@ -31,18 +31,19 @@ def forget(
 
     Exit status: 0 they are forgotten, 1 there is nothing to look in or it cannot be read, 2 no telephone number.
     """
+    from hearline.core.numbers import normal
     from hearline.core.settings import Settings
-    from hearline.store.earlier_calls import EarlierCalls, plain_number
+    from hearline.store.earlier_calls import EarlierCalls
 
     settings = Settings()
     number = sys.stdin.readline().strip() if number == "-" else number
     folder = settings.state / "callers"
-    if not plain_number(number):
+    if not normal(number, settings.home):
         _fail("forget", ValueError("that is no telephone number"), 2)
     if missing := [name for name in ("calls.sqlite", "key") if not os.access(folder / name, os.R_OK)]:
         told = f"{folder / missing[0]} is not there or cannot be read: is HEARLINE_STATE the server's?"
         _fail("forget", ValueError(told), 1)
-    earlier = EarlierCalls(folder, settings.earlier_calls_days)
+    earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
     try:
         count = earlier.forget(number)
     except (OSError, sqlite3.Error) as error:

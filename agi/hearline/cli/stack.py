@@ -138,11 +138,11 @@ def logs(lines: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How 
 def _card(stack) -> dict:
     from hearline.ops.stack import queues_of
     from hearline.pbx.config import FIRST_QUEUE
-    from hearline.server.flow_store import FlowStore
+    from hearline.server.flow_store import read_flows
 
     running = stack.running
     callers, agents = stack.accounts()
-    flows = FlowStore(stack.settings.flows, stack.settings.sounds).flows
+    flows = read_flows(stack.settings).flows
     numbers = {"600": "echo test"}
     for name, flow in flows.items():
         title = flow.words.title.get("zh", "")

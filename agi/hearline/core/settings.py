@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hearline.core.calendar import Calendar
+from hearline.core.numbers import Home, is_country
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 
 AMI_USER = "hearline-assist"
@@ -37,6 +38,10 @@ class Settings(BaseModel):
 
     # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
     zone: str = DEFAULT_ZONE
+
+    # Where numbers without a country code are from (ISO 3166), and those without an area code (no leading zero).
+    country: str = "CN"
+    area_code: str = Field("", pattern=r"^([1-9][0-9]{0,4})?$")
 
     agi: str = "127.0.0.1:4573"
     media: str = "127.0.0.1:9092"
@@ -70,6 +75,18 @@ class Settings(BaseModel):
     @classmethod
     def _known_zone(cls, name: str) -> str:
         return zone_named(name).key
+
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, name: str) -> str:
+        if name != "CN" and not is_country(name):  # the numbering plans take a while to be loaded
+            raise ValueError(f"{name!r} is no country: write two capital letters, e.g. CN")
+        return name
+
+    @property
+    def home(self) -> Home:
+        """Where numbers are from that do not say it."""
+        return Home(self.country, self.area_code)
 
     @property
     def calendar(self) -> Calendar:

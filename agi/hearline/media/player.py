@@ -1,10 +1,9 @@
-"""Plays prompts frame by frame, and keeps their frames in memory."""
+"""Plays prompts frame by frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import length_hint
-from pathlib import Path
 
 from hearline.media.transport import FRAME_BYTES
 
@@ -15,35 +14,6 @@ def cut(pcm: bytes) -> list[bytes]:
     """16-bit samples as frames of 20 ms; the last one is filled up with silence."""
     pcm += bytes(-len(pcm) % FRAME_BYTES)
     return [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES)]
-
-
-class PromptStore:
-    """Prompts by (language, set, id), read once and read again when the file has changed.
-
-    Args:
-        path_of: where a prompt's 8 kHz WAV lies.
-        read: a WAV file as 16-bit 8 kHz mono samples in bytes. Both are handed in so that this room stays free of
-            file formats.
-    """
-
-    def __init__(self, path_of: Callable[[str, str, str], Path], read: Callable[[Path], bytes]) -> None:
-        self._path_of = path_of
-        self._read = read
-        self._kept: dict[Path, tuple[tuple[int, int], list[bytes]]] = {}
-
-    def frames(self, language: str, phrases: str, prompt: str) -> Frames:
-        """Raises OSError or ValueError where the file is missing or unreadable and no earlier version is kept."""
-        path = self._path_of(language, phrases, prompt)
-        kept = self._kept.get(path)
-        try:
-            stat = path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size)
-            if kept is None or kept[0] != stamp:
-                kept = self._kept[path] = (stamp, cut(self._read(path)))
-        except (OSError, ValueError):
-            if kept is None:
-                raise
-        return kept[1]
 
 
 class Player:

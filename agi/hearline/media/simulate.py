@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.vad.detector import Detector
-from hearline.audio.wav import read_wav
 from hearline.call.plan import Plan
 from hearline.call.timeline import Timeline
-from hearline.media.player import PromptStore
+from hearline.media.player import cut
 from hearline.media.session import Session, SlotEars
 from hearline.media.transport import FRAME_MS, FRAME_SAMPLES, SILENCE
-from hearline.sounds.manifest import prompt_path
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
 
 ECHO_MS = 1_000  # what we played so long before a sound may echo in it
 
@@ -44,8 +43,9 @@ def simulate(
     Raises:
         OSError, ValueError: a prompt of the plan is missing or unreadable.
     """
-    store = PromptStore(lambda *which: prompt_path(sounds, *which), lambda path: read_wav(path).tobytes())
-    prompts = {prompt: store.frames(plan.language, plan.phrases, prompt) for prompt in plan.prompts}
+    store, keys_of = PromptStore(sounds), prompt_keys(plan)
+    store.want(keys_of.values())
+    prompts = {prompt: cut(store.samples(key).tobytes()) for prompt, key in keys_of.items()}
     detector = Detector(1)
     session = Session(plan, begin, prompts, SlotEars(detector, 0, plan))
     line = _Line(caller, drop_silence)

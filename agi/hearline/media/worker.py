@@ -25,20 +25,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from hearline.audio.vad.detector import Detector
 from hearline.audio.vad.snapshots import LineWatcher
-from hearline.audio.wav import read_wav
-from hearline.call.plan import Plan
 from hearline.core.peers import is_allowed, parse_networks
 from hearline.core.settings import address
 from hearline.media import connections
 from hearline.media.audiosocket import AudioSocketListener
 from hearline.media.monitor_session import MonitorSession
-from hearline.media.player import PromptStore
+from hearline.media.player import Frames, cut
 from hearline.media.relay import Relay
 from hearline.media.session import Session, SlotEars
 from hearline.media.transport import FRAME_MS, FRAME_SAMPLES, Connections, Leg
@@ -52,12 +49,12 @@ from hearline.media.worker_protocol import (
     Follow,
     LegReport,
     PassOn,
-    Prepare,
+    Recording,
     Say,
     Watch,
     Withdraw,
 )
-from hearline.sounds.manifest import prompt_path
+from hearline.sounds.prompt_store import prompt_keys
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +86,6 @@ class Worker:
         address: where AudioSocket connections are taken.
         allowed: tells whether a peer's address may connect.
         channel: to the door process.
-        prompts: their frames.
         capacity: the most calls at once; further ones are refused and go to the queue.
         sound: where it comes from and goes to; AudioSocket, if nothing else is said.
     """
@@ -99,14 +95,13 @@ class Worker:
         address: tuple[str, int],
         allowed: Callable[[str], bool],
         channel: Channel,
-        prompts: PromptStore,
         capacity: int,
         sound: Connections | None = None,
     ) -> None:
         self._listener = AudioSocketListener(address, allowed, self._claim)
         self.address = self._listener.address
         self._channel = channel
-        self._prompts = prompts
+        self._prompts: dict[str, Frames] = {}  # by key, as the door process has sent them
         self._expected: dict[str, tuple[Announce, float]] = {}
         self._detector = Detector(capacity)
         self._free = list(range(capacity - 1, -1, -1))
@@ -229,25 +224,31 @@ class Worker:
     def _hear_door(self) -> None:
         self._channel.flush()
         for message in self._channel.received():
-            match message:
-                case Watch():
-                    self._watched_until = self._ticks + WATCH_TICKS
-                case Follow(uuid):
-                    self._follow(uuid)
-                case Prepare(plan):
-                    self._load(plan)
-                case Say(uuid, pcm):
-                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
-                        call.session.say(pcm)
-                        self._speaking[call.slot] = call.session.next_frame
-                case PassOn(uuid, to):
-                    self._pass_on(uuid, to)
-                case Announce():
-                    self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
-                case Withdraw(uuid):
-                    self._expected.pop(uuid, None)
-                    for call in [c for c in self._calls.values() if c.uuid == uuid]:
-                        self._end(call, None)
+            try:
+                self._do(message)
+            except Exception:  # one bad message is one bad message
+                log.exception("a message of the door process could not be acted on: %s", type(message).__name__)
+
+    def _do(self, message: object) -> None:
+        match message:
+            case Watch():
+                self._watched_until = self._ticks + WATCH_TICKS
+            case Follow(uuid):
+                self._follow(uuid)
+            case Recording(key, pcm):
+                self._prompts[key] = cut(pcm)
+            case Say(uuid, pcm):
+                for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                    call.session.say(pcm)
+                    self._speaking[call.slot] = call.session.next_frame
+            case PassOn(uuid, to):
+                self._pass_on(uuid, to)
+            case Announce():
+                self._expected[message.uuid] = (message, time.monotonic() + ANNOUNCED_S)
+            case Withdraw(uuid):
+                self._expected.pop(uuid, None)
+                for call in [c for c in self._calls.values() if c.uuid == uuid]:
+                    self._end(call, None)
 
     def _pass_on(self, uuid: str, to: str) -> None:
         for slot, call in self._calls.items():
@@ -256,13 +257,6 @@ class Worker:
                     relay.close()
                 if to:
                     self._relays[slot] = Relay(uuid, to)
-
-    def _load(self, plan: Plan) -> None:
-        for prompt in plan.prompts:
-            try:
-                self._prompts.frames(plan.language, plan.phrases, prompt)
-            except (OSError, ValueError) as error:
-                log.error("prompt %s/%s/%s cannot be played: %s", plan.language, plan.phrases, prompt, error)
 
     def _claim(self, uuid: str) -> Announce | None:
         if uuid not in self._expected:  # announced in this very tick, after we listened to the door
@@ -282,8 +276,8 @@ class Worker:
             self._tap(announcement, leg, slot)
             return
         try:
-            prompts = {p: self._prompts.frames(plan.language, plan.phrases, p) for p in plan.prompts}
-        except (OSError, ValueError) as error:
+            prompts = {prompt: self._prompts[key] for prompt, key in prompt_keys(plan).items()}
+        except KeyError as error:
             log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
             self._free.append(slot)
             self._refuse(announcement, leg)
@@ -493,7 +487,6 @@ def main() -> None:
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--listen", required=True)
     parser.add_argument("--allow", required=True)
-    parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--capacity", type=int, required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -501,9 +494,8 @@ def main() -> None:
 
     networks = parse_networks(given.allow)
     channel = Channel(socket.socket(fileno=given.channel_fd))
-    store = PromptStore(lambda *which: prompt_path(given.sounds, *which), lambda path: read_wav(path).tobytes())
     try:
-        worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, store, given.capacity)
+        worker = Worker(address(given.listen), lambda host: is_allowed(host, networks), channel, given.capacity)
     except OSError as error:
         channel.send(("failed", f"cannot listen on {given.listen}: {error.strerror or error}"))
         return

@@ -11,9 +11,9 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from hearline.call.plan import Plan
 from hearline.media.followers import Followers
@@ -27,7 +27,7 @@ from hearline.media.worker_protocol import (
     Follow,
     LegReport,
     PassOn,
-    Prepare,
+    Recording,
     Say,
     Watch,
     Withdraw,
@@ -77,23 +77,23 @@ class WorkerClient:
         self,
         listen: str,
         allow: str,
-        sounds: Path,
         on_finished: Callable[[Finished], None] = lambda f: None,
         capacity: int = CAPACITY,
         on_reports: Callable[[Sequence[LegReport]], None] = lambda r: None,
         module: str = "hearline.media.worker",
     ) -> None:
         self._listen = listen
-        self._arguments = ["--allow", allow, "--sounds", str(sounds), "--capacity", str(capacity)]
+        self._arguments = ["--allow", allow, "--capacity", str(capacity)]
         self._on_finished, self._on_reports, self._module = on_finished, on_reports, module
-        self._capacity = capacity
+        self.capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, PendingCall] = {}
-        self._plans: list[Plan] = []
+        self._recordings: dict[str, bytes] = {}  # by key: what every new worker is given first
         self._followers = Followers()
         self._process: subprocess.Popen | None = None
         self._channel: Channel | None = None
-        self._address: tuple[str, int] | None = None
+        self._address: tuple[str, int] | None = None  # once it takes calls
+        self._listening: tuple[str, int] | None = None
         self._failure = "see its message above"
         self._last_beat = 0.0
         self.beat: Beat | None = None
@@ -127,7 +127,7 @@ class WorkerClient:
         with self._lock:
             if not self.well:
                 raise WorkerDown("the media worker does not answer")
-            if len(self._visits) >= self._capacity:
+            if len(self._visits) >= self.capacity:
                 raise WorkerDown("as many calls as this machine takes")
             if self.busy > FULL:
                 raise WorkerDown("the media worker has no time left for a further call")
@@ -136,16 +136,17 @@ class WorkerClient:
             self._channel.send(Announce(visit.uuid, plan, begin, channel, tone_hz))
         return visit
 
-    def prepare(self, plans: Collection[Plan]) -> None:
-        """Have the prompts of these plans read before a call needs them; also by a worker that is started later."""
+    def load(self, recordings: Mapping[str, bytes]) -> None:
+        """Give the worker these prompts (16-bit samples, 8 kHz, by key), and every one that is started later. What is
+        announced from now on may name them."""
         with self._lock:
-            self._plans = list(plans)
-            if self._address is not None:
-                self._send_plans()
+            self._recordings |= recordings
+            if self._listening is not None:
+                self._send_recordings(recordings)
 
-    def _send_plans(self) -> None:
-        for plan in self._plans:
-            self._channel.send(Prepare(plan))
+    def _send_recordings(self, recordings: Mapping[str, bytes]) -> None:
+        for key, pcm in recordings.items():
+            self._channel.send(Recording(key, pcm))
 
     def say(self, uuid: str, pcm: bytes) -> None:
         """Say 16-bit samples (8 kHz) into a leg that is listened to, instead of what is being said there."""
@@ -262,7 +263,7 @@ class WorkerClient:
                     self._stopping.wait(RESTART_S[-1])
 
     def _replace(self) -> None:
-        self._address = None
+        self._address = self._listening = None
         self._kill()
         with self._lock:
             lost, self._visits = list(self._visits.values()), {}
@@ -286,34 +287,41 @@ class WorkerClient:
         if self._channel.closed:
             return
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
+        poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._channel.behind else 0))
         poll.poll(seconds * 1_000)
+        for message in self._channel.received():
+            try:
+                self._hear(message)
+            except Exception:  # one bad message is one bad message
+                log.exception("a message of the media worker could not be acted on: %s", type(message).__name__)
         with self._lock:
             self._channel.flush()
-        for message in self._channel.received():
-            self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
-            match message:
-                case Beat():
-                    self.beat = message
-                    self.worst_ms.append(message.worst_ms)
-                    self.work_ms.append(message.work_ms)
-                    self.busy += (message.busy - self.busy) / 4
-                case [LegReport(), *_]:
-                    self._on_reports(message)
-                case Ears():
-                    self._followers.tell(message.row.uuid, message)
-                case Finished():
-                    self._finished(message)
-                    self._followers.tell(message.uuid, message)
-                case ("failed", why):
-                    self._failure = why
-                    log.error("the media worker did not start: %s", why)
-                case ("listening", address):
-                    self._address = address
-                    self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
-                    self._last_beat = time.monotonic()
-                    with self._lock:
-                        self._send_plans()
+            if self._address is None and not self._channel.behind:  # it has all its prompts
+                self._address = self._listening
+
+    def _hear(self, message: Any) -> None:
+        self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
+        match message:
+            case Beat():
+                self.beat = message
+                self.worst_ms.append(message.worst_ms)
+                self.work_ms.append(message.work_ms)
+                self.busy += (message.busy - self.busy) / 4
+            case [LegReport(), *_]:
+                self._on_reports(message)
+            case Ears():
+                self._followers.tell(message.row.uuid, message)
+            case Finished():
+                self._finished(message)
+                self._followers.tell(message.uuid, message)
+            case ("failed", why):
+                self._failure = why
+                log.error("the media worker did not start: %s", why)
+            case ("listening", address):
+                self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
+                with self._lock:
+                    self._listening = address
+                    self._send_recordings(self._recordings)
 
     def _finished(self, message: Finished) -> None:
         if message.outcome is not None:

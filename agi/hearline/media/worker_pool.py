@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from hearline.call.plan import Plan
 from hearline.media.worker_client import ROWS_S, PendingCall, WorkerClient, WorkerDown
@@ -25,17 +24,21 @@ class WorkerPool:
         listen: tuple[str, int],
         workers: int,
         allow: str,
-        sounds: Path,
         on_finished: Callable[[Finished], None] = lambda f: None,
     ) -> None:
         host, port = listen
         host = f"[{host}]" if ":" in host else host
-        self._lines = [WorkerClient(f"{host}:{port and port + i}", allow, sounds, on_finished) for i in range(workers)]
+        self._lines = [WorkerClient(f"{host}:{port and port + i}", allow, on_finished) for i in range(workers)]
 
         self.refused = 0  # calls that no worker could take
 
     def __iter__(self) -> Iterator[WorkerClient]:
         return iter(self._lines)
+
+    @property
+    def capacity(self) -> int:
+        """The most calls at once."""
+        return sum(line.capacity for line in self._lines)
 
     @property
     def well(self) -> bool:
@@ -58,10 +61,10 @@ class WorkerPool:
         for line in self._lines:
             line.withdraw(visit)
 
-    def prepare(self, plans: Collection[Plan]) -> None:
-        """Have the prompts of these plans read before a call needs them."""
+    def load(self, recordings: Mapping[str, bytes]) -> None:
+        """Give all workers these prompts; see ``WorkerClient.load``."""
         for line in self._lines:
-            line.prepare(plans)
+            line.load(recordings)
 
     def rows(self) -> list[CallSummary]:
         """The live calls of all workers, which are asked at the same time."""

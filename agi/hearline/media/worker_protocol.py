@@ -1,8 +1,9 @@
 """What the door process and a media worker say to each other: whole messages over a socket pair, never blocking the
-tick. Both ends are ours and of one version, so a message is a pickled dataclass."""
+tick. Both ends are ours and of one version, so a message is a pickled dataclass, cut into datagrams."""
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
 from collections import deque
@@ -14,8 +15,12 @@ from hearline.audio.settings import CallSettings
 from hearline.audio.vad.snapshots import Snapshot
 from hearline.call.plan import Plan
 
-MAX_MESSAGE = 512 * 1024  # bytes
-_KEPT = 10_000
+log = logging.getLogger(__name__)
+
+PART = 60 * 1024  # bytes of a datagram; Linux takes some 200 kB, its first byte says whether more follows
+MOST_MESSAGE = 64 * 1024 * 1024  # bytes; a prompt has at most 5 MB
+_KEPT = 10_000  # messages
+_MORE, _LAST = b"+", b"."
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,12 @@ class Announce:
 
 
 @dataclass(frozen=True)
-class Prepare:
-    """This plan may be announced soon: read its prompts now, not when a call comes."""
+class Recording:
+    """A prompt that plans may name from now on, and what it sounds like: 16-bit samples, 8 kHz. Takes the place of an
+    earlier one with this key (``zh/lanzhi/opening``); calls that play that one go on with it."""
 
-    plan: Plan
+    key: str
+    pcm: bytes
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,9 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         end.setblocking(False)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_MESSAGE)
-        self._unsent: deque[bytes] = deque(maxlen=_KEPT)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
+        self._unsent: deque[deque[bytes]] = deque()  # messages, each the parts of it that have not been sent
+        self._begun = bytearray()  # of a message whose end has not come
         self.closed = False
 
     @staticmethod
@@ -171,17 +179,31 @@ class Channel:
         return bool(self._unsent)
 
     def send(self, message: object) -> None:
-        """Send, or keep for the next ``flush`` when the other side is slow."""
-        self._unsent.append(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        """Send, or keep for the next ``flush`` when the other side is slow; of more than ten thousand messages the
+        oldest is dropped."""
+        if len(self._unsent) >= _KEPT:
+            del self._unsent[1]  # of the first, a part may have been sent
+        self._unsent.append(_cut(message))
         self.flush()
 
     def offer(self, message: object) -> None:
         """Send unless the other side is slow; then it is dropped (for what is soon out of date)."""
-        if not self._unsent:
-            self._send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        if self._unsent:
+            return
+        parts = _cut(message)
+        if self._send(parts[0]):
+            parts.popleft()
+            if parts:
+                self._unsent.append(parts)
+                self.flush()
 
     def flush(self) -> None:
-        while self._unsent and self._send(self._unsent[0]):
+        while self._unsent:
+            parts = self._unsent[0]
+            while parts:
+                if not self._send(parts[0]):
+                    return
+                parts.popleft()
             self._unsent.popleft()
 
     def _send(self, data: bytes) -> bool:
@@ -195,10 +217,11 @@ class Channel:
         return True
 
     def received(self) -> Iterator[Any]:
-        """The messages that have come. Sets ``closed`` when the other side is gone."""
+        """The messages that have come. One that cannot be read is logged and left out. Sets ``closed`` when the other
+        side is gone."""
         while True:
             try:
-                data = self._socket.recv(MAX_MESSAGE)
+                data = self._socket.recv(PART + 1)
             except BlockingIOError:
                 return
             except OSError:
@@ -206,8 +229,24 @@ class Channel:
             if not data:
                 self.closed = True
                 return
-            yield pickle.loads(data)
+            if len(self._begun) <= MOST_MESSAGE:
+                self._begun += data[1:]
+            if data[:1] == _LAST:
+                whole, self._begun = self._begun, bytearray()
+                try:
+                    message = pickle.loads(whole)
+                except Exception:
+                    log.exception("a message of %d bytes cannot be read", len(whole))
+                    continue
+                yield message
 
     def close(self) -> None:
         self.closed = True
         self._socket.close()
+
+
+def _cut(message: object) -> deque[bytes]:
+    """The datagrams of a message."""
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    parts = [data[at : at + PART] for at in range(0, len(data), PART)]
+    return deque([*(_MORE + part for part in parts[:-1]), _LAST + parts[-1]])

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,13 +26,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hearline.core.files import write_private
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
 from hearline.pbx import config
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
-from hearline.server.flow_store import DEFAULT, FlowStore
+from hearline.server.flow_store import DEFAULT, read_flows
 from hearline.store.pins import Pins
 
 Say = Callable[[str], None]
@@ -199,7 +201,7 @@ class Stack:
             sip_port=sip_port,
             rtp_first=rtp_first,
             rtp_last=rtp_first + RTP_SPAN - 1,
-            agi_host="127.0.0.1" if address(agi)[0] == "0.0.0.0" else address(agi)[0],
+            agi_host=address(agi)[0],
             agi_port=address(agi)[1],
             fallback_queue=queues[0],
             callers=callers,
@@ -331,7 +333,7 @@ class Stack:
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
-        """Start `hearline serve` beside Asterisk and wait until it is ready; returns its pid."""
+        """Start `hearline serve` beside Asterisk and wait until it takes calls; returns its pid."""
         say("starting the Hearline server")
         self._give_pins()
         command = self.server_command(always_open)
@@ -340,7 +342,10 @@ class Stack:
         self.running.always_open = always_open
         self._write()
         deadline = time.monotonic() + BOOT_S
-        while not self.ready():
+        while not (told := self.readiness()).get("ready"):
+            if missing := told.get("flows_not_loaded"):
+                say(f"not loaded: {', '.join(missing)}; calls to their numbers go straight to the queue")
+                break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
             time.sleep(0.1)
@@ -371,10 +376,18 @@ class Stack:
             return json.load(answer)
 
     def ready(self) -> bool:
+        return bool(self.readiness().get("ready"))
+
+    def readiness(self) -> dict:
+        """What ``/ready`` answers, also where it is not; empty where nobody does."""
         try:
-            return bool(self.get("/ready").get("ready"))
+            return self.get("/ready")
+        except urllib.error.HTTPError as error:
+            with error, suppress(OSError, ValueError):
+                return json.load(error)
         except OSError:
-            return False
+            pass
+        return {}
 
     def _launch(self, command: list[str], log: str, **how: Any) -> subprocess.Popen:
         """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
@@ -391,7 +404,7 @@ class Stack:
             return None
 
     def _write(self) -> None:
-        self._file.write_text(json.dumps(asdict(self.running), indent=1))
+        write_private(self._file, json.dumps(asdict(self.running), indent=1))
 
     def asterisk_alive(self) -> bool:
         if self.running is None:
@@ -446,7 +459,7 @@ def _compose_command() -> list[str] | None:
 
 def queues_of(settings: Settings) -> list[str]:
     """The queues that the flows lead to, the hotline's own first."""
-    flows = FlowStore(settings.flows, settings.sounds).flows
+    flows = read_flows(settings).flows
     named = [name for name in (DEFAULT, *flows) if name in flows]
     queues = [flows[name].words.queue for name in named]
     ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]

@@ -8,7 +8,6 @@ Asterisk's files include them, and so can the files of any other.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import jinja2
 
+from hearline.core.files import write_private, write_whole
 from hearline.core.settings import AMI_USER
 from hearline.pbx.ami_messages import PROOF
 from hearline.sounds.manifest import WhisperSet, load_manifest
@@ -28,9 +28,14 @@ CHANNEL_VARIABLES = (
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
+    "HEARLINE_CAME_AT",
 )
-"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
-the channel is an agent's."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
+wait began, whether the channel is an agent's, and when the caller's first wait began."""
+PRESENTATION = "CALLERID(num-pres)"
+"""A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
+NUMBER_SHOWN = "allowed"
+"""How the presentations begin in which it may; the others are ``prohib…`` and ``unavailable``."""
 EVENTS = (
     "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
     "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
@@ -85,12 +90,18 @@ class Parts:
     agi_port: int = 4573
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
-    channel_variables: str = ",".join((PROOF, *CHANNEL_VARIABLES))
+    channel_variables: str = ",".join((PROOF, *CHANNEL_VARIABLES, PRESENTATION))
     proof: str = ""  # that a message of the manager interface is Asterisk's; '' where there is no agent assist
     events: tuple[str, ...] = EVENTS
     key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
+
+    @property
+    def agi_url(self) -> str:
+        """Where Asterisk asks Hearline. One that listens everywhere is on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.agi_host, self.agi_host)
+        return f"agi://[{host}]:{self.agi_port}" if ":" in host else f"agi://{host}:{self.agi_port}"
 
 
 @dataclass(kw_only=True)
@@ -136,8 +147,7 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
     if not all(agent.get("pin") for agent in data["agents"]):
         for agent in data["agents"]:
             agent["pin"] = agent.get("pin") or new_pin()
-        home.mkdir(parents=True, exist_ok=True)
-        _write_private(kept, json.dumps(data, indent=1))
+        write_private(kept, json.dumps(data, indent=1))
     return [Account(**a) for a in data["callers"]], [Account(**a) for a in data["agents"]]
 
 
@@ -145,8 +155,7 @@ def ami_secret(home: Path) -> Path:
     """The file with the manager interface's secret, made once (mode 0600)."""
     kept = home / "ami-secret"
     if not kept.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        _write_private(kept, secrets.token_urlsafe(24))
+        write_private(kept, secrets.token_urlsafe(24))
     return kept
 
 
@@ -167,7 +176,7 @@ def render(templates: Path, layout: Layout) -> Path:
     for private in ("spool/messages", "log"):  # callers' voices, and what Asterisk says of them when it is verbose
         (layout.home / private).chmod(0o700)
     for name, text in _rendered(templates, "", layout):
-        _write_private(layout.home / "etc" / name, text)
+        write_whole(layout.home / "etc" / name, text, sync=False)
     return layout.conf
 
 
@@ -184,12 +193,6 @@ def _rendered(templates: Path, prefix: str, values: Parts) -> Iterator[tuple[str
         keep_trailing_newline=True,
         comment_start_string="{##",  # "{#" occurs in dialplan patterns
     )
+    given = vars(values) | {"agi_url": values.agi_url}
     for name in environment.list_templates(filter_func=lambda n: n.startswith(prefix) and n.endswith(".j2")):
-        yield name.removesuffix(".j2"), environment.get_template(name).render(vars(values))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whatever it was before."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
+        yield name.removesuffix(".j2"), environment.get_template(name).render(given)

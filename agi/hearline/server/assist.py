@@ -19,6 +19,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
 from hearline.assist.calls.legs import Leg, Legs
@@ -28,10 +29,11 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
+from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.assist.selftest.ami_rights import AmiRights
-from hearline.assist.selftest.whisper_permission import WhisperPermission
+from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
 from hearline.core.settings import Settings, address
@@ -41,9 +43,11 @@ from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_EVENT
 from hearline.server.assist_process import BEAT, BEAT_S
+from hearline.sounds.manifest import MANIFEST_NAME
+from hearline.store.pins import Pins
 from hearline.store.records import Records
 from hearline.web.agent.front import Front
-from hearline.yamlfiles.checked import Rejected
+from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +71,18 @@ class Service:
         where = address(settings.ami)
         self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
         self._proof = proof_of(secret)
-        self._line = WorkerClient(settings.legs, settings.allow, settings.sounds, on_reports=self._from_the_worker)
-        self._whispers = Whispers(settings.sounds, settings.whisper_tick)
+        self._line = WorkerClient(settings.legs, settings.allow, on_reports=self._from_the_worker)
+        recordings = Recordings(settings.sounds)
+        self._whispers = Whispers(recordings, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
-        self._hold_music = HoldMusic(self._prompter, settings.sounds)
-        hints = self._read_hints()
+        self._hold_music = HoldMusic(self._prompter, recordings)
+        hints = HintStore(settings.flows / "hints", self._whispers.known, [settings.sounds / MANIFEST_NAME])
+        pins = Pins(settings.state / "page" / "pins.json")
+        self._watcher = Watcher({"sounds": recordings.look, "hints": hints.look, "PINs": pins.watched.look})
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._page = Front(
             settings,
+            pins,
             hints,
             self._volumes,
             self._whispers,
@@ -83,26 +91,32 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
-        prompts = Prompts(settings.sounds)
+        prompts = Prompts(recordings)
         keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._page.supervisor_there)
-        records = Records(settings.state / "talks", settings.calendar)
-        self._talks = TalkSessions(self._ami, hints, self._whisper, records, keys.press, self._page.see)
+        self._records = Records(settings.state / "talks", settings.calendar)
+        self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
-        self._permission = WhisperPermission(self._ami, self._selftest, lambda status: tell(status.as_line()))
+        self._permission = WhisperPermission(self._ami, self._selftest, self._told)
+        self._hints, self._status = hints, AssistStatus()
         self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
         self._recognition = None
-        if settings.recogniser_model and hints:
+        if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
             self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
 
-    def _read_hints(self) -> HintStore | None:
-        """The rules; without any that can be read, talks go on without hints."""
-        try:
-            return HintStore(self._settings.flows / "hints", self._whispers.known)
-        except Rejected as error:
-            log.error("no hints are given: %s", error)
-            return None
+    def _told(self, status: AssistStatus) -> None:
+        """How we stand with Asterisk; how we stand with our files goes with it."""
+        stuck, _ = self._watcher.stuck or ("", 0.0)
+        self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
+        self._tell(self._status.as_line())
+
+    async def _tell_of_files(self) -> None:
+        while True:
+            stuck, _ = self._watcher.stuck or ("", 0.0)
+            if (self._status.rejected_hints, self._status.files_stuck) != (self._hints.rejected, stuck):
+                self._told(self._status)
+            await asyncio.sleep(LOOK_S)
 
     def _whisper(self, channel: str, what: tuple[str, int] | None) -> bool:
         if what is None:
@@ -124,6 +138,8 @@ class Service:
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._watcher.start()
+        self._records.start()
         await asyncio.to_thread(self._line.start)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -133,13 +149,16 @@ class Service:
                 tasks.create_task(self._permission.keep())
                 tasks.create_task(self._rights.keep())
                 tasks.create_task(self._page.run())
+                tasks.create_task(self._tell_of_files())
                 tasks.create_task(self._beat())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
+            self._watcher.stop()
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
             await asyncio.to_thread(self._page.close)
+            await asyncio.to_thread(self._records.close)
 
     async def _beat(self) -> None:
         """Say that the loop goes round; see `assist_process`."""

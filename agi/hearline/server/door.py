@@ -6,7 +6,6 @@ Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result�
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import threading
 import time
@@ -17,30 +16,33 @@ from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.fastagi import FastAgiServer
 from hearline.server.assist_process import AssistProcess
-from hearline.server.flow_store import FlowStore
+from hearline.server.flow_store import Flows, FlowStore
 from hearline.server.scripts import alive, hotline
 from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
-from hearline.store import records
+from hearline.sounds.prompt_store import PromptStore, prompt_keys
 from hearline.store.earlier_calls import EarlierCalls
-from hearline.store.record_writer import RecordWriter
+from hearline.store.records import Records
+from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-WRITE_S = 3.0  # for the last records, when the server stops
+ENDING = 500  # AGI sessions of calls that the workers are done with, or refuse
+FILES_S = 3.0  # so long for reading the flows and their prompts; then calls are taken, and go to the queue
 
 
 class Door:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
-        self.flows = FlowStore(settings.flows, settings.sounds, settings.zone)
-        self._records = records.Records(settings.state / "calls", settings.calendar)
-        self._writer = RecordWriter()
-        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
+        self._records = Records(settings.state / "calls", settings.calendar)
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         media = address(settings.media)
-        self.line = WorkerPool(media, settings.workers, settings.allow, settings.sounds, self._keep_record)
+        self.line = WorkerPool(media, settings.workers, settings.allow, self._keep_record)
+        self.prompts = PromptStore(settings.sounds, self.line.load)
+        self.flows = FlowStore(settings.flows, settings.sounds, settings.zone, home=settings.home)
+        self.flows.prepare = self._prepare
+        self.watcher = Watcher({"flows": self.flows.look, "prompts": self.prompts.look})
         scripts = {
             "hotline": functools.partial(
                 hotline.serve,
@@ -56,34 +58,34 @@ class Door:
         self._scripts, self._networks = scripts, parse_networks(settings.allow)
         self._status_address = address(settings.status)
         self._assist = AssistProcess(settings) if settings.ami else None
-        self._stopping = threading.Event()
 
     def start(self) -> None:
         """Raises WorkerDown or OSError (an address in use)."""
         self._records.folder.mkdir(parents=True, exist_ok=True)
-        self._writer.start()
+        self._records.start()
         self._earlier.start()
+        if not self.watcher.start(FILES_S):
+            log.error("the flows cannot be read just now: calls go straight to the queue until they can")
         self.line.start()
-        self._prepare()
         where = self._agi_address
         try:
-            self._agi = FastAgiServer(where, self._scripts, self._networks)
+            sessions = {"hotline": self.line.capacity + ENDING}
+            self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             where = self._status_address
-            self._status = serve_status(where, self.line, self.flows, self._assist)
+            self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, self._assist)
         except OSError as error:
             self.line.stop()
             raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
         if self._assist:
             self._assist.start()
         self._agi.serve_in_thread()
-        threading.Thread(target=self._look_after_flows, name="flows", daemon=True).start()
 
     def accepts(self) -> bool:
         """Are new calls taken?"""
         return self._agi.accepts
 
     def stop(self) -> None:
-        self._stopping.set()
+        self.watcher.stop()
         self._agi.shutdown()
         self._agi.server_close()
         self._status.shutdown()
@@ -91,33 +93,23 @@ class Door:
         if self._assist:
             self._assist.stop()
         self.line.stop()
-        self._writer.close(WRITE_S)
+        self._records.close()
         self._earlier.close()
 
-    def _look_after_flows(self) -> None:
-        """A broken edit is told at once, not only when the next call comes."""
-        while not self._stopping.wait(LOOK_S):
-            try:
-                if self.flows.refresh():
-                    self._prepare()
-            except Exception:
-                log.exception("the flows could not be looked after")
-
-    def _prepare(self) -> None:
-        self.line.prepare([flow.plan for flow in self.flows.flows.values()])
+    def _prepare(self, flows: Flows) -> None:
+        """The workers have a flow's prompts before the first call goes by it."""
+        self.prompts.want(key for flow in flows.by_name.values() for key in prompt_keys(flow.plan).values())
 
     def _keep_record(self, finished: Finished) -> None:
         """One JSON file a call, by day: the timeline, no personal data."""
         record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        file = self._records.file(finished.uuid)
-        self._writer.later(lambda: records.write(file, record))
+        self._records.write(self._records.file(finished.uuid), record)
 
-    def _note_call(self, env: dict[str, str], finished: Finished) -> None:
-        """For the next time that this caller calls. A number that is not told is no number."""
-        number = env.get("agi_callerid", "")
+    def _note_call(self, call: str, number: str, finished: Finished) -> None:
+        """For the next time that this caller calls. ``number``: '' where the caller withholds it."""
         self._earlier.note(
-            env.get("agi_uniqueid", finished.uuid),
-            who=self._earlier.who("" if number == "unknown" else number),
+            call or finished.uuid,
+            number=number,
             at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
             heard=finished.heard,
             ended=finished.outcome,
@@ -125,12 +117,7 @@ class Door:
 
     def _note_lost_media(self, call: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
-
-        def write() -> None:
-            for file in self._records.find(call):
-                records.write(file, json.loads(file.read_text("utf-8")) | {"outcome": "queue:lost_media"})
-
-        self._writer.later(write)
+        self._records.amend(call, outcome="queue:lost_media")
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

@@ -1,25 +1,33 @@
-"""The flows of a folder, read again when a file has changed. A broken edit is rejected and the old flow stays."""
+"""The flows of a folder, read again when a file has changed. A broken edit is rejected and the old flow stays.
+
+Calls take what is loaded: `Flows`, which never changes and is replaced as a whole. Only the watching thread reads.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
 from hearline.call.flow import Fault, Flow, FlowError, Prompts, TimerWords, read_flow, read_profiles
 from hearline.call.hours import SharedCalendar, read_calendar
+from hearline.core.files import read_text
+from hearline.core.numbers import Home, normal
+from hearline.core.settings import Settings
 from hearline.core.zones import DEFAULT_ZONE
-from hearline.sounds.manifest import ManifestError, PhraseSet, load_manifest
-from hearline.yamlfiles.checked import stamp
+from hearline.sounds.manifest import MANIFEST_NAME, ManifestError, PhraseSet, load_manifest
+from hearline.yamlfiles.watched import Watched
 
 log = logging.getLogger(__name__)
 
 PROFILES = "profiles.yaml"
 CALENDARS = "calendar"  # the folder
 DEFAULT = "hotline"
+_NUMBER_LINE = re.compile(r"^(?:test_)?number\s*[:：]\s*[\"'“]?(\+?\d+)", re.MULTILINE)
 
 
 def prompts_of(sounds: Path) -> Prompts:
@@ -61,7 +69,7 @@ def load_profiles(file: Path) -> dict[str, TimerWords]:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return read_text(file)
     except UnicodeDecodeError:
         raise FlowError([Fault(str(file), 1, "not UTF-8 text", "Save the file as UTF-8")]) from None
 
@@ -85,13 +93,32 @@ def _read(
     return read_flow(_text_of(file), str(file), file.stem, profiles, prompts, text_of, calendar_named, zone)
 
 
-class FlowStore:
-    """All flows of ``flows``, and the calendars they name; asked at every new call, so an edit counts from the next
-    call on.
+@dataclass(frozen=True)
+class Flows:
+    """What is loaded.
+
+    ``by_name``: the flows. ``numbers``: which flow each number in its one form leads to. ``rejected``: why the newest
+    version of a file (its name) is not in force. ``not_loaded``: the files without any version in force, and the
+    numbers that they had: callers of these go to the queue. ``notes``: calendars in use whose days somebody should look
+    at.
+    """
+
+    by_name: Mapping[str, Flow] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    not_loaded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    calendars: Mapping[str, SharedCalendar] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class FlowStore(Watched[Flows]):
+    """All flows of ``flows``, and the calendars they name. Nothing is loaded before the first `refresh` or `look`; from
+    then on an edit counts within a second, for the next call.
 
     Args:
         zone: the time zone of hours that say none.
         now: the time, aware.
+        home: where numbers without country or area code are from.
     """
 
     def __init__(
@@ -100,70 +127,111 @@ class FlowStore:
         sounds: Path,
         zone: str = DEFAULT_ZONE,
         now: Callable[[], datetime] = partial(datetime.now, UTC),
+        home: Home = Home(),
     ) -> None:
-        self._folder, self._sounds, self._zone, self._now = flows, sounds, zone, now
-        self._lock = threading.Lock()
-        self._stamp: tuple = ()
-        self.flows: dict[str, Flow] = {}
-        self.calendars: dict[str, SharedCalendar] = {}
-        self.rejected: dict[str, str] = {}  # file name: why
-        self.notes: dict[str, str] = {}  # calendars in use whose days somebody should look at
-        self.refresh()
+        self._folder, self._sounds, self._zone, self._now, self._home = flows, sounds, zone, now, home
+        nothing = Flows(not_loaded=_with_default({}, {}))
+        super().__init__("the flows", self._all_files, self._read_all, nothing)
 
-    def refresh(self) -> bool:
-        """Read what has changed and tell whether anything had. Never raises for a bad file."""
-        with self._lock:
-            stamp = self._look()
-            if stamp == self._stamp:
-                return False
-            self._stamp = stamp
-            self._read_all()
-            return True
+    @property
+    def flows(self) -> Mapping[str, Flow]:
+        return self.value.by_name
 
-    def _look(self) -> tuple:
-        files = [*sorted(self._folder.glob("*.yaml")), *self._calendar_files(), self._sounds / "manifest.yaml"]
-        now = self._now()
-        return *stamp(files), (now.year, now.month)  # a calendar that runs out says so every month
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Why the newest version of a file is not in force, by the file's name."""
+        return {**self.value.rejected, **({self._folder.name: self.fault} if self.fault else {})}
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        return self.value.notes
+
+    # ---- for calls: nothing here waits ------------------------------------------------------------------------------
+    def for_number(self, dialled: str) -> tuple[Flow, bool]:
+        """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
+
+        A number that no flow has gets the hotline: a caller is never turned away for a number. Raises LookupError where
+        the flow of this number is not loaded: the caller belongs in the queue, not in another flow.
+        """
+        flows, number = self.value, normal(dialled, self._home)
+        name = flows.numbers.get(number) or flows.numbers.get(number.lstrip("+"))  # some trunks strip the plus
+        if name is None:
+            missing = next((file for file, numbers in flows.not_loaded.items() if number in numbers), None)
+            if missing or DEFAULT not in flows.by_name:
+                raise LookupError(f"{missing or f'{DEFAULT}.yaml'} is not loaded; see /ready")
+            return flows.by_name[DEFAULT], False
+        flow = flows.by_name[name]
+        return flow, bool(self._forms(dialled) & self._forms(flow.words.test_number))
+
+    def named(self, name: str) -> Flow:
+        """The flow that the dialplan asks for by its name. Raises LookupError."""
+        if name not in self.value.by_name:
+            raise LookupError(f"no flow {name!r} is loaded")
+        return self.value.by_name[name]
+
+    # ---- for the watching thread ------------------------------------------------------------------------------------
+    def _flow_files(self) -> list[Path]:
+        return [file for file in _visible(self._folder) if file.name != PROFILES]
 
     def _calendar_files(self) -> list[Path]:
-        return sorted((self._folder / CALENDARS).glob("*.yaml"))
+        return _visible(self._folder / CALENDARS)
 
-    def _read_all(self) -> None:
-        self.rejected = {}
+    def _all_files(self) -> list[Path]:
+        beside = [self._folder / PROFILES, self._sounds / MANIFEST_NAME]
+        return [*self._flow_files(), *self._calendar_files(), *beside]
+
+    def _stamp(self) -> object:
+        now = self._now()
+        return super()._stamp(), (now.year, now.month)  # a calendar that runs out says so every month
+
+    def _read_all(self, before: Flows) -> Flows:
+        """Whatever is wrong with a file, the others and what was loaded before stay."""
+        rejected: dict[str, str] = {}
+
+        def reject(name: str, error: Exception) -> None:
+            rejected[name] = str(error) or repr(error)
+            log.error("%s is rejected, what was loaded before stays: %s", name, rejected[name])
+
+        files = self._flow_files()
         try:
             profiles = load_profiles(self._folder / PROFILES)
             prompts = prompts_of(self._sounds)
-        except Exception as error:  # whatever is wrong with a file, the others and what was loaded before stay
-            self._reject("manifest.yaml" if isinstance(error, ManifestError) else PROFILES, error)
-            return
-        calendar_named, notes = self._read_calendars()
+        except Exception as error:
+            reject(MANIFEST_NAME if isinstance(error, ManifestError) else PROFILES, error)
+            lost = {file.name: self._numbers_in(file) for file in files if file.stem not in before.by_name}
+            return replace(before, rejected=rejected, not_loaded=_with_default(lost, before.by_name))
+        calendars, calendar_named, notes = self._read_calendars(before, reject)
         kept: dict[str, Flow] = {}
+        missing: dict[str, frozenset[str]] = {}
         numbers: dict[str, str] = {}  # who has it
         # Who had a number keeps it: a copy of a flow must not take its calls.
-        files = sorted(self._folder.glob("*.yaml"), key=lambda f: (f.stem != DEFAULT, f.stem not in self.flows, f.name))
-        for file in files:
-            if file.name == PROFILES:
-                continue
+        for file in sorted(files, key=lambda f: (f.stem != DEFAULT, f.stem not in before.by_name, f.name)):
+            flow: Flow | None
             try:
                 flow = _read(file, profiles, prompts, [self._folder], calendar_named, self._zone)
-                for number in _numbers(flow):
-                    if numbers.setdefault(number, file.name) != file.name:
-                        problem = f"number {number} is that of {numbers[number]} already"
+                for form in self._numbers(flow):
+                    if (owner := numbers.get(form)) is not None:
+                        problem = f"number {form} is that of {owner}.yaml already"
                         raise FlowError([Fault(str(file), 1, problem, "Give each flow a number of its own")])
-                kept[file.stem] = flow
             except Exception as error:
-                self._reject(file.name, error)
-                if file.stem in self.flows:
-                    kept[file.stem] = self.flows[file.stem]
-        self.flows = kept
+                reject(file.name, error)
+                flow = before.by_name.get(file.stem)
+            if flow is None:
+                missing[file.name] = self._numbers_in(file)
+            else:
+                kept[file.stem] = flow
+                numbers |= {form: file.stem for form in self._numbers(flow) if form not in numbers}
         log.info("flows read: %s", ", ".join(kept))
         used = {flow.words.hours.calendar for flow in kept.values() if flow.words.hours}
-        self.notes = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
-        for note in self.notes.values():
+        told = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
+        for note in told.values():
             log.warning("opening hours may be wrong: %s", note)
+        return Flows(kept, numbers, rejected, _with_default(missing, kept), calendars, told)
 
-    def _read_calendars(self) -> tuple[Callable[[str], SharedCalendar], dict[str, list[Fault]]]:
-        """Read all calendars. Returns the look-up by name that flows use, and each calendar's notes."""
+    def _read_calendars(
+        self, before: Flows, reject: Callable[[str, Exception], None]
+    ) -> tuple[dict[str, SharedCalendar], Callable[[str], SharedCalendar], dict[str, list[Fault]]]:
+        """Read all calendars. Returns them, the look-up by name that flows use, and each calendar's notes."""
         kept: dict[str, SharedCalendar] = {}
         broken: dict[str, Exception] = {}
         notes: dict[str, list[Fault]] = {}
@@ -172,46 +240,48 @@ class FlowStore:
             try:
                 kept[name], notes[name] = load_calendar(file, self._now().date())
             except Exception as error:
-                self._reject(f"{CALENDARS}/{file.name}", error)
+                reject(f"{CALENDARS}/{file.name}", error)
                 broken[name] = error
-                if name in self.calendars:
-                    kept[name] = self.calendars[name]
-        self.calendars = kept
+                if name in before.calendars:
+                    kept[name] = before.calendars[name]
 
         def named(name: str) -> SharedCalendar:
             if name in kept:
                 return kept[name]
             raise broken.get(name) or FileNotFoundError(name)
 
-        return named, notes
+        return kept, named, notes
 
-    def _reject(self, name: str, error: Exception) -> None:
-        self.rejected[name] = str(error) or repr(error)
-        log.error("%s is rejected, what was loaded before stays: %s", name, self.rejected[name])
+    def _numbers(self, flow: Flow) -> set[str]:
+        """What can be dialled for it."""
+        return self._forms(flow.words.number) | self._forms(flow.words.test_number)
 
-    def for_number(self, dialled: str) -> tuple[Flow, bool]:
-        """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
+    def _forms(self, number: str | None) -> set[str]:
+        """A number as it may be dialled: in its one form, and the same without the plus, which some trunks strip."""
+        form = normal(number or "", self._home)
+        return {form, form.lstrip("+")} - {""}
 
-        An unknown number gets the hotline: a caller is never turned away for a number. Raises LookupError where the
-        hotline is not loaded either: the queue is right for its callers then, another flow may not be.
-        """
-        self.refresh()
-        dialled = dialled.lstrip("+")
-        for flow in self.flows.values():
-            if dialled in _numbers(flow):
-                return flow, dialled == (flow.words.test_number or "").lstrip("+")
-        if DEFAULT in self.flows:
-            return self.flows[DEFAULT], False
-        raise LookupError(f"no flow has this number, and {DEFAULT!r} is not loaded")
-
-    def named(self, name: str) -> Flow:
-        """The flow that the dialplan asks for by its name. Raises LookupError."""
-        self.refresh()
-        if name not in self.flows:
-            raise LookupError(f"no flow {name!r} is loaded")
-        return self.flows[name]
+    def _numbers_in(self, file: Path) -> frozenset[str]:
+        """The numbers of a file that is not loaded, as far as they can be made out."""
+        try:
+            found = _NUMBER_LINE.findall(read_text(file))
+        except (OSError, UnicodeDecodeError):
+            return frozenset()
+        return frozenset(form for number in found for form in self._forms(number))
 
 
-def _numbers(flow: Flow) -> list[str]:
-    """What can be dialled for it; a leading plus does not count."""
-    return [number.lstrip("+") for number in (flow.words.number, flow.words.test_number) if number]
+def _visible(folder: Path) -> list[Path]:
+    """The YAML files of a folder; not the hidden ones, which editors leave behind (``.#hotline.yaml``)."""
+    return sorted(file for file in folder.glob("*.yaml") if not file.name.startswith((".", "#")))
+
+
+def _with_default(missing: dict[str, frozenset[str]], loaded: Mapping[str, Flow]) -> dict[str, frozenset[str]]:
+    """Also where its file is gone: every number that no flow has is the hotline's."""
+    return missing if DEFAULT in loaded else {f"{DEFAULT}.yaml": frozenset(), **missing}
+
+
+def read_flows(settings: Settings) -> FlowStore:
+    """The flows as they are on disk now."""
+    store = FlowStore(settings.flows, settings.sounds, settings.zone, home=settings.home)
+    store.refresh()
+    return store

@@ -23,6 +23,8 @@ from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import NO_BEAT, Beat, CallSummary, Ears
 from hearline.server.assist_process import AssistProcess
 from hearline.server.flow_store import FlowStore
+from hearline.sounds.prompt_store import PromptStore
+from hearline.yamlfiles.watched import Watcher
 
 STUCK_S = 5.0  # one who reads nothing for so long is let go
 SHUT_S = 0.1  # so long it takes at most to notice that it shall end
@@ -31,13 +33,26 @@ SHUT_S = 0.1  # so long it takes at most to notice that it shall end
 class _Figures:
     """The line's counters at the moment they are asked for."""
 
-    def __init__(self, lines: WorkerPool, flows: FlowStore, assist: AssistProcess | None) -> None:
-        self._lines, self._flows, self._assist = lines, flows, assist
+    def __init__(
+        self, lines: WorkerPool, flows: FlowStore, prompts: PromptStore, watcher: Watcher, assist: AssistProcess | None
+    ) -> None:
+        self._lines, self._flows, self._prompts, self._watcher, self._assist = lines, flows, prompts, watcher, assist
 
     def collect(self) -> Iterable[Metric]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
+        yield gauge(
+            "hearline_flows_not_loaded",
+            "flow files without any version in force: calls to their numbers go straight to the queue",
+            value=len(self._flows.value.not_loaded),
+        )
+        yield gauge("hearline_prompts_unreadable", "recordings that cannot be read", value=len(self._prompts.faults))
+        yield gauge(
+            "hearline_files_stuck_seconds",
+            "for how long the flows or prompts have been read without an answer of their disk; edits do not count then",
+            value=(self._watcher.stuck or ("", 0.0))[1],
+        )
         looks = len(self._flows.notes)
         yield gauge("hearline_calendars_to_look_at", "calendars in use with a missing or guessed year", value=looks)
         yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
@@ -166,11 +181,16 @@ def _json(told: dict) -> bytes:
 
 
 def serve_status(
-    address: tuple[str, int], line: WorkerPool, flows: FlowStore, assist: AssistProcess | None = None
+    address: tuple[str, int],
+    line: WorkerPool,
+    flows: FlowStore,
+    prompts: PromptStore,
+    watcher: Watcher,
+    assist: AssistProcess | None = None,
 ) -> WSGIServer:
     """Serve in a thread of its own; the server's ``server_port`` tells the port."""
     registry = CollectorRegistry()
-    registry.register(_Figures(line, flows, assist))
+    registry.register(_Figures(line, flows, prompts, watcher, assist))
     metrics = make_wsgi_app(registry)
 
     def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -181,9 +201,19 @@ def serve_status(
         if path == "/live":
             body = {"live": True}
         elif path == "/ready":
-            ready = line.well and bool(flows.flows)
+            missing = sorted(flows.value.not_loaded)
+            ready = line.well and not missing
             status = "200 OK" if ready else "503 Service Unavailable"
-            body = {"ready": ready, "rejected_flows": flows.rejected, "calendars_to_look_at": flows.notes}
+            body = {
+                "ready": ready,
+                "flows_not_loaded": missing,
+                "rejected_flows": flows.rejected,
+                "calendars_to_look_at": flows.notes,
+            }
+            if faults := prompts.faults:
+                body["unreadable_prompts"] = faults
+            if stuck := watcher.stuck:
+                body["files_stuck"] = {"what": stuck[0], "seconds": round(stuck[1])}
             if assist:  # calls do without it: it makes nobody unready
                 body["assist"] = assist.standing
         elif path == "/calls":

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from hearline.core.files import read_text
 from hearline.sounds.numerals import chinese_number
 from hearline.yamlfiles.located import Located, YamlError, load_located
 
@@ -295,7 +296,7 @@ def load_manifest(root: Path | str) -> Manifest:
     """Read `manifest.yaml` in the sounds folder `root`. ManifestError names file, line and remedy."""
     path = Path(root) / MANIFEST_NAME
     try:
-        text = path.read_text("utf-8").partition(MARKER)[0]
+        text = read_text(path).partition(MARKER)[0]
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:

@@ -5,13 +5,13 @@ Text above the marker belongs to people and is kept byte for byte.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
+from hearline.core.files import write_whole
 from hearline.sounds.manifest import MANIFEST_NAME, MARKER, ManifestError
 
 
@@ -52,9 +52,7 @@ def write_register(root: Path, entries: dict[str, Entry]) -> None:
         f"  {name}: {{sha256: {e.sha256}, source: {e.source}, made_from: '{e.made_from}'}}\n"
         for name, e in sorted(entries.items())
     ]
-    fresh = path.with_suffix(".yaml.new")
-    fresh.write_text(f"{people.rstrip()}\n\n{MARKER}\nfiles:\n{''.join(rows)}", "utf-8")
-    os.replace(fresh, path)
+    write_whole(path, f"{people.rstrip()}\n\n{MARKER}\nfiles:\n{''.join(rows)}", mode=0o644)
 
 
 def file_hash(path: Path) -> str:

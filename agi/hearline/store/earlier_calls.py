@@ -13,7 +13,6 @@ import hmac
 import logging
 import os
 import queue
-import re
 import sqlite3
 import threading
 import time
@@ -23,7 +22,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hearline.core.private_files import lasting_key, private_folder
+from hearline.core.files import private_folder
+from hearline.core.keys import lasting_key
+from hearline.core.numbers import Home, normal
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +68,12 @@ class EarlierCalls:
 
     Args:
         days: how long a call is kept.
+        home: where numbers are from that do not say it.
     """
 
-    def __init__(self, folder: Path, days: int = DAYS) -> None:
-        self._folder, self._days = folder, days
+    def __init__(self, folder: Path, days: int = DAYS, home: Home = Home()) -> None:
+        self._folder, self._days, self._home = folder, days, home
+        normal("95160", home)  # loads the numbering plans (60 ms) now, not while somebody calls
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
         self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
@@ -79,7 +82,7 @@ class EarlierCalls:
 
     def who(self, number: str) -> str:
         """The caller's number as it stands here; '' for one who tells none."""
-        number = plain_number(number)
+        number = normal(number, self._home)
         if not number:
             return ""
         try:
@@ -96,8 +99,8 @@ class EarlierCalls:
             self._writer.start()
 
     def note(self, call: str, **what: str | float | None) -> Future[bool]:
-        """Keep what is known of this call beside what is kept already. Returns at once whether it is kept, once that is
-        known."""
+        """Keep what is known of this call beside what is kept already; a ``number`` as ``who``. Returns at once whether
+        it is kept, once that is known."""
         self.start()
         kept: Future[bool] = Future()
         kept.set_running_or_notify_cancel()  # nobody can cancel it
@@ -147,6 +150,8 @@ class EarlierCalls:
         while (told := self._to_write.get()) is not None:
             call, what, kept = told
             try:
+                if (number := what.pop("number", None)) is not None:
+                    what["who"] = self.who(number)
                 with self._database() as database:
                     _upsert(database, call, what)
                     self._clean(database)
@@ -168,6 +173,7 @@ class EarlierCalls:
             private_folder(self._folder)
             os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite's own files go by its mode
         with closing(sqlite3.connect(self._file, timeout=WAIT_S)) as database, database:
+            database.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, whatever SQLite's default
             database.executescript(_TABLE)
             yield database
 
@@ -180,21 +186,3 @@ def _upsert(database: sqlite3.Connection, call: str, what: dict) -> None:
         f"ON CONFLICT (call) DO UPDATE SET {known}",
         (call, *what.values()),
     )
-
-
-def plain_number(number: str) -> str:
-    """One caller, one number: ``+86 138 0000 0000``, ``013800000000`` and ``13800000000`` are the same."""
-    digits = re.sub(r"\D", "", number)
-    for country in ("0086", "86"):
-        if digits.startswith(country) and len(digits) - len(country) >= 10:
-            digits = digits.removeprefix(country)
-            break
-    return digits.lstrip("0")
-
-
-def masked(number: str) -> str:
-    """As an agent may see it, the last digits: ``138****5678``; of a short one less. '' where there is none."""
-    digits = plain_number(number)
-    if len(digits) >= 11:
-        return f"{digits[:-8]}****{digits[-4:]}"
-    return f"****{digits[-4:]}" if len(digits) >= 7 else "**" + digits[-1:] if digits else ""

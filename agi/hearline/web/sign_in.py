@@ -12,7 +12,8 @@ from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from hearline.core.private_files import lasting_key, write_private
+from hearline.core.files import write_private
+from hearline.core.keys import lasting_key
 from hearline.store.pins import Pins
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Sessions:
     def __init__(self, folder: Path, pins: Pins) -> None:
         self._signer = URLSafeTimedSerializer(lasting_key(folder / "cookie-key"), salt="hearline page")
         self._pins = pins
+        pins.watched.refresh()
         self._file = folder / "signed-out.json"
         self._ended = self._read()
 

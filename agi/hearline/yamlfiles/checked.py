@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -83,18 +82,6 @@ def like(word: str, known: Collection[str]) -> str:
     """A remedy that names the nearest known word, or all of them."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(sorted(known))
-
-
-def stamp(files: Iterable[Path]) -> tuple:
-    """Differs from an earlier one when a file has been changed, added or removed."""
-    seen = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            continue
-        seen.append((file, stat.st_mtime_ns, stat.st_size))
-    return tuple(seen)
 
 
 class YamlDocument:

@@ -13,6 +13,13 @@ from typing import Any
 
 import yaml
 
+from hearline.yamlfiles.characters import odd_in_line, odd_in_name, odd_in_value
+
+MOST_DEPTH = 32
+"""Levels of nesting. No file of ours has ten; a thousand would end the process, for the parser recurses."""
+MOST_THINGS = 100_000
+"""Keys and values, with aliases unfolded: a few lines of aliases of aliases may stand for thousands of millions."""
+
 _DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*)")
 
 Location = tuple[Hashable, ...]
@@ -54,15 +61,17 @@ class Located:
 
 def load_located(text: str) -> Located:
     """Read a YAML text. Raises YamlError."""
+    text = text.removeprefix("\ufeff")  # Windows' editors begin with it
     lines: dict[Location, int] = {(): 1}
     try:
+        _check_shape(text)
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
                 return Located(None, lines)
-            if bad := _doubles(root, ()) + _odd_numbers(loader, root):
-                raise YamlError(bad)
+            if bad := _doubles(root, ()) + _odd_characters(root) + _odd_numbers(loader, root):
+                raise YamlError(sorted(set(bad)))
             try:
                 value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
             except (ValueError, LookupError, AttributeError) as error:  # a number without end, !!bool maybe
@@ -73,10 +82,84 @@ def load_located(text: str) -> Located:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        remedy = "Check indentation, colons and quotes there"
-        raise YamlError([(mark.line + 1 if mark else 1, f"not valid YAML: {problem}", remedy)]) from None
+        raise YamlError([_told(error, text)]) from None
+
+
+def _check_shape(text: str) -> None:
+    """Raises YamlError where the text is nested too deep, or unfolds into too much; yaml.YAMLError. Reads it event by
+    event: this recurses nowhere."""
+    sizes: dict[str, int] = {}  # of what has an anchor
+    around: list[tuple[str | None, int]] = [(None, 0)]  # (anchor, things in it so far) of all that is open
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            if len(around) > MOST_DEPTH:
+                raise _at(event, f"nested more than {MOST_DEPTH} levels deep", "Take levels out")
+            around.append((event.anchor, 0))
+            continue
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            anchor, size = around.pop()
+            size += 1
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1
+        elif isinstance(event, yaml.AliasEvent):
+            anchor, size = None, sizes.get(event.anchor or "", 1)
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = size
+        outer, before = around[-1]
+        if before + size > MOST_THINGS:
+            raise _at(event, f"more than {MOST_THINGS:,} keys and values, aliases (*) unfolded", "Use fewer aliases")
+        around[-1] = outer, before + size
+
+
+def _at(event: yaml.Event, problem: str, remedy: str) -> YamlError:
+    return YamlError([(event.start_mark.line + 1 if event.start_mark else 1, problem, remedy)])
+
+
+_BEGINS_THERE = ("simple key", "quoted scalar", "flow mapping", "flow sequence", "flow node")
+
+
+def _told(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
+    """(line, problem, remedy). The parser notices many a fault only in a later line than it stands in."""
+    rows = text.split("\n")
+    if isinstance(error, yaml.reader.ReaderError):
+        char = error.character if isinstance(error.character, str) else chr(error.character)
+        line, noticed = 1 + text.partition(char)[0].count("\n"), 0
+    else:
+        mark, begins = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+        written = max((number for number, row in enumerate(rows, 1) if row.strip()), default=1)
+        line = noticed = min(mark.line + 1 if mark else 1, written)
+        if begins and (getattr(error, "context", None) or "").endswith(_BEGINS_THERE):
+            line = min(line, begins.line + 1)
+    for number in range(max(line, noticed), max(0, line - 2), -1):
+        if odd := odd_in_line(rows[number - 1]):
+            return number, *odd
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    later = f" (noticed in line {noticed})" if noticed > line else ""
+    return line, f"not valid YAML: {problem}{later}", "Check indentation, colons and quotes there"
+
+
+def _quoted(node: yaml.Node) -> bool:
+    """In quotes, or a block: whoever writes so means every character."""
+    return isinstance(node, yaml.ScalarNode) and bool(node.style)
+
+
+def _odd_characters(root: yaml.Node) -> list[tuple[int, str, str]]:
+    """Keys and unquoted texts with characters that nobody sees or means."""
+    found, todo, seen = [], [(root, False)], set()
+    while todo:
+        node, is_key = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            todo += [part for key, value in node.value for part in ((key, True), (value, False))]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(item, False) for item in node.value]
+        elif odd := odd_in_name(node.value) if is_key else None if _quoted(node) else odd_in_value(node.value):
+            found.append((node.start_mark.line + 1, f"{node.value!r} holds {odd[0]}", odd[1]))
+    return found
 
 
 def _first_bad(loader: _Loader, node: yaml.Node) -> int:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from hearline.assist.calls.call_note import CallNote, read_note
-from hearline.assist.calls.channel_graph import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.channel_graph import CALLER, CAME_AT, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import HelpCall, TalkSession
 from hearline.assist.hints import events as e
@@ -25,9 +25,11 @@ from hearline.assist.hints.engine import HOLD_EVERY_MS, Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
+from hearline.core.numbers import Home, masked, normal
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Message, variables
-from hearline.store.earlier_calls import EarlierCall, masked
+from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
+from hearline.store.earlier_calls import EarlierCall
 
 DAY_S = 86_400
 MANY_CALLS = 3  # within some days: the caller's trouble may not be over
@@ -45,17 +47,20 @@ class Caller:
     """Who calls, as far as an agent may see it.
 
     ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
-    ``queued_at``: s since 1970.
+    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
+    ``came_at``: when the first one did; s since 1970, 0 where unknown.
     """
 
     id: str
     channel: str
     number: str = ""
+    withheld: bool = False
     who: str = ""
     queue: str = ""
     heard: str = ""
     phrases: str = ""
     queued_at: float = 0.0
+    came_at: float = 0.0
 
 
 @dataclass
@@ -120,8 +125,10 @@ class AgentState:
             call = {
                 "id": self.caller.id,
                 "number": self.caller.number,
+                "withheld": self.caller.withheld,
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
+                "since_came_s": self._since_came_s(now),
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
@@ -168,6 +175,11 @@ class AgentState:
     def _waited(self, now: float) -> float:
         return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
 
+    def _since_came_s(self, now: float) -> int:
+        """From when the caller came into a queue first until this agent had them: other agents' talks included."""
+        until = now if self.state is Activity.RINGING else self.began
+        return round(max(0.0, until - self.caller.came_at)) if self.caller.came_at else 0
+
     def _card(self, now: float) -> dict[str, Any] | None:
         if self.card is None or (self.state is Activity.AFTER and now >= self.card_until):
             return None
@@ -208,6 +220,7 @@ class AgentStates:
         now: s since 1970.
         supervisors: work numbers of those who are told when an agent asks for one.
         trouble_days: so far back a caller's calls count as lately.
+        home: where numbers are from that do not say it.
 
     ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
     """
@@ -223,7 +236,9 @@ class AgentStates:
         now: Callable[[], float] = time.time,
         supervisors: Iterable[str] = (),
         trouble_days: int = AgentState.trouble_days,
+        home: Home = Home(),
     ) -> None:
+        self._home = home
         self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
         self._keep, self._calendar, self.now, self._trouble_days = keep, calendar, now, trouble_days
         self.supervisors = frozenset(supervisors)
@@ -300,19 +315,22 @@ class AgentStates:
         if not known.get(QUEUE) or known.get(CALLER) != channel:
             return
         before = self._callers.get(channel)
-        if before and before.heard == known.get(HEARD) and before.queue == known[QUEUE]:
+        queued_at = _seconds(known.get(QUEUED_AT, ""))
+        if before and (before.heard, before.queue, before.queued_at) == (known.get(HEARD), known[QUEUE], queued_at):
             return
-        number = told.get("CallerIDNum", "")
-        number = "" if number == "<unknown>" else number
+        shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
+        number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
             id=told.get("Uniqueid", channel),
             channel=channel,
-            number=masked(number),
+            number=masked(number, self._home),
+            withheld=not shown and known[PRESENTATION].startswith("prohib"),
             who=self._who(number),
             queue=known[QUEUE],
             heard=known.get(HEARD, ""),
             phrases=known.get(PHRASES, "").rpartition("/")[2],
-            queued_at=_seconds(known.get(QUEUED_AT, "")),
+            queued_at=queued_at,
+            came_at=_seconds(known.get(CAME_AT, "")),
         )
 
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:

@@ -30,7 +30,7 @@ from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.confirm import Unconfirmed, confirm, transfer_context
-from hearline.store import records
+from hearline.store.records import Records
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class TalkSession:
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
             },
-            "events": self.events,
+            "events": list(self.events),  # it is written while further ones come
         }
 
 
@@ -128,7 +128,7 @@ class TalkSessions:
         ami: Ami,
         hints: HintStore | None,
         whisper: Callable[[str, tuple[str, int] | None], bool],
-        kept: records.Records,
+        kept: Records,
         do: Callable[[TalkSession, str, Key], None] = lambda *_: None,
         changed: Callable[[TalkSession], None] = lambda _talk: None,
     ) -> None:
@@ -233,12 +233,13 @@ class TalkSessions:
         conversation = talk.conversation
         for channel in talk.runners.keys() - set(conversation.agents):
             self._dismiss(talk, channel)
-        if self._hints is None:
+        book = self._hints and self._hints.book
+        if book is None:
             return
         for channel in conversation.agents:
             if channel not in talk.runners:
                 joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
-                rules = self._hints.book.rules
+                rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
                 )
@@ -292,10 +293,7 @@ class TalkSessions:
         """Into the record of a talk that goes on, or of one that is over."""
         talk.add(event, **what)
         if talk.file:
-            try:
-                records.write(talk.file, talk.record())
-            except OSError as error:
-                log.error("a talk's record could not be kept: %s", error)
+            self._records.write(talk.file, talk.record())
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
@@ -388,12 +386,8 @@ class TalkSessions:
         if talk.holds.since_ms is not None:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        try:
-            file = self._records.file(talk.id)
-            records.write(file, talk.record())
-            talk.file = file
-        except OSError as error:
-            log.error("a talk's record could not be kept: %s", error)
+        talk.file = self._records.file(talk.id)
+        self._records.write(talk.file, talk.record())
 
 
 def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:

@@ -3,17 +3,15 @@ rejected, and what was loaded before stays."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hearline.assist.hints.cards import Cards, Characters, Group, read_cards, read_characters, read_spoken
 from hearline.assist.hints.rules import Rules, read_rules
-from hearline.yamlfiles.checked import Fault, Rejected, stamp
-
-log = logging.getLogger(__name__)
+from hearline.core.files import read_text
+from hearline.yamlfiles.checked import Fault, Rejected
+from hearline.yamlfiles.watched import Watched
 
 RULES, CARDS, CHARACTERS, SPOKEN = "rules.yaml", "cards.yaml", "characters.yaml", "spoken.yaml"
 FILES = (RULES, CARDS, CHARACTERS, SPOKEN)
@@ -47,7 +45,7 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
 
     def read(name: str, reader, *more):
         try:
-            return reader((folder / name).read_text("utf-8"), str(folder / name), *more)
+            return reader(read_text(folder / name), str(folder / name), *more)
         except Rejected as error:
             faults.extend(error.faults)
         except OSError as error:
@@ -67,35 +65,30 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
     return HintBook(rules, cards, characters, spoken)
 
 
-class HintStore:
-    """The hints of a folder; asked at every join, so an edit counts from the next conversation on.
+class HintStore(Watched[HintBook | None]):
+    """The hints of a folder; an edit counts within a second, for the next conversation.
 
-    ``rejected``: why the newest edit was not taken; '' where it was. Raises Rejected where the very first is broken.
+    Args:
+        whispers: the ids of the whispers that are recorded now; None: take any.
+        beside: further files on which the whispers depend.
     """
 
-    def __init__(self, folder: Path, whispers: Collection[str] | None = None) -> None:
-        self._folder, self._whispers = folder, whispers
-        self._lock = threading.Lock()
-        self._stamp = self._look()
-        self._book = load_book(folder, whispers)
-        self.rejected = ""
+    def __init__(
+        self,
+        folder: Path,
+        whispers: Callable[[], Collection[str] | None] = lambda: None,
+        beside: Collection[Path] = (),
+    ) -> None:
+        files = [*(folder / name for name in FILES), *beside]
+        super().__init__("the hints", lambda: files, lambda _: load_book(folder, whispers()), None)
+        self.refresh()
 
     @property
-    def book(self) -> HintBook:
-        """What holds now. Never raises for a bad file."""
-        with self._lock:
-            if (seen := self._look()) != self._stamp:
-                self._stamp = seen
-                self._read_again()
-            return self._book
+    def book(self) -> HintBook | None:
+        """What holds now; None until there is something that can be read."""
+        return self.value
 
-    def _look(self) -> tuple:
-        return stamp(self._folder / name for name in FILES)
-
-    def _read_again(self) -> None:
-        try:
-            self._book, self.rejected = load_book(self._folder, self._whispers), ""
-            log.info("hints read: %d rules", len(self._book.rules.by_name))
-        except Rejected as error:
-            self.rejected = str(error)
-            log.error("the hints' edit is rejected, what was loaded before stays: %s", error)
+    @property
+    def rejected(self) -> str:
+        """Why the newest edit was not taken; '' where it was."""
+        return self.fault

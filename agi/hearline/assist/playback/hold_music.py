@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.playback.prompts import Prompter
-from hearline.audio.wav import read_wav
+from hearline.assist.playback.recordings import MUSIC, Recordings
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami import AmiDown, AmiRefused
 
@@ -19,10 +18,10 @@ AGAIN_S = 1.0
 
 
 class HoldMusic:
-    """What callers hear who wait in a queue, from ``sounds``; ``follow`` tells who is to hear it now."""
+    """What callers hear who wait in a queue; ``follow`` says who is to hear it now."""
 
-    def __init__(self, prompter: Prompter, sounds: Path) -> None:
-        self._prompter, self._file = prompter, sounds / "music" / "waiting.wav"
+    def __init__(self, prompter: Prompter, recordings: Recordings) -> None:
+        self._prompter, self._recordings = prompter, recordings
         self._playing: dict[str, asyncio.Task] = {}  # by the caller's channel
 
     def follow(self, conversations: Iterable[ConnectedParties]) -> None:
@@ -36,7 +35,7 @@ class HoldMusic:
     async def _play(self, talk: ConnectedParties) -> None:
         while True:
             try:
-                await self._prompter.play_on(talk, read_wav(self._file))
+                await self._prompter.play_on(talk, self._recordings.samples(MUSIC))
             except (AmiDown, AmiRefused, WorkerDown, OSError, TimeoutError, ValueError) as error:
                 log.warning("a caller on hold hears no music: %s", error or type(error).__name__)
             await asyncio.sleep(AGAIN_S)

@@ -11,21 +11,18 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.hints.events import Key
-from hearline.audio.wav import read_wav
+from hearline.assist.playback.recordings import Recordings
 from hearline.media.transport import FRAME_MS, FRAME_SAMPLES
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami
 from hearline.pbx.chanspy import CONNECT_S, attach, prompt_data
 from hearline.pbx.confirm import confirm
-from hearline.sounds.manifest import PhraseSet, load_manifest, prompt_path
 
 DEFAULT = "zh/lanzhi"
 WORDINGS = {Key.LOW_VOLUME: ("low-1", "low-2", "low-move"), Key.RECEIVER: ("speakerphone",)}
@@ -34,7 +31,7 @@ standard §1.3). Not every set has each of them."""
 
 LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
 TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
-LONGEST_SAMPLES = 16 * 8_000  # handed to the worker at once
+LONGEST_SAMPLES = 16 * 8_000  # of music, handed to the worker at once
 SILENT_S = 0.6  # the worker tells ten times a second how far it is
 
 
@@ -47,33 +44,23 @@ class Prompt:
 
 
 class Prompts:
-    """Those of ``sounds``. Raises ManifestError where there is no manifest that can be read."""
+    """What agents' keys play."""
 
-    def __init__(self, sounds: Path) -> None:
-        self._sounds = sounds
-        self._has = {
-            f"{language}/{name}": {prompt for prompt, words in phrases.prompts.items() if words is not None}
-            for language, sets in load_manifest(sounds).languages.items()
-            for name, phrases in sets.items()
-            if isinstance(phrases, PhraseSet)
-        }
-        self._read = lru_cache(maxsize=32)(self._read_samples)
+    def __init__(self, recordings: Recordings) -> None:
+        self._recordings = recordings
 
     def choose(self, key: Key, phrases: str, times: int) -> Prompt:
         """What this key plays in a call of this phrase set (``zh/lanzhi``), when it has played ``times`` before.
 
-        A set without any wording for it borrows from the first that has one. Raises LookupError, OSError, ValueError.
+        A set without any wording for it borrows from the first that has one. Raises LookupError, ValueError.
         """
-        lenders = [phrases if phrases in self._has else DEFAULT, *self._has]
-        for lender in lenders:
-            if known := [wording for wording in WORDINGS[key] if wording in self._has.get(lender, ())]:
+        sets = self._recordings.sets
+        for lender in [phrases if phrases in sets else DEFAULT, *sets]:
+            if known := [wording for wording in WORDINGS[key] if wording in sets.get(lender, ())]:
                 where = f"{lender}/{known[min(times, len(known) - 1)]}"
-                return Prompt(where, self._read(where))
+                samples = self._recordings.samples(where)
+                return Prompt(where, np.pad(samples, (0, -samples.size % FRAME_SAMPLES)))
         raise LookupError(f"no phrase set has a prompt for the key {key}")
-
-    def _read_samples(self, where: str) -> np.ndarray:
-        samples = read_wav(prompt_path(self._sounds, *where.split("/")))
-        return np.pad(samples, (0, -samples.size % FRAME_SAMPLES))
 
 
 class Prompter:

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from hearline.core.private_files import write_private
+from hearline.core.files import write_private
 
 log = logging.getLogger(__name__)
 

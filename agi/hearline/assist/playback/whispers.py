@@ -1,16 +1,13 @@
-"""The whispers' sound: read once, at the level that is asked for."""
+"""The whispers' sound, at the level that is asked for."""
 
 from __future__ import annotations
 
 import io
 import wave
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from hearline.audio.wav import read_wav
-from hearline.sounds.manifest import load_manifest, prompt_path
+from hearline.assist.playback.recordings import Recordings
 
 LANGUAGE, SET = "zh", "hints"
 RATE = 8_000
@@ -20,21 +17,22 @@ TICK_HZ, TICK_DBOV = 1_000, -30
 
 
 class Whispers:
-    """Those of ``sounds``. Raises ManifestError where there is no manifest that can be read.
+    """What agents alone hear.
 
     Args:
         tick: a soft one before each, which tells the agent that it is not the caller who speaks.
     """
 
-    def __init__(self, sounds: Path, tick: bool = False) -> None:
-        sets = load_manifest(sounds).languages.get(LANGUAGE, {})
-        self.known = frozenset(sets[SET].prompts) if SET in sets else frozenset()
-        self._sounds, self._tick = sounds, tick_samples() if tick else np.zeros(0)
-        self.pcm = lru_cache(maxsize=256)(self._pcm)
+    def __init__(self, recordings: Recordings, tick: bool = False) -> None:
+        self._recordings, self._tick = recordings, tick_samples() if tick else np.zeros(0)
 
-    def _pcm(self, whisper: str, level_db: int = 0) -> bytes:
-        """16-bit samples, 8 kHz, ``level_db`` against the file. Raises OSError, ValueError."""
-        samples = read_wav(prompt_path(self._sounds, LANGUAGE, SET, whisper))
+    def known(self) -> frozenset[str]:
+        """Their ids."""
+        return self._recordings.ids_of(f"{LANGUAGE}/{SET}")
+
+    def pcm(self, whisper: str, level_db: int = 0) -> bytes:
+        """16-bit samples, 8 kHz, ``level_db`` against the file. Raises ValueError where it cannot be played."""
+        samples = self._recordings.samples(f"{LANGUAGE}/{SET}/{whisper}")
         if self._tick.size + samples.size <= LONGEST_S * RATE:
             samples = np.concatenate([self._tick, samples])
         return at_level(samples, level_db)

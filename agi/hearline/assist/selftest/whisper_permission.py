@@ -35,6 +35,10 @@ class AssistStatus:
     why: str = NOT_YET
     silent_callers: str = ""
     """Why an agent does not hear a whisper while the caller's phone sends nothing; '' where it is heard."""
+    rejected_hints: str = ""
+    """Why the newest hints are not in force; '' where they are."""
+    files_stuck: str = ""
+    """Of which files the disk does not answer, so that edits do not count: sounds, hints or PINs."""
     missing: tuple[str, ...] = ()
     """What Asterisk does not give us, see `ami_rights`."""
 

@@ -127,7 +127,8 @@ class Recognition:
                 log.warning("more than %d legs at once: the others go without the recogniser; "
                             "HEARLINE_RECOGNISER_LEGS says how many", self._most)  # fmt: skip
             return
-        groups = {name: asdict(g) for name, g in self._hints.book.spoken.items() if g.of == leg.side}
+        book = self._hints.book
+        groups = {name: asdict(g) for name, g in book.spoken.items() if g.of == leg.side} if book else {}
         if groups:
             self._heard[leg.visit.uuid] = leg
             _say(process, {"leg": leg.visit.uuid, "groups": groups})

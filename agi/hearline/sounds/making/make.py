@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hearline.core.files import write_whole
 from hearline.sounds.making import music, polish, synthesise
 from hearline.sounds.manifest import Sound, load_manifest
 from hearline.sounds.register import Entry, bytes_hash, file_hash, read_register, register, write_register
@@ -156,9 +157,7 @@ def _write_all(root: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_bytes(data)
-        fresh.replace(path)
+        write_whole(path, data, mode=0o644)
 
 
 def _best(files: list[Path]) -> Path:

@@ -168,7 +168,7 @@ class Page:
         return web.json_response({"agent": self._agent(request)})
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        self.sessions.end(request.cookies.get(COOKIE, ""))
+        await asyncio.to_thread(self.sessions.end, request.cookies.get(COOKIE, ""))
         response = web.json_response({})
         response.del_cookie(COOKIE)
         return response

@@ -41,6 +41,7 @@ class Front:
     def __init__(
         self,
         settings: Settings,
+        pins: Pins,
         hints: HintStore | None,
         volumes: Volumes,
         whispers: Whispers,
@@ -49,9 +50,10 @@ class Front:
         asterisk: Callable[[], bool],
         allowed: Callable[[], bool],
     ) -> None:
-        self._settings, self._hints, self._volumes, self._whispers = settings, hints, volumes, whispers
+        self._settings, self._pins, self._hints = settings, pins, hints
+        self._volumes, self._whispers = volumes, whispers
         self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
-        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days)
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         self._calendar = settings.calendar
         supervisors = {number.strip() for number in settings.supervisors.split(",")} - {""}
         self._desks = AgentStates(
@@ -63,6 +65,7 @@ class Front:
             self._keep,
             supervisors=supervisors,
             trouble_days=settings.trouble_days,
+            home=settings.home,
         )
         self._served: Page | None = None
         self._looking: set[asyncio.Task] = set()
@@ -82,8 +85,6 @@ class Front:
         self._earlier.close()
 
     def _page(self) -> Page:
-        folder = self._settings.state / "page"
-        pins = Pins(folder / "pins.json")
         sounds = load_manifest(self._settings.sounds)
         self._served = Page(
             self._desks,
@@ -91,8 +92,8 @@ class Front:
             lambda: self._hints.book if self._hints else None,
             self._volumes,
             self._whispers.pcm,
-            pins,
-            Sessions(folder, pins),
+            self._pins,
+            Sessions(self._pins.file.parent, self._pins),
             {"brand": sounds.brand, "hotline": sounds.hotline},
             sounds.queue_names("zh"),
             self._asterisk,

@@ -196,7 +196,7 @@ function forgetCaller(last) {
 }
 
 function showCall(call) {
-  write(by("number"), call.number || words().anonymous);
+  write(by("number"), call.number || words()[call.withheld ? "withheld" : "anonymous"]);
   write(by("queue"), queueName(call));
   write(by("wait-title"), call.passed_on_by ? words().transfer : words().wait);
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
@@ -492,7 +492,7 @@ function tellChange(before) {
   if (state.state === "ringing")
     announce(
       words().rings(
-        call.number || words().anonymous,
+        call.number || words()[call.withheld ? "withheld" : "anonymous"],
         queueName(call),
         words().seconds(call.wait_s),
         words().heards[call.heard] ?? words().heards.unknown,
