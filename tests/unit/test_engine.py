@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hearline.call import engine as e
 from hearline.call.plan import Plan, Verdict
-from hearline.server.flow_store import FlowStore
+from hearline.server.flow_store import load_flow
 from virtual_call import PROMPT_MS, VirtualCall
 
 REPO = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def test_who_is_far_from_the_telephone_is_led_there_where_the_flow_says_so(flows
     for file in ("hotline.yaml", "profiles.yaml"):
         copy(REPO / "ivr_flows" / file, tmp_path)
     (tmp_path / "far.yaml").write_text(FAR_FLOW, "utf-8")
-    plan = FlowStore(tmp_path, REPO / "sounds").flows["far"].plan
+    plan = load_flow(tmp_path / "far.yaml", tmp_path, REPO / "sounds").plan
 
     def far_call(plan: Plan, far: bool) -> list[str]:
         call = VirtualCall(plan)
