@@ -35,6 +35,7 @@ class Cause(StrEnum):
 
     SPEECH = "speech"
     TOO_SOFT = "too_soft"
+    FAR = "far"  # somebody spoke far from the telephone; where a step has no `far`, as `speech` or `too_soft`
     KEY = "key"
     NOINPUT = "noinput"
     NOISE = "noise"  # the wait ran out on a line that carries noise; falls back to noinput
