@@ -285,7 +285,7 @@ class World:
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Until agent assist is there as well, and has found out whether it may whisper."""
-        until(lambda: self.stack.get("/ready")["assist"].get("whispers"), seconds)
+        until(lambda: self.stack.readiness().get("assist", {}).get("whispers"), seconds)
 
     def server_pids(self) -> list[int]:
         """The door and its media worker."""

@@ -20,6 +20,7 @@ from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
 from hearline.pbx.ami_messages import proof_of
+from hearline.pbx.config import KEY_CODES
 from hearline.server.flow_store import load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
@@ -178,7 +179,7 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
         ("HEARLINE_FALLBACK_QUEUE", "care"),
         ("HEARLINE_SOUNDS", str(REPO / "sounds")),
         ("HEARLINE_MESSAGES", "/srv/messages"),
-        ("HEARLINE_KEYS", "hearline-low_volume#hearline-receiver#hearline-mute#hearline-callback#hearline-nuisance"),
+        ("HEARLINE_KEYS", "#".join(f"hearline-{key}" for key in KEY_CODES.values())),
     ]
     assert all((tmp_path / "etc" / name).stat().st_mode & 0o044 for name in files), (
         "Asterisk reads them as another user"

@@ -251,7 +251,13 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "far": None,
         "events": [],
         "gain_db": 9,
-        "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},
+        "ears": {
+            "too_soft_dbov": -42.0,
+            "normal_dbov": -40.0,
+            "stop_ms": 700,
+            "onset_evidence": 8.0,
+            "sign_of_life": True,
+        },
     }
     assert over == {"call": ROW.call, "over": True, "outcome": "queue:care", "heard": "normal"}
 

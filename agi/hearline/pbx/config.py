@@ -45,9 +45,17 @@ EVENTS = (
 )  # fmt: skip
 """The events that agent assist works on, beside the agents' keys; Asterisk sends no others."""
 KEY_EVENT = "HearlineKey"
-KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
-"""What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
-other things on *0 to *3, and picking up on *8."""
+KEY_CODES = {
+    "*4": "low_volume",
+    "*5": "receiver",
+    "*6": "mute",
+    "*7": "callback",
+    "*8": "ask_hold",
+    "*9": "nuisance",
+    "*#": "supervisor",
+}
+"""What an agent presses in the middle of a call, and which of `assist.hints.events.Key` it is. Asterisk's own samples
+have other things on *0 to *3. (*8 picks up a call only where it is dialled, never inside a call.)"""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 FIRST_QUEUE = 8090
 """What agents of the private stack dial for the first of its queues; the others come after it."""

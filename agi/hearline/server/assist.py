@@ -94,7 +94,8 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
-        keys = Keys(self._ami, Prompts(recordings), self._prompter, self._say, self._confirm)
+        prompts = Prompts(recordings)
+        keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._page.supervisor_there)
         self._records = Records(settings.state / "talks", settings.calendar)
         self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)

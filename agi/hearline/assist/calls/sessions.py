@@ -42,6 +42,16 @@ VOLUME = "VOLUME(RX)"
 EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
 
+@dataclass(frozen=True)
+class HelpCall:
+    """An agent calls a supervisor in. ``by``, ``coming``: work numbers; ``coming`` is '' until one says so. ``at``: s
+    since 1970."""
+
+    by: str
+    at: float
+    coming: str = ""
+
+
 @dataclass
 class TalkSession:
     """One caller's talk, with whomever."""
@@ -55,6 +65,7 @@ class TalkSession:
     listened_to: set[str] = field(default_factory=set)  # channels
     runners: dict[str, HintRunner] = field(default_factory=dict)  # by the agent's channel
     holds: Holds = Holds()
+    help: HelpCall | None = None  # a supervisor is asked for
     left_first: Side | None = None
     handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
     played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
@@ -93,6 +104,7 @@ class TalkSession:
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
+                "not_asked": self.holds.not_asked,
                 "total_ms": self.holds.total_ms,
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
@@ -169,6 +181,8 @@ class TalkSessions:
         for agent in now.agents:
             if (agent in now.consulting) != (agent in before.consulting):
                 self._consults(talk, agent, agent in now.consulting)
+        if talk.help and talk.help.by not in map(talk.work_number, now.agents):
+            talk.help = None  # who asked has left
         if now.holder != before.holder:
             if before.holder:
                 self._unhold(talk)
@@ -245,6 +259,8 @@ class TalkSessions:
     @staticmethod
     def _note_hint(talk: TalkSession, action: e.Action) -> None:
         told = e.as_dict(action)
+        if isinstance(action, e.NotAsked):
+            talk.holds = replace(talk.holds, not_asked=talk.holds.not_asked + 1)
         talk.add(told.pop("action"), **told)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
@@ -263,6 +279,17 @@ class TalkSessions:
                 with about_call(talk.call):
                     self._do(talk, channel, key)
                 self._changed(talk)
+
+    def promise(self, talk: TalkSession, ms: int, by: str) -> None:
+        """The agent with this work number has promised the caller that the hold, this or the next, lasts so long."""
+        talk.holds = replace(talk.holds, promised_ms=ms)
+        talk.add("promised", ms=ms, by=by)
+
+    def come(self, talk: TalkSession, supervisor: str) -> None:
+        """The supervisor with this work number comes to the agent who asked."""
+        if talk.help and not talk.help.coming:
+            talk.help = replace(talk.help, coming=supervisor)
+            talk.add("supervisor_coming", by=supervisor)
 
     def tell_agent(self, channel: str, event: e.Event) -> None:
         """The hints of the agent on this channel, and no other's."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
 
 from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
 from hearline.assist.calls.channel_graph import ConnectedParties
@@ -54,6 +55,7 @@ class Front:
         self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         self._calendar = settings.calendar
+        supervisors = {number.strip() for number in settings.supervisors.split(",")} - {""}
         self._desks = AgentStates(
             self._earlier.who,
             self._calendar,
@@ -61,10 +63,20 @@ class Front:
             self._look_up,
             self._meet_agent,
             self._keep,
+            supervisors=supervisors,
+            trouble_days=settings.trouble_days,
             home=settings.home,
         )
+        self._served: Page | None = None
         self._looking: set[asyncio.Task] = set()
-        self._server = PageServer(address(settings.page), self._page, lambda: (asterisk(), allowed()))
+        self._server = PageServer(address(settings.page), self._page, self._what_matters)
+
+    def _what_matters(self) -> object:
+        return self._asterisk(), self._allowed(), self._served and self._served.supervisors_there()
+
+    def supervisor_there(self, besides: str) -> bool:
+        """Has any supervisor the page open, besides the agent with this work number?"""
+        return bool(self._served and self._served.supervisors_there(besides))
 
     async def run(self) -> None:
         await self._server.run()
@@ -74,7 +86,7 @@ class Front:
 
     def _page(self) -> Page:
         sounds = load_manifest(self._settings.sounds)
-        return Page(
+        self._served = Page(
             self._desks,
             self._talks(),
             lambda: self._hints.book if self._hints else None,
@@ -87,6 +99,7 @@ class Front:
             self._asterisk,
             self._allowed,
         )
+        return self._served
 
     # ---- what it is told --------------------------------------------------------------------------------------------
     def reset(self, channels: Iterable[Message]) -> None:
@@ -134,8 +147,8 @@ class Front:
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
-    def _keep(self, desk: AgentState) -> None:
-        """What the agent's talk was, for the next time that this caller calls."""
+    def _keep(self, desk: AgentState) -> Future[bool]:
+        """What the agent's talk was, for the next time that this caller calls. Returns whether it is kept."""
         known = {
             "who": desk.caller.who,
             "at": desk.began,
@@ -144,6 +157,6 @@ class Front:
             "talk_s": round(desk.since - desk.began, 1) if desk.state is Activity.AFTER else None,
             "left_first": desk.left_first,
             "outcome": desk.outcome,
-            "note": desk.note,
+            "note": desk.note.to_keep().as_text() if desk.note else None,
         }
-        self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})
+        return self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})
