@@ -18,7 +18,12 @@ from hearline.server.door import Door
 from hearline.server.flow_store import FlowStore
 from hearline.yamlfiles import watched
 
-CALL = {"CHANNEL(name)": "Test/1", "UNIQUEID": "1.1", "EXTEN": "95160"}
+CALL = {
+    "CHANNEL(name)": "Test/1",
+    "UNIQUEID": "1.1",
+    "EXTEN": "95160",
+    "HEARLINE_CALL": "20261129-083015123-482139075-shanghai",
+}
 
 
 def asked(server: Door, path: str) -> str:
