@@ -401,7 +401,7 @@ def test_a_lost_telephone_system_is_shown_as_that(window, floor):
 
 def test_who_is_signed_out_elsewhere_comes_to_the_sign_in(window, floor):
     page = window()
-    floor.pins.set("8016", PIN)
+    floor.accounts.set_pin("8016", PIN)
     page.wait_for_selector("#sign-in:not([hidden])", timeout=6_000)
     assert page.text_content("#sign-in-fault") == "请重新登录。"
 

@@ -14,8 +14,8 @@ from hearline.cli.stack import AS_SET, _as_text
 from hearline.core.settings import Settings
 from hearline.ops.stack import Stack
 from hearline.pbx import config
+from hearline.store.accounts import Accounts
 from hearline.store.earlier_calls import EarlierCalls
-from hearline.store.pins import Pins
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def run(*arguments: str, told: str = ""):
 def test_a_pin_is_set_from_standard_input(state):
     result = run("agents", "pin", "8016", told="271828\n")
     assert result.exit_code == 0 and "271828" not in result.output
-    assert Pins(state / "page" / "pins.json").check("8016", "271828")
-    assert run("agents", "list").stdout == "8016\n"
+    assert Accounts(state / "page" / "pins.json").check("8016", "271828")
+    assert run("agents", "list").stdout == "8016\tagent\n"
 
 
 @pytest.mark.parametrize(("agent", "pin"), [("8016", "12\n"), ("8016", ""), ("80/16", "271828\n")])
@@ -86,7 +86,7 @@ def test_accounts_made_before_there_were_pins_get_some(tmp_path):
 def test_the_stack_gives_its_agents_pins_and_leaves_those_that_were_set(tmp_path):
     stack = Stack(Settings(state=tmp_path))
     stack.home.mkdir(parents=True)
-    stack.pins.set("8017", "a-better-one")
+    stack.pins.set_pin("8017", "a-better-one")
     stack._give_pins()
     by_number = {agent.number: agent.pin for agent in stack.accounts()[1]}
     assert stack.pins.check("8016", by_number["8016"])
