@@ -9,6 +9,7 @@ import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
 const CLOCKS_MS = 250;
+const SIGN_IN_MS = 25_000; // a turn may take a while when somebody guesses PINs
 const SAVE_MS = 800; // after the last letter of a note
 const AGAIN_MS = 5000; // after it could not be saved
 const LATE_TRIES = 12;
@@ -98,7 +99,7 @@ function connect() {
 by("sign-in-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await post("sign-in", { agent: by("agent").value.trim(), pin: by("pin").value });
+    await post("sign-in", { agent: by("agent").value.trim(), pin: by("pin").value }, SIGN_IN_MS);
     by("pin").value = "";
     write(by("sign-in-fault"), "");
     showDesk();
@@ -111,7 +112,7 @@ by("sign-in-form").addEventListener("submit", async (event) => {
 /** What a fault means, in words. */
 function sentence(error) {
   if (!(error instanceof Fault)) throw error;
-  return (words().faults[error.why] ?? words().faults.broken)(error.waitS);
+  return (words().faults[error.why] ?? words().faults.broken)(error.told);
 }
 
 /** Do something for the call that is shown; what goes wrong is told. */
