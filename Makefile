@@ -20,7 +20,7 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml docker/setup.sh agi/hearline/media/_frames.c
+$(STAMP): pyproject.toml setup.py docker/setup.sh agi/hearline/media/_frames.c
 	@sh docker/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -32,7 +32,8 @@ test: lint
 	$(BIN)/python -m pytest || { [ $$? -eq 75 ] && $(BIN)/python -m pytest --last-failed; }
 
 lint: $(STAMP)
-	$(BIN)/ruff check agi bench tests tools
+	$(BIN)/ruff check agi bench tests tools setup.py
+	$(BIN)/lint-imports
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit

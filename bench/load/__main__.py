@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from . import talks, through_asterisk, two_workers, worker_alone
+from . import assist_alone, talks, through_asterisk, two_workers, worker_alone
 from .callers import THIRDS, Kind
 from .figures import Figure, at_least, at_most
 from .machine import this_machine
@@ -22,6 +22,7 @@ from .table import show, write_json
 PARTS = {
     "worker": "calls and cost of one media worker, alone on a core",
     "two": "two workers on two cores against one",
+    "assist": "agent assist alone: events and reports of up to 1,000 callers, its media worker apart",
     "talks": "caller and agent through a real Asterisk, both listened to: how soon, and what is left behind",
     "asterisk": "calls through a real Asterisk: Hearline, an EAGI process a call, Asterisk's own applications",
 }
@@ -41,10 +42,11 @@ class Extent:
     two_workers: int  # calls of each
     asterisk: int  # calls at once
     talks: int
+    assist: tuple[int, ...]  # callers, of whom half talk
 
 
-FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600), 400, 300, 500)
-QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30, 12)
+FULL = Extent(3, 12.0, (100, 400, 600, 800, 1_000, 1_200, 1_400), (100, 600), 400, 300, 500, (50, 200, 500, 1_000))
+QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30, 12, (20,))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
                 figures += _worker(extent, repetitions, say)
             elif part == "two":
                 figures += two_workers.measure(extent.two_workers, extent.seconds, repetitions, say)
+            elif part == "assist":
+                figures += assist_alone.measure(extent.assist, extent.seconds, repetitions, say)
             elif part == "talks":
                 found, version = talks.measure(options.talks or extent.talks, repetitions, say)
                 figures += found

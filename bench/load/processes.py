@@ -62,11 +62,11 @@ def family(pid: int) -> set[int]:
     return {pid}.union(*map(family, children(pid)))
 
 
-def pin(pid: int, core: int) -> None:
-    """All threads of a process to one core."""
+def pin(pid: int, *cores: int) -> None:
+    """All threads of a process to these cores."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(task.name), {core})
+            os.sched_setaffinity(int(task.name), cores)
 
 
 def ask_for_precedence() -> None:

@@ -12,6 +12,7 @@ from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Scenario, World, until
 
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 GREETING = read_wav(SPEECH / "agent-greeting.wav")
+GREETING_MS = 3_500  # from the answer: the whisper is over
 SEEN_S = 5.0  # until an edit counts: two looks, and the prompts that are read
 
 
@@ -30,7 +31,8 @@ def broken(world: World):
 
 
 def test_callers_reach_an_agent_and_hear_nothing_but_music_until_then(world, broken):
-    agent = world.agent(0, answer_after_ms=4_000, say=[{"at_ms": 4_500, "wav": str(SPEECH / "agent-greeting.wav")}])
+    say = [{"at_ms": GREETING_MS, "wav": str(SPEECH / "agent-greeting.wav")}]
+    agent = world.agent(0, answer_after_ms=4_000, hangup_after_ms=10_000, say=say)
     call = world.place({"caller": Scenario("95160", max_ms=25_000)}, [agent], timeout=60)["caller"]
     assert [prompt for prompt in find_prompts(call.recording, PROMPTS) if prompt.complete > 0.1] == []
     assert call.timeline is None, "no flow was run"

@@ -9,12 +9,11 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from hearline.assist.selftest.whisper_selftest import Found, WhisperSelfTest
+from hearline.assist.selftest.whisper_selftest import Found, WhisperSelfTest, whisper_to
 from hearline.audio.wav import read_wav
 from hearline.core.settings import address
 from hearline.media.worker_client import WorkerClient
 from hearline.pbx.ami import Ami
-from hearline.pbx.chanspy import spy_data
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
 from world import SOUNDS, SPEECH, Scenario, until
@@ -33,18 +32,18 @@ def test_this_asterisk_has_passed(world):
     assert world.metric("hearline_whispers_allowed") == world.metric("hearline_whispers_over_silence") == 1
 
 
-def barge(channel: str, side: str) -> str:
+def barge(channel: str) -> str:
     """What `spy_data` never makes: in a bridge of two both hear what is said."""
     return f"{channel},qoESuB"
 
 
-def listen_only(channel: str, side: str) -> str:
+def listen_only(channel: str) -> str:
     return f"{channel},qoESu"
 
 
 TRIES = {
-    "as in a talk": ("softmix", spy_data),
-    "as in a talk, in a bridge of two": ("simple", spy_data),
+    "as in a talk": ("softmix", whisper_to),
+    "as in a talk, in a bridge of two": ("simple", whisper_to),
     "barge": ("simple", barge),
     "listen only": ("softmix", listen_only),
 }
@@ -65,7 +64,7 @@ async def loop_calls(world) -> dict[str, Found]:
     line = WorkerClient(
         "127.0.0.1:0",
         settings.allow,
-        on_overheard=lambda message: loop.call_soon_threadsafe(call.hear, message),
+        on_reports=lambda reports: [loop.call_soon_threadsafe(call.hear, report) for report in reports],
     )
     await asyncio.to_thread(line.start)
     running = asyncio.create_task(ami.run())

@@ -52,6 +52,26 @@ def test_what_it_told_last_stands_until_it_has_ended(assist):
     until(lambda: assist.restarts == 1 and assist.standing.get("whispers"))
 
 
+def test_one_that_hangs_is_replaced(tmp_path, monkeypatch, caplog):
+    """It beats for a while, then says nothing more and does not end."""
+    program = tmp_path / "python"
+    told = GOOD.as_line().decode().strip()
+    program.write_text(f"#!/bin/sh\necho '{told}' >&0\nfor i in 1 2 3; do sleep 0.3; echo >&0; done\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(assist_process.sys, "executable", str(program))
+    assist = AssistProcess(Settings(state=tmp_path), hung_s=0.7)
+    assist.start()
+    try:
+        until(lambda: assist.standing)
+        first, began = assist._process.pid, time.monotonic()
+        until(lambda: not assist.standing)
+        assert time.monotonic() - began >= 0.9, "not while it beats"
+        until(lambda: assist.restarts == 1 and assist.standing)
+        assert assist._process.pid != first and "has said nothing" in caplog.text
+    finally:
+        assist.stop()
+
+
 def test_it_ends_with_us(assist):
     until(lambda: assist.standing)
     assist.stop()

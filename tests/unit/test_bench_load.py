@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from bench.load import talks
+from bench.load import assist_alone, talks
 from bench.load.callers import (
     FRAME,
     NOISE_DBOV,
@@ -21,6 +21,7 @@ from bench.load.callers import (
     spread,
     without_gaps,
 )
+from bench.load.event_replay import Call
 from bench.load.figures import Figure, at_least, at_most, percentile, ratios
 from bench.load.machine import Machine
 from bench.load.sipp import Group, group
@@ -30,8 +31,10 @@ from bench.load.through_asterisk import figures as asterisk_figures
 from bench.load.worker_alone import Rung, figures, memory_per_call, on_time
 from rich.console import Console
 
+from hearline.assist.calls.channel_graph import ChannelGraph
 from hearline.audio.level.p56 import active_speech_level, rms_dbov
 from hearline.media.worker_protocol import NO_BEAT
+from hearline.pbx.ami import parse
 
 MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1, 0.123)
 
@@ -177,3 +180,22 @@ def test_what_sipp_tells(tmp_path):
     (tmp_path / "stat.csv").write_text("SuccessfulCall(C);FailedCall(C)\n1;0\n9;1\n")
     (tmp_path / "caller_7_rtt.csv").write_text("Date_ms;response_time_ms;rtd_no\n1;28612.000;1\n2;28700;1\n")
     assert group(tmp_path, Kind.SILENT) == Group(Kind.SILENT, 10, 1, [28_612.0, 28_700.0])
+
+
+# ---- agent assist alone ----------------------------------------------------------------------------------------------
+def test_events_that_are_told_again_make_the_talks_they_are_said_to_make():
+    """Taken down from a real Asterisk: a caller comes, waits, is joined with an agent, and leaves."""
+    graph, call = ChannelGraph(), Call(7, 3)
+    for _, text in call.texts("arrives"):
+        graph.hear(parse(text.encode()))
+    [talk] = graph.conversations()
+    assert (talk.caller, talk.agents, talk.queue) == (call.names["caller"], (call.names["agent"],), "care")
+    assert talk.number(talk.agents[0]) == "10003" and talk.others == ()
+    for _, text in [*call.texts("leg", spy="AudioSocket/127.0.0.1:1-x"), *call.texts("leaves")]:
+        graph.hear(parse(text.encode()))
+    assert graph.conversations() == [] and graph._members == {} and graph._ids.keys() <= {"AudioSocket/127.0.0.1:1-x"}
+
+
+def test_agent_assist_is_measured_alone():
+    run = assist_alone.run(callers=6, seconds=1.0)
+    assert run.legs == 6 and run.core > 0 and run.rss_kb > 10_000

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hearline.core import files
-from hearline.core.files import KEY_BYTES, lasting_key, locked, read_regular, stamp, write_private, write_whole
+from hearline.core.files import locked, read_regular, stamp, write_private, write_whole
+from hearline.core.keys import KEY_BYTES, lasting_key
 from hearline.store import records
 from hearline.store.accounts import Accounts
 

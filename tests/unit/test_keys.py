@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.playing import IMPATIENCE_S, Playing
 from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.playback.keys import Keys
-from hearline.assist.playback.prompts import IMPATIENCE_S, Playing, Prompter, Prompts
+from hearline.assist.playback.prompts import Prompter, Prompts
 from hearline.assist.playback.whispers import LONGEST_S, RATE, TICK_S, Whispers
 from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall, WorkerDown
@@ -313,13 +314,13 @@ def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exc
         await told.press(Key.RECEIVER)
 
     telling(story)
-    assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK)]
+    assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK.caller)]
     with pytest.raises(ValueError, match="is no channel"):
-        prompt_data(ConnectedParties("a,qB", (), "", ""))
+        prompt_data("a,qB")
 
 
 def test_what_is_whispered_still_cannot_reach_a_caller():
-    assert "w" not in spy_data(CALLER, "caller").partition(",")[2]
+    assert "w" not in spy_data(CALLER, whisper=False).partition(",")[2]
 
 
 # ---- the tick --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from bench.page.floor import PIN, Floor
 
 from hearline.assist.hints.events import Side, Whisper
 from hearline.assist.playback.whispers import Whispers
-from hearline.core.files import lasting_key
+from hearline.core.keys import lasting_key
 from hearline.store.accounts import Accounts, BadAccount
 from hearline.web import feed as feed_module
 from hearline.web.limits import FREE_TRIES, Tries

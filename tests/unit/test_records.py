@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from hearline.core.calendar import Calendar
-from hearline.core.later import Later
 from hearline.store.records import Records, write
 
 
@@ -39,18 +36,3 @@ def test_a_record_is_written_while_others_go_on_and_more_is_put_into_it_later(tm
     assert records.settle()
     assert json.loads(file.read_text()) == {"outcome": "queue:lost_media", "heard": "normal"}
     records.close()
-
-
-def test_a_disk_that_hangs_or_fails_holds_nobody_up_and_loses_the_latest_alone(tmp_path, caplog):
-    hangs, done = threading.Event(), []
-    later = Later("records", most=2)
-    later.do(hangs.wait)
-    while later._waiting.qsize():
-        time.sleep(0.01)
-    began = time.monotonic()
-    for number in range(3):
-        later.do(lambda number=number: done.append(1 / number))
-    assert time.monotonic() - began < 0.5 and "one is lost" in caplog.text
-    hangs.set()
-    later.close()
-    assert done == [1.0] and "division by zero" in caplog.text, "the first failed, the third found no room"

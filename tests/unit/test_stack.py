@@ -22,6 +22,7 @@ from hearline.ops import asterisk as ways
 from hearline.ops import stack as stacks
 from hearline.ops.asterisk import AsteriskUnavailable, Installed, RootFolder
 from hearline.ops.stack import Stack, StackError, choose
+from hearline.pbx.version import version_of, whispers_into_silence
 
 ENGINE = """
 echo "$@" >> "$0.log"
@@ -89,7 +90,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     ],
 )
 def test_the_version_is_read_from_what_asterisk_says(text, version):
-    assert ways.version_of(text) == version
+    assert version_of(text) == version
 
 
 @pytest.mark.parametrize("version", ["22.10.0", "22.10.1~dfsg-1", "22.11.0-rc1", "23.1.0"])
@@ -103,7 +104,7 @@ def test_an_installed_asterisk_is_taken_from_22_10_on(machine, version):
 )
 def test_what_its_version_says_of_whispers_into_silence(machine, version, does):
     asterisk = Installed(str(machine.has_asterisk(version)))
-    assert ways.whispers_into_silence(asterisk.version()) is does
+    assert whispers_into_silence(asterisk.version()) is does
 
 
 @pytest.mark.parametrize("version", ["22.9.0", "22.1.10", "20.19.0", "certified/22.8-cert1"])

@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hearline.assist.hints.events import Key
+from hearline.assist.playback.prompts import Prompts
+from hearline.assist.playback.recordings import Recordings
+from hearline.assist.playback.whispers import Whispers
 from hearline.audio.wav import BadAudio
 from hearline.server.flow_store import FlowStore
 from hearline.sounds.prompt_store import LONGEST_S, PromptStore
@@ -161,6 +165,9 @@ def test_what_was_loaded_once_stays(folder):
     store.refresh()
     assert store.for_number("95160")[0].name == "hotline" and not store.value.not_loaded
     assert "hotline.yaml" in store.rejected
+    shutil.rmtree(folder)  # a network folder that was unmounted
+    store.refresh()
+    assert store.for_number("95160")[0].name == "hotline" and store.named("nuisance")
 
 
 @pytest.mark.parametrize(
@@ -278,3 +285,31 @@ def test_a_recording_has_an_end(sounds, monkeypatch):
     store = PromptStore(sounds[0])
     store.want([OPENING])
     assert "longer than 1 s" in store.faults[OPENING] and LONGEST_S == 300
+
+
+def test_what_keys_and_whispers_play_is_as_it_is_on_disk_now(tmp_path):
+    """The IVR read a new recording, keys and whispers never did."""
+    folder = shutil.copytree(SOUNDS, tmp_path / "sounds", copy_function=os.link)
+    recordings = Recordings(folder)
+    prompts, whispers = Prompts(recordings), Whispers(recordings)
+    before = prompts.choose(Key.LOW_VOLUME, "zh/lanzhi", 0).samples, whispers.pcm("still-on-hold")
+    for file in ("lanzhi/low-1", "hints/still-on-hold"):
+        shutil.copy(SOUNDS / "zh/lanzhi/opening.wav", folder / "new")
+        os.replace(folder / "new", folder / f"zh/{file}.wav")
+    assert not recordings.look() and recordings.look()
+    after = prompts.choose(Key.LOW_VOLUME, "zh/lanzhi", 0).samples, whispers.pcm("still-on-hold")
+    assert before[0].size != after[0].size and before[1] != after[1]
+    assert recordings.samples(OPENING).tobytes() == after[1]
+
+
+def test_a_whisper_that_is_added_to_the_manifest_is_known(tmp_path):
+    folder = shutil.copytree(SOUNDS, tmp_path / "sounds", copy_function=os.link)
+    recordings = Recordings(folder)
+    text = (folder / "manifest.yaml").read_text("utf-8")
+    (folder / "new").write_text(
+        text.replace("        still-on-hold:", "        hello: 您好。\n        still-on-hold:"), "utf-8"
+    )
+    os.replace(folder / "new", folder / "manifest.yaml")
+    shutil.copy(SOUNDS / f"{OPENING}.wav", folder / "zh/hints/hello.wav")
+    assert not recordings.look() and recordings.look()
+    assert "hello" in Whispers(recordings).known() and Whispers(recordings).pcm("hello")

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from hearline.audio.settings import FRAME_MS, CallSettings
 from hearline.audio.vad.snapshots import Snapshot
-from hearline.cli.listen import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
 from hearline.core.settings import Settings, address
 
 SILENT_S = 5.0  # a server that says nothing for so long has gone

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_signal": "red"}
+from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
 
 
 def listen(
@@ -130,10 +130,6 @@ def _ready_to_draw(out: Path, count: int) -> None:
         _refuse(f"--png {out}: pictures are PNG; name a file OUT.png or a folder", 2)
 
 
-def is_one_picture(out: Path) -> bool:
-    return out.suffix.lower() == ".png" and not out.is_dir()
-
-
 def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gain: int) -> bool:
     """Could all of them be read?"""
     from hearline.audio.listen import listen_to_files  # here, so that --help does not load the network
@@ -243,15 +239,3 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             level(row["noise_level_dbov"]),
         )
     Console().print(table)
-
-
-def with_reason(verdict: str, reason: str) -> str:
-    return verdict if reason in ("normal", "soft", verdict) else f"{verdict} ({reason})"
-
-
-def seconds(ms: int | None) -> str:
-    return "–" if ms is None else f"{ms / 1000:.2f}"
-
-
-def level(dbov: float | None) -> str:
-    return "–" if dbov is None else f"{dbov:.1f}".replace("-", "−")

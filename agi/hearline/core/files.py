@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-log = logging.getLogger(__name__)
-
 MOST_TEXT = 4 * 1024 * 1024  # bytes; no file that people write by hand comes near
-KEY_BYTES = 32
 
 
 def read_regular(file: Path, most: int = MOST_TEXT) -> bytes:
@@ -102,32 +97,6 @@ def locked(file: Path) -> Iterator[None]:
     with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def lasting_key(file: Path) -> bytes:
-    """A random key, made by whoever asks for it first; two processes that ask at once get the same.
-
-    Raises:
-        OSError: it can be neither read nor made, or is damaged.
-    """
-    with suppress(FileNotFoundError):
-        if key := _key(file):
-            return key
-    with locked(file):
-        with suppress(FileNotFoundError):
-            if key := _key(file):
-                return key
-            log.error("%s was empty; a new key is made, and what was kept under the old one is not found again", file)
-        write_whole(file, secrets.token_bytes(KEY_BYTES))
-    return _key(file)
-
-
-def _key(file: Path) -> bytes:
-    """b'' for an empty file, which is what a full disk or a power cut may have left of a key."""
-    key = read_regular(file, KEY_BYTES)
-    if key and len(key) < KEY_BYTES:
-        raise OSError(errno.EINVAL, f"a damaged key ({len(key)} of {KEY_BYTES} bytes): restore or remove it", str(file))
-    return key
 
 
 def stamp(files: Iterable[Path]) -> tuple:

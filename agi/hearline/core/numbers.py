@@ -67,9 +67,10 @@ def masked(number: str, home: Home = Home()) -> str:
     digits = normal(number, home)
     if digits.startswith("+"):
         code = _code(home.country)
-        if not digits.startswith("+" + code):
-            return f"+{_parsed(digits, home.country)[1]}****{digits[-4:]}"
-        digits = digits.removeprefix("+" + code)
+        if digits.startswith("+" + code):
+            digits = digits.removeprefix("+" + code)
+        elif told := _parsed(digits, home.country):
+            return f"+{told[1]}****{told[2][-4:]}" if len(told[2]) >= 7 else "**" + digits[-1:]
     if len(digits) >= 11:
         return f"{digits[:-8]}****{digits[-4:]}"
     return f"****{digits[-4:]}" if len(digits) >= 7 else "**" + digits[-1:] if digits else ""

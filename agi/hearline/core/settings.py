@@ -16,13 +16,14 @@ from hearline.core.peers import parse_networks
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 
 AMI_USER = "hearline-assist"
-_REPO = Path(__file__).resolve().parents[3]
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CHECKOUT = _PACKAGE.parents[1]
 
 
 def _shipped(folder: str) -> Path:
-    """The data folder beside the code (a checkout or an editable install), else the one in the current folder."""
-    beside = _REPO / folder
-    return beside if beside.is_dir() else Path.cwd() / folder
+    """A folder with data: the checkout's (also of an editable install), else the current folder's, else the wheel's."""
+    places = _CHECKOUT / folder, Path.cwd() / folder, _PACKAGE / "shipped" / folder
+    return next((place for place in places if place.is_dir()), places[-1])
 
 
 class Settings(BaseModel):
@@ -32,7 +33,7 @@ class Settings(BaseModel):
 
     flows: Path = _shipped("ivr_flows")
     sounds: Path = _shipped("sounds")
-    asterisk_templates: Path = _shipped("docker") / "asterisk"
+    asterisk_templates: Path = _shipped("docker/asterisk")
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
 

@@ -63,6 +63,7 @@ ANNOUNCED_S = 5.0  # an announced connection that has not come by then never wil
 LINGER_S = 1.0
 SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
 SHED_S = 0.008  # a tick that begins so late does without the ears' network: sound goes before detection
+REPORTS = 256  # in one message
 BEAT_TICKS = 10
 WATCH_TICKS = 100  # rows are told for so long after somebody asked
 
@@ -115,6 +116,7 @@ class Worker:
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
         self._watched_until = 0
+        self._reports: list[LegReport] = []  # of this tick
         self._followed: dict[int, tuple[LineWatcher, int]] = {}  # by slot; until this tick
         self._relays: dict[int, Relay] = {}  # by slot
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
@@ -178,6 +180,7 @@ class Worker:
             self._decide(events, stirred)
             if self._followed:
                 self._tell_ears(events)
+        self._send_reports()
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
         # A tick in which the process was stopped is no load.
@@ -203,6 +206,12 @@ class Worker:
             call.session.settle(late_s * 1_000)
         for call in over:
             self._end(call, call.session.outcome)
+
+    def _send_reports(self) -> None:
+        """What was heard on the legs in this tick: few messages, since each costs more than what is in it."""
+        for first in range(0, len(self._reports), REPORTS):
+            self._channel.send(self._reports[first : first + REPORTS])
+        self._reports.clear()
 
     def _next_frames(self) -> dict[int, bytes]:
         """By slot, where there is something to say."""
@@ -277,7 +286,7 @@ class Worker:
 
     def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
         def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
-            self._channel.send(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
+            self._reports.append(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
 
         self._detector.open(slot)
         detector, hz = self._detector, announcement.tone_hz

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hearline.call.plan import Plan
@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 START_S = 20.0
 BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: it is killed and replaced
-RESTART_S = 0.5
+RESTART_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
+LASTED_S = 5.0  # a worker that ran for so long is replaced as quickly as the first time
 ROWS_S = 0.6
 TWO_MINUTES = 600  # beats
 CAPACITY = 1_500
@@ -67,7 +68,8 @@ class WorkerClient:
     Args:
         listen: address for AudioSocket, ``host:port``.
         on_finished: told of every call that ended, in the watching thread.
-        on_overheard: told what is heard on legs that are listened to, in the same thread.
+        on_reports: called in the same thread with what is heard on the legs that are listened to, a tick at a time.
+        module: what the worker process runs.
     """
 
     def __init__(
@@ -76,11 +78,12 @@ class WorkerClient:
         allow: str,
         on_finished: Callable[[Finished], None] = lambda f: None,
         capacity: int = CAPACITY,
-        on_overheard: Callable[[LegReport], None] = lambda o: None,
+        on_reports: Callable[[Sequence[LegReport]], None] = lambda r: None,
+        module: str = "hearline.media.worker",
     ) -> None:
         self._listen = listen
         self._arguments = ["--allow", allow, "--capacity", str(capacity)]
-        self._on_finished, self._on_overheard = on_finished, on_overheard
+        self._on_finished, self._on_reports, self._module = on_finished, on_reports, module
         self._capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, PendingCall] = {}
@@ -94,6 +97,7 @@ class WorkerClient:
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
+        self._spawned, self._in_a_row = 0.0, 0
         self.busy = 0.0  # share of the worker's time, smoothed over about a second
         self.worst_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self.work_ms: deque[float] = deque(maxlen=TWO_MINUTES)
@@ -218,12 +222,13 @@ class WorkerClient:
         self._kill()
 
     def _spawn(self) -> None:
-        self._last_beat = time.monotonic() + START_S  # time to start
+        self._spawned = time.monotonic()
+        self._last_beat = self._spawned + START_S  # time to start
         ours, theirs = Channel.pair()
         command = [
             sys.executable,
             "-m",
-            "hearline.media.worker",
+            self._module,
             "--channel-fd",
             str(theirs.fileno()),
             "--listen",
@@ -254,7 +259,7 @@ class WorkerClient:
                     self._replace()
                 except OSError as error:  # no memory, no process, no file handle: try again
                     log.error("no new media worker: %s", error)
-                    self._stopping.wait(RESTART_S)
+                    self._stopping.wait(RESTART_S[-1])
 
     def _replace(self) -> None:
         self._address = self._listening = None
@@ -264,7 +269,9 @@ class WorkerClient:
         for visit in lost:
             visit.over.set()
         self.restarts += 1
-        if not self._stopping.wait(RESTART_S):
+        lasted = time.monotonic() - self._spawned > LASTED_S
+        self._in_a_row = 0 if lasted else min(self._in_a_row + 1, len(RESTART_S) - 1)
+        if not self._stopping.wait(RESTART_S[self._in_a_row]):
             with self._lock:
                 self._spawn()
 
@@ -292,15 +299,15 @@ class WorkerClient:
                 self._address = self._listening
 
     def _hear(self, message: object) -> None:
+        self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
         match message:
             case Beat():
                 self.beat = message
                 self.worst_ms.append(message.worst_ms)
                 self.work_ms.append(message.work_ms)
                 self.busy += (message.busy - self.busy) / 4
-                self._last_beat = time.monotonic()
-            case LegReport():
-                self._on_overheard(message)
+            case [LegReport(), *_]:
+                self._on_reports(message)
             case Ears():
                 self._followers.tell(message.row.uuid, message)
             case Finished():
@@ -311,7 +318,6 @@ class WorkerClient:
                 log.error("the media worker did not start: %s", why)
             case ("listening", address):
                 self._listen = f"{address[0]}:{address[1]}"  # the same port after a restart
-                self._last_beat = time.monotonic()
                 with self._lock:
                     self._listening = address
                     self._send_recordings(self._recordings)

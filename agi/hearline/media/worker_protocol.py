@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hearline.audio.settings import CallSettings
 from hearline.audio.vad.snapshots import Snapshot
@@ -73,10 +73,10 @@ class PassOn:
     to: str
 
 
-@dataclass(frozen=True)
-class LegReport:
-    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last message, and the level of the
-    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event."""
+class LegReport(NamedTuple):
+    """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last report, and the level of the
+    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event. The worker sends
+    a list of them, those of all legs in one tick."""
 
     uuid: str
     at_ms: int

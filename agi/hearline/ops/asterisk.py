@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from hearline.pbx.version import version_of
 
 OLDEST = (22, 10)
 DEBIAN_SUITE = "forky"
@@ -138,24 +139,12 @@ def _data_under(root: Path) -> str:
     return next((place for place in places if (root / place[1:] / "documentation").is_dir()), places[0])
 
 
-def version_of(text: str) -> tuple[int, int]:
-    """``"Asterisk 22.10.1~dfsg…"`` as ``(22, 10)``; (0, 0) where there is no number."""
-    found = re.search(r"Asterisk \D*(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
 def _version(command: list[str]) -> tuple[int, int]:
     """What this Asterisk says of itself; (0, 0) where it says nothing."""
     try:
         return version_of(subprocess.run(command, capture_output=True, text=True, timeout=10).stdout)
     except (OSError, subprocess.TimeoutExpired):
         return 0, 0
-
-
-def whispers_into_silence(version: tuple[int, int]) -> bool:
-    """Does ChanSpy's whisper need nobody else to send something to that channel? From 22.11 on, and from 23.5 on, which
-    came with it (https://github.com/asterisk/asterisk/issues/1966)."""
-    return version >= (22, 11) and not (23, 0) <= version < (23, 5)
 
 
 def installed() -> Installed | None:

@@ -28,6 +28,7 @@ from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
 from hearline.pbx import config
+from hearline.pbx.version import whispers_into_silence
 from hearline.server.flow_store import DEFAULT, read_flows
 from hearline.store.accounts import Accounts
 
@@ -199,7 +200,7 @@ class Stack:
             ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
-            whispers_into_silence=bool(way) and ways.whispers_into_silence(way.version()),
+            whispers_into_silence=bool(way) and whispers_into_silence(way.version()),
             whisper_waits=config.whisper_waits(self.settings.sounds),
             modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
             data_dir=way.data_dir() if way else "/usr/share/asterisk",

@@ -1,6 +1,6 @@
-"""How Asterisk is asked for one side of a talk, and for a way to play something to the caller. The only place where
-these strings are made. None of `spy_data` lets the caller hear a whisper; `prompt_data` is for what the caller is to
-hear, and only `prompts.Prompter` asks for it: what it plays are recorded prompts, never whispers.
+"""The arguments with which Asterisk's ChanSpy is asked for one side of a talk, or for a way to play something to the
+caller. No other module makes these strings. With `spy_data` no caller hears a whisper. `prompt_data` is for what the
+caller is to hear; only `prompts.Prompter` asks for it, and it plays recorded prompts, never whispers.
 
 ChanSpy's letters: q no beep · o only what comes from that channel · E ends with that channel · S ends when nobody is
 left to listen to · u that very channel · w what the listener says is whispered to that channel. Never: B (barge) and W,
@@ -10,8 +10,6 @@ https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_A
 
 from __future__ import annotations
 
-from hearline.assist.calls.channel_graph import ConnectedParties
-from hearline.assist.hints.events import Side
 from hearline.media.worker_client import PendingCall
 from hearline.pbx.ami import Ami
 
@@ -32,18 +30,20 @@ def audiosocket_name(visit: PendingCall) -> str:
     return f"{where}-{uuid}"
 
 
-def spy_data(channel: str, side: Side) -> str:
-    """The argument of ChanSpy that brings us what ``channel`` sends; an agent can be whispered to as well.
+def spy_data(channel: str, *, whisper: bool) -> str:
+    """The argument of ChanSpy that brings us what ``channel`` sends. ``whisper`` is for an agent's channel alone: what
+    we send is heard there too.
 
     Raises:
         ValueError: the name could be read as something else than a channel.
     """
-    return f"{_checked(channel)},{_LISTEN}{_WHISPER if side is Side.AGENT else ''}"
+    return f"{_checked(channel)},{_LISTEN}{_WHISPER if whisper else ''}"
 
 
-def prompt_data(talk: ConnectedParties) -> str:
-    """The argument of ChanSpy that mixes what we send into what this talk's caller hears. Raises as `spy_data`."""
-    return f"{_checked(talk.caller)},{_LISTEN}{_WHISPER}"
+def prompt_data(caller: str) -> str:
+    """The argument of ChanSpy that mixes what we send into what the caller on this channel hears. Raises as
+    `spy_data`."""
+    return f"{_checked(caller)},{_LISTEN}{_WHISPER}"
 
 
 def _checked(channel: str) -> str:

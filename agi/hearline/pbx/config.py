@@ -93,7 +93,7 @@ class Layout(Parts):
     ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
-    whispers_into_silence: bool = False  # see ops/asterisk.py; also where the version is not known
+    whispers_into_silence: bool = False  # see pbx/version.py; also where the version is not known
     verbose: int = 0
 
     @property

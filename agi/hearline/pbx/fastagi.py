@@ -9,6 +9,7 @@ import logging
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from asterisk.agi import AGIException, AGIHangup
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 Script = Callable[[AgiSession], None]
 STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
+STUCK_S = 3.0  # it looks round at least five times a second
 MAX_SESSIONS = 4_000
 THREAD_STACK = 256 * 1024  # bytes: a session waits, it does not recurse
 
@@ -36,8 +38,17 @@ class FastAgiServer(socketserver.ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], scripts: Mapping[str, Script], networks: list) -> None:
         self.scripts = scripts
         self._networks = networks
+        self._looked = time.monotonic()
         self._sessions = threading.BoundedSemaphore(MAX_SESSIONS)
         super().__init__(address, _Session)
+
+    @property
+    def accepts(self) -> bool:
+        """Does its loop go round?"""
+        return time.monotonic() - self._looked < STUCK_S
+
+    def service_actions(self) -> None:
+        self._looked = time.monotonic()
 
     def serve_in_thread(self) -> threading.Thread:
         threading.stack_size(THREAD_STACK)

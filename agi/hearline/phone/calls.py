@@ -8,20 +8,48 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hearline.phone import wav
-from hearline.phone.endpoint import pj
-from hearline.phone.script import Account, Act, Say
-
-if TYPE_CHECKING:
-    from hearline.phone.softphone import AgentPhone, Desk, SoftPhone
+from hearline.phone.endpoint import Endpoint, pj
+from hearline.phone.script import Account, Act, Phone, Say
 
 # pjsip sends a key as 200 ms of RFC 4733 events, and the last packet twice more.
 KEY_MS = 200
 REPEATED = 2
 LOOK_MS = 10  # until the next look whether they are out
 SETTLED_MS = 1_000  # by then a player that has played to its end has been told so
+
+
+class PhoneLoop(Protocol):
+    """What all phones of the process share (`softphone.Desk`)."""
+
+    endpoint: Endpoint
+
+    def emit(self, phone: str, call: int, event: str, **more: Any) -> None: ...
+    def later(self, delay_ms: float, act: Callable[[], None]) -> None: ...
+    def fail(self, cause: str) -> None: ...
+
+
+class OwnPhone(Protocol):
+    """The phone that a call is on (`softphone.SoftPhone`)."""
+
+    desk: PhoneLoop
+    spec: Phone
+    track: str | None
+    hangup_ms: float | None
+    live: list[SipCall]
+
+    def record_path(self, number: int) -> str | None: ...
+    def dial(self, to: str, about: SipCall | None = None) -> SipCall: ...
+    def on_end(self, call: SipCall) -> None: ...
+
+
+class AnsweringPhone(Protocol):
+    """A phone that others can call (`softphone.AgentPhone`)."""
+
+    def on_register(self, code: int, reason: str) -> None: ...
+    def on_incoming(self, call_id: int) -> None: ...
 
 
 def with_code(code: int) -> Any:
@@ -48,7 +76,7 @@ def guarded(report: Callable) -> Callable:
 class SipAccount(pj.Account):
     """A SIP account; an agent's one registers and hands its calls to the agent."""
 
-    def __init__(self, desk: Desk, who: Account, server: str, agent: AgentPhone | None = None) -> None:
+    def __init__(self, desk: PhoneLoop, who: Account, server: str, agent: AnsweringPhone | None = None) -> None:
         super().__init__()
         self.desk = desk
         self.agent = agent
@@ -84,7 +112,7 @@ class SipAccount(pj.Account):
 class SipCall(pj.Call):
     """One call of one phone. `about`: the call that this one is a consultation about; then it follows no script."""
 
-    def __init__(self, phone: SoftPhone, number: int, call_id: int | None = None, about: SipCall | None = None) -> None:
+    def __init__(self, phone: OwnPhone, number: int, call_id: int | None = None, about: SipCall | None = None) -> None:
         super().__init__(phone.account, *(() if call_id is None else (call_id,)))
         self.phone = phone
         self.about = about

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -36,6 +36,7 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.server.assist_process import BEAT, BEAT_S
 from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.accounts import Accounts
 from hearline.store.records import Records
@@ -53,17 +54,17 @@ class Service:
     """``run`` until cancelled.
 
     Args:
-        tell: told how we stand with Asterisk, whenever that changes.
+        tell: takes lines for whoever started us: how we stand with Asterisk, whenever that changes, and beats.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[AssistStatus], None]) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, tell: Callable[[bytes], None]) -> None:
+        self._settings, self._tell = settings, tell
         self._graph = ChannelGraph()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
         self._ami = Ami(
             address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
         )
-        self._line = WorkerClient(settings.legs, settings.allow, on_overheard=self._from_the_worker)
+        self._line = WorkerClient(settings.legs, settings.allow, on_reports=self._from_the_worker)
         recordings = Recordings(settings.sounds)
         self._whispers = Whispers(recordings, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
@@ -89,7 +90,7 @@ class Service:
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, self._told)
-        self._hints, self._tell, self._status = hints, tell, AssistStatus()
+        self._hints, self._status = hints, AssistStatus()
         self._recognition = None
         if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
@@ -100,7 +101,7 @@ class Service:
         stuck, _ = self._watcher.stuck or ("", 0.0)
         more = {"rejected_hints": self._hints.rejected, "files_stuck": stuck, "sign_ins": dict(self._page.sign_ins)}
         self._status = replace(status, **more)
-        self._tell(self._status)
+        self._tell(self._status.as_line())
 
     async def _tell_of_the_rest(self) -> None:
         while True:
@@ -141,6 +142,7 @@ class Service:
                 tasks.create_task(self._permission.keep())
                 tasks.create_task(self._page.run())
                 tasks.create_task(self._tell_of_the_rest())
+                tasks.create_task(self._beat())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
@@ -149,6 +151,12 @@ class Service:
             await asyncio.to_thread(self._line.stop)
             await asyncio.to_thread(self._page.close)
             await asyncio.to_thread(self._records.close)
+
+    async def _beat(self) -> None:
+        """Say that the loop goes round; see `assist_process`."""
+        while True:
+            self._tell(BEAT)
+            await asyncio.sleep(BEAT_S)
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
@@ -211,14 +219,15 @@ class Service:
         self._talks.hear(leg, message)
         self._page.hear_level(leg, message)
 
-    def _from_the_worker(self, message: LegReport) -> None:
+    def _from_the_worker(self, reports: Sequence[LegReport]) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._heard, message)
+            self._loop.call_soon_threadsafe(self._heard, reports)
 
-    def _heard(self, message: LegReport) -> None:
-        self._legs.hear(message)
-        self._prompter.hear(message)
-        self._selftest.hear(message)
+    def _heard(self, reports: Sequence[LegReport]) -> None:
+        for report in reports:
+            if not self._legs.hear(report):
+                self._prompter.hear(report)
+                self._selftest.hear(report)
 
 
 async def _until_told(service: Service) -> None:
@@ -241,10 +250,11 @@ async def _until_told(service: Service) -> None:
         await running
 
 
-def _tell(standing: AssistStatus) -> None:
-    """Our standard input is a socket, and whoever started us reads what we write there."""
+def _tell(line: bytes) -> None:
+    """Our standard input is a socket, and whoever started us reads what we write there. We never wait for a reader:
+    asyncio has made it non-blocking."""
     with suppress(OSError):
-        os.write(sys.stdin.fileno(), standing.as_line())
+        os.write(sys.stdin.fileno(), line)
 
 
 def main() -> None:

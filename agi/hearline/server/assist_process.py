@@ -1,5 +1,5 @@
-"""Agent assist beside the server: its process is started, watched, and started again; and what it tells is kept for
-operators."""
+"""Agent assist beside the server: starts its process, watches it, and starts it again when it has ended or hangs. Keeps
+what it says of itself for operators."""
 
 from __future__ import annotations
 
@@ -20,17 +20,25 @@ log = logging.getLogger(__name__)
 RESTART_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
 LASTED_S = 30.0  # one that ran for so long is started again at once
 STOP_S = 3.0
+BEAT_S = 1.0  # its loop says that often that it goes round
+HUNG_S = 10.0  # and has hung when it has said nothing for so long; not before it has begun to speak
+LOOK_S = 0.5
+BEAT = b"\n"
 
 
 class AssistProcess:
     """`hearline.server.assist` as a process that lives as long as we do: its standard input is a socket, and it ends
     when our end of that closes, however we end.
 
-    ``standing``: what it last told, see ``permit.Standing``; nothing before it has, and when it has ended.
+    Args:
+        hung_s: it is replaced when it has said nothing for so long.
+
+    ``standing``: what it said last, see ``whisper_permission.AssistStatus``; empty until it has, and once it has ended
+    or hangs.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, hung_s: float = HUNG_S) -> None:
+        self._settings, self._hung_s = settings, hung_s
         self._stopping = threading.Event()
         self._process: subprocess.Popen | None = None
         self._link: socket.socket | None = None
@@ -68,11 +76,29 @@ class AssistProcess:
         self._link = ours
 
     def _listen(self) -> None:
-        """Until it has ended."""
-        with self._link.makefile("rb") as lines, suppress(OSError, ValueError):
-            for line in lines:
-                self.standing = json.loads(line)
+        """Until it has ended, or hangs. Time in which we were not running ourselves does not count against it."""
+        unread, silent_s, speaks, looked = b"", 0.0, False, time.monotonic()
+        self._link.settimeout(LOOK_S)
+        with suppress(OSError, ValueError):
+            while not (speaks and silent_s > self._hung_s):
+                try:
+                    data = self._link.recv(65_536)
+                except TimeoutError:
+                    data = None
+                away, looked = time.monotonic() - looked, time.monotonic()
+                if data is None:
+                    silent_s += min(away, 2 * LOOK_S)
+                    continue
+                if not data:
+                    break
+                speaks, silent_s = True, 0.0
+                *lines, unread = (unread + data).split(b"\n")
+                for line in filter(None, lines):
+                    self.standing = json.loads(line)
         self.standing = {}
+        if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
+            log.error("agent assist has said nothing for %.0f s: it is ended", self._hung_s)
+            self._process.kill()
 
     def _watch(self) -> None:
         tries = 0

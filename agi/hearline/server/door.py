@@ -18,6 +18,7 @@ from hearline.pbx.fastagi import FastAgiServer
 from hearline.server.assist_process import AssistProcess
 from hearline.server.flow_store import Flows, FlowStore
 from hearline.server.scripts import alive, hotline
+from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
 from hearline.store.earlier_calls import EarlierCalls
@@ -58,7 +59,8 @@ class Door:
         self._assist = AssistProcess(settings) if settings.ami else None
 
     def start(self) -> None:
-        """Raises LineDown or OSError (an address in use)."""
+        """Raises WorkerDown or OSError (an address in use)."""
+        self._records.folder.mkdir(parents=True, exist_ok=True)
         self._records.start()
         self._earlier.start()
         if not self.watcher.start(FILES_S):
@@ -75,6 +77,10 @@ class Door:
         if self._assist:
             self._assist.start()
         self._agi.serve_in_thread()
+
+    def accepts(self) -> bool:
+        """Are new calls taken?"""
+        return self._agi.accepts
 
     def stop(self) -> None:
         self.watcher.stop()
@@ -123,7 +129,10 @@ def serve_until(settings: Settings, stop: threading.Event, always_open: bool = F
         settings.workers,
         settings.status,
     )
+    notify("READY=1")
+    threading.Thread(target=keep_beating, args=(server.accepts, stop), name="watchdog", daemon=True).start()
     try:
         stop.wait()
     finally:
+        notify("STOPPING=1")
         server.stop()

@@ -257,7 +257,8 @@ class FlowStore(Watched[Flows]):
 
     def _forms(self, number: str | None) -> set[str]:
         """A number as it may be dialled: in its one form, and the same without the plus, which some trunks strip."""
-        return {form for one in [normal(number or "", self._home)] for form in (one, one.lstrip("+")) if form}
+        form = normal(number or "", self._home)
+        return {form, form.lstrip("+")} - {""}
 
     def _numbers_in(self, file: Path) -> frozenset[str]:
         """The numbers of a file that is not loaded, as far as they can be made out."""

@@ -21,7 +21,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hearline.core.files import lasting_key, private_folder
+from hearline.core.files import private_folder
+from hearline.core.keys import lasting_key
 from hearline.core.numbers import Home, normal
 
 log = logging.getLogger(__name__)

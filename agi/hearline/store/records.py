@@ -11,7 +11,9 @@ from typing import Any
 
 from hearline.core.calendar import Calendar
 from hearline.core.files import read_text, write_whole
-from hearline.core.later import Later
+from hearline.store.record_writer import RecordWriter
+
+WRITE_S = 3.0  # for the last records, when a process stops
 
 
 class Records:
@@ -26,11 +28,11 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
-        self._later = Later(f"records in {folder.name}/")
+        self._writer = RecordWriter()
 
     def start(self) -> None:
         """Start the thread that writes; the first record does so as well."""
-        self._later.start()
+        self._writer.start()
 
     def file(self, name: str) -> Path:
         """The file of a new record: in today's folder."""
@@ -38,7 +40,7 @@ class Records:
 
     def write(self, file: Path, record: dict[str, Any]) -> None:
         """Keep this record; whoever reads the file meanwhile finds the one before. Returns at once."""
-        self._later.do(lambda: write(file, record))
+        self._writer.later(lambda: write(file, record))
 
     def amend(self, name: str, **more: object) -> None:
         """Put more into the record that was kept under this name, on whichever day. Returns at once."""
@@ -47,15 +49,15 @@ class Records:
             for file in self.folder.glob(f"*/{name}.json"):
                 write(file, json.loads(read_text(file)) | more)
 
-        self._later.do(amended)
+        self._writer.later(amended)
 
     def settle(self) -> bool:
         """Wait until all records are written; returns whether they are."""
-        return self._later.settle()
+        return self._writer.settle(WRITE_S)
 
     def close(self) -> None:
-        """Write what waits."""
-        self._later.close()
+        """Write what waits, as far as the disk answers."""
+        self._writer.close(WRITE_S)
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

@@ -8,11 +8,12 @@ import logging
 import resource
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
 from hearline.core.log_limit import LogLimit
-from hearline.web.agent.app import Page
+from hearline.web.feed import Feed
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
@@ -24,6 +25,16 @@ STOP_S = 0.5
 HEADER_S = 10.0  # so long a connection may be there without a whole request on it
 MOST_CONNECTIONS = 2_000
 ACCEPT_AGAIN_S = 1.0  # where no descriptor is left
+
+
+class Page(Protocol):
+    """What is served: an application, and the news for the browsers that have it open."""
+
+    feed: Feed
+
+    def app(self) -> web.Application: ...
+
+    def close(self) -> None: ...
 
 
 class PageServer:

@@ -10,7 +10,8 @@ import time
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from hearline.core.files import lasting_key, write_private
+from hearline.core.files import write_private
+from hearline.core.keys import lasting_key
 from hearline.store.accounts import Account, Accounts
 
 log = logging.getLogger(__name__)

@@ -77,14 +77,15 @@ class Legs:
         """The legs that have come, in the order they were asked for."""
         return [leg for leg in self._legs.values() if leg.live_at is not None]
 
-    def hear(self, message: LegReport) -> None:
-        """What the worker tells."""
+    def hear(self, message: LegReport) -> bool:
+        """Take in a report; False: it is of none of these legs."""
         leg = self._by_uuid.get(message.uuid)
         if leg is None:
-            return
+            return False
         if leg.live_at is None:
             leg.live_at = time.monotonic()
         self._on_heard(leg, message)
+        return True
 
     async def keep(self) -> None:
         """Attach and let go, until cancelled."""
@@ -134,7 +135,7 @@ class Legs:
         leg = Leg(channel, side, caller, visit, time.monotonic())
         self._legs[channel] = self._by_uuid[visit.uuid] = leg
         try:
-            await attach(self._ami, visit, spy_data(channel, side))
+            await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:

@@ -16,12 +16,12 @@ from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.playing import Playing
 from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import Holds
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
-from hearline.assist.playback.prompts import Playing
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
 from hearline.media.monitor_session import SoundCame

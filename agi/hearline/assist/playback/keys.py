@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 
+from hearline.assist.calls.playing import Playing
 from hearline.assist.calls.sessions import TalkSession
 from hearline.assist.hints import events as e
 from hearline.assist.hints.events import Key
-from hearline.assist.playback.prompts import Playing, Prompt, Prompter, Prompts
+from hearline.assist.playback.prompts import Prompt, Prompter, Prompts
 from hearline.assist.playback.whispers import at_level
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused

@@ -30,7 +30,6 @@ standard §1.3). Not every set has each of them."""
 
 LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
 TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
-IMPATIENCE_S = 1.0  # whoever presses again so soon has not heard yet that it plays
 LONGEST_SAMPLES = 16 * 8_000  # of music, handed to the worker at once
 SILENT_S = 0.6  # the worker tells ten times a second how far it is
 
@@ -41,21 +40,6 @@ class Prompt:
 
     where: str
     samples: np.ndarray
-
-
-@dataclass(frozen=True)
-class Playing:
-    """A prompt on its way to the caller. ``since``: when the key was pressed, monotonic s."""
-
-    key: Key
-    since: float
-    task: asyncio.Task
-
-    def again(self, key: Key, now: float) -> str:
-        """What the next key means while it plays: ``stop`` it, play the ``other`` one, or ``nothing``."""
-        if key is not self.key:
-            return "other"
-        return "nothing" if now - self.since < IMPATIENCE_S else "stop"
 
 
 class Prompts:
@@ -95,7 +79,7 @@ class Prompter:
         silence before it. Returns False where the caller did not hear it to its end.
 
         Raises:
-            AmiDown, AmiRefused, LineDown, TimeoutError, ValueError: nothing was played.
+            AmiDown, AmiRefused, WorkerDown, TimeoutError, ValueError: nothing was played.
         """
         async with self._leg(talk) as (uuid, came, began_ms):
             lead = bytes(2 * FRAME_SAMPLES * (LEAD_MS // FRAME_MS))
@@ -128,7 +112,7 @@ class Prompter:
         visit = self._line.announce(None, channel=talk.caller)
         came = self._playing[visit.uuid] = asyncio.Queue()
         try:
-            await attach(self._ami, visit, prompt_data(talk))
+            await attach(self._ami, visit, prompt_data(talk.caller))
             async with asyncio.timeout(CONNECT_S):
                 began_ms = await came.get()
             yield visit.uuid, came, began_ms

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from hearline.assist.selftest.whisper_selftest import NotTried, WhisperSelfTest
-from hearline.ops.asterisk import version_of, whispers_into_silence
 from hearline.pbx.ami import Ami, Message
+from hearline.pbx.version import version_of, whispers_into_silence
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
-from hearline.assist.hints.events import Side
 from hearline.audio.vad.tones import tone
 from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
@@ -65,6 +64,11 @@ class Found:
         return ""
 
 
+def whisper_to(channel: str) -> str:
+    """ChanSpy's argument as in a talk."""
+    return spy_data(channel, whisper=True)
+
+
 class WhisperSelfTest:
     """Try with ``run``, as often as you like, one at a time.
 
@@ -72,7 +76,7 @@ class WhisperSelfTest:
         spy: makes ChanSpy's argument.
     """
 
-    def __init__(self, ami: Ami, line: WorkerClient, spy: Callable[[str, Side], str] = spy_data) -> None:
+    def __init__(self, ami: Ami, line: WorkerClient, spy: Callable[[str], str] = whisper_to) -> None:
         self._ami, self._line, self._spy = ami, line, spy
         self._levels: dict[str, list[float]] = {}  # by UUID, as far as they have come
         self._news = asyncio.Event()
@@ -105,7 +109,7 @@ class WhisperSelfTest:
         sound = tone(TONE_HZ, TONE_DBOV, round(SOUNDS_S * 1_000)).tobytes()
         await attach(self._ami, caller, audiosocket(agent), "Dial")
         await self._comes(agent)
-        await attach(self._ami, whisper, self._spy(audiosocket_name(agent), Side.AGENT))
+        await attach(self._ami, whisper, self._spy(audiosocket_name(agent)))
         await self._comes(whisper)
 
         self._line.say(agent.uuid, sound)

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from hearline.audio.level.p56 import ENVELOPE_TIME_S, HANGOVER_S, SILENCE_DBOV, THRESHOLDS, method_b, power_to_dbov
 from hearline.audio.settings import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS

@@ -5,7 +5,7 @@ import numpy as np
 from hearline.audio.hearing import Reason, Verdict
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power
 from hearline.audio.settings import FRAME_MS, SAMPLE_RATE_HZ, EarSettings
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 LOOK_FRAMES = 5  # a look every 100 ms…
 LOOKS = 30  # …remembered for 3 s

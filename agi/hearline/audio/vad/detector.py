@@ -20,11 +20,11 @@ from hearline.audio.hearing import Event, Heard, Hearing, SpeechEnded, SpeechSta
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
 from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
+from hearline.audio.slots import Column, SlotTable
 from hearline.audio.vad import echo, near_speech, recent_audio, tones
 from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
 from hearline.audio.vad.distance import Distances
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
-from hearline.audio.vad.slots import Column, SlotTable
 
 QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hearline.audio.level.p56 import power_to_dbov
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 WEIGHTS = Path(__file__).with_name("distance.npz")
 _FRAMES = 250  # remembered: the last 5 s of talk

@@ -7,7 +7,7 @@ for the network or a spectrum, are picked out of them.
 import numpy as np
 
 from hearline.audio.settings import FRAME_SAMPLES
-from hearline.audio.vad.slots import Column, SlotTable
+from hearline.audio.slots import Column, SlotTable
 
 FRAMES = 16  # remembered
 SAMPLES = FRAMES * FRAME_SAMPLES
