@@ -420,6 +420,26 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
     page.wait_for_selector("#agent:visible")
 
 
+@pytest.mark.parametrize(("locale", "says"), [("zh-CN", "它的地址是"), ("en-GB", "its address is")])
+def test_behind_a_proxy_that_hides_the_address_the_form_says_what_is_wrong(window, floor, keep, locale, says):
+    """As an old browser behind a proxy that passes on neither its name nor its port."""
+    page = window(signed_in=False, locale=locale)
+    ours = floor.url.rstrip("/")
+
+    def proxied(route) -> None:
+        told = {"Content-Type": "application/json", "Origin": ours, "X-Forwarded-Proto": "https"}
+        route.fulfill(response=route.fetch(headers=told))
+
+    page.route("**/api/sign-in", proxied)
+    page.fill("#agent", "8017")
+    page.fill("#pin", PIN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#sign-in-fault >> text={says}")
+    told = page.text_content("#sign-in-fault")
+    assert f"{ours}" in told and ours.replace("http:", "https:") in told and "X-Forwarded-Proto" in told
+    keep(page, f"elsewhere-{locale}")
+
+
 def test_signing_out_in_one_window_is_signing_out_in_all(window, floor):
     page = window()
     other = page.context.new_page()

@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 
 from hearline.core.files import private_folder
-from hearline.core.later import Later
+from hearline.store.record_writer import RecordWriter
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 8 * 1024 * 1024  # of a file; then the day has another one
+WRITE_S = 3.0  # for the last lines, when a process stops
 MOST_FILES = 32  # of a day: no flood fills the disk
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d+)\.jsonl")
 
@@ -44,12 +45,12 @@ class AuditLog:
         self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._days, self._now = folder, days, now
-        self._later = Later("the audit log")
+        self._writer = RecordWriter()
         self._cleared: date | None = None
 
     def note(self, event: str, **more: object) -> None:
         """Add a line, in a thread of its own. Returns at once."""
-        self._later.do(partial(self._append, _line(self._now(), event, more)))
+        self._writer.later(partial(self._append, _line(self._now(), event, more)))
 
     def write(self, event: str, **more: object) -> None:
         """Add a line; it is on the disk then. Raises OSError."""
@@ -57,11 +58,11 @@ class AuditLog:
 
     def settle(self) -> bool:
         """Wait until all lines are written; returns whether they are."""
-        return self._later.settle()
+        return self._writer.settle(WRITE_S)
 
     def close(self) -> None:
-        """Write what waits."""
-        self._later.close()
+        """Write what waits, as far as the disk answers."""
+        self._writer.close(WRITE_S)
 
     def _append(self, line: bytes) -> None:
         today = self._now().astimezone(UTC).date()
