@@ -1,10 +1,13 @@
-"""When did this machine stand still, or go at half its speed? Hosts take a guest's CPUs away now and then, one or all:
-for a frame or five at once, or half of each frame for a second. Then a phone was not let run either: it has holes in
-what it heard, whatever we played.
+"""When did the host take CPUs away from this machine? Hosts do so now and then, one CPU or all: for a frame or five at
+once (``still``), or half of each frame for a second (``slow``). Then a phone does not run either: what it heard has
+holes, whatever we played.
 
-On each CPU a thread that wants it every 10 ms, before everybody else, notes when it did not get it, and what of the CPU
-the host kept for itself (`steal` in proc(5)). So work of our own, however much, does not count; where nobody may go
-first (without root), only long waits do.
+Our own load is no excuse. On each CPU a process asks to be woken every 10 ms. The kernel counts how long it then waits
+in the queue for that CPU (run delay, `schedstat` in proc(5)): meanwhile the CPU did something for us or our neighbours.
+Only the rest of its lateness counts: nothing ran on that CPU, not even the kernel's own timer. ``slow`` is what the
+kernel was told that the host kept for itself (`steal` in proc(5)).
+
+`tools/stand_still.py` plays the host, with a load of our own: it notes in `STAND_IN` what it took.
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ import itertools
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 STEP_S = 0.01
-WORTH_S, WORTH_IN_A_QUEUE_S = 0.03, 0.06  # of note; where others may go first
+STILL_S = 0.03  # of note
 STEPS, SLOW_S = 10, 0.04  # so much taken in so many steps, a bit at a time
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+STAND_IN = Path("/dev/shm/hearline-stand-still")  # gone after a restart, as the clock begins anew
 
 
 class Watch:
-    """From its beginning as a context to its end."""
+    """Watches from its beginning as a context to its end, and writes to ``file``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -59,7 +62,10 @@ class Watch:
         return "\n".join(line for _, line in sorted(found))
 
     def _noted(self, kind: str, begin: float, end: float) -> list[tuple[float, float]]:
-        lines = (line.split() for line in self._file.read_text().splitlines())
+        noted = self._file.read_text()
+        with suppress(FileNotFoundError):
+            noted += STAND_IN.read_text()
+        lines = (line.split() for line in noted.splitlines())
         found: list[tuple[float, float]] = []
         for since, until in sorted((float(since), float(until)) for what, since, until in lines if what == kind):
             if until < begin or since > end:
@@ -71,39 +77,46 @@ class Watch:
 
 
 def main(file: Path) -> None:
+    tests, parent = os.getppid(), os.getpid()
     with file.open("a", buffering=1) as out:
         for cpu in os.sched_getaffinity(0):
-            threading.Thread(target=watch, args=(cpu, out), daemon=True).start()
-        tests = os.getppid()
+            if os.fork() == 0:  # a thread would wait for its neighbours' interpreter lock
+                watch(cpu, out, parent)
+                return
         while os.getppid() == tests:  # a test run that was killed does not stop us
             time.sleep(1)
 
 
-def watch(cpu: int, out: TextIO) -> None:
-    os.sched_setaffinity(0, {cpu})  # this thread's, as is the priority
-    try:
+def watch(cpu: int, out: TextIO, parent: int) -> None:
+    """One CPU, until ``parent`` ends."""
+    os.sched_setaffinity(0, {cpu})
+    with suppress(PermissionError):  # without root it waits in the queue more often, which is counted
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        worth = WORTH_S
-    except PermissionError:
-        worth = WORTH_IN_A_QUEUE_S
-    wanted = began = time.monotonic()
-    taken_s = taken_from(cpu)
+    began, stolen_s = time.monotonic(), steal_s(cpu)
     for step in itertools.count(1):
-        wanted += STEP_S
+        if os.getppid() != parent:
+            return
+        queued_s, wanted = run_delay_s(), time.monotonic() + STEP_S
         time.sleep(STEP_S)
         now = time.monotonic()
-        if now - wanted >= worth:
-            out.write(f"still {wanted} {now}\n")
-        wanted = now
+        taken_s = (now - wanted) - (run_delay_s() - queued_s)
+        if taken_s >= STILL_S:
+            out.write(f"still {now - taken_s} {now}\n")
         if step % STEPS == 0:
-            before, taken_s = taken_s, taken_from(cpu)
-            if taken_s - before >= SLOW_S:
+            before, stolen_s = stolen_s, steal_s(cpu)
+            if stolen_s - before >= SLOW_S:
                 out.write(f"slow {began} {now}\n")
             began = now
 
 
-def taken_from(cpu: int) -> float:
-    """The seconds of this CPU that the host has kept for itself."""
+def run_delay_s() -> float:
+    """How long this process has waited in the queue for a CPU, since it began."""
+    _, waited_ns, _ = Path("/proc/self/schedstat").read_text().split()
+    return int(waited_ns) / 1e9
+
+
+def steal_s(cpu: int) -> float:
+    """How long the host has kept this CPU for itself while somebody here wanted it."""
     for line in Path("/proc/stat").read_text().splitlines():
         name, *ticks = line.split()
         if name == f"cpu{cpu}":

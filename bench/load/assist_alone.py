@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hearline.core.settings import Settings
 
-from .event_replay import EventReplay
+from .event_replay import SECRET, EventReplay
 from .figures import Figure, at_most, percentile
 from .processes import children, cpu_s, pin, rss_kb
 
@@ -111,7 +111,7 @@ def assist(folder: Path, replay: EventReplay, lags: Path) -> Iterator[int]:
     """The process, alone on the first core. → its id"""
     cores = sorted(os.sched_getaffinity(0))
     secret = folder / "secret"
-    secret.write_text("secret")
+    secret.write_text(SECRET)
     here = {"ami": "{}:{}".format(*replay.address), "legs": "127.0.0.1:0", "page": "127.0.0.1:0"}
     settings = Settings(state=folder, ami_secret_file=secret, **here)
     command = [sys.executable, "-m", "bench.load.assist_process", settings.model_dump_json(), str(lags)]

@@ -10,14 +10,28 @@ import asyncio
 import heapq
 import itertools
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from hearline.assist.selftest.ami_rights import ACTIONS
+from hearline.pbx.ami_messages import PROOF, proof_of
+
+SECRET = "secret"
+PROVEN = f"ChanVariable: {PROOF}={proof_of(SECRET)}"
+
+
+def _as_told(text: str) -> str:
+    """With the proof before each channel's variables."""
+    first = r"^(\w*)(ChanVariable: HEARLINE_CALLER=)"
+    return re.sub(first, rf"\1{PROVEN}\n\1\2", text, flags=re.MULTILINE).replace("\n", "\r\n") + "\r\n\r\n"
+
+
 EVENTS = {
-    part: [(at, text.replace("\n", "\r\n") + "\r\n\r\n") for at, text in told]
+    part: [(at, _as_told(text)) for at, text in told]
     for part, told in json.loads(Path(__file__).with_name("asterisk_events.json").read_text("utf-8")).items()
 }
 TALK_S = 180.0
@@ -161,6 +175,14 @@ class EventReplay:
                 say("Event: BridgeListComplete", "EventList: Complete")
             case "CoreSettings":
                 say("Response: Success", "AsteriskVersion: 22.11.0")
+            case "ListCommands":
+                say("Response: Success", *(f"{action}: x" for action in ACTIONS))
+            case "CoreShowChannelMap":
+                say("Response: Success", "EventList: start")
+                if call := self._talking.get(told["Channel"]):
+                    names = told["Channel"], call.names["agent"]
+                    say("Event: CoreShowChannelMap", f"Channel: {names[0]}", f"ConnectedChannel: {names[1]}")
+                say("Event: CoreShowChannelMapComplete", "EventList: Complete")
             case "Getvar":
                 say("Response: Success", f"Variable: {told['Variable']}", f"Value: {self._value(told)}")
             case "Originate":
@@ -170,7 +192,9 @@ class EventReplay:
                 say("Response: Success")
 
     def _value(self, told: dict[str, str]) -> str:
-        """A channel's variable, of which only the number matters that an agent's line is raised by."""
+        """A channel's variable: who the caller is, and what an agent's line is raised by."""
+        if told["Variable"] == "HEARLINE_CALLER":
+            return told.get("Channel", "")
         return "0" if "rtp" in told["Variable"] else ""
 
     def _channels(self, call: Call) -> list[list[str]]:
@@ -189,7 +213,7 @@ class EventReplay:
             listed[0][1] = ""
         return [
             [f"Channel: {channel}", f"BridgeId: {bridge}", f"Uniqueid: {names['ids']}.{i}"]
-            + [f"ChanVariable: {variable}" for variable in variables]
+            + [PROVEN, *(f"ChanVariable: {variable}" for variable in variables)]
             for i, (channel, bridge, *variables) in enumerate(listed, 3)
         ]
 

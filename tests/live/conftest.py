@@ -1,13 +1,12 @@
 """What live tests share: one private Asterisk and the server on it.
 
-Nothing here looks away: after every module there must be no channel left on Asterisk, and no thread or file
-descriptor more in the server than before.
+Nothing here looks away: after every test there must be no channel left on Asterisk, and in no process, Asterisk's and
+the tests' own among them, a thread, descriptor or task more than before, or noticeably more memory.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
 import wave
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from hearline.core.settings import Settings
 from hearline.ops.stack import Stack
+from leaks import settled
 from world import ACCOUNTS, EXTRA_FLOWS, RATE, REPO, World
 
 LOG = pytest.StashKey[Path]()
@@ -47,23 +47,20 @@ def pytest_runtest_makereport(item):
     return report
 
 
-@pytest.fixture(scope="module", autouse=True)
 def nothing_leaks(world):
-    """Every module leaves Asterisk and the server as it found them."""
+    """Asterisk, the server with all its processes, and the tests' own process are left as they were found."""
+    world.wait_ready()
     world.wait_idle()
-    before, pids = world.holdings(), world.server_pids()
+    before = world.holdings()
     yield
     world.wait_idle()
-    deadline = time.monotonic() + 6
-    while world.server_pids() == pids and (
-        more := {
-            name: (now, before[name])
-            for name, now in world.holdings().items()
-            if any(n > b for n, b in zip(now, before[name]))
-        }
-    ):
-        assert time.monotonic() < deadline, f"(threads, file descriptors) now and before: {more}"
-        time.sleep(0.2)
+    left = settled(lambda: world.left(before))
+    assert not left, "\n".join(left)
+
+
+# Round every test; and round every module, whose calls may be placed before its first test begins.
+nothing_leaks_from_a_module = pytest.fixture(nothing_leaks, scope="module", autouse=True)
+nothing_leaks_from_a_test = pytest.fixture(nothing_leaks, autouse=True)
 
 
 # ---- sounds that callers' lines carry --------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hearline.phone.run import Phones
-from world import Scenario
+from world import Phones, Scenario
 
 LISTEN = "0A"  # a TCP socket's state
 

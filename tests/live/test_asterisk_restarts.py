@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from hearline.phone.run import Phones
-from world import SPEECH, Scenario, until
+from world import SPEECH, Phones, Scenario, until
 
 ATTACHED_MS = 500
 SENTENCE = str(SPEECH / "caller-ask.wav")
@@ -42,6 +41,7 @@ def test_the_talk_that_was_cut_is_over(talks):
     assert [event["event"] for event in cut["events"]].count("joined") == 1 and cut["events"][-1]["event"] == "ended"
 
 
+@pytest.mark.realtime
 def test_the_next_call_is_served_and_both_sides_are_listened_to_at_once(talks):
     _, _, call, after = talks
     assert call.outcome == "queue:care" and len(call.agents) == 1

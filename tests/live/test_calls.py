@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hearline.audio.level.p56 import rms_dbov
 from hearline.phone.judge import WHOLE, prompts_of, timings
-from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World
+from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World, dead
 
 OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 35 phones
 
@@ -119,7 +118,7 @@ def assert_timers(world, call):
 
 
 def assert_whole(world, call):
-    """No missing frame, no click: each prompt as it is in its file."""
+    """Each prompt as it is in its file, to 97 % of it at least: no frame missing in between, no click."""
     prompts = prompts_of(SOUNDS / "zh" / call.phrases)
     for prompt in call.heard:
         assert prompt.complete >= WHOLE, f"{call.name}: {prompt}"
@@ -128,14 +127,16 @@ def assert_whole(world, call):
 
 
 def test_over_twenty_calls_at_once(calls):
-    assert calls["peak"] >= 20
+    assert calls["peak"] > 20
 
 
+@pytest.mark.realtime
 def test_frames_went_out_in_time(calls):
     assert calls["late"] <= 0.001 * calls["sent"] + calls["held up"]
 
 
 # ---- §1.2 ------------------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     "name",
     [
@@ -182,6 +183,7 @@ def test_the_record_tells_the_silences_apart(calls, name, reason):
     assert calls[name].events("verdict")[-1]["reason"] == reason
 
 
+@pytest.mark.realtime
 def test_an_elder_is_never_sent_away(calls, world):
     call = calls["silent-elder"]
     assert call.outcome == "queue:care"
@@ -197,6 +199,7 @@ def test_a_noisy_line_reaches_a_person(calls):
 
 
 # ---- §1.3 ------------------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 def test_too_soft_throughout(calls, world):
     call = calls["too-soft"]
     assert call.outcome == "hangup:too_soft"
@@ -250,14 +253,14 @@ def test_a_plus_before_the_number_costs_nobody_the_call(calls):
 
 
 def assert_queued(call):
-    """From the route on the caller hears music, within a moment and without a dead stretch."""
+    """From 500 ms after the route on the caller hears music, in every half second."""
     routed = call.events("route")[0]["at_ms"] + call.heard[0].start_ms
     music = call.recording[round((routed + 500) * 8) :]
     assert len(music) > 8_000, "the caller stayed long enough to hear"
-    levels = [rms_dbov(part) for part in np.array_split(music, max(1, len(music) // 8_000))]
-    assert min(levels) > -55, f"{call.name}: dead silence in the queue: {levels}"
+    assert not dead(music), f"{call.name}: silence in the queue, at s: {dead(music)}"
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("step", [*SILENCE, *LOW, "wait", "pause"])
 def test_hanging_up_in_any_step_is_clean(calls, step):
     call = calls[f"hang-up-in-{step}"]

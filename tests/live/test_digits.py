@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hearline.phone.run import Phones
-from world import Scenario, until
+from world import Phones, Scenario, until
 
 SECRET = "72946013"
 EVERY_MS = 400
@@ -70,6 +69,7 @@ def test_the_record_has_the_digits_of_the_rating_alone(told):
     assert calls["whole, and speaks"].events("speech_start"), "was heard, and did not count"
 
 
+@pytest.mark.realtime
 def test_half_a_number_is_no_match_three_seconds_after_its_last_key(told):
     half = told[0]["half"]
     assert half.outcome == "hangup:nomatch"

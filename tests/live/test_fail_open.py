@@ -1,6 +1,8 @@
-"""Whatever happens to Hearline, the caller reaches the queue: within 2 s of a death, within 3 s of a hang, in any step.
+"""Whatever happens to Hearline, the caller reaches the queue: within 2 s of a death, within 3 s of a hang. In any step
+if the door and its worker die or hang together; in the first two prompts and waits of each kind if one of them does.
 
-The moment is judged by the caller's ear (music instead of prompts or silence) and by where Asterisk has the channel.
+The moment is judged by where Asterisk has the channel, and by the caller's ear, which hears it up to 100 ms later: from
+then on every half second is music.
 """
 
 from __future__ import annotations
@@ -10,15 +12,12 @@ import signal
 import time
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
-from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
-from hearline.phone.run import Phones
-from world import LOW, RATE, SILENCE, SOUNDS, SPEECH, TOO_SOFT, Scenario, World
+from world import LOW, RATE, SILENCE, SOUNDS, SPEECH, TOO_SOFT, Phones, Scenario, World, dead
 
 DEATH_S, HANG_S = 2.0, 3.0
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
@@ -107,6 +106,7 @@ CASES = [
 ]
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("what", "victims", "number", "seconds", "moments"), CASES, ids=[case[0].replace(" ", "-") for case in CASES]
 )
@@ -147,10 +147,10 @@ def test_callers_in_every_step_reach_the_queue(server: World, what, victims, num
         where = late if name == "at the door" else places
         assert where.get(account) == "Queue", f"{name}: in {where.get(account)} {seconds} s after Hearline was {what}"
         since = (struck if name != "at the door" else results[name].call.answered_at) + seconds
-        after = recordings[name][max(0, round((since - results[name].call.answered_at + 0.3) * RATE)) :]
+        heard_s = since - results[name].call.answered_at + JITTER_MS / 1_000
+        after = recordings[name][max(0, round(heard_s * RATE)) :]
         assert len(after) > 2 * RATE, f"{name}: too short to judge"
-        levels = [rms_dbov(part) for part in np.array_split(after, len(after) // RATE)]
-        assert min(levels) > -55, f"{name}: silence instead of music: {levels}"
+        assert not dead(after), f"{name}: silence instead of music, at s: {dead(after)}"
 
 
 def test_a_stopped_server_that_goes_on_serves_again(server: World):
@@ -192,5 +192,4 @@ def test_without_any_server_a_caller_goes_straight_to_the_queue(server: World):
     finally:
         server.stack.start_server()
     assert call.timeline is None
-    music = call.recording[RATE // 2 :]
-    assert min(rms_dbov(part) for part in np.array_split(music, 3)) > -55
+    assert not dead(call.recording[RATE // 2 :])

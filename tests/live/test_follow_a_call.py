@@ -14,8 +14,7 @@ import pytest
 
 from hearline.audio.level.p56 import active_speech_level
 from hearline.audio.wav import read_wav
-from hearline.phone.run import Phones
-from world import RATE, REPO, SPEECH, TOO_SOFT, Scenario
+from world import RATE, REPO, SPEECH, TOO_SOFT, Phones, Scenario
 
 SAID_AT_MS = 5_500  # in the wait after `opening`, so that no prompt is on the line
 MOMENT_MS = 600  # from the phone's clock to the server's: answer, AGI, media connection
@@ -99,7 +98,7 @@ def test_the_levels_are_those_that_the_phone_sent(followed):
     at = followed["looks"][0]["at_ms"] - 20 * len(followed["looks"][0]["levels_dbov"]) + 20 * np.arange(levels.size)
     speaking = (at > SAID_AT_MS - MOMENT_MS) & (at < SAID_AT_MS + len(said) / 8 + MOMENT_MS)
     loud = levels[speaking] > -70
-    assert loud.sum() * 20 == pytest.approx(len(said) / 8, rel=0.35), "as long as what was said"
+    assert loud.sum() * 20 == pytest.approx(len(said) / 8, rel=0.35), "but for its pauses, all of it"
     mean = 10 * np.log10(np.mean(10 ** (levels[speaking] / 10)) * speaking.sum() * 160 / len(said))
     assert mean == pytest.approx(10 * np.log10(np.mean(said**2)), abs=1.0)
     assert levels[~speaking].max() < -70, "and silence before and after"

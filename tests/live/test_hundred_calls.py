@@ -1,10 +1,12 @@
-"""A hundred calls at once beside Asterisk on the same cores: no frame later than 40 ms, every call on time."""
+"""A hundred calls at once beside Asterisk on the same cores: no frame later than 40 ms but for those that the host held
+up, and every timer within 60 ms of its plan by the server's own clock."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,12 @@ import pytest
 
 from hearline.audio.g711 import encode_alaw
 from hearline.audio.wav import read_wav
+from second_look import live_calls
 from world import SPEECH, TOO_SOFT, World
 
 CALLS = 100
 A_SECOND = 10  # calls begun
-# On a machine that is ours alone no frame is over 40 ms late; a virtual machine whose host takes its cores away for a
-# moment may lose some.
-LATE_SHARE = 0.005
+OFF_PLAN_MS = 60
 SCENARIO = Path(__file__).with_name("load.xml")
 
 
@@ -85,9 +86,10 @@ def load(world, tmp_path_factory):
     began = time.monotonic()
     try:
         deadline = began + 150
-        while any(run.poll() is None for run in runs) and time.monotonic() < deadline:
-            time.sleep(0.5)
-            peak = max(peak, world.metric("hearline_calls"))
+        with live_calls():
+            while any(run.poll() is None for run in runs) and time.monotonic() < deadline:
+                time.sleep(0.5)
+                peak = max(peak, world.metric("hearline_calls"))
     finally:
         for run in runs:
             if run.poll() is None:
@@ -115,22 +117,23 @@ def test_all_hundred_were_there_at_once(load):
     assert len(load["records"]) == CALLS
 
 
+@pytest.mark.realtime
 def test_frames_went_out_in_time(load):
     print(
         f"\n{load['sent']:.0f} frames; late over 20 ms: {load['late_20ms']:.0f}, over 40 ms: {load['late_40ms']:.0f}; "
         f"worst {load['worst_ms']:.1f} ms, most work in a tick {load['work_ms']:.1f} ms; "
         f"the machine's standing still held up {load['held_up']:.0f}"
     )
-    assert load["late_40ms"] <= LATE_SHARE * load["sent"] + load["held_up"]
+    assert load["late_40ms"] <= load["held_up"]
     assert load["not_taken"] == 0, "Asterisk read every frame"
 
 
+@pytest.mark.realtime
 def test_every_call_went_as_planned(load):
-    outcomes = {}
-    for record in load["records"]:
-        outcomes[record["outcome"]] = outcomes.get(record["outcome"], 0) + 1
-        for event in record["events"]:
-            if "planned_ms" in event:
-                assert -1 <= event["at_ms"] - event["planned_ms"] <= 150, event
-    assert outcomes.get("hangup:noinput") == CALLS // 2
-    assert outcomes.get("hangup:too_soft", 0) + outcomes.get("queue:care", 0) == CALLS // 2, outcomes
+    outcomes = Counter(record["outcome"] for record in load["records"])
+    timers = [event for record in load["records"] for event in record["events"] if "planned_ms" in event]
+    off_ms = [event["at_ms"] - event["planned_ms"] for event in timers]
+    print(f"\n{len(timers)} timers, {min(off_ms):.0f} to {max(off_ms):.0f} ms off their plan")
+    assert min(off_ms) >= -1 and max(off_ms) <= OFF_PLAN_MS
+    assert outcomes["hangup:noinput"] == CALLS // 2
+    assert outcomes["hangup:too_soft"] + outcomes["queue:care"] == CALLS // 2, outcomes

@@ -19,8 +19,7 @@ from hearline.audio.wav import read_wav
 from hearline.core.settings import address
 from hearline.pbx.ami import Ami
 from hearline.phone.judge import presence
-from hearline.phone.run import Phones
-from world import MUSIC_DBOV, RATE, SPEECH, Scenario, children_of, until
+from world import MUSIC_DBOV, RATE, SPEECH, Phones, Scenario, children_of, until
 
 SENTENCE = "caller-ask"
 SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
@@ -77,6 +76,7 @@ def events(talk: dict, kind: str) -> list[dict]:
     return [event for event in talk["events"] if event["event"] == kind]
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("agent", ["8016", "8017"])
 def test_both_are_listened_to_within_half_a_second(calls, agent):
     _, talk = calls[agent]

@@ -16,8 +16,7 @@ import pytest
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
-from hearline.phone.run import Phones
-from world import RATE, SOUNDS, SPEECH, Scenario
+from world import RATE, SOUNDS, SPEECH, Phones, Scenario
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "hints")
 ASK, HERE, WEI, LONG, LOUDER = "caller-ask", "caller-here", "caller-wei", "caller-long", "caller-louder"
@@ -206,6 +205,7 @@ def test_every_talk_begins_with_the_greeting(talks, name):
     assert talks[name].shown("answering" if name in IN_TIME else "answered_late")
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("rule", "name", "after", "seconds"),
     [
@@ -238,6 +238,7 @@ def test_the_agent_hears_the_whisper_and_the_caller_does_not(talks, name):
 
 
 # ---- holds, and who hung up ------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 def test_holds_are_counted_and_the_longest_has_a_name(talks):
     holds = talks["short holds"].record["holds"]
     assert holds["count"] == 3

@@ -14,8 +14,8 @@ from hearline.audio.wav import read_wav
 from hearline.pbx.config import KEY_CODES
 from hearline.phone.heard import HeardPrompt, find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
-from hearline.phone.run import CallResult, Phones
-from world import SOUNDS, TOLERANCE_MS, Call, Scenario, until
+from hearline.phone.run import CallResult
+from world import SOUNDS, TOLERANCE_MS, Call, Phones, Scenario, until
 
 CODES = {key: code for code, key in KEY_CODES.items()}
 LANZHI, TRAINING, WHISPERS = (prompts_of(SOUNDS / "zh" / name) for name in ("lanzhi", "training", "hints"))
@@ -138,6 +138,7 @@ def talks_since(world, moment: float) -> dict[str, list[dict]]:
 
 
 # ---- prompts ---------------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 def test_the_caller_hears_the_prompts_one_after_the_other_whole_until_one_is_stopped(told):
     first, second, third = told["low volume"].caller_heard
     assert [first.id, second.id, third.id] == ["low-1", "low-2", "low-move"]
@@ -151,11 +152,13 @@ def test_the_caller_hears_the_prompts_one_after_the_other_whole_until_one_is_sto
     ]
 
 
+@pytest.mark.realtime
 def test_a_caller_who_sends_no_rtp_hears_it_whole(told):
     for prompt in told["receiver"].caller_heard:
         assert prompt.id == "speakerphone" and prompt.complete >= WHOLE
 
 
+@pytest.mark.realtime
 def test_the_agents_hear_softly_that_it_plays(told):
     heard = told["low volume"].agent_heard
     assert [prompt.id for prompt in heard] == ["low-1", "low-2", "low-move"]
@@ -205,6 +208,7 @@ def test_the_agent_hears_what_the_key_has_done(told):
 
 
 # ---- nuisance calls --------------------------------------------------------------------------------------------------
+@pytest.mark.realtime
 def test_a_nuisance_call_is_asked_and_let_go(told, world):
     nuisance = told["nuisance"]
     question, goodbye = nuisance.caller_heard
@@ -221,6 +225,7 @@ def test_a_nuisance_call_is_asked_and_let_go(told, world):
     assert gone_ms - goodbye.end_ms == pytest.approx(2_000, abs=150 + still_ms), "the phone plays some packets late"
 
 
+@pytest.mark.realtime
 def test_the_agent_is_free_at_once(told):
     for name in ("nuisance", "marks"):
         agent = told[name].agent_call

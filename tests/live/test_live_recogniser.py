@@ -55,6 +55,7 @@ def talks(world, tmp_path_factory):
         world.stack.start_server()
 
 
+@pytest.mark.realtime
 def test_a_forbidden_phrase_is_heard_while_it_is_said_and_its_card_is_shown(talks):
     call, talk = talks["8016"]
     spoken = [event for event in talk["events"] if event["event"] == "spoken"]

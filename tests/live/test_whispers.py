@@ -28,6 +28,7 @@ def test_this_asterisk_has_passed(world):
     until(lambda: world.stack.get("/ready")["assist"].get("whispers"), 15)
     standing = world.stack.get("/ready")["assist"]
     assert standing["connected"] and standing["asterisk"].startswith("22.")
+    assert world.tasks()["Service.run"] == 1, "what is looked through for leaks"
     assert standing["silent_callers"] == "", "the private Asterisk mixes every call in softmix, or needs not to"
     assert world.metric("hearline_whispers_allowed") == world.metric("hearline_whispers_over_silence") == 1
 
@@ -120,6 +121,7 @@ def calls(world):
     )
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("name", ["silence", "no RTP"])
 def test_a_whisper_is_heard_whole_by_the_agent_and_not_by_the_caller(calls, name):
     call = calls[name]

@@ -12,9 +12,8 @@ import pytest
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
-from hearline.phone.run import Phones
 from test_transfers import Floor, names, talks_since
-from world import SOUNDS, Scenario, until
+from world import SOUNDS, Phones, Scenario, until
 
 GROUP, OUTSIDE, PICK_UP = "8190", "8191", "*8"
 KEY = ((1_500, "1"),)

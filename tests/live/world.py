@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
+from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.settings import FRAME_MS
 from hearline.audio.wav import read_wav
 from hearline.ops.stack import Stack
+from hearline.phone import run
 from hearline.phone.heard import Glitch, HeardPrompt, find_prompts, glitches
 from hearline.phone.judge import Timing, prompts_of, timings
-from hearline.phone.run import CallResult, Phones
+from hearline.phone.run import CallResult
+from leaks import Held, held, more
+from second_look import live_calls
 from stood_still import Watch
 
 TOLERANCE_MS = 40  # planned against heard
@@ -34,6 +41,9 @@ SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
 ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
+# Threads that stay: agent assist's loop, the one that watches its media worker, the one that writes earlier calls, and
+# those that asyncio keeps for what blocks; Asterisk's, which come and go by its load.
+POOLS = {"agent assist": 3 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {
@@ -50,6 +60,20 @@ EXTRA_FLOWS = {
     "edit.yaml": 'test_number: "8103"\nbegin: hello\nalways: {speech: queue, key: queue}\n'
     'steps:\n  hello: {play: opening, on: {noinput: "hangup:noinput"}, wait: 1s}\n',
 }
+
+
+class Phones(run.Phones):
+    """Softphones; while they are there, a test's calls go on."""
+
+    def __enter__(self) -> Phones:
+        self._calls = ExitStack()
+        self._calls.enter_context(live_calls())
+        super().__enter__()
+        return self
+
+    def close(self) -> None:
+        super().close()
+        self._calls.close()
 
 
 @dataclass
@@ -258,6 +282,10 @@ class World:
             assert time.monotonic() < deadline, f"channels left on Asterisk: {[c[0] for c in channels]}"
             time.sleep(0.2)
 
+    def wait_ready(self, seconds: float = 20.0) -> None:
+        """Until agent assist is there as well, and has found out whether it may whisper."""
+        until(lambda: self.stack.get("/ready")["assist"].get("whispers"), seconds)
+
     def server_pids(self) -> list[int]:
         """The door and its media worker."""
         door = self.stack.running.server_pid
@@ -268,29 +296,82 @@ class World:
         [pid] = children_of(self.stack.running.server_pid, "hearline.server.assist")
         return pid
 
-    def holdings(self) -> dict[str, tuple[int, int]]:
-        """(threads, file descriptors) of each server process."""
-        names = ("door", "worker")
+    def processes(self) -> dict[str, int]:
+        """Ours, Asterisk's and the tests' own, by name: their pids."""
+        door, tests = self.stack.running.server_pid, os.getpid()
+        found = {"the tests": tests, "door": door}
+        for name, parent, module in (
+            ("media worker", door, "hearline.media.worker"),
+            ("agent assist", door, "hearline.server.assist"),
+            ("softphones", tests, "hearline.phone"),
+        ):
+            found |= named(name, children_of(parent, module))
+        if assist := found.get("agent assist"):
+            found |= named("assist's media worker", children_of(assist, "hearline.media.worker"))
+            found |= named("recogniser", children_of(assist, "hearline.assist.speech.recogniser"))
+        if self.stack.running.kind != "container":
+            found["Asterisk"] = self.stack.running.asterisk_pid
+        return found
+
+    def holdings(self) -> dict[str, Held]:
+        """What each of these processes holds, by name."""
+        found = {}
+        for name, pid in self.processes().items():
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that was just killed
+                found[name] = held(pid, self.tasks() if name == "agent assist" else None)
+        found["the tests"] = replace(found["the tests"], memory_mb=0.0)  # theirs grows with the recordings they judge
+        return found
+
+    def left(self, before: dict[str, Held]) -> list[str]:
+        """What there is more of than ``before``, for people: channels and softphones (there should be none), and what
+        each process holds."""
+        now = self.holdings()
+        channels = [f"channel left on Asterisk: {channel[0]}" for channel in self.channels()]
+        phones = [f"{name} left, pid {now[name].pid}" for name in now.keys() - before if name.startswith("softphones")]
+        return channels + phones + more(before, now, POOLS)
+
+    def tasks(self) -> dict[str, int]:
+        """How many tasks agent assist runs, by what they run."""
+        try:
+            figures = text_string_to_metric_families(self._metrics())
+        except OSError:  # no server is there
+            return {}
         return {
-            name: (len(list(Path(f"/proc/{pid}/task").iterdir())), len(list(Path(f"/proc/{pid}/fd").iterdir())))
-            for name, pid in zip(names, self.server_pids())
+            sample.labels["task"]: int(sample.value)
+            for family in figures
+            if family.name == "hearline_assist_tasks"
+            for sample in family.samples
         }
 
     def metric(self, name: str) -> float:
         """Of the only media worker."""
-        with urllib.request.urlopen(f"http://{self.stack.running.status}/metrics", timeout=3) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith((name + " ", name + "{")):
-                    return float(line.split()[1])
+        for line in self._metrics().splitlines():
+            if line.startswith((name + " ", name + "{")):
+                return float(line.split()[1])
         raise KeyError(name)
+
+    def _metrics(self) -> str:
+        with urllib.request.urlopen(f"http://{self.stack.running.status}/metrics", timeout=3) as answer:
+            return answer.read().decode()
+
+
+def dead(sound: np.ndarray) -> list[float]:
+    """Which half seconds of this are softer than any music, by their beginning in s."""
+    parts = sound[: sound.size // (RATE // 2) * (RATE // 2)].reshape(-1, RATE // 2)
+    return [number / 2 for number, part in enumerate(parts) if rms_dbov(part) <= MUSIC_DBOV]
+
+
+def named(name: str, pids: list[int]) -> dict[str, int]:
+    """The first by this name, further ones with a number."""
+    return {name if number == 1 else f"{name} {number}": pid for number, pid in enumerate(pids, 1)}
 
 
 def children_of(parent: int, module: str) -> list[int]:
     """The processes that ``parent`` has started to run ``module``, whichever of its threads did."""
     found = []
-    for task in Path(f"/proc/{parent}/task").iterdir():
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with suppress(OSError):  # the thread, or the child, has just ended
-            for pid in (task / "children").read_text().split():
+            for pid in children.read_text().split():
                 if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
     return sorted(found)

@@ -22,15 +22,19 @@ from hearline.yamlfiles.watched import Watcher
 
 GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
 
+TASKS = {"Legs.keep": 1, "RequestHandler.start": 3}
+
 
 @pytest.fixture
 def assist(tmp_path, monkeypatch):
     """It tells how it stands, twice, and ends with its standard input."""
     program = tmp_path / "python"
-    lines = "".join(f"echo '{standing.as_line().decode().strip()}' >&0\n" for standing in (AssistStatus(), GOOD))
+    told = [standing.as_line().decode().strip() for standing in (AssistStatus(), GOOD)]
+    lines = "".join(f"echo '{line}' >&0\n" for line in (*told, json.dumps({"tasks": TASKS})))
     program.write_text(f"#!/bin/sh\n{lines}exec cat >/dev/null\n")
     program.chmod(0o755)
     monkeypatch.setattr(assist_process.sys, "executable", str(program))
+    monkeypatch.setattr(assist_process, "RESTART_S", (0.05,))
     assist = AssistProcess(Settings(state=tmp_path))
     assist.start()
     yield assist
@@ -45,10 +49,10 @@ def until(condition) -> None:
 
 
 def test_what_it_told_last_stands_until_it_has_ended(assist):
-    until(lambda: assist.standing.get("whispers"))
-    assert assist.standing["asterisk"] == "22.10.1"
+    until(lambda: assist.tasks == TASKS)
+    assert assist.standing["whispers"] and assist.standing["asterisk"] == "22.10.1"
     os.kill(assist._process.pid, signal.SIGKILL)
-    until(lambda: not assist.standing)
+    until(lambda: not assist.standing and not assist.tasks)
     until(lambda: assist.restarts == 1 and assist.standing.get("whispers"))
 
 
@@ -99,6 +103,7 @@ NOTES = {"china": "china.yaml:1: 2027 is missing"}
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
     assist = AssistProcess(Settings(state=tmp_path))
     assist.standing = json.loads(standing.as_line()) if standing else {}
+    assist.tasks = TASKS
     flows = read_flows(Settings())
     flows.value = replace(flows.value, notes=NOTES)
     with serve_status(("127.0.0.1", 0), NoLines(), flows, PromptStore(tmp_path), Watcher({}), assist) as server:
@@ -115,3 +120,4 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
     assert ready["ready"] and ready["assist"] == assist.standing
     names = ("hearline_assist_connected", "hearline_whispers_allowed", "hearline_whispers_over_silence")
     assert tuple(float(metrics[name]) for name in names) == figures
+    assert metrics['hearline_assist_tasks{task="RequestHandler.start"}'] == "3.0"

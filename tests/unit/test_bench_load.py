@@ -34,7 +34,7 @@ from rich.console import Console
 from hearline.assist.calls.channel_graph import ChannelGraph
 from hearline.audio.level.p56 import active_speech_level, rms_dbov
 from hearline.media.worker_protocol import NO_BEAT
-from hearline.pbx.ami import parse
+from hearline.pbx.ami_messages import parse
 
 MACHINE = Machine("CPU", 2, "6.1", "3.11", "2.0", "Asterisk 22", 0.1, 0.123)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hearline.assist.calls.channel_graph import ChannelGraph, other_half
 from hearline.assist.hints.events import Side
-from hearline.pbx.ami import parse, variables
+from hearline.pbx.ami_messages import parse, variables
 from hearline.pbx.chanspy import spy_data
 
 CALLER, AGENT, SECOND = "PJSIP/trunk-00000001", "PJSIP/agent-8016-00000002", "PJSIP/agent-8017-00000003"

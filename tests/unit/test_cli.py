@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
+from hearline.pbx.ami_messages import proof_of
 from hearline.server.flow_store import load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
@@ -108,6 +109,23 @@ def test_help_waits_for_no_library():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def typed(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """As people type it who have a locale for western Europe."""
+    command = [sys.executable, "-m", "hearline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+
+
+def test_what_the_locale_lacks_is_written_as_json_has_it(tmp_path):
+    flow = tmp_path / "热线😀.yaml"
+    flow.write_text("like: 无\n", "utf-8")
+    told = typed("flow", "check", flow, "--json")
+    assert json.loads(told.stdout)["file"] == str(flow) and not told.stderr
+    in_words = typed("flow", "check", flow)
+    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stderr
+    helped = typed("--help")
+    assert helped.returncode == 0 and b"Hearline answers" in helped.stdout
+
+
 # ---- serve -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("option", "text", "remedy"),
@@ -164,9 +182,26 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
     )
 
 
+def test_with_agent_assist_one_file_holds_the_proof_and_is_closed_to_others(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("of the manager interface\n")
+    monkeypatch.setenv("HEARLINE_AMI_SECRET_FILE", str(tmp_path / "secret"))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "hearline-globals.conf").write_text("from before there was a secret, readable by all")
+    assert run("dialplan", "--out", tmp_path / "etc").exit_code == 0
+    proof = proof_of("of the manager interface")
+    for file in (tmp_path / "etc").iterdir():
+        text, closed = file.read_text("utf-8"), file.name == "hearline-globals.conf"
+        assert (f"HEARLINE_PROOF = {proof}\n" in text) is (proof in text) is closed
+        assert not closed or file.stat().st_mode & 0o777 == 0o640
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
-    [("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"), ("HEARLINE_SOUNDS", "/nowhere", "cannot be read")],
+    [
+        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"),
+        ("HEARLINE_SOUNDS", "/nowhere", "cannot be read"),
+        ("HEARLINE_AMI_SECRET_FILE", "/nowhere", "HEARLINE_AMI_SECRET_FILE: /nowhere: No such file"),
+    ],
 )
 def test_a_dialplan_that_cannot_be_made(variable, text, says, monkeypatch):
     monkeypatch.setenv(variable, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from hearline.server.door import Door
 from hearline.server.flow_store import FlowStore
 from hearline.yamlfiles import watched
 
-CALL = "agi_network_script: hotline\nagi_channel: Test/1\nagi_extension: 95160\nagi_uniqueid: 1.1\n\n"
+CALL = {"CHANNEL(name)": "Test/1", "UNIQUEID": "1.1", "EXTEN": "95160"}
 
 
 def asked(server: Door, path: str) -> str:
@@ -29,12 +30,19 @@ def asked(server: Door, path: str) -> str:
             return error.read().decode()
 
 
-def call(server: Door) -> bytes:
-    """All that is said to Asterisk in a call; an end without HEARLINE_RESULT leads to the queue."""
+def call(server: Door) -> list[str]:
+    """What is asked of Asterisk in a call, up to the end or to AudioSocket; an end without HEARLINE_RESULT leads to the
+    queue."""
+    asked = []
     with socket.create_connection(("127.0.0.1", server._agi.server_address[1]), timeout=3) as asterisk:
-        asterisk.sendall(CALL.encode())
-        said = asterisk.recv(4_096)
-        return said
+        asterisk.sendall(b"agi_network_script: hotline\n\n")
+        for line in asterisk.makefile("r"):
+            if not (found := re.fullmatch(r'GET FULL VARIABLE "(.*)"\n', line)):
+                return [*asked, line.split()[0]]
+            asked += re.findall(r"\$\{(.*?)\}", found[1])
+            told = re.sub(r"\$\{(.*?)\}", lambda name: CALL.get(name[1], ""), found[1])
+            asterisk.sendall(f"200 result=1 ({told})\n".encode())
+    return asked
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def hanging(tmp_path, monkeypatch):
 def test_a_disk_that_does_not_answer_sends_callers_to_the_queue_and_says_so(hanging):
     server, goes_on = hanging
     began = time.monotonic()
-    assert call(server) == b"", "closed without a word"
+    assert call(server)[-1] == "HEARLINE_FLOW", "then it is over"
     assert time.monotonic() - began < 1
     ready = json.loads(asked(server, "/ready"))
     assert ready["ready"] is False and ready["flows_not_loaded"] == ["hotline.yaml"]
@@ -67,4 +75,4 @@ def test_a_disk_that_does_not_answer_sends_callers_to_the_queue_and_says_so(hang
         assert time.monotonic() - began < 10
         time.sleep(0.05)
     assert "files_stuck" not in json.loads(asked(server, "/ready"))
-    assert call(server).startswith(b'GET VARIABLE "CALLERID(num-pres)"')
+    assert call(server)[-2:] == ["CALLERID(num-pres)", "EXEC"]

@@ -255,6 +255,7 @@ def test_people_see_it_and_where_it_went(served):
     assert answer.exit_code == 0
     for words in ("PJSIP/trunk-01", "opening", "QUIET", "comfort_noise", "−31.0", "raised by 9 dB", "queue:care"):
         assert words in answer.stdout
+    assert answer.stdout.splitlines()[-1].startswith("the call has left the IVR"), "a line of its own"
 
 
 def test_the_picture_of_what_was_seen(served, tmp_path):

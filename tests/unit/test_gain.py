@@ -199,7 +199,7 @@ class Pbx:
     def get_variable(self, name: str) -> str:
         if name == PRESENTATION:
             return "allowed"
-        return dict(self.set)[name] if self._loaded else ""
+        return dict(self.set).get(name, "") if self._loaded else ""
 
 
 class OneCall:

@@ -36,6 +36,8 @@ class Pbx:
         self.set[name] = value
 
     def get_variable(self, name: str) -> str:
+        if name == "HEARLINE_FLOW":
+            return ""
         assert name == PRESENTATION
         if isinstance(self._presentation, Exception):
             raise self._presentation

@@ -21,6 +21,7 @@ from hearline.assist.playback.whispers import LONGEST_S, RATE, TICK_S, Whispers
 from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall, WorkerDown
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx import confirm
 from hearline.pbx.ami import AmiDown, AmiRefused
 from hearline.pbx.chanspy import prompt_data, spy_data
 from settled_records import SettledRecords
@@ -39,6 +40,7 @@ class Exchange:
         self.phrases = phrases
         self.down: dict[str, Exception] = {}  # by action
         self.asked: list[str] = []
+        self.connected = [AGENT]  # with the caller
         self.data: list[str] = []
         self.to_caller: list[bytes] = []
         self.to_agents: list[tuple[str, object]] = []
@@ -54,6 +56,8 @@ class Exchange:
             raise self.down[action]
         self.asked.append(action)
         match action:
+            case "Getvar" if headers["Variable"] == "HEARLINE_CALLER":
+                return {"Value": headers["Channel"]}
             case "Getvar":
                 return {"Value": self.phrases}
             case "Originate":
@@ -64,6 +68,10 @@ class Exchange:
                     "Channel": CALLER, "Context": "hearline-nuisance", "Exten": "s", "Priority": "1",
                 }  # fmt: skip
         return {}
+
+    async def ask_list(self, action: str, Channel: str) -> list[dict[str, str]]:
+        assert action == "CoreShowChannelMap"
+        return [{"Channel": Channel, "ConnectedChannel": other} for other in self.connected]
 
     # the media worker
     def announce(self, plan: None, channel: str) -> PendingCall:
@@ -113,7 +121,7 @@ class Told:
 
 
 async def settled() -> None:
-    for _ in range(30):
+    for _ in range(60):
         await asyncio.sleep(0)
 
 
@@ -288,6 +296,21 @@ def test_a_nuisance_call_that_cannot_be_moved_stays_with_its_agent(telling, exch
         "key",
         "handed_over",
     ]
+
+
+def test_nobody_is_moved_or_played_to_who_is_not_with_that_agent(telling, exchange, monkeypatch):
+    """An event said that they are. Asterisk says that they are not."""
+    monkeypatch.setattr(confirm, "AGAIN_S", 0.0)
+    exchange.connected = ["PJSIP/agent-8019-9"]
+
+    async def story(told: Told) -> None:
+        await told.press(Key.NUISANCE)
+        await told.press(Key.RECEIVER)
+
+    assert [e["event"] for e in telling(story).events] == [
+        "key", "handed_over", "hand_over_failed", "key", "prompt_failed",
+    ]  # fmt: skip
+    assert not {"Redirect", "Originate"} & set(exchange.asked)
 
 
 def test_a_key_on_a_channel_that_is_gone_does_nothing(telling, exchange):

@@ -19,6 +19,7 @@ from hearline.audio.hearing import Heard, Hearing
 from hearline.core.calendar import Calendar
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.pbx import confirm
 from hearline.pbx.ami import AmiRefused
 from settled_records import SettledRecords
 
@@ -33,7 +34,15 @@ class Asked:
     raised: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
+    connected: tuple[str, ...] = (AGENT, SECOND)  # with the caller
+
+    async def ask_list(self, action: str, Channel: str) -> list[dict[str, str]]:
+        assert action == "CoreShowChannelMap"
+        return [{"Channel": Channel, "ConnectedChannel": other} for other in self.connected]
+
     async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        if headers["Variable"] == "HEARLINE_CALLER":
+            return {"Response": "Success", "Value": headers["Channel"]}
         assert headers["Variable"] == "VOLUME(RX)"
         if action == "Getvar":
             return {"Response": "Success", "Value": self.raised}
@@ -294,14 +303,53 @@ def test_a_transfer_that_begins_with_a_call_to_a_colleague(ami, tmp_path):
     assert "hung_up" not in kinds, "who has passed the caller on does not end the call"
 
 
+class Transferring(Asked):
+    """``says``: what Asterisk says of channels, by variable."""
+
+    def __init__(self, connected: tuple[str, ...] = (AGENT,), **says: str) -> None:
+        super().__init__(connected=connected)
+        self.says = {
+            "HEARLINE_CALLER": CALLER,
+            "TRANSFER_CONTEXT": "",
+            "CHANNEL(endpoint)": "agent-8016",
+            "PJSIP_ENDPOINT(agent-8016,context)": "phones",
+        } | says
+        self.done: list[tuple[str, dict]] = []
+
+    async def ask(self, action: str, **headers: str) -> dict[str, str]:
+        if action == "Getvar":
+            return {"Value": self.says[headers["Variable"]]}
+        self.done.append((action, headers))
+        return {"Response": "Success"}
+
+
+@pytest.mark.parametrize(
+    ("asterisk", "context", "exten"),
+    [
+        (Transferring(connected=("PJSIP/agent-8019-9",)), "phones", "8017"),
+        (Transferring(HEARLINE_CALLER="PJSIP/trunk-9"), "phones", "8017"),
+        (Transferring(), "from-internal", "8017"),
+        (Transferring(TRANSFER_CONTEXT="other"), "phones", "8017"),
+        (Transferring(), "phones", "8017,1\r\nX"),
+        (Transferring(), "phones", ""),
+    ],
+)
+def test_a_blind_transfer_that_asterisk_does_not_confirm_moves_nobody(tmp_path, monkeypatch, asterisk, context, exten):
+    monkeypatch.setattr(confirm, "AGAIN_S", 0.0)
+
+    async def story(talks: TalkSessions) -> None:
+        talks.follow(with_agents(AGENT))
+        talks.pass_on(CALLER, AGENT, context, exten)
+        await settled()
+
+    _, told = hinted(asterisk, tmp_path, story)
+    assert asterisk.done == []
+    assert "transferred" not in [event["event"] for event in told["events"]]
+
+
 @pytest.mark.parametrize("agents", [(AGENT,), (AGENT, SECOND), (SECOND,)])
 def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, agents):
-    asked: list[tuple[str, dict]] = []
-
-    class Noted:
-        async def ask(self, action: str, **headers: str) -> dict[str, str]:
-            asked.append((action, headers))
-            return {"Response": "Success"}
+    ami = Transferring()
 
     async def story(talks: TalkSessions) -> None:
         talks.follow(with_agents(*agents))
@@ -309,11 +357,11 @@ def test_a_blind_transfer_that_asterisk_could_not_do_is_done_by_us(tmp_path, age
         talks.pass_on("PJSIP/somebody-else", AGENT, "phones", "8017")
         await settled()
 
-    _, told = hinted(Noted(), tmp_path, story)
+    _, told = hinted(ami, tmp_path, story)
     if agents != (AGENT,):
-        assert asked == []
+        assert ami.done == []
         return
-    (_, variable), (action, where) = asked
+    (_, variable), (action, where) = ami.done
     assert variable == {"Channel": CALLER, "Variable": "BLINDTRANSFER", "Value": AGENT}
     assert action == "Redirect" and where == {"Channel": CALLER, "Context": "phones", "Exten": "8017", "Priority": "1"}
     assert [event["how"] for event in told["events"] if event["event"] == "transferred"] == ["blind"]

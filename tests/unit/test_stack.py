@@ -257,7 +257,7 @@ def test_a_container_is_built_started_asked_and_ended(machine, stack):
     machine.has("docker", ENGINE)
     running = stack.up(server=False)
     assert running.kind == "container"
-    assert verbs(machine) == ["build", "up", "exec"]
+    assert verbs(machine) == ["build", "up", "exec", "exec"]
     assert "astmoddir => /opt/asterisk-modules" in (stack.home / "etc/asterisk.conf").read_text()
     stack.down()
     assert verbs(machine)[-1] == "down" and stack.running is None
@@ -438,3 +438,20 @@ def test_the_private_asterisk_and_its_server_find_each_other_whatever_the_shell_
 def test_an_address_that_is_not_this_machines_is_an_error():
     with pytest.raises(StackError, match="--listen 203.0.113.7 is not an address of this machine: give one"):
         stacks._free(5070, socket.SOCK_DGRAM, "203.0.113.7", "--listen")
+
+
+def test_a_sip_port_that_somebody_has_just_taken_is_no_stack(machine, stack, monkeypatch):
+    """Asterisk comes up all the same, without a transport: phones would reach the other one."""
+    answers = {"core waitfullybooted": "Asterisk has fully booted.", "pjsip show transports": "No objects found."}
+    monkeypatch.setattr(stack, "console", lambda command: answers.get(command, ""))
+    machine.has("docker", ENGINE)
+    with pytest.raises(StackError, match="has just taken the SIP port"):
+        stack.up(server=False)
+    assert stack.running is None
+
+
+def test_a_compose_that_never_ends_is_an_error(machine, stack, monkeypatch):
+    monkeypatch.setattr(stacks, "BUILD_S", 0.3)
+    machine.has("docker", 'case "$*" in info*|"compose version") exit 0;; esac\nexec sleep 60')
+    with pytest.raises(StackError, match="compose build did not end within"):
+        stack.up(server=False)

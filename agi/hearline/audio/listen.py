@@ -32,7 +32,9 @@ class Recording:
 
 def listen(samples: np.ndarray, settings: EarSettings = DEFAULT) -> Recording:
     """Listen to one recording, int16 [n] at 8 kHz."""
-    return next(listen_all([samples], settings))
+    [heard] = listen_all([samples], settings)
+    assert isinstance(heard, Recording)  # a BadAudio comes of a BadAudio only
+    return heard
 
 
 def listen_to_files(
@@ -70,8 +72,8 @@ def listen_all(
     next_index, more = 0, True
     while more or playing:
         while free and more:
-            index, samples = next(waiting, (None, None))
-            if index is None:
+            index, samples = next(waiting, (-1, None))
+            if samples is None:
                 more = False
             elif isinstance(samples, BadAudio):
                 done[index] = samples
@@ -130,6 +132,8 @@ class _Playing:
         return not undecided or silence_ms >= _LATEST_ONSET_MS
 
     def result(self, hearing: Hearing, settings: EarSettings) -> Recording:
+        verdict: Verdict
+        reason: Reason
         if hearing.active_level_dbov is not None:
             soft = hearing.active_level_dbov < settings.too_soft_dbov  # no hysteresis: all of it was heard
             verdict, reason = ("too_soft", "soft") if soft else ("speech", "normal")

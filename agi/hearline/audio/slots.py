@@ -1,6 +1,7 @@
 """Arrays with one row per call: thousands of calls are worked on in a few numpy operations."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,11 @@ class Column:
 class SlotTable:
     """Columns as attributes, e.g. `SlotTable(8, tick=Column(np.int32)).tick`, cleared and grown together."""
 
-    def __init__(self, capacity: int, **columns: Column):
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> np.ndarray: ...
+
+    def __init__(self, capacity: int, **columns: Column) -> None:
         self.capacity = 0
         self._columns = columns
         for name, column in columns.items():
@@ -34,7 +39,7 @@ class SlotTable:
         if capacity < self.capacity:
             raise ValueError(f"cannot shrink from {self.capacity} to {capacity} slots")
         for name, column in self._columns.items():
-            more = np.empty(_dimensions(column, capacity - self.capacity), column.dtype)
+            more: np.ndarray = np.empty(_dimensions(column, capacity - self.capacity), column.dtype)
             more[...] = column.fresh
             setattr(self, name, np.concatenate([getattr(self, name), more], axis=0 if column.ticks is None else 1))
         self.capacity = capacity

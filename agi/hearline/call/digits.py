@@ -145,7 +145,7 @@ def settle(words: CollectWords, choices: Mapping[str, Target], anything: bool, i
     """Words without ``clashes``. ``anything``: keys that match lead somewhere even where they are no choice."""
     return Collect(
         name=words.name,
-        max_length=_most(words, choices, anything),
+        max_length=_most(words, choices, anything),  # type: ignore[arg-type]  # None is a clash
         min_length=words.minlength or 1,
         termchar=words.termchar,
         interdigit_ms=words.interdigittimeout or interdigit_ms,

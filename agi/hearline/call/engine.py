@@ -186,11 +186,12 @@ class Engine:
     def due(self, now: int, line: Verdict = Verdict.NO_SIGNAL, maybe_speech: bool = False) -> list[Action]:
         """The deadline has come. ``line``: what the line carries while nobody speaks; ``maybe_speech``: the detector
         has just seen something that may become speech."""
-        if self.state is State.ENDED or now < self.deadline:
+        deadline = self.deadline
+        if deadline is None or now < deadline:
             return []
         if now >= self._limit:
             return self._finish(self.plan.fallback, self._limit)
-        planned = self._timer
+        planned = deadline  # the timer's: the limit's has not come
         if self.state is State.WAITING:
             if maybe_speech and self.step.hears_speech and not self._extended:
                 self._extended = True
@@ -198,7 +199,7 @@ class Engine:
                 return [TimerExtended(self.step.name, self._timer)]
             noisy = line is Verdict.NOISE and Cause.NOISE in self.step.on
             return self._leave(Cause.NOISE if noisy else Cause.NOINPUT, planned)
-        if self.state is State.COLLECTING:
+        if self.state is State.COLLECTING and self.step.collect:
             self._late = self.step.collect.termchar, planned + self.step.collect.interdigit_ms
             return self._keyed(planned)
         return self._act_on_speech(planned)  # the turn is over, or has lasted long enough
@@ -309,6 +310,7 @@ class Engine:
     def _keyed(self, planned: int) -> list[Action]:
         """The input is complete."""
         collect, keys, self._keys = self.step.collect, self._keys, ""
+        assert collect is not None  # else there is no input
         matched = collect.matches(keys)
         cause = Cause.COLLECTED if matched else Cause.NOMATCH
         choice = collect.choices.get(keys)

@@ -138,7 +138,8 @@ class Flow:
 
     def begin_at(self, now: datetime) -> str:
         """The step a call begins with at ``now`` (an aware time): the closed one outside the hours."""
-        return self.plan.begin if self.calendar.is_open(now) else self.words.hours.closed
+        hours = self.words.hours
+        return self.plan.begin if hours is None or self.calendar.is_open(now) else hours.closed
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -381,8 +382,8 @@ class _Settler:
                 f"step {name!r} does not say what follows a silence",
                 "Add `noinput: …` under its `on:`",
             )
-        for where, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
-            self._fault((*path, *where), problem, remedy)
+        for below, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
+            self._fault((*path, *below), problem, remedy)
         # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
         absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
         prompt, wait_ms = None if absent else words.play, self._wait(path, words)
@@ -431,7 +432,7 @@ class _Settler:
             return None
         step = self.words.steps[text]
         onward = self._on(step).get(Cause.NOINPUT, "queue")
-        absent = self.known is not None and step.play in self.known and self.known[step.play] is None
+        absent = step.play is not None and self.known is not None and self.known.get(step.play, step.play) is None
         says_goodbye = self.never_hang_up and onward.startswith("hangup:")
         if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
             return self._target(("steps", text), onward, (*passed, text))

@@ -5,6 +5,8 @@ A verb imports what it needs when it is called: `--help`, and every other verb, 
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 
 import typer
@@ -37,12 +39,24 @@ app.add_typer(sounds.app, name="sounds")
 
 
 def main() -> None:
+    codecs.register_error("json", _as_json_has_it)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
+            stream.reconfigure(errors="json")
     try:
         app()
     except ValueError as error:
         if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
             raise
-        for fault in error.errors():
+        for fault in getattr(error, "errors", list)():
             problem = fault["msg"].removeprefix("Value error, ")
             typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {problem}", fg="red", err=True)
         sys.exit(2)
+
+
+def _as_json_has_it(error: UnicodeError) -> tuple[str, int]:
+    """Write what the locale's encoding lacks as JSON escapes it, so that `--json` stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2])), error.end

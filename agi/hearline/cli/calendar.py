@@ -45,7 +45,8 @@ def _announced(year: int) -> tuple[str, bool, Days, Days] | None:
     import chinese_calendar
 
     names = {holiday.value: holiday.chinese for holiday in chinese_calendar.Holiday}
-    holidays, makeup_days = {}, {}
+    holidays: Days = {}
+    makeup_days: Days = {}
     for day in _days_of(year):
         try:
             is_free, name = chinese_calendar.get_holiday_detail(day)

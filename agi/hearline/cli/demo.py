@@ -60,11 +60,13 @@ def demo(
 
 
 def _tell(judged: list, out: Path, console) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="planned against heard", title_style="bold")
+    table = Table(title="planned against heard", title_style="bold", box=SIMPLE_HEAD, collapse_padding=True)
     for heading in ("caller", "outcome", "waits as heard (ms)", "worst", "agent was told", ""):
-        table.add_column(heading)
+        words = heading in ("caller", "waits as heard (ms)")  # 80 columns hold the table only if these wrap
+        table.add_column(heading, no_wrap=not words, overflow="fold")
     for call in judged:
         waits = " · ".join(f"{t.heard_ms:.0f}" for t in call.timings)
         worst = max((abs(t.error_ms) for t in call.timings), default=None)

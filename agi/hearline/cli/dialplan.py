@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -36,7 +37,7 @@ def dialplan(
 
     \b
       hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      five globals: server, fallback queue, sounds, messages, agents' keys
+      hearline-globals.conf      server, fallback queue, sounds, messages, agents' keys; with agent assist its proof
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
@@ -44,8 +45,8 @@ def dialplan(
       hearline-manager.conf      what agent assist may ask of the manager interface
       hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
-    Addresses and folders in them are those of `hearline serve`, from the same environment variables; the fallback
-    queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
+    Addresses, folders and secrets in them are those of `hearline serve`, from the same environment variables; the
+    fallback queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
 
     \b
       [globals]
@@ -63,6 +64,7 @@ def dialplan(
       hearline dialplan --out /etc/asterisk
     """
     from hearline.core.settings import Settings, address
+    from hearline.pbx.ami_messages import proof_of
     from hearline.pbx.config import Parts, render_parts, whisper_waits
     from hearline.server.flow_store import DEFAULT, read_flows
     from hearline.sounds import ManifestError
@@ -84,6 +86,7 @@ def dialplan(
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
+            proof=proof_of(_secret(settings.ami_secret_file)) if settings.ami_secret_file else "",
         )
         files = render_parts(settings.asterisk_templates / "etc", parts)
         if DIALPLAN not in files:
@@ -91,7 +94,7 @@ def dialplan(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
-                (out / name).write_text(text, "utf-8")
+                _write(out / name, text, "HEARLINE_PROOF =" in text)
     except ManifestError as error:
         _fail(str(error))
     except ValueError as error:
@@ -106,6 +109,23 @@ def dialplan(
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
 
 
-def _fail(message: str) -> None:
+def _secret(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError as error:
+        _fail(f"HEARLINE_AMI_SECRET_FILE: {error.filename}: {error.strerror}")
+
+
+def _write(file: Path, text: str, secret: bool) -> None:
+    """A file with a secret is read by its owner, which is its folder's, and by their group."""
+    if secret:
+        file.touch(0o640)
+        file.chmod(0o640)
+        if os.geteuid() == 0:
+            os.chown(file, file.parent.stat().st_uid, file.parent.stat().st_gid)
+    file.write_text(text, "utf-8")
+
+
+def _fail(message: str) -> NoReturn:
     typer.secho(f"hearline dialplan: {message}", fg="red", err=True)
     raise typer.Exit(1)

@@ -116,6 +116,8 @@ def _show(told: Iterator[dict[str, Any]], seen: list[dict[str, Any]], as_json: b
             if "over" in look:
                 break
             live.update(_screen(look), refresh=True)
+    if not console.is_terminal:
+        console.line()  # to a file Live writes its last screen without the end of its last line
     last = seen[-1] if seen else {}
     if "over" in last:
         console.print(f"the call has left the IVR: [bold]{last['outcome'] or 'nobody knows where to'}[/bold]")

@@ -86,7 +86,7 @@ def serve(
 
 def _told(error: ValueError) -> str:
     """Which option is wrong and how."""
-    faults = getattr(error, "errors", lambda: [])()
+    faults: list[dict] = getattr(error, "errors", list)()
     told = [f"--{fault['loc'][0]} (HEARLINE_{str(fault['loc'][0]).upper()}): {fault['msg']}" for fault in faults]
     return "; ".join(told) or str(error)
 

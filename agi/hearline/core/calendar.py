@@ -103,4 +103,6 @@ class Calendar:
             yield datetime.fromtimestamp(begins + changed, UTC)
 
     def _offset(self, second: int) -> timedelta:
-        return datetime.fromtimestamp(second, self.zone).utcoffset()
+        offset = datetime.fromtimestamp(second, self.zone).utcoffset()
+        assert offset is not None  # there is a zone
+        return offset

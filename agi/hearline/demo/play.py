@@ -53,9 +53,12 @@ def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
         stack = Stack(own, callers=tuple(role.name for role in roles))
         with stack:
             with console.status("setting up") as status:
-                stack.up(
-                    say=lambda line: (console.print(f"[dim]· {line}[/dim]"), status.update(line)), always_open=True
-                )
+
+                def say(line: str) -> None:
+                    console.print(f"[dim]· {line}[/dim]")
+                    status.update(line)
+
+                stack.up(say=say, always_open=True)
             results = _call(stack, settings.sounds, roles, Path(state), console)
             timelines = _timelines(own.state / "calls")
         console.print("[dim]· comparing what was planned with what the phones heard[/dim]")
@@ -126,7 +129,10 @@ def _call(
             live.update(_table(roles, rows, time.monotonic() - started))
             time.sleep(0.12)
         live.update(_table(roles, rows, time.monotonic() - started))
-        return phones.wait(15)
+        results = phones.wait(15)
+    if not console.is_terminal:
+        console.line()  # to a file Live writes its last table without the end of its last line
+    return results
 
 
 def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:

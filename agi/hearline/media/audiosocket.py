@@ -11,6 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from typing import Literal
 
 from hearline.media.transport import FRAME_BYTES
 
@@ -184,7 +185,9 @@ class AudioSocketListener:
         self._waiting = still
         return arrived
 
-    def _shake_hands(self, connection: socket.socket, data: bytearray) -> tuple | None | bool:
+    def _shake_hands(
+        self, connection: socket.socket, data: bytearray
+    ) -> tuple[object, AudioSocketLeg] | Literal[False] | None:
         """(call, leg), None where refused, False where more must come."""
         try:
             more = connection.recv(4096)

@@ -16,7 +16,7 @@ from hearline.media.frames import BACKLOG, HEADER_BYTES, MESSAGE_BYTES, READ_BYT
 from hearline.media.transport import FRAME_BYTES, SILENCE
 
 try:
-    from hearline.media import _frames as compiled
+    from hearline.media import _frames as compiled  # type: ignore[attr-defined]
 except ImportError:  # no compiler when Hearline was installed
     compiled = None
 

@@ -108,7 +108,8 @@ class Worker:
         self._frames = np.zeros((capacity, FRAME_SAMPLES), np.int16)
         self._present = np.zeros(capacity, bool)
         self._calls: dict[int, LiveCall] = {}  # by slot
-        self._connections: Connections = connections.AudioSocketConnections(capacity) if sound is None else sound
+        own = connections.AudioSocketConnections
+        self._connections: Connections = own(capacity) if sound is None else sound  # type: ignore[assignment]
         self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
         self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
         self._moved: list[LiveCall] = []  # calls of whose sessions there is something new

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hearline.call.plan import Plan
 from hearline.media.followers import Followers
@@ -298,7 +299,7 @@ class WorkerClient:
             if self._address is None and not self._channel.behind:  # it has all its prompts
                 self._address = self._listening
 
-    def _hear(self, message: object) -> None:
+    def _hear(self, message: Any) -> None:
         self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
         match message:
             case Beat():

@@ -6,6 +6,7 @@ What runs is written to ``<state>/stack/stack.json``; only processes that this f
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,25 +15,30 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hearline.core.files import write_private
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
 from hearline.pbx import config
+from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
 from hearline.server.flow_store import DEFAULT, read_flows
 from hearline.store.accounts import Accounts
 
 Say = Callable[[str], None]
+BUILD_S, COMPOSE_S = 1_800, 120  # a container image, and anything else that compose does
+LOCK = Path(tempfile.gettempdir()) / "hearline-stack.lock"
 BOOT_S = 30.0
 STOP_S = 8.0
 SIP_PORT = 5070
@@ -98,6 +104,11 @@ class Stack:
         kind: str | None = None,
     ) -> Running:
         """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
+        with _one_at_a_time(say):
+            self.running = self._read()  # another `up` in the same folder may just have started it
+            return self._up(listen, say, server, always_open, kind)
+
+    def _up(self, listen: str, say: Say, server: bool, always_open: bool, kind: str | None) -> Running:
         if not self.asterisk_alive():
             with suppress(StackError):  # of a container whose engine is gone; a new one replaces it
                 self.down()  # a server that has lost its Asterisk has ports that the next one may not get
@@ -197,6 +208,7 @@ class Stack:
             callers=callers,
             agents=agents,
             ami=config.Account(AMI_USER, "", config.ami_secret(self.home).read_text()),
+            proof=proof_of(config.ami_secret(self.home).read_text().strip()),
             ami_port=address(ami)[1],
             verbose=self._verbose,
             queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
@@ -223,7 +235,12 @@ class Stack:
             if self.running.kind != "container" and not self.asterisk_alive():
                 break
             if "fully booted" in self.console("core waitfullybooted"):
-                return
+                port = self.running.sip_port
+                if "No objects found" not in self.console("pjsip show transports"):
+                    return
+                with suppress(StackError):
+                    self.down()
+                raise StackError(f"somebody has just taken the SIP port {port}: try again")
             time.sleep(0.1)
         with suppress(StackError):
             self.down()
@@ -279,8 +296,13 @@ class Stack:
 
     def _compose_run(self, *what: str) -> None:
         command = [*self._compose(), *what]
+        limit = BUILD_S if what[0] == "build" else COMPOSE_S
         try:
-            done = subprocess.run(command, env=self._compose_environment(), capture_output=True, text=True)
+            done = subprocess.run(
+                command, env=self._compose_environment(), capture_output=True, text=True, timeout=limit
+            )
+        except subprocess.TimeoutExpired:
+            raise StackError(f"compose {what[0]} did not end within {limit} s: is the container engine well?") from None
         except OSError as error:
             raise StackError(f"compose {what[0]} failed: {error}") from None
         if done.returncode:
@@ -368,7 +390,7 @@ class Stack:
             pass
         return {}
 
-    def _launch(self, command: list[str], log: str, **how: object) -> subprocess.Popen:
+    def _launch(self, command: list[str], log: str, **how: Any) -> subprocess.Popen:
         """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
         with open(self.home / "log" / log, "ab") as out:
             return subprocess.Popen(
@@ -428,7 +450,8 @@ def _compose_command() -> list[str] | None:
             continue
         try:
             answers = subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0
-            if answers and subprocess.run([engine, "compose", "version"], capture_output=True).returncode == 0:
+            version = [engine, "compose", "version"]
+            if answers and subprocess.run(version, capture_output=True, timeout=10).returncode == 0:
                 return [engine, "compose"]
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -443,6 +466,24 @@ def queues_of(settings: Settings) -> list[str]:
     ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]
     queues += [end.removeprefix("queue:") for end in ends if end.startswith("queue:")]
     return list(dict.fromkeys(queues)) or ["care"]
+
+
+@contextmanager
+def _one_at_a_time(say: Say) -> Iterator[None]:
+    """Only one stack of this machine is brought up at a time: a port that two find free, one of them does not get."""
+    try:
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise StackError(f"{LOCK}: {error.strerror}. Take it away, it is nothing but a lock") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another stack that is being brought up on this machine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _started(pid: int) -> int:

@@ -4,15 +4,20 @@ pyst2 0.5.1 gives the vocabulary (``answer``, ``appexec``, ``set_variable``, …
 limits, framing, text encoding, quoting, reply parsing, and telling a hang-up from a failure. Nothing is logged here:
 every line may hold personal data.
 
+Asterisk writes the dialled number and the caller's as the phone sent them, line breaks included: into the headers at
+the start, where a caller can add headers, end them, and go on with replies; and into replies. Only the script's name
+comes before all that. Everything else is asked for, and each value comes between two marks that no caller can know.
+
 Protocol: https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Gateway-Interface-AGI/
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from asterisk.agi import (
@@ -28,6 +33,13 @@ from asterisk.agi import (
 MAX_LINE = 64 * 1024  # bytes; Asterisk's own limit for a command is 2 kB, replies are short
 MAX_COMMAND = 2_000  # bytes: Asterisk cuts at 2,048
 MAX_HEADERS = 200
+CALL = {
+    "agi_channel": "CHANNEL(name)",
+    "agi_uniqueid": "UNIQUEID",
+    "agi_callerid": "CALLERID(num)",
+    "agi_extension": "EXTEN",
+}
+"""What is asked of each call."""
 
 _REPLY = re.compile(r"(\d{3})([ -])(.*)", re.DOTALL)
 _RESULT = re.compile(r"result=(?P<result>\S*)(?: \((?P<data>.*)\))?(?: endpos=(?P<endpos>\d+))?", re.DOTALL)
@@ -38,7 +50,7 @@ class AGITimeout(AGIAppError):
 
 
 class AgiSession(AGI):
-    """One AGI conversation. ``env`` holds what Asterisk sent at the start (``agi_extension``, …).
+    """One AGI conversation. ``script`` is the one that Asterisk asks for, ``env`` says for which call: see `CALL`.
 
     Args:
         connection: the connected socket; closed by ``close``.
@@ -46,7 +58,7 @@ class AgiSession(AGI):
 
     Raises:
         AGIHangup: the other side is gone, or the channel is.
-        AGITimeout: no complete header in time.
+        AGITimeout: no complete start in time.
     """
 
     def __init__(self, connection: socket.socket, patience_s: float = 5.0) -> None:
@@ -56,6 +68,8 @@ class AgiSession(AGI):
         self._connection = connection
         self._patience_s = patience_s
         self._buffer = bytearray()
+        self._mark = secrets.token_hex(8)
+        self.script = ""
         self._get_agi_env()
 
     def close(self) -> None:
@@ -77,15 +91,46 @@ class AgiSession(AGI):
 
     # ---- overridden: everything that touches the wire ---------------------------------------------------------------
     def _get_agi_env(self) -> None:
+        """The script's name, then what we ask ourselves. Whatever comes before our first answer is no answer."""
         deadline = time.monotonic() + self._patience_s
-        for _ in range(MAX_HEADERS):
-            line = self._read_line(deadline)
-            if line == "":
-                return
-            key, colon, value = line.partition(":")
-            if colon:
-                self.env[key.strip()] = value.strip()
-        raise AGIUsageError("too many AGI headers")
+        lines = 0
+        while (line := self._head_line(deadline, lines)) != "":
+            lines += 1
+            key, _, value = line.partition(":")
+            if key == "agi_network_script" and not self.script:
+                self.script = value.strip().partition("?")[0]
+        self._ask_for(CALL.values())
+        while not (line := self._head_line(deadline, lines)).startswith(f"200 result=1 ({self._mark}"):
+            lines += 1
+        self.env.update(zip(CALL, self._marked(line, deadline, len(CALL)), strict=True))
+
+    def _head_line(self, deadline: float, lines: int) -> str:
+        if lines > MAX_HEADERS:
+            raise AGIUsageError("too many AGI headers")
+        return self._read_line(deadline)
+
+    def get_variable(self, name: str) -> str:
+        """Its value on the channel, or that of a function; '' where it has none."""
+        self._ask_for([name])
+        deadline = time.monotonic() + self._patience_s
+        line = self._read_reply(deadline)
+        if not line.startswith(f"200 result=1 ({self._mark}"):
+            self._checked(line, deadline)  # raises what it says
+            raise AGIUnknownError("not the value that was asked for")
+        [value] = self._marked(line, deadline, 1)
+        return value
+
+    def _ask_for(self, names: Iterable[str]) -> None:
+        asked = self._mark + "".join(f"${{{name}}}{self._mark}" for name in names)
+        self.send_command("GET FULL VARIABLE", self._quote(asked))
+
+    def _marked(self, line: str, deadline: float, count: int) -> list[str]:
+        """So many values, which may hold line breaks, in a reply to `_ask_for`; the last mark ends it."""
+        while line.count(self._mark) <= count:
+            if len(line) > MAX_LINE:
+                raise AGIUnknownError("a reply without end")
+            line += f"\n{self._read_line(deadline)}"
+        return line.split(self._mark)[1:-1]
 
     def _quote(self, text: object) -> str:
         """``text`` as one quoted AGI argument: nothing in it can end the argument or the command."""
@@ -111,7 +156,10 @@ class AgiSession(AGI):
     def get_result(self, stdin: object = None) -> dict[str, tuple[str, str]]:
         """The reply to the last command, as pyst2 gives it: ``{"result": (value, data), …}``."""
         deadline = time.monotonic() + self._patience_s
-        found = _REPLY.fullmatch(self._read_reply(deadline))
+        return self._checked(self._read_reply(deadline), deadline)
+
+    def _checked(self, line: str, deadline: float) -> dict[str, tuple[str, str]]:
+        found = _REPLY.fullmatch(line)
         if not found:
             raise AGIUnknownError("not an AGI reply")
         code, more, text = found.groups()

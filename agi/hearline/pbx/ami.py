@@ -10,21 +10,25 @@ import asyncio
 import hashlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from logging import WARNING
+
+from hearline.pbx.ami_messages import UNPROVEN, Message, Screen, proof_of, variables
+
+__all__ = ["Ami", "AmiDown", "AmiRefused", "Message", "variables"]
 
 log = logging.getLogger(__name__)
-
-Message = dict[str, str]
-"""The headers of a response or an event. What it tells of a channel's variables (those that `channelvars` names in
-manager.conf) is found by `variables`."""
 
 ANSWER_S = 5.0
 LIST_S = 15.0
 PING_S = 5.0  # no sign of life for longer than two of these: the connection is taken for dead
 RETRY_S = (0.25, 0.5, 1.0, 2.0)  # the last again and again
+TAMPERED = "a number holds line breaks, or `channelvars` lacks HEARLINE_PROOF (docs/operate.md)"
+STOCK_S, STOCK_MOST_S = 5.0, 60.0  # between two takings of stock, while somebody tampers with messages
 _MOST = 1 << 20  # bytes of one message
-_VARIABLE = "ChanVariable"
+_MOST_WAITING = 50_000  # events that have been read and not been worked on
 
 
 class AmiDown(ConnectionError):
@@ -35,14 +39,9 @@ class AmiRefused(RuntimeError):
     """Asterisk said no; the message is its own."""
 
 
-def variables(message: Message, prefix: str = "") -> dict[str, str]:
-    """The channel variables that an event tells of; ``prefix`` is that of its second channel, e.g. ``Dest``."""
-    told = message.get(f"{prefix}{_VARIABLE}", "")
-    return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
-
-
 class Ami:
-    """One connection, kept up by ``run``.
+    """One connection, kept up by ``run``. Messages that somebody else has had a hand in are left out; since a real one
+    may be lost with them, stock is taken anew.
 
     Args:
         address: (host, port).
@@ -50,6 +49,7 @@ class Ami:
         on_event: told of each event, in order, from the loop's thread.
         on_down: told when the connection is lost that was up.
         on_up: run after each login, before any event; asks Asterisk how things stand. Events that come meanwhile wait.
+        vouch: asks Asterisk whether an event that comes without proof is true.
     """
 
     def __init__(
@@ -60,10 +60,13 @@ class Ami:
         on_event: Callable[[Message], None],
         on_up: Callable[[], Awaitable[None]],
         on_down: Callable[[], None] = lambda: None,
+        vouch: Callable[[Message], Awaitable[bool]] | None = None,
     ) -> None:
         self._address, self._user, self._secret = address, user, secret
         self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
-        self._numbers = itertools.count(1)
+        self._vouch = vouch
+        self._actions = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count(1))  # no caller can guess one
+        self._screen = Screen(proof_of(secret))
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[str, asyncio.Future[Message]] = {}
         self._lists: dict[str, list[Message]] = {}
@@ -71,21 +74,30 @@ class Ami:
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
-        tries = 0
+        tries, said = 0, ""
         while True:
+            odd = None
             try:
                 await self._once()
-                tries = 0
             except AmiRefused as error:
-                log.error("Asterisk's manager interface refuses us: %s", error)
-                tries = len(RETRY_S)
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-                if self.up or tries == 0:
-                    log.warning("no connection to Asterisk's manager interface: %s", error or type(error).__name__)
-            tries = 0 if self.up else tries
+                why, level = f"Asterisk's manager interface refuses us: {error}", logging.ERROR
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+                why, level = f"no connection to Asterisk's manager interface: {error or type(error).__name__}", WARNING
+            except Exception as error:  # an odd answer must not end agent assist
+                why, level, odd = "Asterisk's manager interface answers oddly", logging.ERROR, error
+            if self.up:
+                tries, said = 0, ""
+            if why != said:  # once, not with every try
+                log.log(level, "%s", why, exc_info=odd)
+                said = why
             self._lose()
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
+
+    @property
+    def refused(self) -> int:
+        """Messages of this connection that were not believed."""
+        return self._screen.refused
 
     async def ask(self, action: str, *, within: float = ANSWER_S, **headers: str | list[str]) -> Message:
         """Do one action. A list gives its header once for each of its items.
@@ -100,8 +112,9 @@ class Ami:
 
     async def ask_list(self, action: str, **headers: str) -> list[Message]:
         """Do an action that is answered with a list of events; these. Raises as ``ask``."""
-        number = f"hearline-{next(self._numbers)}"
-        self._lists[number] = found = []
+        number = next(self._actions)
+        found: list[Message] = []
+        self._lists[number] = found
         try:
             self._send(action, headers, number)
             await self._answer(number, LIST_S)
@@ -114,7 +127,8 @@ class Ami:
         async with asyncio.timeout(ANSWER_S):
             reader, self._writer = await asyncio.open_connection(*self._address, limit=_MOST)
             await reader.readuntil(b"\r\n")  # "Asterisk Call Manager/…"
-        waiting: asyncio.Queue[Message] = asyncio.Queue()
+        self._screen = Screen(proof_of(self._secret))
+        waiting: asyncio.Queue[Message | None] = asyncio.Queue(_MOST_WAITING)
         reading = asyncio.create_task(self._read(reader, waiting))
         living = asyncio.create_task(self._live(waiting))
         try:
@@ -127,33 +141,59 @@ class Ami:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _live(self, waiting: asyncio.Queue[Message]) -> None:
+    async def _live(self, waiting: asyncio.Queue[Message | None]) -> None:
         challenge = await self.ask("Challenge", AuthType="MD5")
+        if "Challenge" not in challenge:
+            raise AmiRefused("no challenge was given")
         key = hashlib.md5((challenge["Challenge"] + self._secret).encode(), usedforsecurity=False).hexdigest()
         await self.ask("Login", AuthType="MD5", Username=self._user, Key=key)
         await self._on_up()
         self.up = True
         log.info("connected to Asterisk's manager interface")
+        now = asyncio.get_running_loop().time
+        seen, taken, pause = self._screen.refused, now(), STOCK_S
         while True:
+            left = taken + pause - now() if self._screen.refused > seen else PING_S
+            event = None
             try:
-                async with asyncio.timeout(PING_S):  # `wait_for` loses a cancellation that comes with an event
-                    event = await waiting.get()
+                async with asyncio.timeout(min(PING_S, max(0.0, left))):
+                    event = await waiting.get()  # (`wait_for` loses a cancellation that comes with an event)
             except TimeoutError:
-                await self.ask("Ping")
-                continue
-            try:
-                self._on_event(event)
-            except Exception:  # one odd event must not cost the connection
-                log.exception("an event of Asterisk could not be worked on: %s", event.get("Event"))
+                if left >= PING_S:
+                    await self.ask("Ping")
+            if event is not None:
+                await self._work_on(event)
+            if self._screen.refused > seen and now() >= taken + pause:
+                log.warning("%d messages of Asterisk's were tampered with: %s", self._screen.refused - seen, TAMPERED)
+                seen = self._screen.refused
+                await self._on_up()
+                pause = STOCK_S if now() > taken + 2 * pause else min(2 * pause, STOCK_MOST_S)
+                taken = now()
 
-    async def _read(self, reader: asyncio.StreamReader, waiting: asyncio.Queue[Message]) -> None:
+    async def _work_on(self, event: Message) -> None:
+        try:
+            if event["Event"] not in UNPROVEN or (self._vouch and await self._vouch(event)):
+                self._on_event(event)
+            else:
+                self._screen.refused += 1
+        except AmiDown:
+            raise
+        except Exception:  # one odd event must not cost the connection
+            log.exception("an event of Asterisk could not be worked on: %s", event.get("Event"))
+
+    async def _read(self, reader: asyncio.StreamReader, waiting: asyncio.Queue[Message | None]) -> None:
         while True:
-            message = parse(await reader.readuntil(b"\r\n\r\n"))
+            before = self._screen.refused
+            message = self._screen.admit(await reader.readuntil(b"\r\n\r\n"), self._answers)
+            if message is None:
+                if self._screen.refused > before and waiting.empty():
+                    waiting.put_nowait(None)  # wakes who waits
+                continue
             number = message.get("ActionID", "")
             if "Response" in message:
-                answer = self._answers.get(number)
+                answer = self._answers[number]
                 starts = number in self._lists and message["Response"] == "Success"
-                if answer and not answer.done() and not (starts and message.get("EventList") == "start"):
+                if not answer.done() and not (starts and message.get("EventList") == "start"):
                     answer.set_result(message)
             elif number in self._lists:
                 if message.get("EventList", "").lower() == "complete":
@@ -161,20 +201,23 @@ class Ami:
                         answer.set_result({"Response": "Success"})
                 else:
                     self._lists[number].append(message)
-            elif "Event" in message:
+            elif waiting.full():
+                raise AmiDown("more events come than can be worked on; stock is taken anew")
+            else:
                 waiting.put_nowait(message)
 
-    def _send(self, action: str, headers: dict[str, str | list[str]], number: str = "") -> str:
+    def _send(self, action: str, headers: Mapping[str, str | list[str]], number: str = "") -> str:
         if self._writer is None or self._writer.is_closing():
             raise AmiDown("no connection to Asterisk's manager interface")
-        number = number or f"hearline-{next(self._numbers)}"
+        number = number or next(self._actions)
         lines = [f"Action: {action}", f"ActionID: {number}"]
         for name, given in headers.items():
             lines += [f"{name}: {value}" for value in ([given] if isinstance(given, str) else given)]
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a line break in a value would be another header")
+        request = "\r\n".join([*lines, "", ""]).encode()
         self._answers[number] = asyncio.get_running_loop().create_future()
-        self._writer.write("\r\n".join([*lines, "", ""]).encode())
+        self._writer.write(request)
         return number
 
     async def _answer(self, number: str, within: float) -> Message:
@@ -199,17 +242,3 @@ class Ami:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(AmiDown("the connection to Asterisk's manager interface was lost"))
-
-
-def parse(raw: bytes) -> Message:
-    """A message's headers. Of one that comes several times the last counts, but channel variables are kept, a line
-    each. Whatever is no UTF-8 (a caller's name, say) is replaced, not refused."""
-    message: Message = {}
-    for line in raw.decode(errors="replace").split("\r\n"):
-        name, colon, value = line.partition(":")
-        if not colon:
-            continue
-        name, _, _channel = name.partition("(")  # ChanVariable(PJSIP/agent-8016-00000001): NAME=value
-        value = value.removeprefix(" ")
-        message[name] = f"{message[name]}\n{value}" if name.endswith(_VARIABLE) and name in message else value
-    return message

@@ -17,6 +17,7 @@ import jinja2
 
 from hearline.core.files import write_private, write_whole
 from hearline.core.settings import AMI_USER
+from hearline.pbx.ami_messages import PROOF
 from hearline.sounds.manifest import WhisperSet, load_manifest
 from hearline.store.accounts import new_pin
 
@@ -34,6 +35,14 @@ PRESENTATION = "CALLERID(num-pres)"
 """A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
 NUMBER_SHOWN = "allowed"
 """How the presentations begin in which it may; the others are ``prohib…`` and ``unavailable``."""
+EVENTS = (
+    "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
+    "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
+    "QueueCallerJoin", "QueueCallerLeave", "QueueMemberAdded", "QueueMemberStatus", "Rename", "SoftHangupRequest",
+    "Unhold",
+)  # fmt: skip
+"""The events that agent assist works on, beside the agents' keys; Asterisk sends no others."""
+KEY_EVENT = "HearlineKey"
 KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
 """What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
 other things on *0 to *3, and picking up on *8."""
@@ -72,7 +81,10 @@ class Parts:
     agi_port: int = 4573
     fallback_queue: str = "care"
     whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
-    channel_variables: str = ",".join((*CHANNEL_VARIABLES, PRESENTATION))
+    channel_variables: str = ",".join((PROOF, *CHANNEL_VARIABLES, PRESENTATION))
+    proof: str = ""  # that a message of the manager interface is Asterisk's; '' where there is no agent assist
+    events: tuple[str, ...] = EVENTS
+    key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
 
@@ -134,7 +146,7 @@ def ami_secret(home: Path) -> Path:
 
 def whisper_waits(sounds: Path) -> list[int]:
     """The waits (s) that the whispers of ``sounds`` name, ascending. Raises ManifestError."""
-    found = set()
+    found: set[int] = set()
     for sets in load_manifest(sounds).languages.values():
         for phrases in sets.values():
             if isinstance(phrases, WhisperSet):

@@ -107,7 +107,7 @@ class _Session(socketserver.BaseRequestHandler):
         except AGIException as error:
             log.info("AGI connection without a proper start: %s", type(error).__name__)
             return
-        name = agi.env.get("agi_network_script", "").partition("?")[0]
+        name = agi.script
         script = self.server.scripts.get(name)
         if script is None:
             log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self.server.scripts))

@@ -12,7 +12,7 @@ from hearline.phone import script as scripts
 
 
 def _print(event: dict) -> None:
-    print(json.dumps(event, ensure_ascii=False), flush=True)
+    print(json.dumps(event), flush=True)
 
 
 def main() -> int:

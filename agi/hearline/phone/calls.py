@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hearline.phone import wav
 from hearline.phone.endpoint import Endpoint, pj
-from hearline.phone.script import Account, Act, Phone, Say
+from hearline.phone.script import Account, Act, Phone, Say, Script
 
 # pjsip sends a key as 200 ms of RFC 4733 events, and the last packet twice more.
 KEY_MS = 200
@@ -25,6 +25,7 @@ class PhoneLoop(Protocol):
     """What all phones of the process share (`softphone.Desk`)."""
 
     endpoint: Endpoint
+    script: Script
 
     def emit(self, phone: str, call: int, event: str, **more: Any) -> None: ...
     def later(self, delay_ms: float, act: Callable[[], None]) -> None: ...
@@ -36,6 +37,7 @@ class OwnPhone(Protocol):
 
     desk: PhoneLoop
     spec: Phone
+    account: SipAccount
     track: str | None
     hangup_ms: float | None
     live: list[SipCall]

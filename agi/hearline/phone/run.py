@@ -220,7 +220,7 @@ class Phones:
 
     def _agents_busy(self) -> bool:
         agents = {agent.name for agent in self.script.agents}
-        open_calls = set()
+        open_calls: set[tuple[str, int]] = set()
         for event in self.events:
             if event["phone"] in agents and event["call"]:
                 key = (event["phone"], event["call"])
@@ -253,7 +253,8 @@ class _Process:
         self.script = script
         self.ready = self.exited = False
         self._take = take
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (read after the process has ended)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (read when the process has ended)
+        self._said = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hearline.phone", "--held", "-"],
             stdin=subprocess.PIPE,
@@ -269,8 +270,10 @@ class _Process:
 
     def errors(self) -> str:
         """The end of what the process wrote to stderr."""
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace").strip()[-2000:]
+        if not self._stderr.closed:
+            self._stderr.seek(0)
+            self._said = self._stderr.read().decode(errors="replace").strip()[-2000:]
+        return self._said
 
     def terminate(self) -> None:
         if self.process.poll() is None:
@@ -288,6 +291,8 @@ class _Process:
                 pipe.close()
             except OSError:
                 pass  # a last command that nobody read any more
+        self.errors()
+        self._stderr.close()
 
     def _write(self, line: str) -> None:
         try:

@@ -85,7 +85,7 @@ class Desk:
 
     def emit(self, phone: str, call: int, event: str, **more: Any) -> None:
         line = {"at": round(time.monotonic(), 4), "phone": phone, "call": call, "event": event, **more}
-        self.events.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.events.write(json.dumps(line) + "\n")
 
     def later(self, delay_ms: float, act: Callable[[], None]) -> None:
         self.at(time.monotonic() + delay_ms / 1000, act)

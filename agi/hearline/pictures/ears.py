@@ -166,11 +166,11 @@ def _draw_levels(axes: Axes, heard: Heard, settings: CallSettings) -> None:
     axes.axhspan(settings.too_soft_dbov, settings.normal_dbov, color=AMBER, alpha=0.12, linewidth=0)
     axes.axhline(settings.too_soft_dbov, color=AMBER, linewidth=1, label="too soft")
     axes.axhline(settings.normal_dbov, color=GREEN, linewidth=1, label="normal")
-    at, level = levels(heard.looks)
+    times, level = levels(heard.looks)
     shown = np.clip(level, LOWEST_DBOV, HIGHEST_DBOV)
-    axes.fill_between(at, LOWEST_DBOV, shown, color=BLUE, alpha=0.13, linewidth=0)
-    axes.plot(at, shown, color=BLUE, linewidth=1.3, label="level")
-    times = [look.at_ms for look in heard.looks]
+    axes.fill_between(times, LOWEST_DBOV, shown, color=BLUE, alpha=0.13, linewidth=0)
+    axes.plot(times, shown, color=BLUE, linewidth=1.3, label="level")
+    times = np.array([look.at_ms for look in heard.looks])
     noise = [max(look.hearing.noise_level_dbov, LOWEST_DBOV) for look in heard.looks]
     axes.plot(times, noise, color=PLUM, linewidth=1.6, linestyle=(0, (4, 2)), label="noise")
     active = np.array([look.hearing.active_level_dbov for look in heard.looks], float)  # None → NaN
@@ -188,7 +188,7 @@ def _draw_levels(axes: Axes, heard: Heard, settings: CallSettings) -> None:
 
 
 def _draw_speech(axes: Axes, heard: Heard) -> None:
-    free_from = heard.start_ms
+    free_from: float = heard.start_ms
     for part in segments(heard.looks):
         end, sure = part.end_ms or heard.end_ms, part.ended_ms or heard.end_ms
         axes.axvspan(part.onset_ms, end, color=TEAL_FILL, alpha=0.8, linewidth=0, gid="speech")

@@ -9,11 +9,14 @@ with a media worker of its own: whatever becomes of it, no call notices.
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
 import logging
 import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +32,7 @@ from hearline.assist.playback.prompts import Prompter, Prompts
 from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
+from hearline.assist.selftest.ami_rights import AmiRights
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
@@ -36,6 +40,8 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.pbx.ami_messages import proof_of
+from hearline.pbx.config import KEY_EVENT
 from hearline.server.assist_process import BEAT, BEAT_S
 from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.accounts import Accounts
@@ -45,8 +51,9 @@ from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
 
-KEY_EVENT, KEYS = "HearlineKey", frozenset(Key)  # as hearline-features.conf tells them
+KEYS = frozenset(Key)  # see hearline-features.conf
 END_S = 4.0  # the media worker has ended by then
+TASKS_S = 1.0  # between two looks at how many tasks run
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
@@ -61,9 +68,9 @@ class Service:
         self._settings, self._tell = settings, tell
         self._graph = ChannelGraph()
         secret = settings.ami_secret_file.read_text("utf-8").strip()
-        self._ami = Ami(
-            address(settings.ami), settings.ami_user, secret, self._on_event, self._take_stock, self._on_down
-        )
+        where = address(settings.ami)
+        self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
+        self._proof = proof_of(secret)
         self._line = WorkerClient(settings.legs, settings.allow, on_reports=self._from_the_worker)
         recordings = Recordings(settings.sounds)
         self._whispers = Whispers(recordings, settings.whisper_tick)
@@ -91,6 +98,7 @@ class Service:
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, self._told)
         self._hints, self._status = hints, AssistStatus()
+        self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
         self._recognition = None
         if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
@@ -140,6 +148,7 @@ class Service:
                 tasks.create_task(self._legs.keep())
                 tasks.create_task(self._talks.work())
                 tasks.create_task(self._permission.keep())
+                tasks.create_task(self._rights.keep())
                 tasks.create_task(self._page.run())
                 tasks.create_task(self._tell_of_the_rest())
                 tasks.create_task(self._beat())
@@ -160,6 +169,7 @@ class Service:
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
+        await self._rights.require("reporting")
         try:
             members = await self._ami.ask_list("QueueStatus")
         except (AmiRefused, AmiDown) as error:
@@ -176,6 +186,8 @@ class Service:
         self._page.reset(channels)
         self._changed()
         await self._permission.logged_in()
+        if not self._ami.up:
+            self._rights.logged_in()
 
     async def _holds(self, channel: str) -> bool:
         """Has this phone put the other on hold? Only PJSIP tells; of others it is known from when they do it."""
@@ -189,15 +201,42 @@ class Service:
 
     def _on_event(self, event: Message) -> None:
         channel = event.get("Channel", "")
+        self._rights.hear(event)
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
             self._talks.leaves(channel)
         elif event["Event"] in TRANSFERERS:
             self._transferred(event)
-        elif event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS:
-            self._talks.press(channel, Key(event["Key"]))
+        elif event["Event"] == "UserEvent":
+            self._key_pressed(channel, event)
         self._page.hear(event)
         if self._graph.hear(event):
             self._changed()
+
+    async def _vouch(self, event: Message) -> bool:
+        """Is this so? Asked of Asterisk, where an event comes without proof. Raises AmiDown."""
+        try:
+            match event["Event"]:
+                case "Rename":
+                    known = self._graph.unique_id(event["Channel"])
+                    return not known or known == event["Uniqueid"] == await self._unique_id(event["Newname"])
+                case "QueueMemberAdded" | "QueueMemberStatus":
+                    phone, number = event.get("StateInterface", ""), event.get("MemberName", "")
+                    if self._graph.number_of_phone(phone) == number:
+                        return True
+                    asked = {"Queue": event.get("Queue", ""), "Member": event.get("Interface", "")}
+                    members = await self._ami.ask_list("QueueStatus", **asked)
+                    return any((m.get("StateInterface"), m.get("Name")) == (phone, number) for m in members)
+        except (AmiRefused, KeyError, ValueError):
+            return False
+        return event["Event"] == "BridgeDestroy"  # nothing hangs on it
+
+    async def _unique_id(self, channel: str) -> str:
+        return (await self._ami.ask("Getvar", Channel=channel, Variable="UNIQUEID")).get("Value", "")
+
+    def _key_pressed(self, channel: str, event: Message) -> None:
+        proven = hmac.compare_digest(event.get("Proof", "").encode(), self._proof.encode())
+        if event.get("UserEvent") == KEY_EVENT and event.get("Key") in KEYS and proven:
+            self._talks.press(channel, Key(event["Key"]))
 
     def _transferred(self, event: Message) -> None:
         how, who = TRANSFERERS[event["Event"]]
@@ -238,16 +277,27 @@ async def _until_told(service: Service) -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
-    running = asyncio.create_task(service.run())
+    running, counting = asyncio.create_task(service.run()), asyncio.create_task(_count_tasks())
     await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
     # Whatever hangs now: the next one needs our ports.
     last_resort = threading.Timer(END_S, os._exit, (1,))
     last_resort.daemon = True
     last_resort.start()
-    for task in (running, *ends):
+    for task in (running, counting, *ends):
         task.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def _count_tasks() -> None:
+    """Tell how many tasks run, by the name of what they run, whenever that has changed: a leak shows in it."""
+    told: Counter[str] | None = None
+    while True:
+        tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
+        if tasks != told:
+            _tell(json.dumps({"tasks": tasks}).encode() + b"\n")
+        told = tasks
+        await asyncio.sleep(TASKS_S)
 
 
 def _tell(line: bytes) -> None:

@@ -35,6 +35,7 @@ class AssistProcess:
 
     ``standing``: what it said last, see ``whisper_permission.AssistStatus``; empty until it has, and once it has ended
     or hangs.
+    ``tasks``: how many asyncio tasks it runs, by the name of what they run.
     """
 
     def __init__(self, settings: Settings, hung_s: float = HUNG_S) -> None:
@@ -45,6 +46,7 @@ class AssistProcess:
         self._thread = threading.Thread(target=self._watch, name="assist", daemon=True)
         self.restarts = 0
         self.standing: dict[str, Any] = {}
+        self.tasks: dict[str, int] = {}
 
     def start(self) -> None:
         """Raises OSError."""
@@ -69,7 +71,7 @@ class AssistProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = subprocess.Popen(command, stdin=theirs)
+                self._process = subprocess.Popen(command, stdin=theirs.fileno())
             except OSError:
                 ours.close()
                 raise
@@ -94,8 +96,12 @@ class AssistProcess:
                 speaks, silent_s = True, 0.0
                 *lines, unread = (unread + data).split(b"\n")
                 for line in filter(None, lines):
-                    self.standing = json.loads(line)
-        self.standing = {}
+                    told = json.loads(line)
+                    if "tasks" in told:
+                        self.tasks = told["tasks"]
+                    else:
+                        self.standing = told
+        self.standing, self.tasks = {}, {}
         if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
             log.error("agent assist has said nothing for %.0f s: it is ended", self._hung_s)
             self._process.kill()

@@ -198,14 +198,15 @@ class FlowStore(Watched[Flows]):
             prompts = prompts_of(self._sounds)
         except Exception as error:
             reject(MANIFEST_NAME if isinstance(error, ManifestError) else PROFILES, error)
-            missing = {file.name: self._numbers_in(file) for file in files if file.stem not in before.by_name}
-            return replace(before, rejected=rejected, not_loaded=_with_default(missing, before.by_name))
+            lost = {file.name: self._numbers_in(file) for file in files if file.stem not in before.by_name}
+            return replace(before, rejected=rejected, not_loaded=_with_default(lost, before.by_name))
         calendars, calendar_named, notes = self._read_calendars(before, reject)
         kept: dict[str, Flow] = {}
         missing: dict[str, frozenset[str]] = {}
         numbers: dict[str, str] = {}  # who has it
         # Who had a number keeps it: a copy of a flow must not take its calls.
         for file in sorted(files, key=lambda f: (f.stem != DEFAULT, f.stem not in before.by_name, f.name)):
+            flow: Flow | None
             try:
                 flow = _read(file, profiles, prompts, [self._folder], calendar_named, self._zone)
                 for form in self._numbers(flow):
@@ -276,8 +277,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _with_default(missing: dict[str, frozenset[str]], loaded: Mapping[str, Flow]) -> dict[str, frozenset[str]]:
     """Also where its file is gone: every number that no flow has is the hotline's."""
-    lost = {} if DEFAULT in loaded else {f"{DEFAULT}.yaml": frozenset()}
-    return lost | missing
+    return missing if DEFAULT in loaded else {f"{DEFAULT}.yaml": frozenset(), **missing}
 
 
 def read_flows(settings: Settings) -> FlowStore:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -27,6 +28,7 @@ from hearline.web.sign_in import RESULTS
 from hearline.yamlfiles.watched import Watcher
 
 STUCK_S = 5.0  # one who reads nothing for so long is let go
+SHUT_S = 0.1  # so long it takes at most to notice that it shall end
 
 
 class _Figures:
@@ -37,7 +39,7 @@ class _Figures:
     ) -> None:
         self._lines, self._flows, self._prompts, self._watcher, self._assist = lines, flows, prompts, watcher, assist
 
-    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         yield gauge("hearline_ready", "1 while a media worker is heard", value=int(self._lines.well))
         yield gauge("hearline_flows_rejected", "flow files that were rejected", value=len(self._flows.rejected))
@@ -77,6 +79,10 @@ class _Figures:
             for result in RESULTS:
                 signs.add_metric([result], standing.get("sign_ins", {}).get(result, 0))
             yield signs
+            tasks = gauge("hearline_assist_tasks", "asyncio tasks of agent assist", labels=["task"])
+            for name, count in self._assist.tasks.items():
+                tasks.add_metric([name], count)
+            yield tasks
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
         def each(kind: type, name: str, what: str, value: Callable[[WorkerClient, Beat], float]) -> Metric:
@@ -139,7 +145,7 @@ class _Quiet(WSGIRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.wfile.write = self._write
+        self.wfile.write = self._write  # type: ignore[assignment, method-assign]
 
     def _write(self, data: bytes) -> int:
         """One who stops to read has gone, for us."""
@@ -196,7 +202,7 @@ def serve_status(
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
             return metrics(environ, start_response)
-        status, body = "200 OK", {}
+        status, body = "200 OK", dict[str, Any]()
         if path == "/live":
             body = {"live": True}
         elif path == "/ready":
@@ -239,5 +245,5 @@ def serve_status(
         return [json.dumps(body, ensure_ascii=False).encode()]
 
     server = make_server(*address, answer, server_class=_Server, handler_class=_Quiet)
-    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(SHUT_S,), name="status", daemon=True).start()
     return server

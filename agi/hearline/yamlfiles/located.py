@@ -102,7 +102,7 @@ def _check_shape(text: str) -> None:
         elif isinstance(event, yaml.ScalarEvent):
             anchor, size = event.anchor, 1
         elif isinstance(event, yaml.AliasEvent):
-            anchor, size = None, sizes.get(event.anchor, 1)
+            anchor, size = None, sizes.get(event.anchor or "", 1)
         else:
             continue
         if anchor:
@@ -114,7 +114,7 @@ def _check_shape(text: str) -> None:
 
 
 def _at(event: yaml.Event, problem: str, remedy: str) -> YamlError:
-    return YamlError([(event.start_mark.line + 1, problem, remedy)])
+    return YamlError([(event.start_mark.line + 1 if event.start_mark else 1, problem, remedy)])
 
 
 _BEGINS_THERE = ("simple key", "quoted scalar", "flow mapping", "flow sequence", "flow node")
@@ -140,6 +140,11 @@ def _told(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
     return line, f"not valid YAML: {problem}{later}", "Check indentation, colons and quotes there"
 
 
+def _quoted(node: yaml.Node) -> bool:
+    """In quotes, or a block: whoever writes so means every character."""
+    return isinstance(node, yaml.ScalarNode) and bool(node.style)
+
+
 def _odd_characters(root: yaml.Node) -> list[tuple[int, str, str]]:
     """Keys and unquoted texts with characters that nobody sees or means."""
     found, todo, seen = [], [(root, False)], set()
@@ -152,7 +157,7 @@ def _odd_characters(root: yaml.Node) -> list[tuple[int, str, str]]:
             todo += [part for key, value in node.value for part in ((key, True), (value, False))]
         elif isinstance(node, yaml.SequenceNode):
             todo += [(item, False) for item in node.value]
-        elif odd := odd_in_name(node.value) if is_key else None if node.style else odd_in_value(node.value):
+        elif odd := odd_in_name(node.value) if is_key else None if _quoted(node) else odd_in_value(node.value):
             found.append((node.start_mark.line + 1, f"{node.value!r} holds {odd[0]}", odd[1]))
     return found
 
@@ -177,7 +182,8 @@ def _first_bad(loader: _Loader, node: yaml.Node) -> int:
 _NOT_GUESSED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml's, where there is one: ten times as fast
+# libyaml's, where there is one: ten times as fast
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_GUESSED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -183,6 +183,14 @@ class ChannelGraph:
         """The work number of whose phone this channel is on; empty where no queue knows it."""
         return self._numbers.get(phone_of(channel), "")
 
+    def number_of_phone(self, phone: str) -> str | None:
+        """The work number that a queue has told for this phone; None where none has."""
+        return self._numbers.get(phone)
+
+    def unique_id(self, channel: str) -> str:
+        """Asterisk's own for this channel; '' where it is not known."""
+        return self._ids.get(channel, "")
+
     # ---- one caller -------------------------------------------------------------------------------------------------
     def _look(self, caller: str) -> None:
         before, now = self._found.get(caller), self._connected_with(caller)

@@ -21,6 +21,7 @@ from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.chanspy import CONNECT_S, attach, spy_data
+from hearline.pbx.confirm import confirm
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ class Legs:
         leg = Leg(channel, side, caller, visit, time.monotonic())
         self._legs[channel] = self._by_uuid[visit.uuid] = leg
         try:
+            await confirm(self._ami, caller, channel)
             await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,6 +29,7 @@ from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+from hearline.pbx.confirm import Unconfirmed, confirm, transfer_context
 from hearline.store.records import Records
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ LEAST_CHANGE_DB = 3  # a line that is raised a little differently after every se
 RING_S = 5.0  # from one ring to the next
 WHISPER_S = 3.0  # the queue counts the whisper before the join as ringing
 VOLUME = "VOLUME(RX)"
+EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
 
 @dataclass
@@ -192,7 +195,8 @@ class TalkSessions:
 
     def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
         """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
-        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves."""
+        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves, if Asterisk
+        confirms that the two are connected and that this agent's transfers go to that context."""
         talk = self._talks.get(caller)
         if talk and talk.conversation.agents == (by,):
             self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
@@ -320,6 +324,9 @@ class TalkSessions:
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
         caller = talk.conversation.caller
         try:
+            await confirm(self._ami, caller, by)
+            if not EXTENSION.fullmatch(exten) or context != await transfer_context(self._ami, by):
+                raise Unconfirmed("this agent's transfers do not go there")
             await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
             await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
         except (AmiDown, AmiRefused, ValueError) as error:
@@ -337,6 +344,7 @@ class TalkSessions:
 
     async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
         try:
+            await confirm(self._ami, talk.conversation.caller, channel)
             await self._ami.ask("Setvar", Channel=channel, Variable=VOLUME, Value=f"{gain_factor(gain_db):.3f}")
         except (AmiDown, AmiRefused) as error:
             log.warning("a line could not be raised: %s", error)

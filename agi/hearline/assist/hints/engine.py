@@ -515,7 +515,8 @@ def _shown(hint: _Hint) -> e.ShowCard:
 def run(rules: Rules, story: Iterable[tuple[int, Event]], until_ms: int) -> list[tuple[int, Action]]:
     """A conversation in no time: events as (ms, event) in order, actions with the ms at which they were decided.
     What is due is done before what happens in the same frame."""
-    engine, done = HintEngine(rules), []
+    engine = HintEngine(rules)
+    done: list[tuple[int, Action]] = []
 
     def pass_to(ms: int) -> None:
         while engine.deadline is not None and engine.deadline <= ms:

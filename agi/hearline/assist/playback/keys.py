@@ -20,6 +20,7 @@ from hearline.assist.playback.prompts import Prompt, Prompter, Prompts
 from hearline.assist.playback.whispers import at_level
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
+from hearline.pbx.confirm import confirm
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Keys:
             case Key.LOW_VOLUME | Key.RECEIVER:
                 self._prompt(talk, key)
             case Key.NUISANCE:
-                self._start(self._hand_over(talk))
+                self._start(self._hand_over(talk, channel))
             case Key.CALLBACK:
                 talk.callback = True
                 talk.add("callback_marked")
@@ -120,7 +121,7 @@ class Keys:
         talk.tell(e.PromptEnded())
 
     # ---- nuisance calls ---------------------------------------------------------------------------------------------
-    async def _hand_over(self, talk: TalkSession) -> None:
+    async def _hand_over(self, talk: TalkSession, agent: str) -> None:
         """The caller leaves for the prompts of service standard §1.4; the agent, left alone, is free."""
         talk.handed_over = True
         if talk.playing:
@@ -128,6 +129,7 @@ class Keys:
             await asyncio.wait([talk.playing.task])
         talk.add("handed_over", to="nuisance")  # now: the talk may have ended when the answer comes
         try:
+            await confirm(self._ami, talk.conversation.caller, agent)
             await self._ami.ask("Redirect", Channel=talk.conversation.caller, **NUISANCE)
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("a nuisance call stays with its agent: %s", error)

@@ -22,6 +22,7 @@ from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami
 from hearline.pbx.chanspy import CONNECT_S, attach, prompt_data
+from hearline.pbx.confirm import confirm
 
 DEFAULT = "zh/lanzhi"
 WORDINGS = {Key.LOW_VOLUME: ("low-1", "low-2", "low-move"), Key.RECEIVER: ("speakerphone",)}
@@ -112,6 +113,7 @@ class Prompter:
         visit = self._line.announce(None, channel=talk.caller)
         came = self._playing[visit.uuid] = asyncio.Queue()
         try:
+            await confirm(self._ami, talk.caller, *talk.agents)
             await attach(self._ami, visit, prompt_data(talk.caller))
             async with asyncio.timeout(CONNECT_S):
                 began_ms = await came.get()

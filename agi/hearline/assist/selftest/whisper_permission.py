@@ -39,7 +39,8 @@ class AssistStatus:
     """Why the newest hints are not in force; '' where they are."""
     files_stuck: str = ""
     """Of which files the disk does not answer, so that edits do not count: sounds, hints or accounts."""
-
+    missing: tuple[str, ...] = ()
+    """What Asterisk does not give us, see `ami_rights`."""
     sign_ins: dict[str, int] = field(default_factory=dict)
     """How many sign-ins there were at the page, by result."""
 
@@ -83,6 +84,10 @@ class WhisperPermission:
     def logged_out(self) -> None:
         """Asterisk is not to be reached."""
         self._note(replace(self._status_told, connected=False))
+
+    def lacks(self, missing: tuple[str, ...]) -> None:
+        """So much of what we need Asterisk does not give us."""
+        self._note(replace(self._status_told, missing=missing))
 
     async def keep(self) -> None:
         """Try whenever that is due, until cancelled."""

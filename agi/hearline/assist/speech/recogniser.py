@@ -167,7 +167,7 @@ def main() -> None:
     put the socket."""
 
     def tell(what: dict[str, Any]) -> None:
-        out.write(json.dumps(what, ensure_ascii=False) + "\n")
+        out.write(json.dumps(what) + "\n")
         out.flush()
 
     # Libraries that print to standard output must not be taken for us.

@@ -30,8 +30,9 @@ def line_gain_db(hearing: Hearing, max_gain_db: int, ears: CallSettings = DEFAUL
 
 def verdict_when_raised(hearing: Hearing, gain_db: int, ears: CallSettings = DEFAULT) -> Verdict:
     """What the line carries once it is raised by `gain_db`: who was too soft may be so no longer."""
-    if gain_db and hearing.verdict == "too_soft" and hearing.active_level_dbov + gain_db >= ears.too_soft_dbov:
-        return "speech"
+    level_dbov = hearing.active_level_dbov
+    if gain_db and hearing.verdict == "too_soft" and level_dbov is not None:
+        return "speech" if level_dbov + gain_db >= ears.too_soft_dbov else "too_soft"
     return hearing.verdict
 
 

@@ -8,6 +8,7 @@ complete (prompts, recordings, tests).
 """
 
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -46,11 +47,19 @@ def to_float(samples: np.ndarray) -> np.ndarray:
     raise TypeError(f"samples must be int16 or float ±1, not {samples.dtype}")
 
 
+@overload
+def power_to_dbov(power: np.ndarray) -> np.ndarray: ...
+@overload
+def power_to_dbov(power: float) -> float: ...
 def power_to_dbov(power: np.ndarray | float) -> np.ndarray | float:
     """Mean square (full scale 1.0) → dBov, floored at SILENCE_DBOV."""
     return 10.0 * np.log10(np.maximum(power, 10.0 ** (SILENCE_DBOV / 10)))
 
 
+@overload
+def dbov_to_power(dbov: np.ndarray) -> np.ndarray: ...
+@overload
+def dbov_to_power(dbov: float) -> float: ...
 def dbov_to_power(dbov: np.ndarray | float) -> np.ndarray | float:
     """dBov → mean square (full scale 1.0)."""
     return 10.0 ** (np.asarray(dbov) / 10)

@@ -56,7 +56,7 @@ class Background:
         rank = (_FLOOR_PERCENTILE * (seen - 1)).astype(np.intp)
         t.floor_power[slots] = dbov_to_power(ordered[np.arange(len(slots)), rank])
 
-    def floor_power(self, slots: np.ndarray) -> np.ndarray:
+    def floor_power(self, slots: np.ndarray | slice) -> np.ndarray:
         """10th percentile [slots] of the 200 ms levels of the last 3 s, as mean square; +inf before the first look."""
         return self._table.floor_power[slots]
 

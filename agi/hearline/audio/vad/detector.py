@@ -16,7 +16,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hearline.audio.hearing import Event, Heard, Hearing, SpeechEnded, SpeechStarted, SpeechState, level_error_db
+from hearline.audio.hearing import (
+    Event,
+    Heard,
+    Hearing,
+    Reason,
+    SpeechEnded,
+    SpeechStarted,
+    SpeechState,
+    Verdict,
+    level_error_db,
+)
 from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
 from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
@@ -25,6 +35,8 @@ from hearline.audio.vad import echo, near_speech, recent_audio, tones
 from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
 from hearline.audio.vad.distance import Distances
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
+
+Samples = bytes | bytearray | memoryview | np.ndarray
 
 QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 
@@ -53,7 +65,7 @@ class Detector:
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
         self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
         self._recent = recent_audio.RecentAudio(capacity)
-        self._played: deque[Mapping[int, object]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
+        self._played: deque[Mapping[int, Samples]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
         self._slots = SlotTable(
             capacity,
             open=Column(np.bool_),
@@ -192,6 +204,9 @@ class Detector:
         t, s = self._slots, self.settings
         speech_ms = int(t.speech_frames[slot]) * FRAME_MS
         since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
+        level: float | None
+        verdict: Verdict
+        reason: Reason
         if measured:
             level, noise = measured
             verdict, reason = ("too_soft", "soft") if self._is_too_soft(slot, level) else ("speech", "normal")
@@ -221,7 +236,7 @@ class Detector:
         self,
         frames: np.ndarray,
         present: np.ndarray,
-        played: Mapping[int, object] | None = None,
+        played: Mapping[int, Samples] | None = None,
         in_haste: bool = False,
     ) -> list[tuple[int, Event]]:
         """Hear 20 ms of every open slot.

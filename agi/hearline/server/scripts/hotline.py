@@ -40,12 +40,12 @@ def serve(
     Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
     raised first.
 
-    A flow that is asked for by its name (the script's argument) has a caller who was with an agent already: their
+    A flow that is asked for by its name (HEARLINE_FLOW) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
     """
-    name = agi.env.get("agi_arg_1", "")
+    name = agi.get_variable("HEARLINE_FLOW")
     try:
-        flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env.get("agi_extension", ""))
+        flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env["agi_extension"])
     except LookupError as error:
         log.error("a caller goes straight to the queue: %s", error.args[0])
         return
@@ -54,7 +54,7 @@ def serve(
     for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
         agi.set_variable(_variable(collected), "")
     try:
-        visit = line.announce(flow.plan, begin, agi.env.get("agi_channel", ""))
+        visit = line.announce(flow.plan, begin, agi.env["agi_channel"])
     except WorkerDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return

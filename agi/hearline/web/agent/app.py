@@ -149,7 +149,7 @@ class Page:
         """All cards in the order of their sections; with ``q`` those that it finds, the best first."""
         agent = self._agent(request)
         cards, book = self._cards(self._desks.of(agent)), self._book()
-        rules = {rule.card: rule.name for rule in reversed(book.rules.by_name.values())} if book else {}
+        rules = {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values()))} if book else {}
         query = request.query.get("q", "")[:100]
         found = cards.search(query) if query.strip() else [c for of in cards.by_section().values() for c in of]
         return web.json_response(

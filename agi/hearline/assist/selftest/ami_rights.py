@@ -1,0 +1,140 @@
+"""Does the manager interface give agent assist all that it needs? Tried after each login: with too few rights, or
+without its channel variables, everything would look well and nothing would ever happen.
+
+One channel of ours (AudioSocket to our own media worker) runs `UserEvent`. The event that comes of it shows the classes
+of events and the variables. Events of the class `agent` come of real calls alone: it is missing if none of them
+announced the first caller who is connected with somebody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+
+from hearline.media.worker_client import WorkerClient, WorkerDown
+from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
+from hearline.pbx.ami_messages import PROOF, proof_of
+from hearline.pbx.chanspy import attach, audiosocket_name
+from hearline.pbx.config import CHANNEL_VARIABLES, KEY_EVENT
+
+log = logging.getLogger(__name__)
+
+CALLER = CHANNEL_VARIABLES[0]
+COMES_S = 3.0
+AGAIN_S = 60.0
+ACTIONS = {
+    "CoreShowChannelMap": "reporting",
+    "CoreShowChannels": "reporting",
+    "Getvar": "call",
+    "Originate": "originate",
+    "Redirect": "call",
+    "Setvar": "call",
+}
+"""What we ask for, and the right (`write` in manager.conf) that it takes."""
+
+
+class AmiRights:
+    """``keep`` tries after each ``logged_in``.
+
+    Args:
+        secret: of the manager interface.
+        tell: told what is missing, a phrase each; nothing where all is there.
+    """
+
+    def __init__(self, ami: Ami, line: WorkerClient, secret: str, tell: Callable[[tuple[str, ...]], None]) -> None:
+        self._ami, self._line, self._proof, self._tell = ami, line, proof_of(secret), tell
+        self._due = asyncio.Event()
+        self._nonce, self._channel = "", ""
+        self._seen_channel = False
+        self._probe: asyncio.Future[Message] | None = None
+        self._agents_heard = self._agents_unheard = False
+        self._new: set[str] = set()  # channels that have come since the login, until an event of a queue's has
+
+    def logged_in(self) -> None:
+        self._due.set()
+
+    def hear(self, event: Message) -> None:
+        """Any event."""
+        if not self._agents_heard:
+            self._look_for_agents(event)
+        if self._probe is None or self._probe.done():
+            return
+        if event["Event"] == "Newchannel" and event.get("Channel") == self._channel:
+            self._seen_channel = True
+        elif event["Event"] == "UserEvent" and event.get("Probe") == self._nonce:
+            self._probe.set_result(event)
+
+    def _look_for_agents(self, event: Message) -> None:
+        channel = event.get("Channel", "")
+        match event["Event"]:
+            case "AgentCalled" | "AgentConnect" | "QueueCallerJoin" | "QueueMemberStatus":
+                self._agents_heard = True
+                self._new.clear()
+            case "Newchannel":
+                self._new.add(channel)
+            case "Hangup":
+                self._new.discard(channel)
+            case "BridgeEnter" if channel in self._new and variables(event).get(CALLER) == channel:
+                self._agents_unheard = True
+                self._due.set()
+
+    async def keep(self) -> None:
+        """Try whenever that is due, until cancelled."""
+        said: tuple[str, ...] = ()
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                missing = await self.missing()
+            except (AmiDown, AmiRefused, WorkerDown) as error:
+                missing = (f"it could not be tried what the manager interface gives us: {error}",)
+            if missing and missing != said:
+                log.error("agent assist lacks what it needs of Asterisk: %s", "; ".join(missing))
+            said = missing
+            self._tell(missing)
+            if missing:
+                asyncio.get_running_loop().call_later(AGAIN_S, self._due.set)
+
+    async def require(self, right: str) -> None:
+        """Raises AmiRefused where this right is missing, and tells; AmiDown."""
+        if right in await self._missing_rights():
+            self._tell((why := f"manager.conf: `write` lacks {right}",))
+            raise AmiRefused(why)
+
+    async def missing(self) -> tuple[str, ...]:
+        """Raises AmiDown, AmiRefused, WorkerDown."""
+        rights = await self._missing_rights()
+        found = tuple(f"manager.conf: `write` lacks {right}" for right in rights)
+        if self._agents_unheard and not self._agents_heard:
+            found += ("manager.conf: `read` lacks agent",)
+        return found if "originate" in rights else (*found, *await self._missing_events())
+
+    async def _missing_rights(self) -> list[str]:
+        offered = await self._ami.ask("ListCommands")
+        return sorted({right for action, right in ACTIONS.items() if action not in offered})
+
+    async def _missing_events(self) -> tuple[str, ...]:
+        visit = self._line.announce(None, channel="rights")
+        self._nonce, self._channel, self._seen_channel = secrets.token_hex(8), audiosocket_name(visit), False
+        self._probe = asyncio.get_running_loop().create_future()
+        refused = self._ami.refused
+        try:
+            await attach(self._ami, visit, f"{KEY_EVENT},Probe: {self._nonce}", "UserEvent")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COMES_S):
+                    told = variables(await self._probe)
+                    lacks = [name for name in CHANNEL_VARIABLES if name not in told]
+                    return (f"manager.conf: `channelvars` lacks {', '.join(lacks)}",) if lacks else ()
+        finally:
+            self._probe = None
+            self._line.withdraw(visit)
+        if (await self._ami.ask("Getvar", Variable=PROOF)).get("Value") != self._proof:
+            return (f"extensions.conf: {PROOF} is not set, or made of another secret (hearline-globals.conf)",)
+        if self._ami.refused > refused:
+            return (f"manager.conf: `channelvars` lacks {PROOF}",)
+        if self._seen_channel:
+            return ("manager.conf: `read` lacks user, or app_userevent is not loaded",)
+        return ("manager.conf: `read` lacks call, or Asterisk can place no AudioSocket channel",)

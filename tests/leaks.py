@@ -1,0 +1,67 @@
+"""What processes hold, and what they hold more of than before: descriptors, threads, memory, tasks, channels."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTLE_S = 6.0  # connections linger for so long, and tasks are told once a second
+MEMORY_MB = 24  # buffers and caches that have grown for good
+NO_POOLS: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Held:
+    """``things``: how many of each kind of thing, and their names, by what they are (threads, descriptors, …)."""
+
+    pid: int
+    things: Mapping[str, Counter[str]]
+    memory_mb: float = 0.0
+
+
+def held(pid: int, tasks: Mapping[str, int] | None = None) -> Held:
+    """What this process holds now. Raises OSError where it is gone."""
+    process = Path(f"/proc/{pid}")
+    descriptors, threads = Counter[str](), Counter[str]()
+    for entry in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            descriptors[str(entry.readlink())] += 1
+    for entry in (process / "task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            threads[(entry / "comm").read_text().strip()] += 1
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    memory_mb = int(status.get("RssAnon", "0").split()[0]) / 1_024
+    return Held(pid, {"descriptors": descriptors, "threads": threads, "tasks": Counter(tasks or {})}, memory_mb)
+
+
+def more(before: Mapping[str, Held], now: Mapping[str, Held], pools: Mapping[str, float] = NO_POOLS) -> list[str]:
+    """What these processes, by name, hold more of, a line each. A process that is another one now is not judged: it has
+    been replaced.
+
+    Args:
+        pools: so many threads a process may have anyhow, by its name: it keeps them, and starts them as it needs them.
+    """
+    told = []
+    for name, then in before.items():
+        if name not in now or now[name].pid != then.pid:
+            continue
+        for kind, things in now[name].things.items():
+            was = then.things[kind]
+            spare = pools.get(name, 0) if kind == "threads" else 0
+            if things.total() > max(was.total(), spare):
+                told.append(f"{name}: {things.total()} {kind}, {was.total()} before; new: {dict(things - was)}")
+        if (grown_mb := now[name].memory_mb - then.memory_mb) > MEMORY_MB:
+            told.append(f"{name}: {now[name].memory_mb:.0f} MiB, {grown_mb:.0f} MiB more than before")
+    return told
+
+
+def settled(look: Callable[[], list[str]], seconds: float = SETTLE_S) -> list[str]:
+    """What ``look`` still tells after so long; nothing as soon as it tells nothing."""
+    deadline = time.monotonic() + seconds
+    while (told := look()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return told

@@ -1,0 +1,213 @@
+"""A second look at what failed while the machine stood still, and the memory of it.
+
+Only tests marked ``realtime`` have one: they judge milliseconds on live audio. Such a test is excused if the host took
+a CPU away while the test's own calls went on (`live_calls` says when that was). If nothing else in its module failed,
+the whole module runs once more in the same session, and then nothing is excused.
+
+A test that failed first and passed then is flaky. That is written down, and printed at the end of every run that places
+calls; the second time within `RUNS` such runs the test is not excused any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import pytest
+
+from stood_still import Watch
+
+RUNS = 10
+MARKER = "realtime(): judges milliseconds on live audio; looked at once more if the host took CPUs away in its calls"
+AGAIN = "again"  # a report's outcome: failed, and excused so far
+
+Span = tuple[float, float]  # monotonic s
+_calls: list[Span] = []
+
+
+@contextmanager
+def live_calls() -> Iterator[None]:
+    """What a test judges goes on now: calls, a load of them, a program that places some."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        _calls.append((began, time.monotonic()))
+
+
+class History:
+    """Which tests were flaky in which of the last runs. Nobody needs the file: without it, or with nonsense in it, all
+    begins anew."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.run, self.flaky = 1, defaultdict(list)
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            told = json.loads(file.read_text("utf-8"))
+            self.run = int(told["runs"]) + 1
+            for name, runs in told["flaky"].items():
+                if recent := [int(run) for run in runs if self.run - int(run) < RUNS]:
+                    self.flaky[name] = recent
+
+    def keep(self) -> None:
+        text = json.dumps({"runs": self.run, "flaky": self.flaky}, indent=1)
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            own = self._file.with_suffix(f".{os.getpid()}")
+            own.write_text(text, "utf-8")
+            own.replace(self._file)
+
+    def told(self) -> list[str]:
+        """A line a test, for people."""
+        return [f"{name}: {', '.join(map(self._when, runs))}" for name, runs in self.flaky.items()]
+
+    def _when(self, run: int) -> str:
+        ago = self.run - run
+        return f"{ago} run{'s' * (ago > 1)} ago" if ago else "in this run"
+
+
+class Looks:
+    """One session: what is excused, what runs again."""
+
+    def __init__(self, watch: Watch, history: History) -> None:
+        self.watch, self._history = watch, history
+        self._set_up: WeakKeyDictionary[object, Span] = WeakKeyDictionary()  # by fixture
+        self._position = -1  # of the running test in the session's items
+        self._item_began = 0.0
+        self.placed_calls = False
+        self._begin_module()
+
+    def _begin_module(self) -> None:
+        self._first = self._position + 1
+        self._excused: list[tuple[pytest.Item, pytest.TestReport]] = []
+        self._failed: set[str] = set()
+        self._doubted: set[str] = set()  # failed at the first look; empty at that one
+
+    def begin(self) -> None:
+        self._position += 1
+        self._item_began = time.monotonic()
+
+    def fixture(self, fixturedef: object, began: float) -> None:
+        self._set_up[fixturedef] = began, time.monotonic()
+
+    def in_its_calls(self, item: pytest.Item) -> str:
+        """When the machine stood still in the calls that this test judges, for people; "" where it did not."""
+        used = [one for several in item._fixtureinfo.name2fixturedefs.values() for one in several]
+        own = [self._set_up[one] for one in used if one in self._set_up] + [(self._item_began, time.monotonic())]
+        calls = [call for call in _calls if any(since <= call[0] <= until for since, until in own)]
+        return "\n".join(filter(None, (self.watch.told(*call) for call in calls)))
+
+    def judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """A test has failed."""
+        stalls = self.in_its_calls(item)
+        report.sections.append(("when the host took CPUs away, in s since this test's calls began", stalls or "never"))
+        excused = stalls and report.when != "teardown" and item.get_closest_marker("realtime")
+        if excused and not self._doubted and item.nodeid in self._history.flaky:
+            report.sections.append(("flaky already", f"{self._history.told()}: the second time it is a fault"))
+            excused = False
+        if excused and not self._doubted:
+            report.outcome = AGAIN
+            self._excused.append((item, report))
+        else:
+            self._failed.add(item.nodeid)
+
+    def over(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """A test is over; after the last one of its module it turns out whether the module runs again."""
+        self.placed_calls |= item.get_closest_marker("realtime") is not None
+        if nextitem is not None and nextitem.path == item.path:
+            return
+        session, excused, failed, doubted = item.session, self._excused, self._failed, self._doubted
+        items = session.items[self._first : self._position + 1]
+        self._begin_module()
+        if excused and not failed:
+            self._doubted = {one.nodeid for one, _ in excused}
+            session.items[self._position + 1 : self._position + 1] = items
+            session.testscollected += len(items)
+            return
+        for one, report in excused:  # not excused after all
+            report.outcome = "failed"
+            one.ihook.pytest_runtest_logreport(report=report)
+        for name in sorted(doubted - failed):
+            self._history.flaky[name].append(self._history.run)
+
+    def end(self) -> None:
+        if self.placed_calls:
+            self._history.keep()
+
+    def told(self) -> list[str]:
+        return self._history.told() if self.placed_calls else []
+
+
+LOOKS = pytest.StashKey[Looks]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent.name != "live" and item.get_closest_marker("realtime"):
+            raise pytest.UsageError(f"{item.nodeid}: marked realtime, but only live tests can be")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session):
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    with tempfile.TemporaryDirectory() as folder, Watch(Path(folder) / "stood-still") as watch:
+        looks = session.config.stash[LOOKS] = Looks(watch, History(cache / "hearline" / "flaky-tests.json"))
+        try:
+            return (yield)
+        finally:
+            looks.end()
+
+
+@pytest.fixture(scope="session")
+def watch(pytestconfig) -> Watch:
+    return pytestconfig.stash[LOOKS].watch
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef, request):
+    began = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.scope != "session":
+            request.config.stash[LOOKS].fixture(fixturedef, began)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    looks = item.config.stash[LOOKS]
+    looks.begin()
+    done = yield
+    looks.over(item, nextitem)
+    return done
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed:
+        item.config.stash[LOOKS].judge(item, report)
+    return report
+
+
+def pytest_report_teststatus(report):
+    return (AGAIN, "A", "AGAIN") if report.outcome == AGAIN else None
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    looks = config.stash.get(LOOKS, None)
+    if looks and (told := looks.told()):
+        terminalreporter.section(f"flaky in the last {RUNS} runs: failed as the machine stood still, then passed")
+        for line in told:
+            terminalreporter.write_line(line)
