@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hearline.store.accounts import Account, Accounts
+    from hearline.store.accounts import Account, Accounts, Role
 
 app = typer.Typer(no_args_is_help=True, help="Who may sign in at the agents' page, and as what.")
 
@@ -74,8 +74,9 @@ def remove(agent: Number) -> None:
 @app.command("list")
 def list_() -> None:
     """Tell who can sign in: work number, role and team, separated by tabs."""
+    accounts = _accounts()
     try:
-        for account in _accounts().all():
+        for account in accounts.all():
             typer.echo("\t".join((account.number, account.role, account.team)).rstrip())
     except (OSError, ValueError) as error:
         _fail("list", error, 1)
@@ -93,9 +94,9 @@ def _change(verb: str, event: str, change: Callable[[Accounts], Account]) -> Acc
     from hearline.store.accounts import BadAccount
     from hearline.store.audit import AuditLog
 
-    settings = Settings()
+    settings, accounts = Settings(), _accounts()
     try:
-        account = change(_accounts())
+        account = change(accounts)
         audit = AuditLog(settings.state / "audit", settings.audit_days)
         audit.write(event, by=f"uid {os.getuid()}", of=account.number, role=account.role, team=account.team)
     except BadAccount as error:
@@ -105,7 +106,7 @@ def _change(verb: str, event: str, change: Callable[[Accounts], Account]) -> Acc
     return account
 
 
-def _role(text: str | None):
+def _role(text: str | None) -> Role | None:
     from hearline.store.accounts import BadAccount, Role
 
     if text is None:

@@ -88,8 +88,13 @@ class Accounts:
         if not SHORTEST <= len(pin) <= LONGEST:
             raise BadAccount(f"a PIN has {SHORTEST} to {LONGEST} characters")
         salt = secrets.token_bytes(16)
-        fresh = {"salt": salt.hex(), "hash": _hash(pin, salt, self._cost).hex(), "cost": self._cost}
-        return self._change(number, lambda account: _fit(replace(account or Account(number), **fresh), role, team))
+        hashed = _hash(pin, salt, self._cost).hex()
+
+        def changed(account: Account | None) -> Account:
+            account = replace(account or Account(number), salt=salt.hex(), hash=hashed, cost=self._cost)
+            return _fit(account, role, team)
+
+        return self._change(number, changed)
 
     def set_role(self, number: str, role: Role | None = None, team: str | None = None) -> Account:
         """Raises as `set_pin` does; a number that has no account is a BadAccount."""

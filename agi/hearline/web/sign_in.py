@@ -154,7 +154,8 @@ class SignIn:
         if not self._untold:
             return
         untold, self._untold = self._untold, Counter()
-        by_result, numbers, networks = Counter(), set(), set()
+        by_result: Counter[str] = Counter()
+        numbers, networks = set(), set()
         for (result, number, net), count in untold.items():
             by_result[result] += count
             numbers.add(number or "unknown ones")
