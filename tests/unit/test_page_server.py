@@ -11,6 +11,7 @@ import resource
 import socket
 import time
 from contextlib import suppress
+from dataclasses import asdict
 
 import aiohttp
 import pytest
@@ -199,8 +200,10 @@ def test_what_nobody_can_read_is_refused_and_breaks_nothing(floor, headers, body
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_half_a_character_reaches_nothing_that_must_be_written_down(floor):
+def test_half_a_character_reaches_nothing_that_must_be_written_down(floor, monkeypatch):
     """The hint's record and the note are files."""
+    told = []
+    monkeypatch.setattr(floor.talks, "tell_agent", lambda _, event: told.append(event))
     floor.join("8016")
     call = floor.desks.of("8016").caller.id
 
@@ -219,6 +222,8 @@ def test_half_a_character_reaches_nothing_that_must_be_written_down(floor):
                 assert answer.status == 200
 
     asyncio.run(story())
+    json.dumps([asdict(event) for event in told], ensure_ascii=False).encode()
+    assert len(told) == 2
     floor.hang_up("8016")
     assert floor.record()["events"]
 

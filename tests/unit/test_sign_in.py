@@ -173,6 +173,8 @@ def test_the_newest_of_strangers_comes_first_and_known_browsers_in_their_order(s
 def test_nobody_waits_in_a_queue_without_end(story):
     async def tell(world: World) -> None:
         many = [asyncio.create_task(world.enter(str(n), "000000", f"198.51.{n % 250}.{n // 250}")) for n in range(500)]
+        await asyncio.sleep(LOOK_S / 2)
+        assert len(world.door._waiting) <= module.MOST_WAITING
         outcomes = await asyncio.gather(*many)
         assert sum(why == "busy" for _, why, _, _ in outcomes) >= 400
         assert max(took for *_, took in outcomes) <= module.PATIENCE_S + LOOK_S
