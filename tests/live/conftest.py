@@ -28,8 +28,16 @@ def world(tmp_path_factory, pytestconfig, watch) -> World:
     shutil.copytree(REPO / "ivr_flows", flows)
     for name, text in EXTRA_FLOWS.items():
         (flows / name).write_text(text, "utf-8")
+    templates = shutil.copytree(REPO / "docker" / "asterisk", folder / "asterisk")
+    with open(templates / "etc" / "extensions.conf.j2", "a") as dialplan:
+        dialplan.write((REPO / "tests" / "live" / "test.conf").read_text("utf-8"))
     settings = Settings(
-        state=folder / "state", flows=flows, agi="127.0.0.1:14573", media="127.0.0.1:19092", status="127.0.0.1:19573"
+        state=folder / "state",
+        flows=flows,
+        asterisk_templates=templates,
+        agi="127.0.0.1:14573",
+        media="127.0.0.1:19092",
+        status="127.0.0.1:19573",
     )
     stack = Stack(settings, callers=tuple(ACCOUNTS))
     pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"

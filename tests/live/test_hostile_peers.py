@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+import resource
 import socket
 import struct
 import threading
 import time
 import uuid
+from contextlib import suppress
 
 import pytest
 
@@ -49,6 +51,21 @@ class Peers:
             if reset:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
+    def say_nothing(self, until: threading.Event) -> None:
+        """More connections at both doors than either holds, with half a greeting, and new ones for those that are
+        thrown out."""
+        greetings = [(self.agi, b"agi_network: yes\n")] * 4_100 + [(self.media, b"\x01\x00\x10abc")] * 1_100
+        peers: list[socket.socket | None] = [None] * len(greetings)
+        while not until.wait(0.2):
+            for index, (where, half) in enumerate(greetings):
+                if peers[index] is None or is_thrown_out(peers[index]):
+                    peers[index] = socket.create_connection(where, timeout=5)
+                    peers[index].setblocking(False)
+                    with suppress(OSError):  # thrown out already
+                        peers[index].send(half)
+        for peer in filter(None, peers):
+            peer.close()
+
     def random_strings(self, count: int) -> None:
         for index in range(count):
             where = self.agi if index % 2 else self.media
@@ -88,6 +105,15 @@ class Peers:
             return agi.recv(4096)
 
 
+def is_thrown_out(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 @pytest.fixture
 def peers(world):
     return Peers(world)
@@ -125,6 +151,23 @@ def test_a_call_goes_on_undisturbed_beside_them_all(world, peers):
     for prompt in call.heard:
         assert prompt.complete >= WHOLE
         assert not world.glitches(call, prompt, prompts[prompt.id])
+
+
+def test_who_says_nothing_keeps_no_caller_out(world, peers):
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8_192), most))
+    over = threading.Event()
+    silent = threading.Thread(target=peers.say_nothing, args=(over,))
+    silent.start()
+    try:
+        time.sleep(1)
+        call = world.place({"heard": Scenario("8102", keys=((3_000, "1"),), hangup_at_ms=5_000)}, timeout=30)["heard"]
+    finally:
+        over.set()
+        silent.join()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    assert call.prompts == ["opening"]
+    assert call.outcome == "queue:care"
 
 
 def test_a_caller_whose_media_connection_breaks_is_not_hung_up_on(world, peers):

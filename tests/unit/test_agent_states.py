@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -168,6 +169,19 @@ def test_the_call_is_seen_before_it_is_answered(floor):
     assert (call["number"], call["queue"], call["heard"], call["wait_s"]) == ("138****5678", "care", "silent2", 24)
     assert floor.desks.of("8016").caller.phrases == "training"
     assert floor.changed == ["8016"] and floor.looked_up == ["1.1"]
+
+
+def test_the_wait_is_the_one_that_ends_now_and_beside_it_stands_how_long_ago_the_caller_came(floor):
+    """Somebody has talked with them for five minutes, and has passed them on."""
+    floor.desks.hear(called())
+    floor.now += 300
+    again = called("8017")
+    since = {"HEARLINE_QUEUED_AT": f"{floor.now - 6:.0f}", "HEARLINE_CAME_AT": f"{NOW - 20:.0f}"}
+    for name, value in since.items():
+        again["ChanVariable"] = re.sub(rf"^{name}=.*\n?", "", again["ChanVariable"], flags=re.M) + f"\n{name}={value}"
+    floor.desks.hear(again)
+    call = floor.view("8017")["call"]
+    assert (call["wait_s"], call["since_came_s"]) == (6, 320)
 
 
 @pytest.mark.parametrize(

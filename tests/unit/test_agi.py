@@ -63,7 +63,7 @@ def session(pair, head: bytes = HEAD, patience: float = PATIENCE_S, **call: byte
 
 
 def ask(pair, reply: bytes, what=lambda agi: agi.get_variable("X")):
-    agi = session(pair)
+    agi = session(pair, patience=0.5)
     pair[1].sendall(reply)
     return what(agi)
 
@@ -263,15 +263,76 @@ def test_who_may_connect():
     ] == [True, True, False, True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("sent", "none"),
-    [(b"agi_network: yes\n", False), (b"ag", False), (b"GET / HTTP/1.1", True), (b"\x01\x00\x10", True), (None, False)],
-)
-def test_who_begins_as_no_asterisk_does_gets_no_thread(sent, none):
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        if sent:
-            theirs.sendall(sent)
-        assert fastagi._is_none(ours) is none
-        theirs.close()
-        assert fastagi._is_none(ours) is (none or sent is None), "what was sent before the end counts"
+def knock(server, sent: bytes = b"") -> socket.socket:
+    peer = socket.create_connection(server.server_address, timeout=3)
+    peer.sendall(sent)
+    return peer
+
+
+def is_thrown_out(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1", b"\x01\x00\x10", b"agi_network: yes\n" * 2_000])
+def test_who_begins_as_no_asterisk_does_is_thrown_out_at_once(server, sent):
+    started = time.monotonic()
+    with knock(server, sent) as peer:
+        assert is_thrown_out(peer)
+    assert time.monotonic() - started < 1
+
+
+def test_headers_in_any_pieces(server):
+    with socket.create_connection(server.server_address, timeout=3) as peer:
+        for byte in b"agi_network_script: answer\nagi_extension: 95160\n\n":
+            peer.sendall(bytes([byte]))
+            time.sleep(0.002)
+        answer(peer, CALL)
+        assert peer.recv(4096) == b'SET VARIABLE "SEEN" "95160"\n'
+
+
+def test_connections_without_headers_get_no_thread_and_keep_nobody_out(server, monkeypatch):
+    """They make room for who comes after them, and are given up in time."""
+    monkeypatch.setattr(fastagi, "MAX_STARTING", 20)
+    monkeypatch.setattr(fastagi, "HEADER_PATIENCE_S", 0.5)
+    threads = threading.active_count()
+    peers = [knock(server, b"agi_network: yes\n" if index % 2 else b"") for index in range(60)]
+    assert call(server, b"answer")
+    assert threading.active_count() <= threads + 1
+    assert all(map(is_thrown_out, peers[:39]))
+    started = time.monotonic()
+    assert all(map(is_thrown_out, peers))
+    assert time.monotonic() - started < 2
+    for peer in peers:
+        peer.close()
+
+
+def test_calls_leave_room_for_the_guards_question():
+    waiting = threading.Event()
+    scripts = {"hotline": lambda agi: waiting.wait(5), "alive": lambda agi: agi.set_variable("ALIVE", "yes")}
+    server = FastAgiServer(("127.0.0.1", 0), scripts, parse_networks("127.0.0.0/8"), {"hotline": 3})
+    server.serve_in_thread()
+    try:
+        calls = [knock(server, b"agi_network_script: hotline\n\n") for _ in range(5)]
+        for peer in calls[:3]:
+            answer(peer, CALL)
+        assert all(map(is_thrown_out, calls[3:])), "two more than there may be"
+        assert call(server, b"alive")
+        waiting.set()
+        assert all(map(is_thrown_out, calls[:3]))
+        assert call(server, b"hotline") == b"", "there is room again"
+    finally:
+        server.shutdown()
+        server.server_close()
+        for peer in calls:
+            peer.close()
+
+
+def test_the_server_listens_on_ipv6_too():
+    server = FastAgiServer(("::1", 0), {"answer": lambda agi: agi.set_variable("X", "1")}, parse_networks("::1"))
+    server.serve_in_thread()
+    assert call(server, b"answer")
+    server.shutdown()
+    server.server_close()

@@ -375,6 +375,20 @@ def test_strangers_are_not(door, greeting):
     assert door.refused == 1
 
 
+def test_who_says_nothing_keeps_nobody_out(door, monkeypatch):
+    monkeypatch.setattr(audiosocket, "MAX_WAITING", 20)
+    door, expected, knock = door
+    for index in range(60):
+        knock(b"\x01\x00\x10abc" if index % 2 else b"")
+    name = str(uuid.uuid4())
+    expected[name] = "the call"
+    knock(hello(name))
+    [(call, leg)] = arrivals(door)
+    assert call == "the call"
+    leg.close()
+    assert door.refused >= 40, "the oldest made room"
+
+
 @settings(max_examples=50, deadline=None)
 @given(junk=st.binary(max_size=600))
 @pytest.mark.parametrize("of", WAYS)

@@ -149,7 +149,8 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
 PARTS = (
-    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-guard",
+    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-ivr",
+    "-guard", "-channels",
 )  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
     assert set(files) == set(dialplan.GOES_INTO)
     for name in files:
         assert f"{tmp_path / 'etc' / name}  in {dialplan.GOES_INTO[name]}" in answer.output
-    assert files["hearline.conf"] == run("dialplan").output
+    assert files["hearline.conf"] == run("dialplan", "--messages", "/srv/messages").output
     assert re.findall(r"^(\w+) = (.+)$", files["hearline-globals.conf"], re.M) == [
         ("HEARLINE_AGI", "agi://127.0.0.1:14573"),
         ("HEARLINE_FALLBACK_QUEUE", "care"),

@@ -74,7 +74,10 @@ def test_the_private_asterisk_goes_by_the_same_files_as_any_other(layout):
     assert parts == {name: files[name] for name in files if name.startswith("hearline")}
     others = "".join(text for name, text in files.items() if name not in parts)
     for name in parts:
-        assert f'\n#include "{name}"\n' in f"\n{others}"
+        assert f'\n#tryinclude "{name}"\n' in f"\n{others}"
+    assert not re.search("^#include", settings("".join(files.values())), re.M), (
+        "which stops Asterisk where a file is missing"
+    )
     assert not re.search(r"^\[hearline(-queue|-join|-guard|-ring|-message)?\]$", others, re.M), "told twice"
 
 
@@ -82,7 +85,7 @@ def test_the_private_asterisk_goes_by_the_same_files_as_any_other(layout):
 def test_a_bridge_that_swallows_whispers_over_silence_is_left_out_where_it_does(layout, new):
     files = rendered(replace(layout, whispers_into_silence=new))
     assert "load = bridge_simple.so\nload = bridge_softmix.so\n" in files["modules.conf"]
-    assert ('#include "hearline-bridges.conf"' in files["modules.conf"]) is not new
+    assert ('#tryinclude "hearline-bridges.conf"' in files["modules.conf"]) is not new
     assert re.findall(r"^noload = (\S+)", files["hearline-bridges.conf"], re.M) == [
         "bridge_simple.so", "bridge_native_rtp.so",
     ]  # fmt: skip
@@ -176,6 +179,45 @@ def test_what_holds_passwords_or_voices_is_its_owners_alone(layout):
 
 
 # ---- what a call goes through ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "agi://127.0.0.1:4573"),
+        ("0.0.0.0", "agi://127.0.0.1:4573"),
+        ("2001:db8::5", "agi://[2001:db8::5]:4573"),
+        ("::", "agi://[::1]:4573"),
+        ("ivr.example.com", "agi://ivr.example.com:4573"),
+    ],
+)
+def test_asterisk_is_given_an_address_that_it_can_read(layout, host, url):
+    assert f"\nHEARLINE_AGI = {url}\n" in rendered(replace(layout, agi_host=host))["hearline-globals.conf"]
+
+
+def test_each_file_opens_its_own_section(layout):
+    """So that a line at the end of each of the operator's files is enough."""
+    first = {name: re.search(r"^\[.+$", text, re.M) for name, text in render_parts(TEMPLATES, layout).items()}
+    assert {name: found and found[0] for name, found in first.items()} == {
+        "hearline.conf": "[hearline]",
+        "hearline-globals.conf": "[globals](+)",
+        "hearline-bridges.conf": "[modules](+)",
+        "hearline-features.conf": "[applicationmap](+)",
+        "hearline-manager.conf": None,  # the rights of a user whose secret is the operator's
+        "hearline-modules.conf": "[modules](+)",
+        "hearline-musiconhold.conf": "[hearline]",
+        "hearline-queues.conf": "[hearline-queue](!)",
+    }
+
+
+def test_no_pattern_takes_an_extension_that_means_something_to_asterisk(layout):
+    """A pattern that a lone h matches rings a phone of that name when somebody hangs up."""
+    patterns = re.findall(r"^exten => _(\S+?),1", rendered(layout)["hearline.conf"], re.M)
+    assert patterns
+    for pattern in patterns:
+        likeness = pattern.replace("+X", r"\+\d").replace("X", r"\d").replace("!", ".*")
+        likeness = re.sub(r"(?<=\])\.$", ".+", likeness)
+        assert not [e for e in ("h", "i", "s", "t", "T", "a", "o") if re.fullmatch(likeness, e)], pattern
+
+
 def test_the_dialplan_knows_every_wait_that_there_is_a_whisper_for(layout):
     said = re.findall(r"Set\(SAID=(\d+)\)", rendered(layout)["hearline.conf"])
     assert list(map(int, said)) == [0, *whisper_waits(SOUNDS)]

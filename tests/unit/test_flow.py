@@ -66,6 +66,8 @@ def test_a_good_flow_is_settled():
         ("wait: 2s", "wait: 2", 11, "3s"),
         ("wait: 2s", "wait: 2 sec", 11, "3s"),
         ("queue: care", "queue: care home", 2, "letters, digits"),
+        ("queue: care", "queue: h", 2, "two of them or more"),
+        ("queue: care", "queue: _care", 2, "a letter or a digit first"),
         ("    play: opening", "    plays: opening", 7, "Did you mean 'play'"),
         ("      noinput: hangup:noinput", "      speech: queue", 12, "Add `noinput: …`"),
         ("queue: care", "phrases: lanzi", 2, "Did you mean 'lanzhi'"),

@@ -37,6 +37,7 @@ NO_WAITS = (
     "speech_certainty",
 )
 STAY = "stay"  # as a target: the countdown of this step begins anew
+_QUEUE = r"[A-Za-z0-9][A-Za-z0-9_-]+"  # the dialplan's patterns take the same (hearline-to-queue)
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
 
@@ -115,8 +116,9 @@ class FlowWords(Words):
     @field_validator("queue")
     @classmethod
     def _queue_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
-            raise ValueError(f"{value!r} is no queue name|Use letters, digits, - and _ only")
+        if not re.fullmatch(_QUEUE, value):
+            remedy = "Use letters, digits, - and _, two of them or more, a letter or a digit first"
+            raise ValueError(f"{value!r} is no queue name|{remedy}")
         return value
 
     @field_validator("number", "test_number")
@@ -419,7 +421,7 @@ class _Settler:
     def _target(self, where: tuple, text: str, passed: tuple[str, ...] = ()) -> Target | None:
         if text == "queue":
             return End(f"queue:{self.words.queue}")
-        if re.fullmatch(r"queue:[A-Za-z0-9_-]+", text) or text == "message":
+        if re.fullmatch(f"queue:{_QUEUE}", text) or text == "message":
             return End(text)
         if re.fullmatch(r"hangup:[a-z_]+", text):
             return End(f"queue:{self.words.queue}" if self.never_hang_up else text)

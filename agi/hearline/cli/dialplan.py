@@ -10,14 +10,14 @@ import typer
 
 DIALPLAN = "hearline.conf"
 GOES_INTO = {
-    DIALPLAN: "extensions.conf",
-    "hearline-bridges.conf": "modules.conf, under [modules]; for agent assist on Asterisk older than 22.11 only",
-    "hearline-features.conf": "features.conf, under [applicationmap]; agents' keys, for agent assist only",
-    "hearline-globals.conf": "extensions.conf, under [globals]",
+    DIALPLAN: "extensions.conf, at its end",
+    "hearline-globals.conf": "extensions.conf, above that line",
+    "hearline-bridges.conf": "modules.conf, at its end; for agent assist on Asterisk older than 22.11 only",
+    "hearline-features.conf": "features.conf, at its end; agents' keys, for agent assist only",
     "hearline-manager.conf": "manager.conf, in the section of the user hearline-assist; for agent assist only",
-    "hearline-modules.conf": "modules.conf, under [modules]; not needed with autoload = yes",
-    "hearline-musiconhold.conf": "musiconhold.conf",
-    "hearline-queues.conf": "queues.conf; then [NAME](hearline-queue) for each queue, with its members",
+    "hearline-modules.conf": "modules.conf, at its end; not needed with autoload = yes",
+    "hearline-musiconhold.conf": "musiconhold.conf, at its end",
+    "hearline-queues.conf": "queues.conf, at its end; then [NAME](hearline-queue) for each queue, with its members",
 }
 
 
@@ -46,16 +46,14 @@ def dialplan(
       hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
 
     Addresses, folders and secrets in them are those of `hearline serve`, from the same environment variables; the
-    fallback queue is that of the flow `hotline`. Then it takes this in extensions.conf to hand a number over:
+    fallback queue is that of the flow `hotline`. Then this in extensions.conf hands a number over:
 
-    \b
-      [globals]
-      #include "hearline-globals.conf"
-    \b
-      #include "hearline.conf"
     \b
       [from-trunk]
       exten => 95160,1,Goto(hearline,${EXTEN},1)
+    \b
+      #tryinclude "hearline-globals.conf"
+      #tryinclude "hearline.conf"
 
     Queues, music and modules: docs/operate.md.
 
@@ -82,7 +80,7 @@ def dialplan(
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
-            agi_host="127.0.0.1" if host == "0.0.0.0" else host,
+            agi_host=host,
             agi_port=port,
             fallback_queue=hotline.words.queue,
             whisper_waits=waits,
@@ -104,7 +102,7 @@ def dialplan(
     if out is None:
         typer.echo(files[DIALPLAN], nl=False)
         return
-    typer.echo("Written. Include each of them:")
+    typer.echo('Written. Include each of them with a line such as #tryinclude "hearline.conf":')
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
 

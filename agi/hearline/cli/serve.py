@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from hearline.core.settings import Settings
 
-DESCRIPTORS = 16_384  # where we may have so many: a call takes several, and a shell gives 1,024
+DESCRIPTORS = 16_384  # where we may have so many, and one more a call: a shell gives 1,024
 
 
 def serve(
@@ -61,7 +61,7 @@ def serve(
       hearline serve --agi 192.0.2.5:4573 --media 192.0.2.5:9092 --allow 192.0.2.10
     """
     from hearline.core.settings import Settings
-    from hearline.media.worker_client import WorkerDown
+    from hearline.media.worker_client import CAPACITY, WorkerDown
     from hearline.server.door import serve_until
 
     given = {"agi": agi, "media": media, "status": status, "allow": allow, "workers": workers}
@@ -76,7 +76,7 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, DESCRIPTORS)), most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(few, min(most, DESCRIPTORS + settings.workers * CAPACITY)), most))
     try:
         serve_until(settings, stop, always_open)
     except (WorkerDown, OSError, ValueError) as error:

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,6 +20,8 @@ KIND_HANGUP, KIND_UUID, KIND_DTMF, KIND_AUDIO = 0x00, 0x01, 0x03, 0x10
 HANGUP = b"\x00\x00\x00"
 MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
 HANDSHAKE_S = 2.0
+MAX_WAITING = 256  # connections that have not said which call they are; each costs some µs in every tick
+ACCEPTED_AT_ONCE = 64
 KEYS = "0123456789*#ABCD"
 MOST_KEYS = 16  # kept for one tick; no hand presses more than one
 
@@ -144,7 +147,7 @@ class AudioSocketListener:
         self.address = self._listener.getsockname()[:2]
         self._allowed = allowed
         self._claim = claim
-        self._waiting: list[tuple[socket.socket, float, bytearray]] = []
+        self._waiting: deque[tuple[socket.socket, float, bytearray]] = deque()  # the oldest first
         self.refused = 0
 
     def fileno(self) -> int:
@@ -156,23 +159,28 @@ class AudioSocketListener:
         return bool(self._waiting)
 
     def arrivals(self) -> list[tuple[object, AudioSocketLeg]]:
-        """The calls that have connected since the last question, each with its leg. Never blocks."""
-        while True:
+        """The calls that have connected since the last question, each with its leg. Never blocks.
+
+        Who has not said its UUID yet makes room for who comes later: Asterisk says it at once.
+        """
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, peer = self._listener.accept()
             except (BlockingIOError, ConnectionError):
                 break
             except OSError:  # out of file descriptors: the caller's Asterisk times out and goes to the queue
                 break
-            if not self._allowed(peer[0]) or len(self._waiting) > 1_000:
+            if not self._allowed(peer[0]):
                 self._refuse(connection)
                 continue
+            if len(self._waiting) >= MAX_WAITING:
+                self._refuse(self._waiting.popleft()[0])
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._waiting.append((connection, time.monotonic() + HANDSHAKE_S, bytearray()))
         if not self._waiting:
             return []
-        arrived, still = [], []
+        arrived, still = [], deque()
         for connection, deadline, data in self._waiting:
             leg_or_none = self._shake_hands(connection, data)
             if leg_or_none is False:

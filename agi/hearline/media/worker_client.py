@@ -85,7 +85,7 @@ class WorkerClient:
         self._listen = listen
         self._arguments = ["--allow", allow, "--capacity", str(capacity)]
         self._on_finished, self._on_reports, self._module = on_finished, on_reports, module
-        self._capacity = capacity
+        self.capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, PendingCall] = {}
         self._recordings: dict[str, bytes] = {}  # by key: what every new worker is given first
@@ -127,7 +127,7 @@ class WorkerClient:
         with self._lock:
             if not self.well:
                 raise WorkerDown("the media worker does not answer")
-            if len(self._visits) >= self._capacity:
+            if len(self._visits) >= self.capacity:
                 raise WorkerDown("as many calls as this machine takes")
             if self.busy > FULL:
                 raise WorkerDown("the media worker has no time left for a further call")

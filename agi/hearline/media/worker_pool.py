@@ -36,6 +36,11 @@ class WorkerPool:
         return iter(self._lines)
 
     @property
+    def capacity(self) -> int:
+        """The most calls at once."""
+        return sum(line.capacity for line in self._lines)
+
+    @property
     def well(self) -> bool:
         """Can at least one worker take calls?"""
         return any(line.well for line in self._lines)

@@ -202,7 +202,7 @@ class Stack:
             sip_port=sip_port,
             rtp_first=rtp_first,
             rtp_last=rtp_first + RTP_SPAN - 1,
-            agi_host="127.0.0.1" if address(agi)[0] == "0.0.0.0" else address(agi)[0],
+            agi_host=address(agi)[0],
             agi_port=address(agi)[1],
             fallback_queue=queues[0],
             callers=callers,

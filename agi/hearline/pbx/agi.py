@@ -55,19 +55,20 @@ class AgiSession(AGI):
     Args:
         connection: the connected socket; closed by ``close``.
         patience_s: how long a reply may take, unless ``patience`` says otherwise.
+        early: what has been read from the connection already.
 
     Raises:
         AGIHangup: the other side is gone, or the channel is.
         AGITimeout: no complete start in time.
     """
 
-    def __init__(self, connection: socket.socket, patience_s: float = 5.0) -> None:
+    def __init__(self, connection: socket.socket, patience_s: float = 5.0, early: bytes = b"") -> None:
         # Not calling AGI.__init__: it takes over a signal (impossible outside the main thread) and logs every line.
         self.env: dict[str, str] = {}
         self._got_sighup = False
         self._connection = connection
         self._patience_s = patience_s
-        self._buffer = bytearray()
+        self._buffer = bytearray(early)
         self._mark = secrets.token_hex(8)
         self.script = ""
         self._get_agi_env()

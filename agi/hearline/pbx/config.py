@@ -28,9 +28,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_QUEUED_AT",
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
+    "HEARLINE_CAME_AT",
 )
-"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, and whether
-the channel is an agent's."""
+"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
+wait began, whether the channel is an agent's, and when the caller's first wait began."""
 PRESENTATION = "CALLERID(num-pres)"
 """A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
 NUMBER_SHOWN = "allowed"
@@ -87,6 +88,12 @@ class Parts:
     key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
+
+    @property
+    def agi_url(self) -> str:
+        """Where Asterisk asks Hearline. One that listens everywhere is on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.agi_host, self.agi_host)
+        return f"agi://[{host}]:{self.agi_port}" if ":" in host else f"agi://{host}:{self.agi_port}"
 
 
 @dataclass(kw_only=True)
@@ -178,5 +185,6 @@ def _rendered(templates: Path, prefix: str, values: Parts) -> Iterator[tuple[str
         keep_trailing_newline=True,
         comment_start_string="{##",  # "{#" occurs in dialplan patterns
     )
+    given = vars(values) | {"agi_url": values.agi_url}
     for name in environment.list_templates(filter_func=lambda n: n.startswith(prefix) and n.endswith(".j2")):
-        yield name.removesuffix(".j2"), environment.get_template(name).render(vars(values))
+        yield name.removesuffix(".j2"), environment.get_template(name).render(given)

@@ -1,13 +1,18 @@
 """The FastAGI server: Asterisk connects, names a script, and the script runs in a thread of its own.
 
+A connection gets its thread only when its headers are complete. Until then it costs a few kilobytes, and the oldest of
+too many makes room for a new one: Asterisk sends its headers at once. Each script has a number of sessions of its own:
+calls, however many, leave room for the guard's question.
+
 Any failure ends the session without a result; the dialplan then sends the caller to the queue.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import selectors
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,99 +27,185 @@ log = logging.getLogger(__name__)
 Script = Callable[[AgiSession], None]
 STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
-STUCK_S = 3.0  # it looks round at least five times a second
-MAX_SESSIONS = 4_000
+_SCRIPT = re.compile(rb"^agi_network_script: *([^?\n]*)", re.M)  # the first: whatever a caller adds comes after it
+LOOK_S = 0.5  # how often it looks round at least
+STUCK_S = 3.0
+HEADER_BYTES = 16 * 1024
+MAX_STARTING = 1_024  # connections whose headers are not complete
+ACCEPTED_AT_ONCE = 64
+SESSIONS = 256  # of a script that has no number of its own
 THREAD_STACK = 256 * 1024  # bytes: a session waits, it does not recurse
+BACKLOG = 4_096  # Linux drops the rest, and Asterisk's kernel tries again only after a second
+EXHAUSTED_S = 0.1  # pause when no connection can be accepted: no descriptor is left
 
 
-class FastAgiServer(socketserver.ThreadingTCPServer):
-    """Serves ``scripts`` by name (the path of ``agi://host:port/NAME``)."""
+class FastAgiServer:
+    """Serves ``scripts`` by name (the path of ``agi://host:port/NAME``).
 
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 4_096  # Linux drops the rest, and Asterisk's kernel tries again only after a second
+    Args:
+        address: (host, port); port 0 takes any.
+        networks: from where connections are taken.
+        sessions: how many of a script may run at once, by name; else ``SESSIONS``.
+    """
 
-    def __init__(self, address: tuple[str, int], scripts: Mapping[str, Script], networks: list) -> None:
-        self.scripts = scripts
-        self._networks = networks
+    def __init__(
+        self,
+        address: tuple[str, int],
+        scripts: Mapping[str, Script],
+        networks: list,
+        sessions: Mapping[str, int] | None = None,
+    ) -> None:
+        self._scripts, self._networks = scripts, networks
+        places = dict.fromkeys(scripts, SESSIONS) | dict(sessions or {})
+        self._places = {name: threading.BoundedSemaphore(places[name]) for name in scripts}
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self.server_address = self._listener.getsockname()[:2]
+        self._starting: dict[socket.socket, tuple[float, bytearray]] = {}  # the oldest first: (deadline, what has come)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._end, self._ended = socket.socketpair()
+        self._selector.register(self._ended, selectors.EVENT_READ)
+        self._thread: threading.Thread | None = None
+        self._exhausted = False
         self._looked = time.monotonic()
-        self._sessions = threading.BoundedSemaphore(MAX_SESSIONS)
-        super().__init__(address, _Session)
 
     @property
     def accepts(self) -> bool:
         """Does its loop go round?"""
         return time.monotonic() - self._looked < STUCK_S
 
-    def service_actions(self) -> None:
-        self._looked = time.monotonic()
-
     def serve_in_thread(self) -> threading.Thread:
         threading.stack_size(THREAD_STACK)
-        thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.2}, name="fastagi", daemon=True)
-        thread.start()
-        return thread
+        self._thread = threading.Thread(target=self._serve, name="fastagi", daemon=True)
+        self._thread.start()
+        return self._thread
 
-    def verify_request(self, request: socket.socket, client_address: tuple) -> bool:
-        if not is_allowed(client_address[0], self._networks):
-            log.warning("FastAGI connection from an address that is not allowed (see HEARLINE_ALLOW)")
-            return False
-        if _is_none(request):
-            log.info("AGI connection without a proper start: refused at the door")
-            return False
-        if not self._sessions.acquire(blocking=False):
-            log.error("too many AGI sessions: refused one, its caller goes to the queue")
-            return False
-        return True
+    def shutdown(self) -> None:
+        """Take no further connections; sessions go on."""
+        self._end.close()
+        if self._thread:
+            self._thread.join()
 
-    def process_request(self, request: socket.socket, client_address: tuple) -> None:
+    def server_close(self) -> None:
+        for connection in list(self._starting):
+            self._drop(connection)
+        self._selector.close()
+        self._listener.close()
+        self._end.close()
+        self._ended.close()
+
+    # ---- in the serving thread --------------------------------------------------------------------------------------
+    def _serve(self) -> None:
+        while True:
+            for key, _ in self._selector.select(LOOK_S):
+                if key.fileobj is self._ended:
+                    return
+                try:
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj in self._starting:  # not dropped meanwhile, to make room
+                        self._read(key.fileobj)
+                except Exception:
+                    log.exception("AGI connection failed; its caller goes to the queue")
+            self._drop_the_late()
+            self._looked = time.monotonic()
+
+    def _drop_the_late(self) -> None:
+        now = time.monotonic()
+        while self._starting and (oldest := next(iter(self._starting))) and self._starting[oldest][0] <= now:
+            log.info("AGI connection without a proper start: no headers in time")
+            self._drop(oldest)
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._forget(connection)
+        connection.close()
+
+    def _forget(self, connection: socket.socket) -> None:
+        if self._starting.pop(connection, None):
+            self._selector.unregister(connection)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connection, peer = self._listener.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                if not self._exhausted:
+                    log.error("no AGI connection can be accepted: %s; callers go to the queue", error.strerror)
+                self._exhausted = True
+                time.sleep(EXHAUSTED_S)
+                return
+            self._exhausted = False
+            if not is_allowed(peer[0], self._networks):
+                log.warning("FastAGI connection from an address that is not allowed (see HEARLINE_ALLOW)")
+                connection.close()
+                continue
+            if len(self._starting) >= MAX_STARTING:
+                self._drop(next(iter(self._starting)))
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(connection, selectors.EVENT_READ)
+            self._starting[connection] = time.monotonic() + HEADER_PATIENCE_S, bytearray()
+            self._read(connection)  # most have sent theirs already
+
+    def _read(self, connection: socket.socket) -> None:
+        _, data = self._starting[connection]
         try:
-            super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
-            self._sessions.release()
-            raise
+            came = connection.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            came = b""
+        data += came
+        if not came or len(data) > HEADER_BYTES or not data.startswith(STARTS[: len(data)]):
+            log.info("AGI connection without a proper start")
+            self._drop(connection)
+        elif b"\n\n" in data or b"\n\r\n" in data:
+            self._forget(connection)
+            self._begin(connection, bytes(data))
 
-    def process_request_thread(self, request: socket.socket, client_address: tuple) -> None:
+    def _begin(self, connection: socket.socket, headers: bytes) -> None:
+        """Give the session its thread."""
+        name = _SCRIPT.search(headers)
+        name = name[1].decode("latin-1").strip() if name else ""
+        place = self._places.get(name)
+        if place is None:
+            log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self._scripts))
+        elif not place.acquire(blocking=False):
+            log.error("too many AGI sessions of %s: refused one, its caller goes to the queue", name)
+        else:
+            try:
+                run = threading.Thread(
+                    target=self._run, args=(name, connection, headers), name=f"agi {name}", daemon=True
+                )
+                run.start()
+                return
+            except RuntimeError:  # no thread could be started
+                place.release()
+                log.exception("AGI session failed; the caller goes to the queue")
+        connection.close()
+
+    # ---- in the session's thread ------------------------------------------------------------------------------------
+    def _run(self, name: str, connection: socket.socket, headers: bytes) -> None:
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._sessions.release()
-
-    def handle_error(self, request: socket.socket, client_address: tuple) -> None:
-        log.exception("AGI session failed; the caller goes to the queue")
-
-
-def _is_none(request: socket.socket) -> bool:
-    """Has the peer gone, or begun as no Asterisk does? Looked at before there is a thread for it: thousands of those at
-    once would keep real calls, and the guard's question, waiting."""
-    try:
-        begins = request.recv(len(STARTS), socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False  # its first word is still on its way
-    except OSError:
-        return True
-    return not begins or not STARTS.startswith(begins)
-
-
-class _Session(socketserver.BaseRequestHandler):
-    server: FastAgiServer
-
-    def handle(self) -> None:
-        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            agi = AgiSession(self.request, HEADER_PATIENCE_S)
+            agi = AgiSession(connection, HEADER_PATIENCE_S, headers)
         except AGIException as error:
             log.info("AGI connection without a proper start: %s", type(error).__name__)
-            return
-        name = agi.script
-        script = self.server.scripts.get(name)
-        if script is None:
-            log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self.server.scripts))
-            return
+        else:
+            self._serve_call(name, agi)
+        finally:
+            connection.close()
+            self._places[name].release()
+
+    def _serve_call(self, name: str, agi: AgiSession) -> None:
         try:
-            script(agi)
+            self._scripts[name](agi)
         except AGIHangup:
             pass  # the ordinary end of many calls
         except AGIException as error:
             log.warning("AGI script %s ended by %s; the caller goes to the queue", name, type(error).__name__)
+        except Exception:
+            log.exception("AGI session failed; the caller goes to the queue")

@@ -27,6 +27,7 @@ from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
+ENDING = 500  # AGI sessions of calls that the workers are done with, or refuse
 FILES_S = 3.0  # so long for reading the flows and their prompts; then calls are taken, and go to the queue
 
 
@@ -68,7 +69,8 @@ class Door:
         self.line.start()
         where = self._agi_address
         try:
-            self._agi = FastAgiServer(where, self._scripts, self._networks)
+            sessions = {"hotline": self.line.capacity + ENDING}
+            self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             where = self._status_address
             self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, self._assist)
         except OSError as error:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from hearline.assist.calls.channel_graph import CALLER, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.channel_graph import CALLER, CAME_AT, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession
 from hearline.assist.hints import events as e
@@ -44,7 +44,8 @@ class Caller:
     """Who calls, as far as an agent may see it.
 
     ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
-    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: s since 1970.
+    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
+    ``came_at``: when the first one did; s since 1970, 0 where unknown.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Caller:
     heard: str = ""
     phrases: str = ""
     queued_at: float = 0.0
+    came_at: float = 0.0
 
 
 @dataclass
@@ -121,6 +123,7 @@ class AgentState:
                 "withheld": self.caller.withheld,
                 "queue": self.caller.queue,
                 "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
+                "since_came_s": self._since_came_s(now),
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
@@ -147,6 +150,11 @@ class AgentState:
 
     def _waited(self, now: float) -> float:
         return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
+
+    def _since_came_s(self, now: float) -> int:
+        """From when the caller came into a queue first until this agent had them: other agents' talks included."""
+        until = now if self.state is Activity.RINGING else self.began
+        return round(max(0.0, until - self.caller.came_at)) if self.caller.came_at else 0
 
     def _card(self, now: float) -> dict[str, Any] | None:
         if self.card is None or (self.state is Activity.AFTER and now >= self.card_until):
@@ -270,7 +278,8 @@ class AgentStates:
         if not known.get(QUEUE) or known.get(CALLER) != channel:
             return
         before = self._callers.get(channel)
-        if before and before.heard == known.get(HEARD) and before.queue == known[QUEUE]:
+        queued_at = _seconds(known.get(QUEUED_AT, ""))
+        if before and (before.heard, before.queue, before.queued_at) == (known.get(HEARD), known[QUEUE], queued_at):
             return
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
         number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
@@ -283,7 +292,8 @@ class AgentStates:
             queue=known[QUEUE],
             heard=known.get(HEARD, ""),
             phrases=known.get(PHRASES, "").rpartition("/")[2],
-            queued_at=_seconds(known.get(QUEUED_AT, "")),
+            queued_at=queued_at,
+            came_at=_seconds(known.get(CAME_AT, "")),
         )
 
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:

@@ -20,9 +20,9 @@ from hearline.assist.hints.events import Side
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
-CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT = CHANNEL_VARIABLES
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CAME_AT = CHANNEL_VARIABLES
 """The dialplan sets the first on the caller's channel, to that channel's own name, and every channel dialled from there
-inherits it. The last stands on the channel of an agent's phone that has answered, with its own name."""
+inherits it. AGENT stands on the channel of an agent's phone that has answered, with its own name."""
 
 _NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "Surrogate/")
 
