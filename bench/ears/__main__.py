@@ -13,8 +13,10 @@ from rich.table import Table
 
 from hearline.audio.vad import distance, near_speech
 from hearline.audio.vad.detector import Detector
+from hearline.core.settings import Settings
+from hearline.server.flow_store import read_flows
 
-from .measure import Row, rows
+from .measure import Row, rows, whole_call_rows
 from .packages import cache_folder, fetch
 from .recordings import TooFewSounds, load_sounds
 from .run import run
@@ -24,6 +26,7 @@ from .train import train
 from .train_distance import train as train_distance
 
 _LEARNED = {"caller": (train, near_speech.WEIGHTS), "distance": (train_distance, distance.WEIGHTS)}
+_REPO = Path(__file__).parents[2]
 _WORST = 8  # groups shown of a label with many
 
 
@@ -89,6 +92,10 @@ def _measure(options: argparse.Namespace, say: partial) -> int:
     heard = run(Detector, clips)
     done = time.monotonic()
     table = rows(clips, heard)
+    flows = read_flows(Settings(flows=_REPO / "ivr_flows", sounds=_REPO / "sounds")).flows
+    voices = {speaker.name: [piece.astype(float) for piece in speaker.pieces] for speaker in material.speakers}
+    plans = [flows[name].plan for name in ("hotline", "training", "travel", "national", "elder")]
+    table += whole_call_rows(voices, plans, _REPO / "sounds", options.seed, options.scale)
     if options.json:
         print(json.dumps([_as_json(row) for row in table], indent=1, ensure_ascii=False))
         return 0

@@ -1,14 +1,22 @@
 """The figures, each beside its bar."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hearline.call.plan import Plan
+from hearline.call.timeline import Timeline
+
 from .clips import Clip
 from .run import Heard
+from .whole_calls import Beside, Call, Pieces, beside_television, silent_with_echo
+from .whole_calls import run as run_calls
 
-Pair = tuple[Clip, Heard]
+Pair = tuple[Any, Any]
+"""What was asked and what was heard: a clip and its Heard, or a call and its timeline."""
 Figure = Callable[[list[Pair]], float]
 
 
@@ -66,6 +74,7 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
         Row("speech at the answer known, p95", delay_ms(95), "ms", answered, 600, by=line),
         Row("speech claimed: no signal", claimed, "%", of("no_signal"), 0, by=("subkind", "law")),
         Row("speech claimed: tones", claimed, "%", of("tone"), 0, by=("subkind", "law")),
+        Row("speech claimed: keys, −6…−20 dBov", claimed, "%", of("key"), 0, by=("subkind", "level_dbov", "law")),
         Row("speech claimed: noise and music", claimed, "%", of("noise") + of("music"), 1, by=("kind", "noise", "law")),
         Row("speech claimed: babble at −45 dBov", claimed, "%", of("babble", _at_45), 5, by=("law",)),
         Row(
@@ -103,6 +112,47 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
     return table
 
 
+def whole_call_rows(voices: Pieces, plans: list[Plan], sounds: Path, seed: int, scale: float) -> list[Row]:
+    """What becomes of whole calls by `plans`: of silent callers whose line echoes, of `voices` beside a television."""
+    which = range(max(1, round(90 * scale)))
+
+    def drawn(kind: int) -> Iterator[tuple[np.random.Generator, Plan, str, int]]:
+        for i in which:
+            yield np.random.default_rng([seed, kind, i]), plans[i % len(plans)], ("alaw", "mulaw")[i % 2], i
+
+    silent = [silent_with_echo(rng, plan, sounds, law, 20 + 5 * (i // 5 % 5)) for rng, plan, law, i in drawn(1)]
+    spoken = [
+        beside_television(rng, plan, voices, law, (-28, -24, -20)[i % 3], (15, 20, 25)[i // 3 % 3])
+        for rng, plan, law, i in drawn(2)
+    ]
+    echoed = list(zip(silent, run_calls(silent, sounds), strict=True))
+    beside = list(zip(spoken, run_calls([each.call for each in spoken], sounds), strict=True))
+    return [
+        Row("silent caller, our prompt echoes: ends as silent", _share(_ends_as_silent), "%", echoed, 95, True),
+        Row("speaks once beside a television: to the queue", _share(_to_the_queue), "%", beside, 100, True),
+        Row("  asked to speak up after it", _share(_asked_to_speak_up), "%", beside),
+        Row("  from their last word to the queue, median", _waited_ms, "ms", beside),
+    ]
+
+
+def _ends_as_silent(_: Call, timeline: Timeline) -> bool:
+    """Hung up on as silent, or, where nobody is, passed on as silent."""
+    return timeline.outcome == "hangup:noinput" or timeline.events[-1].get("heard") == "silent2"
+
+
+def _to_the_queue(_: Beside, timeline: Timeline) -> bool:
+    return str(timeline.outcome).startswith("queue:")
+
+
+def _asked_to_speak_up(beside: Beside, timeline: Timeline) -> bool:
+    asked = [event["at_ms"] for event in timeline.events if str(event.get("prompt")).startswith("low-")]
+    return any(at > beside.spoke_ms[0] + 200 for at in asked)
+
+
+def _waited_ms(pairs: list[tuple[Beside, Timeline]]) -> float:
+    return float(np.median([timeline.duration_ms - beside.spoke_ms[1] for beside, timeline in pairs]))
+
+
 # ── figures of a list of clips ──
 
 
@@ -122,7 +172,7 @@ def delay_ms(percentile: float) -> Figure:
     return figure
 
 
-def _share(true_of: Callable[[Clip, Heard], bool]) -> Figure:
+def _share(true_of: Callable[[Any, Any], bool]) -> Figure:
     return lambda pairs: 100 * float(np.mean([true_of(*pair) for pair in pairs]))
 
 

@@ -70,6 +70,24 @@ CADENCES: dict[str, tuple[tuple[tuple[float, ...], float], ...]] = {
 }  # fmt: skip
 
 
+# ITU-T Q.23
+KEYS = {
+    key: (low, high)
+    for low, row in ((697, "123A"), (770, "456B"), (852, "789C"), (941, "*0#D"))
+    for key, high in zip(row, (1209, 1336, 1477, 1633), strict=True)
+}
+
+
+def key(rng: np.random.Generator, pressed: str, seconds: float) -> np.ndarray:
+    """A key's two tones, up to 8 dB apart and 1.5 % off their frequencies, with hard or soft edges."""
+    t, twist_db = np.arange(round(seconds * RATE)) / RATE, rng.uniform(-8, 8)
+    off = 1 + rng.choice((0, 0.003, 0.015)) * rng.uniform(-1, 1, 2)
+    low, high = (np.sin(2 * np.pi * (hz * t + rng.random())) for hz in np.multiply(KEYS[pressed], off))
+    edge = max(1, round(rng.choice((0, 0.002, 0.005)) * RATE))
+    ramp = np.minimum(1, np.minimum(np.arange(t.size) + 1, np.arange(t.size)[::-1] + 1) / edge)
+    return ramp * (low + high * 10 ** (twist_db / 20))
+
+
 def clicks(rng: np.random.Generator, samples: int) -> np.ndarray:
     """A few clicks of 0.5 to 4 ms."""
     x = np.zeros(samples)

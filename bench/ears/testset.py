@@ -35,6 +35,7 @@ _COUNTS = {
     "speech": 80,  # of one level and SNR
     "soft": 240, "answered": 300, "no_signal": 256, "tone": 240, "noise": 300, "real_noise": 200, "music": 200,
     "babble": 400, "other_babble": 160, "transient": 160, "background": 400, "echo": 480, "barge_in": 240,
+    "key": 1024,
     "handset": 600, "far_talker": 400,
 }  # fmt: skip
 _DISTANCES = ("handset", "far_talker")
@@ -87,6 +88,7 @@ def build(
     clips += many("background", _background, n["background"], material)
     clips += many("echo", _echo, n["echo"], material, False)
     clips += many("barge_in", _echo, n["barge_in"], material, True)
+    clips += many("key", _keys, n["key"], material.split)
     for kind in _DISTANCES:
         clips += many(kind, _at_a_distance, n[kind], material, kind)
     return clips
@@ -307,6 +309,23 @@ def _tone(rng: np.random.Generator, i: int, split: Split) -> Clip:
     x = synthetic.tones(_whole_frames(5), synthetic.CADENCES[subkind])
     x = x / np.sqrt(np.mean(np.square(x[x != 0]))) * 10 ** (level / 20)  # the level while it sounds
     return _other(rng, i // len(names), x, "tone", subkind, split, level)
+
+
+def _keys(rng: np.random.Generator, i: int, split: Split) -> Clip:
+    """One of the 16 keys, or it and others after it, of 50 ms to 1 s."""
+    first, level = list(synthetic.KEYS)[i % 16], (-6, -10, -14, -20)[i // 16 % 4]
+    on, off = rng.choice((0.05, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0)), rng.choice((0.05, 0.1, 0.3))
+    pressed = [first, *rng.choice(list(synthetic.KEYS), rng.integers(1, 9) if i // 64 % 2 else 0)]
+    x, at = np.zeros(_whole_frames(6)), round(rng.uniform(0.3, 1.8) * RATE)
+    for one in pressed:
+        sound = synthetic.key(rng, one, on)
+        sound = mixing.at_rms(sound, level)[: max(0, x.size - at)]
+        x[at : at + sound.size] += sound
+        at += round((on + off) * RATE)
+    return _clip(
+        x + _floor(rng, x.size), _law(i // 64), np.ones(x.size // FRAME_SAMPLES, bool),
+        kind="key", subkind=first, split=split, level_dbov=float(level),
+    )  # fmt: skip
 
 
 def _made_noise(rng: np.random.Generator, i: int, material: Material) -> Clip:

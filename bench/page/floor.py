@@ -10,22 +10,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hearline.assist.calls.agent_states import AgentStates
+from hearline.assist.calls.agent_states import AgentState, AgentStates
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
-from hearline.assist.calls.sessions import TalkSession, TalkSessions
+from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
 from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
+from hearline.core.ids import new_call_id
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
@@ -42,6 +46,8 @@ HINTS = REPO / "ivr_flows" / "hints"
 PIN = "271828"
 BRAND = {"brand": "蓝智慧养老", "hotline": "95160"}
 JUST_NOW_S = 30.0
+MARKS = (Key.CALLBACK, Key.SUPERVISOR)
+"""Keys that only mark the talk: they need no Asterisk."""
 
 
 class _NoAsterisk:
@@ -63,13 +69,22 @@ class Floor:
         folder: for what the server keeps.
         agents: work numbers; all have the same PIN, `PIN`.
         hints: the folder of their rules and cards.
+        supervisors: work numbers of those whom agents can call in.
     """
 
-    def __init__(self, folder: Path, agents: tuple[str, ...] = ("8016", "8017"), hints: Path = HINTS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        agents: tuple[str, ...] = ("8016", "8017"),
+        hints: Path = HINTS,
+        supervisors: tuple[str, ...] = (),
+    ) -> None:
         self.folder, self.agents, self._hints = folder, agents, hints
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.supervisors = supervisors
         self.asterisk_up = self.whispers_allowed = True
+        self.keeps: bool | None = True  # is what agents write kept? None: that is not known
         self.earlier: list[EarlierCall] = []
         self._conversations: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
@@ -115,7 +130,11 @@ class Floor:
             self.index.who,
             calendar,
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
-            keep=lambda desk: self.kept.append((desk.agent, desk.state, desk.outcome, desk.note)),
+            keep=self._keep,
+            supervisors=self.supervisors,
+        )
+        keys = Keys(
+            None, None, None, lambda *_: None, lambda *_: None, lambda one: bool(self.page.supervisors_there(one))
         )
         self.records = Records(state / "talks", calendar)
         self.talks = TalkSessions(
@@ -123,7 +142,7 @@ class Floor:
             self.book,
             lambda *_: True,
             self.records,
-            _mark_callback,
+            lambda talk, channel, key: keys.press(talk, channel, key) if key in MARKS else None,
             lambda talk: self.desks.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
@@ -132,6 +151,15 @@ class Floor:
     async def _end(self) -> None:
         self._working.cancel()
         self.index.close()
+
+    def _keep(self, desk: AgentState) -> Future[bool]:
+        """Kept, or not, or not yet, as ``keeps`` says."""
+        if self.keeps:
+            self.kept.append((desk.agent, desk.state, desk.outcome, desk.note and desk.note.matter))
+        kept: Future[bool] = Future()
+        if self.keeps is not None:
+            kept.set_result(self.keeps)
+        return kept
 
     def _make_page(self) -> Page:
         self.page = Page(
@@ -152,7 +180,9 @@ class Floor:
     def open(self) -> None:
         """Serve the page, from the beginning: as after a restart."""
         server = PageServer(
-            ("127.0.0.1", self.port), self._make_page, lambda: (self.asterisk_up, self.whispers_allowed)
+            ("127.0.0.1", self.port),
+            self._make_page,
+            lambda: (self.asterisk_up, self.whispers_allowed, self.page.supervisors_there()),
         )
         self._serving = self.do(lambda: self._loop.create_task(server.run()))
         deadline = time.monotonic() + 5
@@ -193,7 +223,9 @@ class Floor:
         """A caller's call rings at this agent; returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
+        call = new_call_id("bench", datetime.now(UTC))
         variables = {
+            "HEARLINE_CALL": call,
             "HEARLINE_CALLER": caller,
             "HEARLINE_QUEUE": "care",
             "HEARLINE_HEARD": heard,
@@ -218,6 +250,7 @@ class Floor:
             heard,
             answer=Answer(agent, wait_s, 3.0),
             numbers=(agent,),
+            call=call,
         )
         self._ringing.add(agent)
         return caller
@@ -238,7 +271,8 @@ class Floor:
         """Everybody is idle again, and the page is there."""
         if self.closed:
             self.open()
-        self.asterisk_up = self.whispers_allowed = True
+        self.asterisk_up = self.whispers_allowed = self.keeps = True
+        self.desks.supervisors = frozenset(self.supervisors)
         self.earlier = []
         self._ringing.clear()
         self._conversations.clear()
@@ -246,6 +280,24 @@ class Floor:
         for agent in self.agents:
             self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
             self.do(self.desks.done, agent)
+
+    def pass_on(self, agent: str, to: str) -> None:
+        """The agent passes the caller on, whose call rings at a colleague's then."""
+        before = self._conversations.pop(agent)
+        self.do(self._follow)
+        channel = f"PJSIP/agent-{to}-{self._count:08x}"
+        self._conversations[to] = replace(before, agents=(channel,), numbers=(to,))
+        self._ringing.add(to)
+        about = {"HEARLINE_CALLER": before.caller, "HEARLINE_QUEUE": "care", "HEARLINE_HEARD": before.heard}
+        event = {
+            "Event": "AgentCalled",
+            "Channel": before.caller,
+            "MemberName": to,
+            "DestChannel": channel,
+            "ChanVariable": "\n".join(f"{name}={value}" for name, value in about.items()),
+            "Uniqueid": self.desks.of(agent).caller.id,
+        }
+        self.do(self.desks.hear, event)
 
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
         """``by`` None: they hear each other again."""
@@ -292,12 +344,6 @@ class Floor:
         self.records.settle()
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))
-
-
-def _mark_callback(talk: TalkSession, _channel: str, key: Key) -> None:
-    """What `assist.keys` writes into the record; prompts there are none."""
-    if key is Key.CALLBACK:
-        talk.add("callback_marked")
 
 
 def too_soft_hearing() -> Hearing:

@@ -44,6 +44,10 @@ def scenarios(line_noise) -> dict[str, Scenario]:
         "comfort-noise": Scenario(background=line_noise["comfort"]),
         "hum": Scenario(background=line_noise["hum"], codec="PCMU"),
         "street": Scenario(background=line_noise["street"], hangup_at_ms=30_000),
+        "television": Scenario(
+            say=((9_000, "caller-ask", -3.0),), background=line_noise["television"], hangup_at_ms=26_000
+        ),
+        "knock-in-pause": Scenario(say=((PAUSE + 700, line_noise["knock"], 0.0),), hangup_at_ms=31_000),
         "shut": Scenario("8101", say=((_SHUT_TONE + 1_500, "caller-ask", 0.0),), hangup_at_ms=_SHUT_TONE + 28_000),
         "too-soft": Scenario(say=tuple((t, "caller-ask", TOO_SOFT) for t in _soft_answers())),
         "soft-then-louder": Scenario(
@@ -153,7 +157,7 @@ def test_frames_went_out_in_time(calls):
 )
 def test_a_silent_caller_hears_every_prompt_on_time(calls, world, name):
     call = calls[name]
-    assert call.outcome == "hangup:noinput"
+    assert call.outcome == "hangup:noinput", call.timeline["events"]
     assert call.prompts == SILENCE
     assert call.result.end("by") == "far"
     waits = [5_000] * 4 if name == "silent-national" else [3_000, 3_000, 3_000, 2_000]
@@ -196,6 +200,20 @@ def test_a_noisy_line_reaches_a_person(calls):
     assert call.outcome == "queue:care"
     assert call.prompts == SILENCE[:3]
     assert {e["verdict"] for e in call.events("verdict")} == {"noise"}
+
+
+def test_a_knock_in_the_pause_leads_to_a_person(calls):
+    call = calls["knock-in-pause"]
+    assert call.outcome == "queue:care" and call.prompts == SILENCE
+    assert [(e["verdict"], e["reason"]) for e in call.events("verdict")][-1] == ("noise", "sound")
+
+
+def test_who_speaks_beside_a_television_is_heard(calls):
+    """It may have opened the turn and been taken for a soft caller, but not after they have spoken."""
+    call = calls["television"]
+    assert call.outcome == "queue:care"
+    assert not [e for e in call.events("prompt_start") if e["prompt"] in LOW and e["at_ms"] > 9_200]
+    assert call.timeline["duration_ms"] < 9_000 + 3_000 + 3_000, "nor does the television hold their turn"
 
 
 # ---- §1.3 ------------------------------------------------------------------------------------------------------------

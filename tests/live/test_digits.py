@@ -35,7 +35,7 @@ def told(world):
     with Phones(script) as phones:
         row = until(lambda: [r for r in world.stack.get("/calls")["calls"] if used["whole"] in r["channel"]], 20)[0]
         with urllib.request.urlopen(
-            f"http://{world.stack.running.status}/calls/{row['uuid']}/ears", timeout=20
+            f"http://{world.stack.running.status}/calls/{row['call']}/ears", timeout=20
         ) as answer:
             live = answer.read().decode() + json.dumps(world.stack.get("/calls"))
         channel = f"core show channel {row['channel']}"

@@ -54,7 +54,7 @@ def followed(world, tmp_path_factory):
     script, used = world.script({"soft": Scenario(say=said, hangup_at_ms=16_000)})
     with Phones(script) as phones:
         call = live_call(world, used["soft"])
-        watching = listen(world, "--call", call["uuid"][:8], "--json", "--png", str(picture))
+        watching = listen(world, "--call", call["call"].split("-")[2], "--json", "--png", str(picture))
         lines = [watching.stdout.readline()]
         leaves, dies = (listen(world, "--call", call["channel"], "--json") for _ in range(2))
         started = leaves.stdout.readline()
@@ -128,7 +128,7 @@ def test_the_flow_is_seen_too(followed):
 
 def test_it_ends_with_the_call(followed):
     assert followed["over"] == {
-        "call": followed["call"]["uuid"],
+        "call": followed["record"]["call"],
         "over": True,
         "outcome": followed["record"]["outcome"],
         "heard": followed["record"]["heard"],
@@ -140,7 +140,7 @@ def test_it_ends_with_the_call(followed):
 
 def test_who_leaves_or_dies_does_not_touch_the_call(followed):
     status, first, said = followed["left"]
-    assert status == 0 and json.loads(first)["call"] == followed["call"]["uuid"]
+    assert status == 0 and json.loads(first)["call"] == followed["call"]["call"] == followed["record"]["call"]
     assert "the call goes on" in said
     assert followed["result"].end("duration_ms") == pytest.approx(16_000, abs=500), "until the caller hung up"
 

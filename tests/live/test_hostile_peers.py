@@ -27,10 +27,11 @@ def address(text: str) -> tuple[str, int]:
 
 
 def announced(agi: socket.socket) -> str:
-    """The command that a call begins with, when all that was asked of it before is answered with nothing."""
+    """The command that brings its sound, when all that was asked of the call before is answered with nothing."""
     agi.sendall(ANNOUNCED)
-    while (command := agi.recv(4096).decode()).startswith("GET FULL VARIABLE"):
-        agi.sendall(f"200 result=1 ({re.sub(r'[$][{].*?[}]', '', command.split(chr(34))[1])})\n".encode())
+    while not (command := agi.recv(4096).decode()).startswith("EXEC"):
+        told = re.sub(r"[$][{].*?[}]", "", command.split('"')[1]) if command.startswith("GET") else ""
+        agi.sendall(f"200 result=1 ({told})\n".encode() if told else b"200 result=1\n")
     return command
 
 

@@ -18,9 +18,9 @@ from hearline.phone.run import CallResult
 from world import SOUNDS, TOLERANCE_MS, Call, Phones, Scenario, until
 
 CODES = {key: code for code, key in KEY_CODES.items()}
-LANZHI, TRAINING, WHISPERS = (prompts_of(SOUNDS / "zh" / name) for name in ("lanzhi", "training", "hints"))
+LANZHI, WHISPERS = (prompts_of(SOUNDS / "zh" / name) for name in ("lanzhi", "hints"))
 PROMPTS = {name: LANZHI[name] for name in LANZHI if name.startswith(("low", "nuisance"))}
-PROMPTS["speakerphone"] = TRAINING["speakerphone"]  # lanzhi has none
+PROMPTS["speakerphone"] = LANZHI["speakerphone"]
 KEY_MS = 1_500  # a caller's: leads to the queue at once
 PRESS_S = 0.24  # so long a phone sends a key
 FREED_S = 0.5  # from when the last key goes down
@@ -102,6 +102,7 @@ def told(world):
         at(1.2, "receiver", CODES["receiver"])
         press(phones, "marks", CODES["nuisance"] + CODES["low_volume"])  # the caller's phone: no effect
         at(3.0, "marks", CODES["callback"])
+        at(4.2, "marks", CODES["ask_hold"])
         at(5.4, "marks", CODES["mute"])
         at(6.5, "low volume", CODES["low_volume"])
         at(7.3, "marks", CODES["mute"])
@@ -114,6 +115,7 @@ def told(world):
         at(13.2, "low volume", CODES["low_volume"])
         at(13.8, second, CODES["receiver"])
         at(15.8, "low volume", CODES["low_volume"])  # stops it
+        at(17.0, "low volume", CODES["supervisor"])
         at(20.5, "", "")
         for account in agents.values():
             phones.hang_up(account)
@@ -184,13 +186,18 @@ def test_nobody_else_hears_it(told):
 def test_who_pressed_is_kept_by_work_number(told):
     talk = told["low volume"]
     number = talk.agent.removeprefix("agent-")
-    assert [(event["key"], event["by"]) for event in talk.events("key")] == [("low_volume", number)] * 4
+    assert [(event["key"], event["by"]) for event in talk.events("key")] == [
+        *[("low_volume", number)] * 4,
+        ("supervisor", number),
+    ]
 
 
 def test_no_key_of_the_agents_reaches_a_caller_and_none_of_the_callers_does_anything(told):
     callers = {"low volume", "receiver", "nuisance", "marks"}
     assert not [event for event in told["events"] if event["event"] == "heard_key" and event["phone"] in callers]
-    assert [event["key"] for event in told["marks"].events("key")] == ["callback", "mute", "mute", "nuisance"]
+    assert [event["key"] for event in told["marks"].events("key")] == [
+        *("callback", "ask_hold", "mute", "mute", "nuisance")
+    ]
 
 
 # ---- marks and whispers ----------------------------------------------------------------------------------------------
@@ -200,6 +207,16 @@ def test_a_call_is_marked_to_be_called_back(told):
     assert [event["card"] for event in marks.events("show_card") if event["rule"] == "cannot_answer"] == [
         "cannot-answer-now"
     ]
+
+
+def test_before_a_hold_the_agent_calls_for_its_card(told):
+    shown = [event["card"] for event in told["marks"].events("show_card") if event["rule"] == "asking_to_hold"]
+    assert shown == ["please-wait"]
+
+
+def test_who_calls_a_supervisor_hears_that_none_is_there(told):
+    assert len(told["low volume"].events("supervisor_away")) == 1
+    assert told["low volume"].whispers == ["supervisor-away"]
 
 
 def test_the_agent_hears_what_the_key_has_done(told):

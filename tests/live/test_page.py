@@ -16,6 +16,7 @@ import pytest
 from bench.page.browser import chromium, sign_in
 from bench.page.loudspeaker import TAP, heard, likeness
 
+from hearline.assist.calls.call_note import read_note
 from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.core.numbers import masked
@@ -126,7 +127,7 @@ def seen(world, soon) -> Seen:
             page.wait_for_selector("[data-key=low_volume][aria-pressed=false]")
             page.click("[data-outcome=closing-inquiry]")
             page.wait_for_selector("[data-outcome=closing-inquiry][aria-pressed=true]")
-            page.fill("#note", NOTE)
+            page.fill("#n-matter", NOTE)
             page.wait_for_selector("#note-state >> text=已保存")
             phones.act(first, "hold")
             phones.wait_for("held", first)
@@ -142,7 +143,7 @@ def seen(world, soon) -> Seen:
             texts(seen.second, "passed on", "number", "wait")
             reached(seen.first, "passed-on-gone", "body[data-state=after]")
             reached(seen.second, "passed-on-talking", "body[data-state=talking]")
-            seen.texts["passed on note"] = pages[seen.second].input_value("#note")
+            seen.texts["passed on note"] = pages[seen.second].input_value("#n-matter")
             time.sleep(1.0)
             second_phone.hang_up(f"agent-{seen.second}")
             reached(seen.second, "after", "body[data-state=after]")
@@ -206,7 +207,7 @@ def test_who_let_it_ring_more_than_three_times_is_told_to_say_sorry(seen, world)
     wait_s = [int(line.split("|")[5]) for line in log if f"|{seen.first}|CONNECT|" in line][-1]
     assert 15 < wait_s <= 20
     assert "2.2" in seen.texts["greeting hint-section"]
-    assert f"蓝智慧养老{seen.first}号，很抱歉，让您久等了。" in seen.texts["greeting hint-body"]
+    assert f"蓝智慧养老客服中心{seen.first}号，很抱歉，让您久等了。" in seen.texts["greeting hint-body"]
 
 
 @pytest.mark.realtime
@@ -275,4 +276,5 @@ def test_the_call_is_known_the_next_time(seen, world):
     calls = EarlierCalls(Path(world.stack.settings.state) / "callers")
     who = calls.who(callers_number(world, seen.call.account))
     [one] = until(lambda: [call for call in calls.of(who) if call.agent == seen.second and call.talk_s], 5)
-    assert (one.heard, one.ended, one.outcome, one.note) == ("key", "queue:care", "inquiry", NOTE)
+    assert (one.heard, one.ended, one.outcome) == ("key", "queue:care", "inquiry")
+    assert read_note(one.note).matter == NOTE

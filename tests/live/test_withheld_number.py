@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import json
+import socket
 import threading
 import urllib.request
 
@@ -36,7 +37,16 @@ class Page:
         self._open(urllib.request.Request(f"{url}/api/sign-in", told, headers), timeout=5).close()
         self._news = self._open(f"{url}/api/events", timeout=30)
         self.calls: list[dict] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._news.fp.raw._sock.shutdown(socket.SHUT_RDWR)  # `close` would wait for whoever reads
+        self._reading.join(5)
+        self._news.close()
 
     def _read(self) -> None:
         try:
@@ -67,12 +77,12 @@ def dialplan(world: World):
 
 @pytest.mark.parametrize(("dialled", "who"), [(WITHHELD, 1), (SHOWN, 2)])
 def test_a_withheld_number_is_neither_shown_nor_kept(world, dialplan, dialled, who):
-    page = Page(world, who)
     agent = world.agent(who, answer_after_ms=1_500, hangup_after_ms=4_000)
-    call = world.place({"caller": Scenario(dialled, keys=((1_000, "1"),))}, [agent], timeout=60)["caller"]
+    with Page(world, who) as page:
+        call = world.place({"caller": Scenario(dialled, keys=((1_000, "1"),))}, [agent], timeout=60)["caller"]
+        until(lambda: page.calls, 5)
     assert call.outcome == "queue:care" and len(call.agents) == 1
     number = next(caller.number for caller in world.stack.accounts()[0] if caller.name == call.account)
-    until(lambda: page.calls, 5)
     seen = {(told["number"], told["withheld"]) for told in page.calls}
     earlier = EarlierCalls(world.stack.settings.state / "callers")
     if dialled == WITHHELD:

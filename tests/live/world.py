@@ -230,10 +230,11 @@ class World:
         }
 
     def timelines_by_call(self) -> dict[str, dict]:
-        """The server's records by UUID; waits a moment for the last ones to be written."""
+        """The server's records by their files' names: the call's id, with a number where it is not the call's first.
+        Waits a moment for the last ones to be written."""
         time.sleep(0.3)
         files = (self.stack.settings.state / "calls").rglob("*.json")
-        return {record["call"]: record for record in (json.loads(file.read_text("utf-8")) for file in files)}
+        return {file.stem: json.loads(file.read_text("utf-8")) for file in files}
 
     def timelines(self) -> dict[str, dict]:
         """The server's records by account."""
@@ -285,7 +286,7 @@ class World:
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Until agent assist is there as well, and has found out whether it may whisper."""
-        until(lambda: self.stack.get("/ready")["assist"].get("whispers"), seconds)
+        until(lambda: self.stack.readiness().get("assist", {}).get("whispers"), seconds)
 
     def server_pids(self) -> list[int]:
         """The door and its media worker."""

@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bench.page.floor import PIN
 
+from hearline.assist.calls.call_note import CallNote
 from hearline.assist.hints.events import Side
 from hearline.store.earlier_calls import EarlierCall
 
@@ -65,6 +66,50 @@ def in_the_middle_of_a_call(floor, page) -> None:
     page.wait_for_selector(".say >> text=" + TOO_SOFT)
 
 
+NOTED = {
+    "title": "女士",
+    "name": "李明",
+    "resident": "王秀英",
+    "origin": "朝阳区",
+    "address": "幸福路 8 号",
+    "phone": "13900000000",
+    "matter": "问护理床怎么租。",
+    "read_back": {"phone": True, "name": True},
+}
+
+
+def a_known_caller(floor) -> None:
+    """Third call within some days; an earlier note says who it is."""
+    now = time.time()
+    kept = CallNote().changed(NOTED | {"matter": "要回电。", "agreed": True}).as_text()
+    floor.earlier = [
+        EarlierCall(now - 3_600, "normal", "queue:care", "8017", 61.0, "inquiry", kept),
+        EarlierCall(now - 86_400, "silent2", "hangup:noinput", None, None, None, None),
+    ]
+
+
+def talk_grows_long(floor, agent: str) -> None:
+    """As if ten minutes had passed."""
+    talk = floor.desks.of(agent).talk
+    for runner in talk.runners.values():
+        runner._engine.clock_marked = True
+    floor.do(floor.desks.see, talk)
+
+
+def composes(page, text: str) -> None:
+    """An input method shows these letters where the focus is, and has not decided on characters yet."""
+    page.context.new_cdp_session(page).send(
+        "Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)}
+    )
+
+
+def presses(page, key: str, code: int) -> None:
+    """A key as a keyboard sends it; while an input method has it, browsers tell the key code 229."""
+    cdp = page.context.new_cdp_session(page)
+    for kind in ("rawKeyDown", "keyUp"):
+        cdp.send("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code})
+
+
 # ---- a whole call ----------------------------------------------------------------------------------------------------
 def test_a_call_from_the_first_ring_to_the_note(window, floor, keep):
     page = window()
@@ -93,8 +138,8 @@ def test_a_call_from_the_first_ring_to_the_note(window, floor, keep):
     page.click("[data-do=used]")
     page.wait_for_selector("#hint-title:not(:text('客户声音小'))")
     page.click("[data-outcome=closing-inquiry]")
-    page.wait_for_selector("#closing-says >> text=谢谢您的来电，再见。")
-    page.fill("#note", "家属想了解护理床。")
+    page.wait_for_selector("#closing-says >> text=请问还有其它需要帮助的吗？ → 谢谢您的来电，再见。")
+    page.fill("#n-matter", "家属想了解护理床。")
     floor.hang_up("8016")
     page.wait_for_selector("body[data-state=after]")
     page.wait_for_selector("#note-state >> text=已保存")
@@ -136,7 +181,7 @@ def test_by_the_keyboard_alone(window, floor):
     press("n")
     typed("1 2 3 x u")  # letters, not shortcuts
     press("Escape")
-    assert page.input_value("#note") == "1 2 3 x u"
+    assert page.input_value("#n-matter") == "1 2 3 x u"
     floor.hang_up("8016")
     page.wait_for_selector("body[data-state=after]")
     press("d")
@@ -160,7 +205,7 @@ def test_everything_that_can_be_used_is_reached_by_tab_and_is_seen_to_be(window,
         page.keyboard.press("Tab")
         found = page.evaluate(
             "(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();"
-            " return [e.id || e.dataset.key || e.dataset.do || e.outerHTML, s.outlineStyle, parseFloat(s.outlineWidth),"
+            " return [e.id || e.outerHTML, s.outlineStyle, parseFloat(s.outlineWidth),"
             " r.width, r.height, e.tagName]; })()"
         )
         if found[5] == "BODY":
@@ -205,19 +250,212 @@ def test_what_is_typed_of_the_caller_fills_the_phrases_and_goes_with_the_call(wi
     page.keyboard.press("Enter")
     page.wait_for_selector("#hint-title >> text=询问资料")
     assert "〔姓名〕" in page.text_content("#hint-body")
-    page.fill("#f-name", "李明")
-    page.fill("#f-phone", "13900000000")
+    page.fill("#n-name", "李明")
+    page.fill("#n-phone", "13900000000")
     assert "与您确认一下，姓名是李明，电话号码是13900000000，对吗？" in page.text_content("#hint-body")
-    page.select_option("#f-title", "女士")
+    page.select_option("#n-title", "女士")
     page.fill("#search", "2.17")
     page.keyboard.press("Enter")
     page.wait_for_selector("#hint-body >> text=对不起，女士，这超出了我的权限范围")
     floor.hang_up("8016")
     floor.join("8016")
-    becomes_true(page, "document.getElementById('f-name').value === ''")
-    assert "先生/女士" in page.text_content("#phrase-list"), "nobody's title"
+    becomes_true(page, "document.getElementById('n-name').value === ''")
+    assert "先生/小姐" in page.text_content("#phrase-list"), "nobody's title"
     stored = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     assert "李明" not in stored and "13900000000" not in stored
+
+
+def test_keys_of_an_input_method_are_no_commands(window, floor):
+    """Escape takes back what is being composed: a focus that moved to the card would turn the next letters into keys
+    that the caller hears. As Chromium sends them (composing), and as Safari does (229, composing no more)."""
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    for field in ("n-matter", "n-name", "search", "character"):
+        page.focus(f"#{field}")
+        composes(page, "lao")
+        presses(page, "Escape", 229)
+        composes(page, "lao ren")
+        presses(page, "Escape", 27)  # composing, and told only so
+        assert page.evaluate("document.activeElement.id") == field
+        page.keyboard.insert_text("老人")
+        assert page.input_value(f"#{field}").endswith("老人")
+        presses(page, "Escape", 229)
+        assert page.evaluate("document.activeElement.id") == field
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.id") == "hint", "a plain one leaves the field"
+    for key in "123456":
+        presses(page, key, 229)
+    page.wait_for_timeout(200)
+    assert page.get_attribute("#keys [data-key=mute]", "aria-pressed") == "false"
+    assert floor.desks.of("8016").talk.events[-1]["event"] != "key"
+
+
+def test_enter_that_ends_a_composition_calls_up_no_card(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("#hint-title >> text=接听")
+    page.focus("#search")
+    composes(page, "touSu")
+    page.wait_for_timeout(300)
+    assert page.text_content("#search-found") == "", "half a word is not looked for"
+    presses(page, "Enter", 229)
+    page.keyboard.insert_text("投诉六步")
+    presses(page, "Enter", 229)
+    page.wait_for_selector("#search-found >> text=1 条")
+    assert page.text_content("#hint-title") == "接听"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hint-title >> text=投诉六步")
+
+
+def test_the_note_is_fields_that_a_colleague_has_too(window, floor, keep):
+    page, colleague = window(), window(agent="8017")
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    page.select_option("#n-title", "女士")
+    for name in ("name", "phone", "resident", "origin", "address", "matter"):
+        page.fill(f"#n-{name}", NOTED[name])
+    page.check("[data-tick=phone]")
+    page.check("[data-tick=name]")
+    page.wait_for_selector("#note-state >> text=客户未同意保留")
+    page.check("#agreed")
+    page.wait_for_selector("#note-state >> text='已保存'")
+    note = floor.desks.of("8016").note
+    assert note == CallNote().changed(NOTED | {"agreed": True})
+    keep(page, "note", full_page=True)
+    page.focus("#n-phone")
+    page.keyboard.press("End")
+    page.keyboard.type("1")
+    assert not page.is_checked("[data-tick=phone]"), "this one was not read back"
+    until(lambda: floor.desks.of("8016").note.read_back == {"name"}, page, 5)
+    floor.pass_on("8016", "8017")
+    colleague.wait_for_selector("#noted >> text=李明 女士 ✓ 已复述")
+    floor.join("8017")
+    colleague.wait_for_selector("body[data-state=talking]")
+    assert colleague.input_value("#n-resident") == "王秀英" and colleague.is_checked("[data-tick=name]")
+    colleague.fill("#n-matter", "换一张护理床。")
+    until(lambda: page.input_value("#n-matter") == "换一张护理床。", page, 5)
+    assert page.input_value("#n-name") == "李明"
+
+
+def test_saved_is_said_when_it_is_kept_and_not_before(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    floor.keeps = False  # the database is locked
+    page.fill("#n-matter", "问护理床")
+    page.wait_for_selector("#note-state >> text=未能保存，稍后重试")
+    assert floor.kept == [] or floor.kept[-1][3] != "问护理床"
+    floor.keeps = True
+    page.wait_for_selector("#note-state >> text='已保存'", timeout=8_000)
+    assert floor.kept[-1][3] == "问护理床"
+
+
+def test_a_caller_who_is_known_is_seen_before_it_is_answered_and_greeted_by_name(window, floor):
+    page = window()
+    a_known_caller(floor)
+    floor.ring("8016", phrases="travel")
+    page.wait_for_selector("#known >> text=以前来电时的称呼：李明 女士")
+    assert page.text_content("#lately") == "近 7 天内第 3 次来电"
+    floor.join("8016")
+    page.wait_for_selector(".say >> text=您好，请问是李明女士吗？请问您这次需要什么服务？")
+    floor.hang_up("8016")
+    page.click("[data-do=done]")
+    floor.earlier = []
+    floor.join("8016")
+    page.wait_for_selector("#hint-title >> text=接听")
+    assert page.locator(".say li").count() == 1, "who is not known is not greeted by name"
+    assert page.text_content("#lately") == page.text_content("#known") == ""
+
+
+def test_before_a_hold_the_length_is_promised_and_the_clock_counts_down_to_it(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    page.keyboard.press("6")
+    page.wait_for_selector("#hint-title >> text=请客户等候")
+    assert "〔原因〕，您可以稍等一会儿吗？" in page.text_content("#hint-body")
+    page.keyboard.press("h")
+    page.keyboard.press("Tab")  # the first length, without a mouse
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-promise='60000'][aria-pressed=true]")
+    assert page.evaluate("document.activeElement.dataset.promise") == "60000", "the focus stays"
+    floor.hold("8016")
+    page.wait_for_selector("#hold-now >> text=答应的时间还剩 0:5")
+    assert "秒内回应客户" in page.text_content("#hold-now"), "and every 30 s"
+    floor.hold("8016", None)
+    floor.hold("8016")
+    page.wait_for_selector("#hold-now")
+    assert "答应" not in page.text_content("#hold-now"), "a promise is for one hold"
+
+
+def test_a_key_of_the_cards_own_is_the_same_as_the_key(window, floor):
+    page = window()
+    floor.join("8016")
+    page.fill("#search", "2.12")
+    page.keyboard.press("Enter")
+    page.click("#card-acts [data-key=callback]")
+    page.wait_for_selector("#card-acts [data-key=callback][aria-pressed=true]")
+    page.wait_for_selector("#keys [data-key=callback][aria-pressed=true]")
+    page.keyboard.press("6")
+    page.click("#card-acts >> text=暂时不能答复")
+    page.wait_for_selector("#hint-section >> text=2.14")
+    page.fill("#search", "1.4")
+    page.keyboard.press("Enter")
+    page.click("#card-acts [data-key=nuisance]")
+    page.wait_for_selector("#card-acts [data-key=nuisance] >> text=再按一次确认")
+
+
+def test_a_supervisor_is_called_in_and_comes(window, floor):
+    floor.desks.supervisors = frozenset({"8017"})
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("#keys [data-key=supervisor]:visible")
+    page.keyboard.press("7")
+    page.wait_for_selector(".toast >> text=没有主管在线。")
+    supervisor = window(agent="8017", locale="en-GB")
+    until(lambda: page.evaluate("true") and floor.page.supervisors_there(), page, 5)
+    page.wait_for_timeout(400)
+    page.keyboard.press("7")
+    page.wait_for_selector("#keys [data-key=supervisor] >> text=已通知主管，再按取消")
+    supervisor.wait_for_selector("#help-list >> text=Agent 8016 asks for a supervisor")
+    becomes_true(supervisor, "document.getElementById('urgent').textContent.includes('8016')")
+    supervisor.focus("#help-list button")
+    supervisor.keyboard.press("Enter")
+    page.wait_for_selector("#keys [data-key=supervisor] >> text=主管 8017 马上来")
+    supervisor.wait_for_selector("#help-list >> text=8017 is coming")
+    assert supervisor.evaluate("document.activeElement.id") == "hint", "the button has gone, the focus has not"
+    page.keyboard.press("7")
+    supervisor.wait_for_selector("#helps", state="hidden")
+
+
+def test_the_list_has_the_words_of_the_set_that_greeted_the_caller(window, floor):
+    page = window()
+    page.wait_for_selector("#phrase-list >> text=先生/小姐，请问您是否可以听清我的说话呢？")
+    floor.ring("8016", phrases="travel")
+    page.wait_for_selector("#phrase-list >> text=请问有什么可以帮助您的吗？")
+    page.wait_for_selector("#phrase-list >> text=先生/女士，请问您是否可以听清我的说话呢？")
+
+
+def test_where_there_is_no_supervisor_there_is_no_key(window, floor):
+    page = window()
+    floor.join("8016")
+    page.fill("#search", "2.18")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hint-section >> text=2.18")
+    assert page.locator("[data-key=supervisor]:visible").count() == 0
+
+
+def test_a_long_talk_has_a_quiet_mark_at_its_clock(window, floor):
+    page = window()
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    assert page.is_hidden("#long")
+    talk_grows_long(floor, "8016")
+    page.wait_for_selector("#long >> text=通话较长")
+    assert "通话较长" not in said(page) + page.text_content("#urgent"), "nobody is told of it aloud"
+    floor.hang_up("8016")
+    page.wait_for_selector("#long", state="hidden")
 
 
 def test_what_was_being_written_when_the_next_call_rings_is_not_lost(window, floor):
@@ -226,7 +464,7 @@ def test_what_was_being_written_when_the_next_call_rings_is_not_lost(window, flo
     page.wait_for_selector("body[data-state=talking]")
     floor.hang_up("8016")
     page.wait_for_selector("body[data-state=after]")
-    page.focus("#note")
+    page.focus("#n-matter")
     page.keyboard.type("x" * 30)
     floor.ring("8016")
     page.wait_for_selector("body[data-state=ringing]")
@@ -240,13 +478,13 @@ def test_a_note_that_cannot_be_sent_when_the_next_call_rings_is_sent_later(windo
     floor.join("8016")
     page.wait_for_selector("body[data-state=talking]")
     page.route("**/api/note", lambda route: route.abort())
-    page.focus("#note")
+    page.focus("#n-matter")
     page.keyboard.type("later")
     floor.hang_up("8016")
     floor.ring("8016")
     page.wait_for_selector("#toast >> text=未能保存，稍后重试")
     page.unroute("**/api/note")
-    until(lambda: floor.desks.last_of("8016").note == "later", page, 10)
+    until(lambda: getattr(floor.desks.last_of("8016").note, "matter", "") == "later", page, 10)
 
 
 def test_a_note_written_in_one_window_is_in_the_other_unless_something_is_written_there(window, floor):
@@ -255,14 +493,14 @@ def test_a_note_written_in_one_window_is_in_the_other_unless_something_is_writte
     other = page.context.new_page()
     other.goto(floor.url)
     other.wait_for_selector("body[data-state=talking]")
-    page.fill("#note", "one")
-    becomes_true(other, "document.getElementById('note').value === 'one'")
+    page.fill("#n-matter", "one")
+    becomes_true(other, "document.getElementById('n-matter').value === 'one'")
     other.route("**/api/note", lambda route: route.abort())
-    other.fill("#note", "one, two")
-    page.fill("#note", "three")
+    other.fill("#n-matter", "one, two")
+    page.fill("#n-matter", "three")
     page.wait_for_selector("#note-state >> text=已保存")
     other.wait_for_timeout(300)
-    assert other.input_value("#note") == "one, two"
+    assert other.input_value("#n-matter") == "one, two"
 
 
 def test_a_key_that_waits_to_be_pressed_again_waits_in_this_call_only(window, floor):
@@ -354,20 +592,20 @@ def test_who_writes_while_the_connection_breaks_goes_on_writing(window, floor):
     page = window()
     floor.join("8016")
     page.wait_for_selector("body[data-state=talking]")
-    page.fill("#f-name", "张伟")
-    page.fill("#note", "first")
+    page.fill("#n-name", "张伟")
+    page.fill("#n-matter", "first")
     page.wait_for_selector("#note-state >> text=已保存")
     floor.close()
     page.wait_for_selector("body[data-link=lost]")
-    page.focus("#note")
+    page.focus("#n-matter")
     page.keyboard.press("End")
     page.keyboard.type("1")
     page.wait_for_selector("#note-state >> text=未能保存，稍后重试")
     floor.open()
     page.wait_for_selector("body[data-link=live]")
     page.keyboard.type("2")
-    assert page.input_value("#note") == "first12" and page.input_value("#f-name") == "张伟"
-    until(lambda: floor.desks.of("8016").note == "first12", page, 10)
+    assert page.input_value("#n-matter") == "first12" and page.input_value("#n-name") == "张伟"
+    until(lambda: floor.desks.of("8016").note.matter == "first12", page, 10)
     assert floor.desks.of("8016").playing is None, "no key was pressed"
 
 
@@ -486,6 +724,47 @@ def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
     finally:
         if floor.closed:
             floor.open()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_nothing_that_axe_finds_wrong_in_what_a_call_may_bring(window, floor, keep, theme, locale):
+    """A call that was passed on; a card with a wait to promise; a hold; the note; a supervisor's page."""
+    floor.desks.supervisors = frozenset({"8017"})
+    supervisor = window(locale=locale, color_scheme=theme, agent="8017")
+    page = window(locale=locale, color_scheme=theme)
+    a_known_caller(floor)
+    floor.ring("8016")
+    floor.do(floor.desks.write_note, floor.desks.of("8016"), NOTED)
+    page.wait_for_selector("#noted:not([hidden])")
+    keep(page, f"ringing-known-{theme}-{locale[:2]}")
+    keeps_nobody_out(page, "ringing")
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    talk_grows_long(floor, "8016")
+    page.keyboard.press("6")
+    page.wait_for_selector("[data-promise]")
+    page.click("[data-promise='180000']")
+    page.wait_for_selector("[data-promise='180000'][aria-pressed=true]")
+    page.keyboard.press("7")
+    supervisor.wait_for_selector("[data-coming='8016']")
+    keep(supervisor, f"supervisor-{theme}-{locale[:2]}")
+    keeps_nobody_out(supervisor, "a supervisor is asked for")
+    page.wait_for_selector("[data-key=supervisor][aria-pressed=true]")
+    keep(page, f"before-hold-{theme}-{locale[:2]}", full_page=True)
+    keeps_nobody_out(page, "before a hold")
+    floor.hold("8016")
+    page.wait_for_selector("#hold-now")
+    page.evaluate("document.querySelector('#earlier').open = true")
+    keep(page, f"hold-promised-{theme}-{locale[:2]}", full_page=True)
+    keeps_nobody_out(page, "a hold")
+    floor.hold("8016", None)
+    page.fill("#search", "2.25")
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hint-section >> text=2.25")
+    keep(page, f"complaint-{theme}-{locale[:2]}", full_page=True)
+    keeps_nobody_out(page, "a complaint")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

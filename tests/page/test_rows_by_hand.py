@@ -14,10 +14,12 @@ LABELS = {
     "say": {"zh": "请说", "en": "Say"},
     "do": {"zh": "请做", "en": "Do"},
     "know": {"zh": "请记住", "en": "Bear in mind"},
+    "avoid": {"zh": "禁忌", "en": "Avoid"},
     "never": {"zh": "不要说", "en": "Never say"},
 }
 BRAND, NAME, PHONE, TITLE = "蓝智慧养老", "李明", "13900000000", "女士"
 THANKS_BYE = "谢谢您的来电，再见。"
+ANYTHING_ELSE = "请问还有其它需要帮助的吗？"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Row:
     """How it is called up, and the card.
 
     ``typed``: into the search, then Enter; ↓: it is the second of the two that are found. ``outcome``: picked instead,
-    by its place. ``say``: {agent} is the work number. Two texts: on the Chinese page, on the English one.
+    by its place. ``do_first``: the steps stand before the words. ``say``: {agent} is the work number. Two texts: on the
+    Chinese page, on the English one.
     """
 
     section: str
@@ -34,32 +37,83 @@ class Row:
     say: tuple[str, ...] = ()
     do: tuple[tuple[str, str], ...] = ()
     know: tuple[tuple[str, str], ...] = ()
+    avoid: tuple[tuple[str, str], ...] = ()
     never: tuple[str, ...] = ()
     outcome: int = 0
+    do_first: bool = False
 
 
 ROWS = [
     Row(
+        "2.11",
+        ("请客户等候", "Before a hold"),
+        ("mfnsd", "before"),
+        say=(
+            "〔原因〕，您可以稍等一会儿吗？",
+            "麻烦您稍等，帮您查看一下。",
+            "谢谢您。",
+            "等一下，马上就好。",
+            "我需要两三分钟，您是愿意稍等一会儿呢，还是您希望我一会儿给您打回去呢？",
+        ),
+        do=(
+            ("先问，等客户回答，再按保持", "Ask, wait for the answer, then hold"),
+            ("选定多久，计时会倒数到那一刻", "Pick how long: the clock counts down to it"),
+        ),
+        know=(("3分钟以上：留下号码，给客户回电", "Over 3 min: take the number and call back"),),
+        avoid=(("只告知，不询问", "Telling them instead of asking"),),
+    ),
+    Row(
+        "2.30",
+        ("要找的同事不在", "A colleague who is not there"),
+        ("tsbz", "colleague who"),
+        do=(
+            ("先说明同事不在", "First say that they are absent"),
+            ("再问是谁来电，记下留言", "Then ask who calls, and take the message"),
+        ),
+        avoid=(
+            (
+                "先问是谁来电，再说同事不在",
+                "Asking who calls first, and then saying that they are absent",
+            ),
+        ),
+    ),
+    Row(
         "2.6",
         ("没听清、没听懂", "Not heard or understood"),
         ("2.6", "2.6"),
-        say=("请问您的意思是……吗？", "您是说……，对吗？", "很抱歉，没有听清，请您重复一遍好吗？"),
+        say=(
+            "请问您的意思是……吗？",
+            "您是说……，对吗？",
+            "您是指……，是吗？",
+            "很抱歉，没有听清，请您重复一遍好吗？",
+            "抱歉，通话不清楚，能麻烦您再重复一下吗？",
+        ),
+        know=(
+            (
+                "客户要求说方言：会说就用方言，不会说就转给会说的同事",
+                "Who asks for dialect may be served in it, or passed on to a colleague who speaks it",
+            ),
+        ),
         never=("不对", "错了"),
     ),
     Row(
         "2.6",
         ("客户没听懂", "The caller does not understand"),
         ("2.6↓", "2.6↓"),
-        say=("对不起，可能我解释的不太清楚，请允许我再说一遍好吗？",),
+        say=(
+            "对不起，可能我解释的不太清楚，请允许我再说一遍好吗？",
+            "对不起，我没解释清楚，我的意思是这样……",
+        ),
+        do=(("用平常的话，不用术语", "Plain words instead of technical terms"),),
         never=("不对", "错了"),
     ),
-    Row("2.10", ("更正", "Correcting oneself"), ("hbqgzyx", "correcting"), say=("很抱歉，更正一下……",)),
+    Row("2.10", ("更正", "Correcting oneself"), ("hbqgzx", "correcting"), say=("很抱歉，更正下……",)),
     Row(
         "2.14",
         ("暂时不能答复", "Cannot answer now"),
         ("暂时不能", "2.14"),
         say=(
-            "先生/小姐，您的问题我们需要到相关部门查询，恐怕会耽误您较长时间，请您留下您的电话，我查询后立即回复您，"
+            f"{TITLE}，您的问题我们需要到相关部门查询，恐怕会耽误您较长时间，请您留下您的电话，我查询后立即回复您，"
             "好吗？谢谢！",
             "请问我是否随时可以联系您呢？",
         ),
@@ -68,12 +122,27 @@ ROWS = [
             ("逐一复述核对", "Read both back"),
             ("按“标记回电”（电话上按 *7）", "Press “Mark for callback” (*7 on the phone)"),
         ),
+        know=(
+            ("客户不便随时接听：约好回电的时段", "If not at any time: agree on a time slot"),
+            (
+                "回电时先说自己是谁、为何来电：客户可能已经忘了您",
+                "At the callback first say who calls and why: they have forgotten who you are",
+            ),
+        ),
     ),
     Row(
         "2.15",
         ("询问资料", "Asking for data"),
         ("2.15", "data"),
-        say=("请问您的姓名？", "请问您的电话号码？", f"与您确认一下，姓名是{NAME}，电话号码是{PHONE}，对吗？"),
+        say=(
+            "请问居民叫什么名字？",
+            "请问先生/女士您贵姓？",
+            "请问先生/女士您怎么称呼？",
+            "请问您的姓名？",
+            "请问您的电话号码？",
+            f"与您确认一下，姓名是{NAME}，电话号码是{PHONE}，对吗？",
+        ),
+        do=(("知道姓名之后，用姓名称呼客户", "Use the name from then on"),),
         never=("告诉我你的姓名，电话",),
     ),
     Row(
@@ -96,20 +165,22 @@ ROWS = [
         say=(
             f"对不起，{TITLE}，这超出了我的权限范围，虽然我帮不到您，但我会立即将问题反映给上级部门处理，您看这样好吗？",
         ),
+        do=(("听客户说完", "Hear them out"), ("说明原因", "Say the reason"), ("提出别的办法", "Propose something")),
         never=("我办不了，没办法。",),
+        do_first=True,
     ),
     Row(
         "2.18",
         ("无理要求、辱骂", "Unreasonable demand or insult"),
         ("辱骂", "insult"),
         say=(f"对不起，{TITLE}，我很难帮到您，您的要求已经超出了{BRAND}的服务范围，请您谅解。",),
-        do=(("保持冷静", "Stay calm"), ("请主管协助", "Call the supervisor")),
+        do=(("保持冷静", "Stay calm"), ("按一个键，请主管协助", "One key calls a supervisor in")),
     ),
     Row(
         "2.18",
         ("客户致歉", "The caller apologises"),
         ("2.18↓", "2.18↓"),
-        say=("没关系！请问还有其它可以帮到您的吗？",),
+        say=("没关系，请问还有其它可以帮到您的吗？",),
     ),
     Row(
         "2.20",
@@ -121,7 +192,10 @@ ROWS = [
         "2.20",
         ("客户问姓名", "Asked for your name"),
         ("工号", "2.20↓"),
-        say=(f"{TITLE}，很抱歉，我们在工作时只使用工号，我是{{agent}}号。",),
+        say=(
+            f"{TITLE}，很抱歉，我们在工作时只使用工号，我是{{agent}}号。",
+            "我们的工号是唯一的，您打电话找我工号就可以。",
+        ),
         do=(("只报工号，不报姓名", "The work number only; never your name"),),
     ),
     Row("2.21", ("客户致谢", "Thanks"), ("bkqyg", "bkqyg"), say=("不客气，应该的。",)),
@@ -135,15 +209,27 @@ ROWS = [
             ("等对方接听再离开", "Stay until it is answered"),
             ("把客户的姓名和事情告诉接听的同事", "Tell the next agent the caller's name and matter"),
         ),
+        know=(
+            (
+                "您记下的内容，同事也会看到；不要让客户再说一遍",
+                "Your colleague sees what you noted: do not make the caller say it again",
+            ),
+        ),
     ),
-    Row("2.23", ("结束：咨询", "Closing: inquiry"), None, outcome=1, say=(THANKS_BYE,)),
-    Row("2.23", ("结束：已预订", "Closing: order made"), None, outcome=2, say=(f"祝您旅途愉快，{THANKS_BYE}",)),
+    Row("2.23", ("结束：咨询", "Closing: inquiry"), None, outcome=1, say=(ANYTHING_ELSE, THANKS_BYE)),
+    Row(
+        "2.23",
+        ("结束：已预订", "Closing: order made"),
+        None,
+        outcome=2,
+        say=(ANYTHING_ELSE, f"祝您旅途愉快，{THANKS_BYE}"),
+    ),
     Row(
         "2.23",
         ("结束：未预订", "Closing: order not made"),
         None,
         outcome=3,
-        say=(f"如您下次有需要，请再来电。我们将继续为您服务，{THANKS_BYE}",),
+        say=(ANYTHING_ELSE, f"如您下次有需要，请再来电。我们将继续为您服务，{THANKS_BYE}"),
     ),
     Row(
         "2.25",
@@ -158,6 +244,23 @@ ROWS = [
             ("感谢", "Thank"),
         ),
         know=(("接受→安抚→澄清→商讨→行动→感谢", "Accept → calm → clarify → discuss → act → thank"),),
+        say=(
+            "对不起，您先别着急，我马上帮您解决。",
+            "我也非常想帮助您。",
+            "我知道您现在很生气。",
+            "您说的情况是个事实，我也很抱歉。",
+            "我理解您的处境，您不要太担心。",
+        ),
+        avoid=(
+            ("习惯性的自卫行为", "Defending oneself out of habit"),
+            ("立即与客户摆道理，急于为自己开脱", "Arguing at once, to clear oneself"),
+            ("急于得出结论、一味地道歉", "Jumping to conclusions, or only apologising"),
+            ("言行不一，允诺客户自己做不到的事", "Promising what one cannot do"),
+            ("缺乏诚意，令客户反感", "Being insincere, which puts them off"),
+            ("吹毛求疵，责难客户", "Finding fault, blaming the customer"),
+            ("缺少专业知识，匆忙上阵", "Rushing in without knowing the subject"),
+            ("缺乏耐心，急于打发客户", "Being impatient, getting rid of them"),
+        ),
     ),
     Row(
         "2.26",
@@ -165,20 +268,20 @@ ROWS = [
         ("颜色", "2.26"),
         know=(
             (
-                "红：以自我为中心，听不进——先听完，不争辩，给选择",
-                "Red: self-centred, will not listen – hear them out, offer a choice",
+                "红：以自我为中心，听不进，爱报复，不讲理——先听完，不争辩，给选择",
+                "Red: self-centred, will not listen, vengeful, unreasonable – hear them out, offer a choice",
             ),
             (
-                "蓝：善分析，讲公正——给事实、数字和依据",
-                "Blue: analytical, fair – give facts, figures and grounds",
+                "蓝：善分析，性情平和，心思细腻，讲道理——给事实、数字和依据",
+                "Blue: analytical, even-tempered, fine-feeling, reasonable – give facts, figures and grounds",
             ),
             (
-                "黄：自信直接，要结果——先说结论，说清时限",
-                "Yellow: confident, direct, wants the result – the result first, with its date",
+                "黄：自信，不善体谅别人，直接，要结果——先说结论，说清时限",
+                "Yellow: confident, poor at understanding others, direct, wants the result – that first, with its date",
             ),
             (
-                "绿：温和宽容——主动关心，多确认，不催促",
-                "Green: gentle, tolerant – care, check that it suits them, do not hurry",
+                "绿：温和，善于倾听，宽容，信任人——主动关心，多确认，不催促",
+                "Green: gentle, listens well, tolerant, trusting – care, check that it suits them, do not hurry",
             ),
         ),
     ),
@@ -193,6 +296,7 @@ CARD = """() => {
         say: texts("#hint-body .say li > span:not(.when)"),
         do: texts("#hint-body .do li"),
         know: texts("#hint-body .know li"),
+        avoid: texts("#hint-body .avoid li"),
         never: texts("#hint-body .never li"),
         numbered: document.querySelectorAll("#hint-body ol").length > 0,
     };
@@ -207,9 +311,9 @@ class Desk:
         self.press, self.type = page.keyboard.press, page.keyboard.type
         floor.join(self.agent)
         page.wait_for_selector("body[data-state=talking]")
-        page.select_option("#f-title", TITLE)
-        page.fill("#f-name", NAME)
-        page.fill("#f-phone", PHONE)
+        page.select_option("#n-title", TITLE)
+        page.fill("#n-name", NAME)
+        page.fill("#n-phone", PHONE)
 
     def own(self, both: tuple[str, str]) -> str:
         """The one in the page's language."""
@@ -260,9 +364,11 @@ def test_a_row_that_comes_by_hand(desk, row, keep):
     assert card["say"] == [text.format(agent=desk.agent) for text in row.say]
     assert card["do"] == [desk.own(step) for step in row.do]
     assert card["know"] == [desk.own(line) for line in row.know]
+    assert card["avoid"] == [desk.own(line) for line in row.avoid]
     assert card["never"] == list(row.never)
     assert card["numbered"] == (len(row.do) > 1), "what has an order is numbered, nothing else"
-    parts = {"say": row.say, "do": row.do, "know": row.know, "never": row.never}
+    first = {"do": row.do, "say": row.say} if row.do_first else {"say": row.say, "do": row.do}
+    parts = first | {"know": row.know, "avoid": row.avoid, "never": row.never}
     assert card["labels"] == [LABELS[part][desk.language] for part, there in parts.items() if there]
     assert desk.page.is_visible("#hint-acts [data-do=used]"), "it is a hint of this call, not a page to read"
     assert not [word for word in row.never if any(word in text for text in card["say"])]
@@ -272,7 +378,7 @@ def test_2_14_ends_in_a_callback_that_is_marked(desk):
     desk.find("2.14")
     expect(desk.page.locator("#hint-section")).to_have_text("2.14")
     desk.press("3")
-    expect(desk.page.locator("[data-key=callback][aria-pressed=true]")).to_have_text(
+    expect(desk.page.locator("#keys [data-key=callback][aria-pressed=true]")).to_have_text(
         desk.own(("3 已标记回电", "3 Marked for callback"))
     )
 

@@ -16,7 +16,10 @@ from hearline.audio.wav import read_wav
 RATE = 8000
 CLIPS = sorted((Path(__file__).parent / "audio").glob("*.wav"))
 LONG_CLIPS = [path for path in CLIPS if path.name != "en-five.wav"]
-DTMF = {"1": (697, 1209), "5": (770, 1336), "9": (852, 1477), "#": (941, 1477)}
+_KEY_ROWS = {697: "123A", 770: "456B", 852: "789C", 941: "*0#D"}
+DTMF = {
+    key: (low, high) for low, row in _KEY_ROWS.items() for key, high in zip(row, (1209, 1336, 1477, 1633), strict=True)
+}
 
 
 def speech(path: Path, dbov: float) -> np.ndarray:
@@ -53,6 +56,16 @@ def tone(seconds: float, frequencies: tuple[float, ...], dbov: float, on_s: floa
     t = np.arange(round(seconds * RATE)) / RATE
     x = at_level(sum(np.sin(2 * np.pi * f * t) for f in frequencies), dbov)
     return x * (t % (on_s + off_s) < on_s) if on_s else x
+
+
+def keys(pressed: str, dbov: float, on_s: float, off_s: float, twist_db: float = 0, begins_s: float = 1) -> np.ndarray:
+    """DTMF on a quiet line: each of `pressed` for `on_s`, its upper tone `twist_db` over the lower one."""
+    parts = [np.zeros(round(begins_s * RATE))]
+    for key in pressed:
+        low, high = (tone(on_s, (hz,), 0) * 10 ** (side * twist_db / 40) for hz, side in zip(DTMF[key], (-1, 1)))
+        parts += [at_level(low + high, dbov), np.zeros(round(off_s * RATE))]
+    line = np.concatenate([*parts, np.zeros(RATE)])
+    return line + white(line.size / RATE, -66)[: line.size]
 
 
 def hum(seconds: float, mains_hz: float, dbov: float) -> np.ndarray:

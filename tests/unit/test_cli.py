@@ -20,6 +20,7 @@ from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
 from hearline.pbx.ami_messages import proof_of
+from hearline.pbx.config import KEY_CODES
 from hearline.server.flow_store import load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
@@ -149,8 +150,8 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
 PARTS = (
-    "", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message", "-ivr",
-    "-guard", "-channels",
+    "", "-call", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message",
+    "-ivr", "-guard", "-channels",
 )  # fmt: skip
 
 
@@ -164,6 +165,7 @@ def test_the_dialplan_is_printed_ready_to_be_included():
 
 def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch):
     monkeypatch.setenv("HEARLINE_AGI", "0.0.0.0:14573")
+    monkeypatch.setenv("HEARLINE_SITE", "sh-1")
     answer = run("dialplan", "--out", tmp_path / "etc", "--messages", "/srv/messages")
     assert answer.exit_code == 0
     files = {file.name: file.read_text("utf-8") for file in (tmp_path / "etc").iterdir()}
@@ -173,10 +175,11 @@ def test_the_other_files_are_written_beside_it_and_told_of(tmp_path, monkeypatch
     assert files["hearline.conf"] == run("dialplan", "--messages", "/srv/messages").output
     assert re.findall(r"^(\w+) = (.+)$", files["hearline-globals.conf"], re.M) == [
         ("HEARLINE_AGI", "agi://127.0.0.1:14573"),
+        ("HEARLINE_SITE", "sh-1"),
         ("HEARLINE_FALLBACK_QUEUE", "care"),
         ("HEARLINE_SOUNDS", str(REPO / "sounds")),
         ("HEARLINE_MESSAGES", "/srv/messages"),
-        ("HEARLINE_KEYS", "hearline-low_volume#hearline-receiver#hearline-mute#hearline-callback#hearline-nuisance"),
+        ("HEARLINE_KEYS", "#".join(f"hearline-{key}" for key in KEY_CODES.values())),
     ]
     assert all((tmp_path / "etc" / name).stat().st_mode & 0o044 for name in files), (
         "Asterisk reads them as another user"

@@ -95,13 +95,14 @@ def test_every_key_of_an_agents_has_a_code_of_its_own_and_none_of_asterisks_samp
     files = rendered(layout)
     told = dict(
         re.findall(
-            r'^hearline-(\w+) => (\*\d),self,TryExec,"UserEvent\(HearlineKey,Key: \1,Proof: \$\{HEARLINE_PROOF\}\)"$',
+            r"^hearline-(\w+) => (\*[\d#]),self,TryExec,"
+            r'"UserEvent\(HearlineKey,Key: \1,Proof: \$\{HEARLINE_PROOF\}\)"$',
             files["hearline-features.conf"],
             re.M,
         )
     )
     assert set(told) == set(Key)
-    assert len(set(told.values())) == len(told) and not {"*0", "*1", "*2", "*3", "*8"} & set(told.values())
+    assert len(set(told.values())) == len(told) and not {"*0", "*1", "*2", "*3"} & set(told.values())
     [names] = re.findall(r"^HEARLINE_KEYS = (.+)$", files["hearline-globals.conf"], re.M)
     assert names.split("#") == [f"hearline-{key}" for key in told]
 

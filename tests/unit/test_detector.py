@@ -17,6 +17,7 @@ from audio_corpus import (
     coloured,
     hear,
     hum,
+    keys,
     over_a_line,
     speech,
     street,
@@ -84,6 +85,31 @@ def test_noise_is_not_speech(silent_lines, name):
 @pytest.mark.parametrize("name", ["busy 450 Hz", "dial tone", "dial tone 425 Hz", "ringback 450 Hz"])
 def test_tones_are_called_tones(silent_lines, name):
     assert silent_lines[name][1].reason == "tone"
+
+
+@pytest.mark.parametrize("dbov", [-6, -10, -14, -20])
+def test_keys_pressed_are_nobody(dbov):
+    """All 16, alone and one after the other, short and long, with twist, and wherever in a frame they begin and end."""
+    ons_offs = [(0.05, 0.05), (0.08, 0.08), (0.15, 0.1), (0.3, 0.3), (1.0, 0.2)]
+    lines = [
+        keys(pressed, dbov, on_s, off_s, twist_db, 1 + 0.0013 * n)
+        for n, key in enumerate(DTMF)
+        for pressed in (key, "".join(DTMF)[n:] + "".join(DTMF)[:n])
+        for (on_s, off_s), twist_db in zip(ons_offs, (0, -8, 8, -4, 4), strict=True)
+    ]
+    events, _ = hear([over_a_line(np.clip(line[: 8 * RATE], -1, 1), LAWS[n % 2]) for n, line in enumerate(lines)])
+    assert not [n for n, each in enumerate(events) if each]
+
+
+@pytest.mark.parametrize("pause_s", [0.05, 0.5])
+def test_who_speaks_after_a_key_is_heard(pause_s):
+    lines = []
+    for path in LONG_CLIPS:
+        pressed = keys("7", -10, 0.2, pause_s)[: round((1.2 + pause_s) * RATE)]
+        lines.append(over_a_line(np.concatenate([pressed, call(speech(path, -26), before_s=0)])))
+    events, _ = hear(lines)
+    assert all(starts(each)[0].at_ms <= 1200 + pause_s * 1000 + 700 for each in events)
+    assert all(starts(each)[0].at_ms >= 1200 + pause_s * 1000 for each in events)
 
 
 def test_clicks_are_nobody(silent_lines):
@@ -216,6 +242,46 @@ def test_speech_in_street_noise():
     assert [final_verdict(each).verdict for each in events] == ["speech"] * len(lines)
 
 
+# ── somebody else speaks softly beside them ──
+
+
+def beside_a_voice(dbov, after_s, seconds=9.0):
+    """A voice at −50 dBov all the while, and after `after_s` another one at `dbov` who says one sentence."""
+    voice = np.concatenate([speech(path, -50) for path in LONG_CLIPS[1:] * 2])[: round(seconds * RATE)]
+    line = np.concatenate([np.zeros(RATE), voice])
+    said, at = speech(LONG_CLIPS[0], dbov), round((1 + after_s) * RATE)
+    line[at : at + said.size] += said
+    return over_a_line(line + white(line.size / RATE, -66)[: line.size]), 1000 + round(after_s * 1000)
+
+
+@pytest.mark.parametrize("after_s", [1.5, 4.0])
+@pytest.mark.parametrize("dbov", [-22, -26, -30])
+def test_who_speaks_at_a_normal_level_has_been_heard_whatever_else_was_said(dbov, after_s):
+    line, spoke_ms = beside_a_voice(dbov, after_s)
+    (events,), (hearing,) = hear([line])
+    told = [event for event in events if isinstance(event, Heard)]
+    assert [event.hearing.verdict for event in told if event.at_ms < spoke_ms] in (["too_soft"], ["too_soft"] * 2)
+    at_once = next(event for event in told if event.hearing.verdict == "speech")
+    assert spoke_ms < at_once.at_ms <= spoke_ms + 1000
+    assert {event.hearing.verdict for event in told if event.at_ms > at_once.at_ms} <= {"speech"}
+    assert hearing.verdict == "speech" and hearing.active_level_dbov > -38
+
+
+def test_a_far_softer_voice_does_not_go_on_for_who_has_ended():
+    line, spoke_ms = beside_a_voice(-26, 1.5)
+    (events,), _ = hear([line])
+    ended = [event for event in events if isinstance(event, SpeechEnded) and event.at_ms > spoke_ms]
+    said_ms = speech(LONG_CLIPS[0], -26).size / 8
+    assert ended[0].end_ms <= spoke_ms + said_ms + 500
+    assert not [event for event in starts(events) if event.at_ms > ended[0].at_ms]
+
+
+def test_a_soft_speaker_is_not_heard_for_a_loud_syllable():
+    lines = [over_a_line(call(np.concatenate([speech(path, -42) for path in LONG_CLIPS])), law) for law in LAWS]
+    _, hearings = hear(lines)
+    assert [hearing.verdict for hearing in hearings] == ["too_soft"] * len(lines)
+
+
 # ── questions ──
 
 
@@ -302,7 +368,7 @@ def test_levels_are_judged_as_the_call_says():
 
 
 def test_from_where_on_a_soft_caller_is_normal_is_the_calls_too():
-    soft_then_louder = [speech(LONG_CLIPS[1], -53), np.zeros(RATE), speech(LONG_CLIPS[1], -42)]  # −45 in all
+    soft_then_louder = [speech(LONG_CLIPS[1], -52), np.zeros(RATE), speech(LONG_CLIPS[1], -43)]  # −45 in all
     line = over_a_line(call(np.concatenate(soft_then_louder)))
     owns = [CallSettings(too_soft_dbov=-50, normal_dbov=normal) for normal in (-48, -40)]
     events, hearings = hear([line] * 2, owns=owns)
@@ -413,11 +479,18 @@ def while_we_play(line, played=OPENING):
     return events
 
 
-@pytest.mark.parametrize("delay_ms", [20, 120, 240])
+@pytest.mark.parametrize("delay_ms", [20, 120, 240, 400, 500])
 @pytest.mark.parametrize("loss_db", [20, 30, 40])
 def test_the_echo_of_our_own_prompt_is_nobody(loss_db, delay_ms):
     echo = np.pad(OPENING / 32768 * 10 ** (-loss_db / 20), (delay_ms * RATE // 1000, 0))
     assert not starts(while_we_play(echo))
+
+
+@pytest.mark.parametrize("noise_dbov", [-60, -56, -52])
+def test_an_echo_in_noise_is_nobody(noise_dbov):
+    for n, loss_db in enumerate((18, 22, 26)):
+        echo = np.pad(OPENING / 32768 * 10 ** (-loss_db / 20), (150 * RATE // 1000, 0))
+        assert not starts(while_we_play(echo + white(echo.size / RATE, noise_dbov, n)[: echo.size]))
 
 
 @pytest.mark.parametrize("dbov", [-20, -32, -44, -51])

@@ -94,10 +94,12 @@ def test_a_locked_database_holds_nobody_up(calls, tmp_path, monkeypatch):
     with sqlite3.connect(tmp_path / "callers" / "calls.sqlite") as other:
         other.execute("BEGIN EXCLUSIVE")
         began = time.monotonic()
-        calls.note("1.2", who=calls.who(NUMBER), at=time.time())
+        kept = calls.note("1.2", who=calls.who(NUMBER), at=time.time())
         assert time.monotonic() - began < 0.1
+        assert kept.result(3) is False, "nobody is told that it is kept"
         assert calls.of(calls.who(NUMBER)) == []
         assert time.monotonic() - began < 1
+    assert calls.note("1.2", who=calls.who(NUMBER), at=time.time()).result(3) is True
 
 
 def test_a_lost_database_is_begun_anew(calls, tmp_path):

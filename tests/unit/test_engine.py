@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from shutil import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearline.call import engine as e
-from hearline.call.plan import Verdict
+from hearline.call.plan import Plan, Verdict
+from hearline.server.flow_store import load_flow
 from virtual_call import PROMPT_MS, VirtualCall
 
+REPO = Path(__file__).resolve().parents[2]
 P = PROMPT_MS
 SOFT, LOUD = Verdict.TOO_SOFT, Verdict.SPEECH
 
@@ -152,6 +157,36 @@ def test_too_soft_throughout(call):
     assert asked == ["low-1", "low-2", "low-move"]
     assert virtual.log[-2][1] == "low-goodbye"
     assert virtual.log[-1] == (virtual.log[-2][0] + P + 2_000, "hangup:too_soft")
+
+
+FAR_FLOW = """
+like: hotline
+steps:
+  opening: {play: opening, on: {noinput: connected, far: handset}}
+  handset: {play: speakerphone, on: {noinput: queue}}
+"""
+
+
+@pytest.mark.parametrize("verdict", [LOUD, SOFT])
+def test_who_is_far_from_the_telephone_is_led_there_where_the_flow_says_so(flows, tmp_path, verdict):
+    """§1.3: a cause of its own, off by default; asked once, for the next step has no `far`."""
+    for file in ("hotline.yaml", "profiles.yaml"):
+        copy(REPO / "ivr_flows" / file, tmp_path)
+    (tmp_path / "far.yaml").write_text(FAR_FLOW, "utf-8")
+    plan = load_flow(tmp_path / "far.yaml", tmp_path, REPO / "sounds").plan
+
+    def far_call(plan: Plan, far: bool) -> list[str]:
+        call = VirtualCall(plan)
+        for begins in (5_000, 16_000):  # in the wait after each prompt
+            call.at(begins, e.SpeechStarted()).at(begins + 5_000, e.Heard(verdict, far))
+            call.at(begins + 6_000, e.SpeechEnded(verdict, 700, far))
+            call.run_to(begins + 8_000)
+        return [what for _, what in call.log]
+
+    otherwise = "queue:care" if verdict is LOUD else "low-1"
+    assert far_call(plan, True)[:3] == ["opening", "speakerphone", otherwise]
+    assert far_call(plan, False)[:2] == ["opening", otherwise]
+    assert far_call(flows.flows["hotline"].plan, True)[:2] == ["opening", otherwise]
 
 
 def test_a_set_without_low_move_goes_straight_to_its_goodbye(call):

@@ -139,6 +139,12 @@ def test_what_the_ears_go_by():
     assert ears("too_soft_below: -35 dBov") == (-35, *as_measured[1:]), "without hysteresis"
 
 
+def test_what_a_single_sound_means_is_a_setting():
+    assert read(GOOD).plan.on_sound == "person", "as the service standard has it"
+    assert read(GOOD.replace("queue: care", "timers: {on_sound: countdown}")).plan.on_sound == "countdown"
+    assert "on_sound" in faults(GOOD.replace("queue: care", "timers: {on_sound: countdwon}"))[0]
+
+
 def test_a_profile_may_speak_of_the_ears(folder):
     flows = store_of(folder)
     plans = {name: flow.plan for name, flow in flows.flows.items()}

@@ -127,8 +127,9 @@ NOBODY = Hearing("no_signal", "comfort_noise", False, None, None, -60.0, 0, None
 LOOK = Snapshot(1_000, (-60.0,) * 5, "QUIET", NOBODY)
 PATIENT = CallSettings(too_soft_dbov=-42.0, normal_dbov=-40.0)
 ROW = CallSummary(
-    "11112222-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, 9, PATIENT
-)
+    "3f2a0000-0000", "PJSIP/trunk-01", "hotline", "opening", "playing", 1_000, None, None, None, 9, PATIENT,
+    "20261129-083015123-111122222-sh",
+)  # fmt: skip
 FINISHED = Finished(ROW.uuid, ROW.channel, "queue:care", "normal", {})
 
 
@@ -169,7 +170,11 @@ class FakeLine:
         self.pause_s = 0.0
 
     def rows(self) -> list[CallSummary]:
-        return [ROW, *(replace(ROW, uuid=f"1111333{n}", channel=f"PJSIP/trunk-1{n}") for n in range(self.others))]
+        others = range(self.others)
+        return [
+            ROW,
+            *(replace(ROW, call=f"20261129-083015124-11113333{n}-sh", channel=f"PJSIP/trunk-1{n}") for n in others),
+        ]
 
     def follow(self, uuid: str):
         if self.others >= MOST:
@@ -208,13 +213,15 @@ def spoken(count: int = 30) -> list[Snapshot]:
     return [replace(LOOK, at_ms=100 * (n + 1), levels_dbov=(-60.0 + n,) * 5) for n in range(count)]
 
 
-def test_a_call_is_meant_by_its_id_its_beginning_or_its_channel():
+def test_a_call_is_meant_by_its_id_a_part_of_it_or_its_channel():
     rows = FakeLine([], others=2).rows()
-    assert matching(rows, ROW.uuid) == matching(rows, "11112") == matching(rows, ROW.channel) == [rows[0]]
-    assert matching(rows, "1111") == rows and matching(rows, "zz") == []
+    for wanted in (ROW.call, "11112", "083015123", ROW.channel):
+        assert matching(rows, wanted) == [rows[0]]
+    assert matching(rows, "1111") == matching(rows, "20261129-0830") == matching(rows, "sh") == rows
+    assert matching(rows, "zz") == matching(rows, "-") == matching(rows, "22222") == []
 
 
-@pytest.mark.parametrize("wanted", [ROW.uuid, "1111", ROW.channel])
+@pytest.mark.parametrize("wanted", [ROW.call, "1111", ROW.channel])
 def test_json_lines_until_the_call_is_over(served, wanted):
     served(FakeLine(spoken()))
     answer = run("--call", wanted, "--json")
@@ -222,7 +229,7 @@ def test_json_lines_until_the_call_is_over(served, wanted):
     *looks, over = map(json.loads, answer.stdout.splitlines())
     assert [look["at_ms"] for look in looks] == [100 * n for n in range(1, 31)]
     assert looks[0] == {
-        "call": ROW.uuid,
+        "call": ROW.call,
         "channel": ROW.channel,
         "flow": "hotline",
         "step": "opening",
@@ -244,9 +251,15 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "far": None,
         "events": [],
         "gain_db": 9,
-        "ears": {"too_soft_dbov": -42.0, "normal_dbov": -40.0, "stop_ms": 700, "onset_evidence": 8.0},
+        "ears": {
+            "too_soft_dbov": -42.0,
+            "normal_dbov": -40.0,
+            "stop_ms": 700,
+            "onset_evidence": 8.0,
+            "sign_of_life": True,
+        },
     }
-    assert over == {"call": ROW.uuid, "over": True, "outcome": "queue:care", "heard": "normal"}
+    assert over == {"call": ROW.call, "over": True, "outcome": "queue:care", "heard": "normal"}
 
 
 def test_people_see_it_and_where_it_went(served):
@@ -262,7 +275,7 @@ def test_the_picture_of_what_was_seen(served, tmp_path):
     served(FakeLine(spoken()))
     assert run("--call", "1111", "--json", "--png", tmp_path / "seen.png").exit_code == 0
     assert run("--call", "1111", "--json", "--png", tmp_path / "folder").exit_code == 0
-    for picture in (tmp_path / "seen.png", tmp_path / "folder" / f"{ROW.uuid}.png"):
+    for picture in (tmp_path / "seen.png", tmp_path / "folder" / f"{ROW.call}.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -282,14 +295,14 @@ def test_no_such_call_lists_the_live_ones(served):
     served(FakeLine([], others=1))
     answer = run("--call", "-", "--json")
     assert answer.exit_code == 1 and answer.stdout == ""
-    assert "no call" in answer.stderr and ROW.uuid in answer.stderr and "PJSIP/trunk-10" in answer.stderr
+    assert "no call" in answer.stderr and ROW.call in answer.stderr and "PJSIP/trunk-10" in answer.stderr
     ambiguous = run("--call", "1111")
     assert ambiguous.exit_code == 1 and "2 calls" in ambiguous.stderr
 
 
 def test_more_than_may_follow_are_told_so(served):
     served(FakeLine([], others=MOST))
-    answer = run("--call", ROW.uuid)
+    answer = run("--call", ROW.call)
     assert answer.exit_code == 1 and "as many calls are followed as may be" in answer.stderr
 
 
@@ -298,7 +311,7 @@ def test_a_call_of_which_nobody_knows_the_end(served):
     answer = run("--call", "1111", "--json")
     assert answer.exit_code == 0
     assert json.loads(answer.stdout.splitlines()[-1]) == {
-        "call": ROW.uuid,
+        "call": ROW.call,
         "over": True,
         "outcome": None,
         "heard": None,
@@ -318,7 +331,7 @@ def test_a_console_that_leaves_is_noticed(served):
     host, port = served(line).split(":")
     console = http.client.HTTPConnection(host, int(port), timeout=5)
     console.request("GET", "/calls/1111/ears")
-    assert json.loads(console.getresponse().readline())["call"] == ROW.uuid
+    assert json.loads(console.getresponse().readline())["call"] == ROW.call
     console.sock and console.sock.close()
     console.close()
     assert line.closed.wait(3)

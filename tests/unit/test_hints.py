@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearline.assist.hints import events as e
+from hearline.assist.hints import rules as r
 from hearline.assist.hints.engine import HANGOVER_MS, WHISPER_MS, Figures, HintEngine, run
 from hearline.assist.hints.events import Key, Side, Tallied
 from hearline.assist.hints.hint_store import load_book
@@ -141,6 +142,18 @@ LATE, EARLY = e.Joined(wait_s=20.5), e.Joined(wait_s=20.0, rang=3)
             [*BEGINNING, *at(15_000, e.CardUsed("please-wait")), *at(20_000, e.Hold())],
         ),
         ("before_hold", 20_000, at(20_000, e.Hold()), at(20_000, e.Hold(CALLER))),
+        (
+            "before_hold",
+            80_020,
+            [*at(20_000, e.KeyPressed(Key.ASK_HOLD)), *at(80_020, e.Hold())],
+            [*at(20_000, e.KeyPressed(Key.ASK_HOLD)), *at(79_980, e.Hold())],
+        ),
+        (
+            "asking_to_hold",
+            20_000,
+            [*BEGINNING, *at(20_000, e.KeyPressed(Key.ASK_HOLD))],
+            [*BEGINNING, *at(20_000, e.Hold())],
+        ),
         # 2.12
         (
             "during_hold",
@@ -204,6 +217,74 @@ def test_in_a_talk_that_is_picked_up_nothing_begins():
     held = at(0, e.Hold(AGENT, "8016", picked_up=True))
     log = talk(held, joined=joined, until=26_000)
     assert log == [(25_000, "show during_hold"), (25_000, "whisper still-on-hold")]
+
+
+def test_who_says_before_a_hold_that_they_will_hold_has_the_card_until_then():
+    log = talk(BEGINNING, at(20_000, e.KeyPressed(Key.ASK_HOLD)), agent(21_000, 23_500), caller(24_000, 24_600),
+               agent(25_000, 25_900), at(27_000, e.Hold()), until=40_000)  # fmt: skip
+    assert [pair for pair in log if pair[0] >= 20_000] == [
+        (20_000, "hide caller_silent"),
+        (20_000, "show asking_to_hold"),
+        (27_000, "hide asking_to_hold"),
+    ], "through question, answer and thanks; and the hold itself asks for nothing more"
+    used = counts(BEGINNING, at(20_000, e.KeyPressed(Key.ASK_HOLD)), at(27_000, e.Hold()), until=40_000)
+    assert used["asking_to_hold"] == {"fired": 1, "shown": 1, "used": 1}
+
+
+# ---- a hold that nobody was asked for --------------------------------------------------------------------------------
+def not_asked(*parts: Story, joined: e.Joined = e.Joined(agent_id="8016")) -> int:
+    """How many holds were."""
+    story = sorted((event for part in parts for event in part), key=lambda pair: pair[0])
+    engine = HintEngine(RULES)
+    actions = [action for ms, event in [(0, joined), *story] for action in engine.handle(event, ms)]
+    assert engine.holds.not_asked == actions.count(e.NotAsked())
+    return engine.holds.not_asked
+
+
+TOLD = agent(9_000, 11_500)  # "one moment, I look it up"
+HELD = at(13_000, e.Hold(AGENT, "8016"))
+
+
+@pytest.mark.parametrize(
+    ("story", "count"),
+    [
+        ([*GREETING, *QUESTION, *TOLD, *HELD], 1),
+        ([*GREETING, *QUESTION, *TOLD, *caller(12_000, 12_300), *HELD], 0),
+        ([*GREETING, *QUESTION, *TOLD, *caller(11_600, 11_900), *agent(12_100, 13_000), *at(14_000, *HELD[0][1:])], 0),
+        ([*GREETING, *QUESTION, *TOLD, *at(12_000, e.SpeechStarted(CALLER, 100)), *HELD], 0),  # is answering just now
+        ([*GREETING, *QUESTION, *at(9_120, e.SpeechStarted(AGENT, 120)), *HELD], 1),  # in the middle of a word
+        ([*GREETING, *TOLD, *HELD], 0),  # who was never heard may not be heard now either
+        ([*caller(4_500, 8_000), *HELD], 0),
+        ([*GREETING, *QUESTION, *TOLD, *at(13_000, e.Hold(CALLER))], 0),
+        ([*GREETING, *QUESTION, *TOLD, *at(13_000, e.Hold(AGENT, "8016", picked_up=True))], 0),
+        ([*GREETING, *QUESTION, *TOLD, *at(13_000, e.Hold(AGENT, "8017"))], 0),  # another agent's
+        (
+            [*GREETING, *QUESTION, *TOLD, *caller(12_000, 12_300), *HELD]
+            + [*at(30_000, e.Unhold()), *agent(31_000, 33_000), *at(34_000, e.Hold(AGENT, "8016"))],
+            1,
+        ),
+        (
+            [*GREETING, *QUESTION, *TOLD, *caller(12_000, 12_300), *HELD]
+            + [*at(30_000, e.Unhold()), *at(31_000, e.Hold(AGENT, "8016"))],
+            1,
+        ),
+    ],
+    ids=[
+        "told", "answered", "answered and thanked", "answering", "while speaking", "never heard", "agent not heard",
+        "by the caller", "before we came", "another agent's", "the second time told", "back and away again",
+    ],
+)  # fmt: skip
+def test_a_hold_without_a_sound_of_the_callers_before_it_is_counted_as_not_asked(story, count):
+    """§2.11: between the agent's last words and the hold; a short thanks is no last word."""
+    assert not_asked(story) == count
+
+
+def test_a_long_talk_is_marked_once_on_hold_as_well_and_shows_no_card():
+    """§2.28."""
+    marked = [(ms, action) for ms, action in run(RULES, [(0, e.Joined()), *at(590_000, e.Hold())], 3_000_000)
+              if isinstance(action, e.MarkClock)]  # fmt: skip
+    assert marked == [(600_000, e.MarkClock("long_talk"))]
+    assert not [what for _, what in talk(at(590_000, e.Hold()), until=700_000) if "long_talk" in what]
 
 
 def test_a_caller_too_soft_is_told_in_the_ear_too_unless_the_prompt_was_just_played():
@@ -640,8 +721,7 @@ class Watch:
                     assert self.on_screen is None, "two cards"
                     self.on_screen = action
                     if number not in [n for n, _ in self.hints.get(rule, [])]:
-                        asked = isinstance(event, e.CalledUp) and event.rule == rule
-                        self.new_hint(rule, number, asked)
+                        self.new_hint(rule, number, self.is_asked_for(rule, event))
                     assert expires - self.now >= SHORTEST_MS, "a card that is only glimpsed"
                 case e.HideCard(_, _, number):
                     assert self.on_screen and self.on_screen.hint == number
@@ -656,6 +736,13 @@ class Watch:
                     assert self.whispering_until > self.now
                     self.whispering_until = self.now
         assert self.engine.card == self.on_screen
+
+    def is_asked_for(self, rule: str, event: e.Event | None) -> bool:
+        """By the agent: called up, or by the key that stands for that."""
+        if isinstance(event, e.CalledUp):
+            return event.rule == rule
+        keys = [trigger.key for trigger in self.rules.by_name[rule].triggers if isinstance(trigger, r.AgentKey)]
+        return isinstance(event, e.KeyPressed) and event.key is Key.ASK_HOLD and Key.ASK_HOLD in keys
 
     def new_hint(self, rule: str, number: int, asked: bool) -> None:
         shown = self.hints.setdefault(rule, [])

@@ -158,7 +158,7 @@ def telling(tmp_path, exchange):
         ("zh/lanzhi", Key.LOW_VOLUME, "lanzhi/low-1 lanzhi/low-2 lanzhi/low-move lanzhi/low-move"),
         ("zh/training", Key.LOW_VOLUME, "training/low-1 training/low-2 training/low-2"),
         ("zh/travel", Key.RECEIVER, "travel/speakerphone travel/speakerphone"),
-        ("zh/lanzhi", Key.RECEIVER, "training/speakerphone"),  # it has none of its own
+        ("zh/lanzhi", Key.RECEIVER, "lanzhi/speakerphone"),
         ("", Key.LOW_VOLUME, "lanzhi/low-1"),  # a call that the IVR never saw
         ("zh/../../etc", Key.LOW_VOLUME, "lanzhi/low-1"),
     ],
@@ -218,7 +218,7 @@ def test_another_prompts_key_plays_that_one_instead(telling, exchange):
 
     assert telling(story).prompts == [
         ("start", "zh/lanzhi/low-1"), ("stop", "zh/lanzhi/low-1"),
-        ("start", "zh/training/speakerphone"), ("end", "zh/training/speakerphone"),
+        ("start", "zh/lanzhi/speakerphone"), ("end", "zh/lanzhi/speakerphone"),
     ]  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from hearline.assist.playback.whispers import Whispers
 from hearline.core.keys import lasting_key
 from hearline.store.accounts import Accounts, BadAccount
 from hearline.web import feed as feed_module
+from hearline.web.agent import app
+from hearline.web.feed import Watcher
 from hearline.web.limits import FREE_TRIES, Tries
 from hearline.web.server import PageServer
 from hearline.web.sessions import Sessions
@@ -486,7 +488,10 @@ def test_the_outcome_and_its_closing_phrase(talking):
         assert (await browser.post("outcome", {"call": call, "outcome": "answering"}))[0] == 400
         floor.hang_up("8016")
         assert (await browser.post("outcome", {"call": call, "outcome": "closing-not-made"}))[0] == 200
-        assert (await browser.post("note", {"call": call, "note": "asks for a bed"}))[0] == 200
+        assert (await browser.post("note", {"call": call, "note": {"matter": "asks for a bed"}})) == (
+            200,
+            {"kept": True},
+        )
         assert (await browser.state())["call"]["outcome"] == "not-made"
 
     browse(floor, story)
@@ -541,12 +546,100 @@ def test_a_note_that_comes_when_the_next_call_rings_already_is_of_the_last_one(t
         await browser.sign_in()
         floor.hang_up("8016")
         floor.ring("8016")
-        assert (await browser.post("note", {"call": call, "note": "late"}))[0] == 200
-        assert (await browser.state())["call"]["note"] == ""
-        assert (await browser.post("note", {"call": "another", "note": "x"}))[0] == 409
+        assert (await browser.post("note", {"call": call, "note": {"matter": "late"}}))[0] == 200
+        assert (await browser.state())["call"]["note"]["matter"] == ""
+        assert (await browser.post("note", {"call": "another", "note": {"matter": "x"}}))[0] == 409
 
     browse(floor, story)
     assert floor.kept[-1] == ("8016", "after", None, "late")
+
+
+@pytest.mark.parametrize("keeps", [False, None])
+def test_a_note_that_is_not_kept_is_not_told_as_kept(talking, monkeypatch, keeps):
+    """A database that is locked, or that says nothing in time: what the agent is told is true."""
+    monkeypatch.setattr(app, "KEPT_S", 0.2)
+    floor, call = talking
+
+    async def story(browser: Browser):
+        await browser.sign_in()
+        floor.keeps = keeps
+        assert await browser.post("note", {"call": call, "note": {"matter": "x"}}) == (200, {"kept": False})
+        floor.keeps = True
+        assert await browser.post("note", {"call": call, "note": {"matter": "x"}}) == (200, {"kept": True})
+
+    browse(floor, story)
+
+
+def test_a_note_is_fields_and_ticks(talking):
+    floor, call = talking
+
+    async def story(browser: Browser):
+        await browser.sign_in()
+        written = {"name": "李明", "phone": "13900000000", "read_back": {"phone": True}, "agreed": True}
+        assert (await browser.post("note", {"call": call, "note": written}))[0] == 200
+        assert (await browser.post("note", {"call": call, "note": {"matter": "问护理床"}}))[0] == 200
+        note = (await browser.state())["call"]["note"]
+        assert (note["name"], note["matter"], note["read_back"]) == ("李明", "问护理床", ["phone"])
+        for bad in (
+            "text",
+            ["name"],
+            {"name": 5},
+            {"shoe": "42"},
+            {"matter": "x" * 2_001},
+            {"read_back": {"title": True}},
+        ):
+            assert (await browser.post("note", {"call": call, "note": bad}))[0] == 400
+        assert (await browser.state())["call"]["note"] == note
+
+    browse(floor, story)
+
+
+def test_what_is_promised_is_a_wait(talking):
+    floor, call = talking
+
+    async def story(browser: Browser):
+        await browser.sign_in()
+        assert (await browser.post("promise", {"call": call, "ms": 60_000}))[0] == 200
+        assert (await browser.state())["hold"]["promised_ms"] == 60_000
+        for bad in (0, -1, 10**9, "60", True, None):
+            assert (await browser.post("promise", {"call": call, "ms": bad}))[0] == 400
+
+    browse(floor, story)
+
+
+def test_only_supervisors_see_who_asks_and_can_come(floor):
+    """8016 is none; without any that has the page open the key calls nobody."""
+    floor.desks.supervisors = frozenset({"8018"})
+    floor.join("8016", number=NUMBER)
+    call = floor.desks.of("8016").caller.id
+
+    async def story(browser: Browser):
+        await browser.sign_in()
+        assert (await browser.state())["supervisors"] is False
+        await browser.post("press", {"call": call, "key": "supervisor"})
+        assert (await browser.state())["call"]["help"] is None
+        floor.page.feed._watchers["8018"] = [Watcher("8018")]  # their page is open
+        assert (await browser.state())["supervisors"] is True
+        await browser.post("press", {"call": call, "key": "supervisor"})
+        told = await browser.state()
+        assert told["call"]["help"]["coming"] == "" and told["asking"] == []
+        assert (await browser.post("coming", {"agent": "8016", "call": call}))[0] == 403
+        assert (await browser.sign_in("8018"))[0] == 200
+        [asks] = (await browser.state())["asking"]
+        assert (asks["agent"], asks["queue_zh"], asks["coming"]) == ("8016", "养老热线", "")
+        assert (await browser.post("coming", {"agent": "8017", "call": call}))[0] == 409
+        assert (await browser.post("coming", {"agent": "8016", "call": "another"}))[0] == 409
+        assert (await browser.post("coming", {"agent": "8016", "call": call}))[0] == 200
+        await browser.sign_in()
+        assert (await browser.state())["call"]["help"]["coming"] == "8018"
+        await browser.post("press", {"call": call, "key": "supervisor"})
+        assert (await browser.state())["call"]["help"] is None, "once more takes it back"
+
+    try:
+        browse(floor, story)
+    finally:
+        floor.page.feed._watchers.pop("8018", None)
+        floor.desks.supervisors = frozenset()
 
 
 def test_the_whisper_volume_is_kept_by_work_number(floor):

@@ -29,6 +29,10 @@ SAME = {
     "low-goodbye": "对不起，电话声音太小，请您换一部电话再拨，好吗？谢谢您的来电，再见！",
     "nuisance-1": "对不起，您还需要咨询什么业务方面的问题吗？",
     "nuisance-goodbye": "对不起，我听不清您的声音，请您换一部电话再拨，谢谢您的来电，再见。",
+    "speakerphone": "对不起，我听不清您的声音，请您将话筒拿起来好吗？",
+    "speakerphone-ask": None,
+    "speakerphone-no": None,
+    "speakerphone-other": None,
 }
 STANDARD = {
     "lanzhi": SAME
@@ -38,8 +42,6 @@ STANDARD = {
         "noinput-2": "您好，您的电话已接通，请问能听见我的声音吗？",
         "noinput-goodbye": "对不起，您的电话没有声音，谢谢您的来电，再见。",
         "low-move": "很抱歉，您的电话声音太小，麻烦您换个位置好吗？",
-        "speakerphone": None,
-        "speakerphone-ask": None,
     },
     "training": SAME
     | {
@@ -48,8 +50,7 @@ STANDARD = {
         "noinput-2": "您好！您的电话已接通，请问您能听见我的声音吗？",
         "noinput-goodbye": "对不起！您的电话无声，请您换一部话机再拨，谢谢您的来电，再见！",
         "low-move": None,
-        "speakerphone": "对不起，我听不清您的声音，请您将话筒拿起来好吗？",
-        "speakerphone-ask": None,
+        "nuisance-goodbye": "对不起，我听不清您的声音，请您换一部电话再拨，谢谢您的来电，再见！",
     },
     "travel": SAME
     | {
@@ -58,8 +59,9 @@ STANDARD = {
         "noinput-2": "您好！您的电话已接通，请问您能听见我的声音吗？",
         "noinput-goodbye": "对不起！由于电话信号不好，请您换一部电话再拨，谢谢您的来电，再见！",
         "low-move": None,
-        "speakerphone": "对不起，我听不清您的声音，请您将话筒拿起来好吗？",
         "speakerphone-ask": "对不起，我听不清您的声音，请问您用的是免提吗？",
+        "speakerphone-no": "对不起，我听不清楚您的声音。",
+        "speakerphone-other": "我听不清楚您提的问题，请您换一部电话再打好吗？",
     },
 }
 OURS = {"closed", "message-thanks"}
@@ -88,8 +90,8 @@ def test_brand_is_filled_in_when_spoken_and_none_is_no_sound():
     manifest = load_manifest(SOUNDS)
     texts = {sound.key: sound.text for sound in manifest.sounds()}
     assert texts["zh/lanzhi/opening"] == "您好，蓝智慧养老，请问有什么可以帮您？"
-    assert "zh/lanzhi/speakerphone" not in texts
-    assert not manifest.has_prompt("zh", "lanzhi", "speakerphone")
+    assert "zh/lanzhi/speakerphone-ask" not in texts
+    assert not manifest.has_prompt("zh", "lanzhi", "speakerphone-ask")
     assert not any("{" in text for text in texts.values() if text)
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 Verdict = Literal["no_signal", "noise", "too_soft", "speech"]
 Reason = Literal[
-    "no_rtp", "digital_silence", "comfort_noise", "hum",  # no_signal
-    "tone", "noise",  # noise
+    "no_rtp", "digital_silence", "comfort_noise", "hum", "echo",  # no_signal; echo: our own prompt comes back
+    "tone", "sound", "noise",  # noise; sound: a single one, the line is silent otherwise
     "soft",  # too_soft
     "normal",  # speech
 ]  # fmt: skip

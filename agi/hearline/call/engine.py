@@ -36,18 +36,21 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the speech sounds like so far: ``verdict`` is SPEECH or TOO_SOFT."""
+    """What the speech sounds like so far: ``verdict`` is SPEECH or TOO_SOFT. ``far``: the ears are sure that the caller
+    speaks far from the telephone, or on its loudspeaker."""
 
     verdict: Verdict
+    far: bool = False
 
 
 @dataclass(frozen=True)
 class SpeechEnded:
     """Speech ended ``ago_ms`` before now (the detector is sure only after its hangover). ``verdict`` None: none of it
-    was since the last question."""
+    was since the last question. ``far`` as in `Heard`."""
 
     verdict: Verdict | None
     ago_ms: int = 0
+    far: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class Engine:
         self._extended = False  # this wait was prolonged once because something like speech was heard
         self._speech_since = 0
         self._verdict: Verdict | None = None
+        self._far = False  # this speech is far from the telephone
         self._keys = ""  # collected so far; none but while COLLECTING
         self._late = ("", 0)  # (keys, until ms): should one of them still come, it belongs to the input before
         self._silences = 0
@@ -222,9 +226,11 @@ class Engine:
         match event:
             case SpeechStarted():
                 return self._speech_started(now)
-            case Heard(verdict):
+            case Heard(verdict, far):
+                self._far = far
                 return self._heard(verdict, now)
-            case SpeechEnded(verdict, ago_ms):
+            case SpeechEnded(verdict, ago_ms, far):
+                self._far = far
                 return self._speech_ended(verdict, now - ago_ms, now)
         return []
 
@@ -321,6 +327,8 @@ class Engine:
     # ---- steps ------------------------------------------------------------------------------------------------------
     def _act_on_speech(self, planned: int) -> list[Action]:
         cause = Cause.TOO_SOFT if self._verdict is Verdict.TOO_SOFT else Cause.SPEECH
+        if self._far and Cause.FAR in self.step.on:
+            cause = Cause.FAR
         if cause in self.step.on:
             return self._leave(cause, planned)
         return [Measure(), *self._wait(planned)]  # the flow says `stay`: the countdown begins anew
@@ -337,7 +345,7 @@ class Engine:
 
     def _enter(self, name: str, planned: int) -> list[Action]:
         self.step = self.plan.steps[name]
-        self._verdict = None
+        self._verdict, self._far = None, False
         if self.step.prompt is None:
             return [Measure(), *self._wait(planned)]
         self.state, self._timer = State.PLAYING, None

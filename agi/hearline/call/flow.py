@@ -31,6 +31,7 @@ NO_WAITS = (
     "interdigittimeout",
     "line_gain",
     "on_silence",
+    "on_sound",
     "too_soft_below",
     "normal_from",
     "speech_ends_after",
@@ -82,6 +83,7 @@ class TimerWords(Words):
     limit: Annotated[Duration, between("10s", "14m", "The dialplan lets no call stay longer")] | None = None
     line_gain: Annotated[Gain, between("0 dB", "15 dB", "More raises the noise with it", _decibels)] | None = None
     on_silence: Literal["hangup", "person"] | None = None
+    on_sound: Literal["person", "countdown"] = "person"
     too_soft_below: Annotated[Level, _SPOKEN] = -38
     normal_from: Annotated[Level, _SPOKEN] = -35
     speech_ends_after: Annotated[Duration, between("300ms", "2s", "Shorter is a gap between two words")] = 700
@@ -334,6 +336,7 @@ class _Settler:
             normal_dbov=self.timers["normal_from"],
             speech_ends_ms=self.timers["speech_ends_after"],
             speech_certainty=self.timers["speech_certainty"],
+            on_sound=self.timers["on_sound"],
             prompts=frozenset(step.prompt for step in steps.values() if step.prompt),
         )
 

@@ -35,6 +35,7 @@ class Cause(StrEnum):
 
     SPEECH = "speech"
     TOO_SOFT = "too_soft"
+    FAR = "far"  # somebody spoke far from the telephone; where a step has no `far`, as `speech` or `too_soft`
     KEY = "key"
     NOINPUT = "noinput"
     NOISE = "noise"  # the wait ran out on a line that carries noise; falls back to noinput
@@ -125,6 +126,7 @@ class Plan:
 
     Of the ears: speech under ``too_soft_dbov`` is too soft, from ``normal_dbov`` on it is normal (active level);
     ``speech_ends_ms`` of silence end it; ``speech_certainty`` (low, normal, high): how sure they must be of it.
+    ``on_sound``: a single sound on a silent line is noise (person) or nothing (countdown).
     """
 
     flow: str
@@ -137,6 +139,7 @@ class Plan:
     normal_dbov: int
     speech_ends_ms: int
     speech_certainty: str
+    on_sound: str = "person"
     turn_pause_ms: int = 1_100
     max_speech_ms: int = 15_000
     maybe_ms: int = 600

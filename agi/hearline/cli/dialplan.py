@@ -37,7 +37,7 @@ def dialplan(
 
     \b
       hearline.conf              the contexts that a call goes through
-      hearline-globals.conf      server, fallback queue, sounds, messages, agents' keys; with agent assist its proof
+      hearline-globals.conf      server, site, fallback queue, sounds, messages, agents' keys; agent assist's proof
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
@@ -80,6 +80,7 @@ def dialplan(
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
+            site=settings.site,
             agi_host=host,
             agi_port=port,
             fallback_queue=hotline.words.queue,

@@ -179,7 +179,7 @@ def _print_calls(calls: list[dict]) -> None:
         return
     table = Table("id", "channel", "flow", "step", "for", box=None, header_style="bold", pad_edge=False)
     for call in calls:
-        table.add_row(call["uuid"], call["channel"], call["flow"], call["step"], f"{call['at_ms'] / 1000:.0f} s")
+        table.add_row(call["call"], call["channel"], call["flow"], call["step"], f"{call['at_ms'] / 1000:.0f} s")
     console.print(table)
 
 

@@ -50,7 +50,8 @@ def listen(
         typer.Option(
             metavar="ID",
             show_default=False,
-            help="Follow a call in the IVR instead: its id, the beginning of it, or Asterisk's name of its channel.",
+            help="Follow a call in the IVR instead: its id, some of it from one of its dashes on, or the name of its "
+            "channel.",
         ),
     ] = "",
     server: Annotated[
@@ -87,7 +88,7 @@ def listen(
     not touch it, nor does ^C. An ID that no call has, e.g. a dash, lists the live calls.
 
     \b
-      hearline listen --call 3f2a
+      hearline listen --call 482139075
       hearline listen --call PJSIP/trunk-00000002 --png seen.png
 
     Exit status: 0 all was heard, 1 no picture can be drawn or no call followed, 2 at least one file could not be read.

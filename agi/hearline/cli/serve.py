@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 import signal
 import threading
@@ -60,6 +59,7 @@ def serve(
       hearline serve
       hearline serve --agi 192.0.2.5:4573 --media 192.0.2.5:9092 --allow 192.0.2.10
     """
+    from hearline.core.logs import log_to_stderr
     from hearline.core.settings import Settings
     from hearline.media.worker_client import CAPACITY, WorkerDown
     from hearline.server.door import serve_until
@@ -71,7 +71,7 @@ def serve(
         typer.secho(f"hearline serve: {_told(error)}", fg="red", err=True)
         raise typer.Exit(2) from None
     _check(settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -6,11 +6,13 @@ Every field can be set as ``HEARLINE_<FIELD>``, e.g. ``HEARLINE_STATE=/srv/hearl
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hearline.core.calendar import Calendar
+from hearline.core.ids import SITE_LONGEST, is_site, site_from
 from hearline.core.numbers import Home, is_country
 from hearline.core.peers import parse_networks
 from hearline.core.zones import DEFAULT_ZONE, zone_named
@@ -37,6 +39,8 @@ class Settings(BaseModel):
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
 
+    # The site's name, in the id of every call that enters here; by default the machine's.
+    site: str = Field(default_factory=lambda: site_from(socket.gethostname()))
     # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
     zone: str = DEFAULT_ZONE
 
@@ -67,6 +71,10 @@ class Settings(BaseModel):
     audit_days: int = Field(190, ge=1, le=3_650)
     # How long it is remembered that a caller has called, and what came of it.
     earlier_calls_days: int = Field(90, ge=1, le=3_650)
+    # So many days count for "third call lately": an agent sees it before answering.
+    trouble_days: int = Field(7, ge=1, le=90)
+    # Work numbers of those whom an agent's key calls in (comma separated); '': there is no such key.
+    supervisors: str = ""
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
@@ -76,6 +84,14 @@ class Settings(BaseModel):
     @classmethod
     def _known_zone(cls, name: str) -> str:
         return zone_named(name).key
+
+    @field_validator("site")
+    @classmethod
+    def _fit_for_ids(cls, name: str) -> str:
+        if not is_site(name):
+            remedy = f"use small letters, digits and, in between, dashes, at most {SITE_LONGEST}"
+            raise ValueError(f"{name!r} is no name for a site: {remedy}, e.g. {site_from(name)}")
+        return name
 
     @field_validator("country")
     @classmethod

@@ -180,7 +180,8 @@ class AudioSocketListener:
             self._waiting.append((connection, time.monotonic() + HANDSHAKE_S, bytearray()))
         if not self._waiting:
             return []
-        arrived, still = [], deque()
+        arrived = []
+        still: deque[tuple[socket.socket, float, bytearray]] = deque()
         for connection, deadline, data in self._waiting:
             leg_or_none = self._shake_hands(connection, data)
             if leg_or_none is False:

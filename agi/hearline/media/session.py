@@ -34,6 +34,7 @@ class SlotEars:
             normal_dbov=plan.normal_dbov,
             stop_ms=plan.speech_ends_ms,
             onset_evidence=ONSET_EVIDENCE[plan.speech_certainty],
+            sign_of_life=plan.on_sound == "person",
         )
         detector.open(slot, self.settings)
         self._since = detector.steps, detector.hasty_steps
@@ -94,8 +95,9 @@ class Session:
             self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
 
     def record(self) -> dict[str, Any]:
-        """The timeline as it is kept."""
-        return self.timeline.as_dict()
+        """The timeline as it is kept, and how loud the caller last was (dBov; None: nobody spoke)."""
+        level = self.last_hearing and self.last_hearing.active_level_dbov
+        return self.timeline.as_dict() | {"level_dbov": None if level is None else round(level, 1)}
 
     def settle(self, late_ms: float) -> None:
         """The frame of the last ``tick`` has gone out, ``late_ms`` after its time."""
@@ -137,11 +139,11 @@ class Session:
             case EarHeard():
                 self._note_verdict(event.hearing, now)
                 if (verdict := self._of_speech(event.hearing, now)) is not None:
-                    self._do(self.engine.handle(flow.Heard(verdict), now), now)
+                    self._do(self.engine.handle(flow.Heard(verdict, bool(event.hearing.far)), now), now)
             case SpeechEnded():
                 self.timeline.add(now, "speech_end", end_ms=event.end_ms)
                 verdict = self._of_speech(event.hearing, now)
-                ended = flow.SpeechEnded(verdict, max(0, event.at_ms - event.end_ms))
+                ended = flow.SpeechEnded(verdict, max(0, event.at_ms - event.end_ms), bool(event.hearing.far))
                 self._do(self.engine.handle(ended, now), now)
 
     def _of_speech(self, hearing: Hearing, now: int) -> Verdict | None:

@@ -30,6 +30,8 @@ import numpy as np
 
 from hearline.audio.vad.detector import Detector
 from hearline.audio.vad.snapshots import LineWatcher
+from hearline.call.entry import Entry
+from hearline.core.logs import about_call, log_to_stderr
 from hearline.core.peers import is_allowed, parse_networks
 from hearline.core.settings import address
 from hearline.media import connections
@@ -72,11 +74,17 @@ WATCH_TICKS = 100  # rows are told for so long after somebody asked
 class LiveCall:
     uuid: str
     channel: str
+    entry: Entry | None  # of a call in the IVR
     session: Session | MonitorSession
     leg: Leg
     slot: int
     began: int  # tick of its first decision
     due: int  # tick at which its session must move on, though nothing may happen before
+
+    @property
+    def id(self) -> str:
+        """The call's id; '' of a leg that is listened to."""
+        return _id(self.entry)
 
 
 class Worker:
@@ -269,7 +277,8 @@ class Worker:
         try:
             slot = self._free.pop()
         except IndexError:
-            log.error("no room for a further call; it goes to the queue")
+            with about_call(_id(announcement.entry)):
+                log.error("no room for a further call; it goes to the queue")
             self._refuse(announcement, leg)
             return
         if plan is None:
@@ -278,7 +287,8 @@ class Worker:
         try:
             prompts = {prompt: self._prompts[key] for prompt, key in prompt_keys(plan).items()}
         except KeyError as error:
-            log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
+            with about_call(_id(announcement.entry)):
+                log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
             self._free.append(slot)
             self._refuse(announcement, leg)
             return
@@ -297,12 +307,15 @@ class Worker:
 
     def _take_in(self, announcement: Announce, session: Session | MonitorSession, leg: Leg, slot: int) -> None:
         now = self._ticks
-        self._calls[slot] = LiveCall(announcement.uuid, announcement.channel, session, leg, slot, began=now, due=now)
+        uuid, channel, entry = announcement.uuid, announcement.channel, announcement.entry
+        self._calls[slot] = LiveCall(uuid, channel, entry, session, leg, slot, began=now, due=now)
         self._connections.join(slot, leg)
         heapq.heappush(self._due, (now, slot))
 
     def _refuse(self, announcement: Announce, leg: Leg) -> None:
-        self._channel.send(Finished(announcement.uuid, announcement.channel, None, "unknown", {}))
+        self._channel.send(
+            Finished(announcement.uuid, announcement.channel, None, "unknown", {}, entry=announcement.entry)
+        )
         self._say_goodbye(leg)
 
     def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
@@ -324,7 +337,8 @@ class Worker:
             try:
                 session.tick((self._ticks - call.began) * FRAME_MS, events.get(slot, ()), leg.keys(), leg.gone)
             except Exception:  # one call's failure is that call's: it goes to the queue
-                log.exception("a call failed; it goes to the queue")
+                with about_call(call.id):
+                    log.exception("a call failed; it goes to the queue")
                 self._end(call, None)
                 continue
             if session.moved:
@@ -348,7 +362,7 @@ class Worker:
     def _end(self, call: LiveCall, outcome: str | None) -> None:
         session = call.session
         self._channel.send(
-            Finished(call.uuid, call.channel, outcome, session.heard, session.record(), session.collected)
+            Finished(call.uuid, call.channel, outcome, session.heard, session.record(), session.collected, call.entry)
         )
         del self._calls[call.slot]
         if relay := self._relays.pop(call.slot, None):
@@ -431,6 +445,7 @@ class Worker:
             hearing and hearing.verdict,
             call.session.timeline.gain_db,
             call.session.ears.settings,
+            call.id,
         )
 
     def _follow(self, uuid: str) -> None:
@@ -447,7 +462,8 @@ class Worker:
                 if look is not None:
                     self._channel.offer(Ears(self._row(self._calls[slot]), look))
             except Exception:
-                log.exception("a call cannot be followed")
+                with about_call(self._calls[slot].id):
+                    log.exception("a call cannot be followed")
                 until = 0
             if self._ticks >= until:
                 del self._followed[slot]
@@ -461,6 +477,10 @@ class Worker:
         for relay in self._relays.values():
             relay.close()
         self._listener.close()
+
+
+def _id(entry: Entry | None) -> str:
+    return entry.call if entry else ""
 
 
 def _ask_for_precedence() -> None:
@@ -489,7 +509,7 @@ def main() -> None:
     parser.add_argument("--allow", required=True)
     parser.add_argument("--capacity", type=int, required=True)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the door's to handle
 
     networks = parse_networks(given.allow)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hearline.call.entry import Entry
 from hearline.call.plan import Plan
 from hearline.media.followers import Followers
 from hearline.media.worker_protocol import (
@@ -51,7 +52,8 @@ class WorkerDown(RuntimeError):
 
 @dataclass
 class PendingCall:
-    """A call handed to a worker. ``address``: where Asterisk must connect for it."""
+    """A call handed to a worker. ``uuid``: the secret that lets its one connection in, made for it and used once.
+    ``address``: where Asterisk must connect for it."""
 
     uuid: str
     address: tuple[str, int]
@@ -120,7 +122,12 @@ class WorkerClient:
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
     def announce(
-        self, plan: Plan | None, begin: str | None = None, channel: str = "", tone_hz: float | None = None
+        self,
+        plan: Plan | None,
+        begin: str | None = None,
+        channel: str = "",
+        tone_hz: float | None = None,
+        entry: Entry | None = None,
     ) -> PendingCall:
         """Expect a connection for a new call, or without a plan, for a leg that is listened to; see
         ``worker_protocol.Announce``. Raises WorkerDown."""
@@ -133,7 +140,7 @@ class WorkerClient:
                 raise WorkerDown("the media worker has no time left for a further call")
             visit = PendingCall(str(uuid.uuid4()), self._address)
             self._visits[visit.uuid] = visit
-            self._channel.send(Announce(visit.uuid, plan, begin, channel, tone_hz))
+            self._channel.send(Announce(visit.uuid, plan, begin, channel, tone_hz, entry))
         return visit
 
     def load(self, recordings: Mapping[str, bytes]) -> None:

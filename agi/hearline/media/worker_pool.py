@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 
+from hearline.call.entry import Entry
 from hearline.call.plan import Plan
 from hearline.media.worker_client import ROWS_S, PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import CallSummary, Ears, Finished
@@ -45,12 +46,12 @@ class WorkerPool:
         """Can at least one worker take calls?"""
         return any(line.well for line in self._lines)
 
-    def announce(self, plan: Plan, begin: str | None, channel: str = "") -> PendingCall:
+    def announce(self, plan: Plan, begin: str | None, channel: str = "", entry: Entry | None = None) -> PendingCall:
         """Expect a connection for a new call. Raises WorkerDown: no worker can take it."""
         refusal = WorkerDown("the media worker does not answer")
         for line in sorted(self._lines, key=lambda line: line.calls):
             try:
-                return line.announce(plan, begin, channel)
+                return line.announce(plan, begin, channel, entry=entry)
             except WorkerDown as error:
                 refusal = error
         self.refused += 1

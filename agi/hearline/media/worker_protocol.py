@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hearline.audio.settings import CallSettings
 from hearline.audio.vad.snapshots import Snapshot
+from hearline.call.entry import Entry
 from hearline.call.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,14 @@ _MORE, _LAST = b"+", b"."
 class Announce:
     """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
     two people's talk, to be listened to: see ``tap.Tap``. ``tone_hz``: of what is on that leg, tell the level of
-    this tone alone."""
+    this tone alone. ``uuid`` lets one connection in and is a secret; the call's id, ``entry.call``, is none."""
 
     uuid: str
     plan: Plan | None
     begin: str | None
     channel: str = ""
     tone_hz: float | None = None
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ class Finished:
     heard: str
     timeline: dict[str, Any]
     collected: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True)
 class CallSummary:
-    """A live call as shown to people. Times in ms. ``channel`` is Asterisk's name for the caller's leg. ``gain_db``:
-    how far it is raised for the agent, so far; ``ears``: by what it is judged."""
+    """A live call as shown to people, who get ``call``, its id, in place of ``uuid``. Times in ms. ``channel`` is
+    Asterisk's name for the caller's leg. ``gain_db``: how far it is raised for the agent, so far; ``ears``: by what it
+    is judged."""
 
     uuid: str
     channel: str
@@ -121,6 +125,7 @@ class CallSummary:
     verdict: str | None
     gain_db: int = 0
     ears: CallSettings = CallSettings()
+    call: str = ""
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ class Stack:
             home=self.home,
             sounds_dir=self.settings.sounds.absolute(),
             messages_dir=self.home / "spool" / "messages",
+            site=self.settings.site,
             listen=listen,
             sip_port=sip_port,
             rtp_first=rtp_first,
@@ -321,6 +322,7 @@ class Stack:
         s, r = self.settings, self.running
         hosts = {socket.gethostbyname(address(where)[0]) for where in (r.agi, r.media, r.legs)}
         return os.environ | {
+            "HEARLINE_SITE": s.site,
             "HEARLINE_STATE": str(s.state),
             "HEARLINE_FLOWS": str(s.flows),
             "HEARLINE_SOUNDS": str(s.sounds),

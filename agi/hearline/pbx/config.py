@@ -29,9 +29,10 @@ CHANNEL_VARIABLES = (
     "HEARLINE_PHRASES",
     "HEARLINE_AGENT",
     "HEARLINE_CAME_AT",
+    "HEARLINE_CALL",
 )
 """The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
-wait began, whether the channel is an agent's, and when the caller's first wait began."""
+wait began, whether the channel is an agent's, when the caller's first wait began, and the call's id."""
 PRESENTATION = "CALLERID(num-pres)"
 """A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
 NUMBER_SHOWN = "allowed"
@@ -44,9 +45,17 @@ EVENTS = (
 )  # fmt: skip
 """The events that agent assist works on, beside the agents' keys; Asterisk sends no others."""
 KEY_EVENT = "HearlineKey"
-KEY_CODES = {"*4": "low_volume", "*5": "receiver", "*6": "mute", "*7": "callback", "*9": "nuisance"}
-"""What an agent presses in the middle of a call, and which of `assist.events.Key` it is. Asterisk's own samples have
-other things on *0 to *3, and picking up on *8."""
+KEY_CODES = {
+    "*4": "low_volume",
+    "*5": "receiver",
+    "*6": "mute",
+    "*7": "callback",
+    "*8": "ask_hold",
+    "*9": "nuisance",
+    "*#": "supervisor",
+}
+"""What an agent presses in the middle of a call, and which of `assist.hints.events.Key` it is. Asterisk's own samples
+have other things on *0 to *3. (*8 picks up a call only where it is dialled, never inside a call.)"""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 FIRST_QUEUE = 8090
 """What agents of the private stack dial for the first of its queues; the others come after it."""
@@ -78,6 +87,7 @@ class Parts:
 
     sounds_dir: Path
     messages_dir: Path
+    site: str = "site"  # see core/ids.py
     agi_host: str = "127.0.0.1"
     agi_port: int = 4573
     fallback_queue: str = "care"

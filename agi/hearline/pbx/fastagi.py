@@ -169,8 +169,8 @@ class FastAgiServer:
 
     def _begin(self, connection: socket.socket, headers: bytes) -> None:
         """Give the session its thread."""
-        name = _SCRIPT.search(headers)
-        name = name[1].decode("latin-1").strip() if name else ""
+        found = _SCRIPT.search(headers)
+        name = found[1].decode("latin-1").strip() if found else ""
         place = self._places.get(name)
         if place is None:
             log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self._scripts))

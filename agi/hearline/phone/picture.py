@@ -82,7 +82,7 @@ def draw_call(
 ) -> None:
     """Write the picture of one call.
 
-    timeline: {"outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and
+    timeline: {"call", "outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and
     prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key,
     collected and nomatch ("name", "count" of keys, "digits" where they are no personal data), route, hangup.
     Where an event has "planned_ms" (on the same time axis), planned and actual are printed. A timer's span
@@ -375,6 +375,7 @@ def _title(name: str, timeline: Mapping[str, Any], events: list[dict], end_ms: f
     late = [abs(event["at_ms"] - event["planned_ms"]) for event in planned]
     if late:
         parts.append(f"{len(late)} timed points, at most {max(late):.0f} ms off plan")
+    parts += filter(None, [timeline.get("call")])
     return title, "   ·   ".join(parts), RED if late and max(late) > LATE else MUTED
 
 

@@ -54,10 +54,12 @@ REASONS: dict[Reason, tuple[str, str]] = {
     "normal": ("somebody speaks and can be heard", "能听清"),
     "soft": ("somebody speaks, but too softly", "有人说话，但太轻"),
     "noise": ("sounds, but nobody speaks", "有声音，但无人说话"),
+    "sound": ("a sound on a silent line, nobody speaks", "安静线路上有声响，无人说话"),
     "tone": ("tones, nobody speaks", "信号音，无人说话"),
     "hum": ("mains hum, nobody speaks", "交流声，无人说话"),
     "comfort_noise": ("comfort noise, nobody speaks", "舒适噪声，无人说话"),
     "digital_silence": ("digital silence", "全静音"),
+    "echo": ("nothing but our own prompt's echo", "只有提示音的回声"),
     "no_rtp": ("the phone sends nothing", "电话没有发送语音"),
 }
 _STATES = {"QUIET": "#eceff2", "STARTING": "#a9d5cf", "SPEAKING": TEAL, "STOPPING": "#cfe6e3"}

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
 from hearline.assist.calls.legs import Leg, Legs
@@ -36,6 +37,8 @@ from hearline.assist.selftest.ami_rights import AmiRights
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
+from hearline.core.ids import new_call_id
+from hearline.core.logs import about_call, log_to_stderr
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
@@ -66,7 +69,7 @@ class Service:
 
     def __init__(self, settings: Settings, tell: Callable[[bytes], None]) -> None:
         self._settings, self._tell = settings, tell
-        self._graph = ChannelGraph()
+        self._graph = ChannelGraph(self._new_call_id)
         secret = settings.ami_secret_file.read_text("utf-8").strip()
         where = address(settings.ami)
         self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
@@ -91,7 +94,8 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
-        keys = Keys(self._ami, Prompts(recordings), self._prompter, self._say, self._confirm)
+        prompts = Prompts(recordings)
+        keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._page.supervisor_there)
         self._records = Records(settings.state / "talks", settings.calendar)
         self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
@@ -103,6 +107,12 @@ class Service:
         if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
             self._recognition = Recognition(model, most, hints, self._legs, self._line.pass_on, self._talks.spoken)
+
+    def _new_call_id(self) -> str:
+        call = new_call_id(self._settings.site, datetime.now(UTC))
+        with about_call(call):
+            log.warning("a caller came without a call id of ours: is HEARLINE_CALL among manager.conf's channelvars?")
+        return call
 
     def _told(self, status: AssistStatus) -> None:
         """How we stand with Asterisk; how we stand with our files, and who signs in, goes with it."""
@@ -309,7 +319,7 @@ def _tell(line: bytes) -> None:
 
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
 
 

@@ -9,7 +9,10 @@ import functools
 import logging
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from hearline.call.entry import utc
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
 from hearline.media.worker_pool import WorkerPool
@@ -22,7 +25,7 @@ from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
 from hearline.store.earlier_calls import EarlierCalls
-from hearline.store.records import Records
+from hearline.store.records import Kept, Records
 from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class Door:
         scripts = {
             "hotline": functools.partial(
                 hotline.serve,
+                site=settings.site,
                 flows=self.flows,
                 line=self.line,
                 lost=self._note_lost_media,
@@ -101,23 +105,39 @@ class Door:
         self.prompts.want(key for flow in flows.by_name.values() for key in prompt_keys(flow.plan).values())
 
     def _keep_record(self, finished: Finished) -> None:
-        """One JSON file a call, by day: the timeline, no personal data."""
-        record = {"call": finished.uuid, "channel": finished.channel, "heard": finished.heard, **finished.timeline}
-        self._records.write(self._records.file(finished.uuid), record)
+        """One JSON file for each visit of a call, by day: the timeline, no personal data."""
+        self._records.write(Kept(finished.entry.call), _record(finished))
 
     def _note_call(self, call: str, number: str, finished: Finished) -> None:
         """For the next time that this caller calls. ``number``: '' where the caller withholds it."""
         self._earlier.note(
-            call or finished.uuid,
+            call,
             number=number,
             at=time.time() - finished.timeline.get("duration_ms", 0) / 1_000,
             heard=finished.heard,
             ended=finished.outcome,
         )
 
-    def _note_lost_media(self, call: str) -> None:
+    def _note_lost_media(self, call: str, queue: str) -> None:
         """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
-        self._records.amend(call, outcome="queue:lost_media")
+        self._records.amend(call, outcome="queue:lost_media", queue=queue, queued_at=utc(datetime.now(UTC)))
+
+
+def _record(finished: Finished) -> dict[str, Any]:
+    """As it is kept. ``queue``, ``queued_at``: the queue that the IVR sent the caller to, and when. Who came by no
+    number was handed over by an agent, and goes back to the queue they were in, which Asterisk alone knows."""
+    entry, timeline = finished.entry, finished.timeline
+    kind, _, queue = finished.outcome.partition(":")
+    queued = kind == "queue"
+    ended_at = entry.began_at + timedelta(milliseconds=timeline["duration_ms"])
+    return {
+        **entry.as_dict(),
+        "channel": finished.channel,
+        "heard": finished.heard,
+        "queue": queue if queued and entry.dialled else None,
+        "queued_at": utc(ended_at) if queued else None,
+        **timeline,
+    }
 
 
 def serve_until(settings: Settings, stop: threading.Event, always_open: bool = False) -> None:

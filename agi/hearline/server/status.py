@@ -161,12 +161,18 @@ class _Quiet(WSGIRequestHandler):
 
 
 def matching(rows: Sequence[CallSummary], wanted: str) -> list[CallSummary]:
-    """The live calls that ``wanted`` may mean: a UUID, the beginning of one, or the channel's name."""
-    exact = [row for row in rows if wanted in (row.uuid, row.channel)]
-    return exact or [row for row in rows if row.uuid.startswith(wanted.lower())]
+    """The live calls that ``wanted`` may mean: an id, some of it from one of its dashes on, or the channel's name."""
+    exact = [row for row in rows if wanted in (row.call, row.channel)]
+    return exact or [row for row in rows if f"-{wanted}" in f"-{row.call}"]
 
 
-def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
+def _public(row: CallSummary) -> dict[str, Any]:
+    """As it is told: by the call's id, without the secret that let its sound in."""
+    told = asdict(row)
+    return {"call": told.pop("call")} | {name: value for name, value in told.items() if name != "uuid"}
+
+
+def _ears(call: str, told: Generator) -> Iterator[bytes]:
     """A line of JSON for every look, and a last one that says what came of the call."""
     outcome = heard = None
     with closing(told):
@@ -175,10 +181,10 @@ def _ears(uuid: str, told: Generator) -> Iterator[bytes]:
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
                 judged_by = {"gain_db": row.gain_db, "ears": asdict(row.ears)}
-                yield _json({"call": uuid, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
+                yield _json({"call": call, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
             else:
                 outcome, heard = message.outcome, message.heard
-    yield _json({"call": uuid, "over": True, "outcome": outcome, "heard": heard})
+    yield _json({"call": call, "over": True, "outcome": outcome, "heard": heard})
 
 
 def _json(told: dict) -> bytes:
@@ -222,7 +228,7 @@ def serve_status(
             if assist:  # calls do without it: it makes nobody unready
                 body["assist"] = assist.standing
         elif path == "/calls":
-            body = {"calls": [asdict(row) for row in line.rows()]}
+            body = {"calls": [_public(row) for row in line.rows()]}
         elif path.startswith("/calls/") and path.endswith("/ears"):
             wanted = path.removeprefix("/calls/").removesuffix("/ears")
             rows = line.rows()
@@ -234,11 +240,11 @@ def serve_status(
                     status, body = "503 Service Unavailable", {"error": str(error)}
                 else:
                     start_response(status, [("Content-Type", "application/x-ndjson; charset=utf-8")])
-                    return _ears(found[0].uuid, told)
+                    return _ears(found[0].call, told)
             else:
                 status = "409 Conflict" if found else "404 Not Found"
                 what = f"{len(found)} calls are" if found else "no call in the IVR is"
-                body = {"error": f"{what} {wanted!r}", "calls": [asdict(row) for row in found or rows]}
+                body = {"error": f"{what} {wanted!r}", "calls": [_public(row) for row in found or rows]}
         else:
             status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls", "/calls/ID/ears"]}
         start_response(status, [("Content-Type", "application/json; charset=utf-8")])

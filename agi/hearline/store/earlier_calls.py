@@ -2,7 +2,7 @@
 hash of it.
 
 Two processes write it, the door (what the IVR heard) and agent assist (who talked, what came of it); a call is one row,
-found by Asterisk's unique id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
+found by its id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
 locked, broken or lost, only this list is poorer.
 """
 
@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ CLEAN_S = 3_600.0
 _MOST_WAITING = 1_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
-    call TEXT PRIMARY KEY,  -- Asterisk's unique id
+    call TEXT PRIMARY KEY,  -- its id (in rows from before there were ids: Asterisk's unique id)
     who TEXT,               -- keyed hash of the caller's number
     at REAL NOT NULL,       -- when it began, s since 1970
     heard TEXT,             -- by the IVR
@@ -42,7 +43,7 @@ CREATE TABLE IF NOT EXISTS calls (
     talk_s REAL,
     left_first TEXT,        -- caller, agent
     outcome TEXT,           -- as the agent picked it
-    note TEXT               -- as the agent wrote it
+    note TEXT               -- as the agent wrote it: the fields as JSON; before there were fields, plain text
 );
 CREATE INDEX IF NOT EXISTS by_who ON calls (who, at);
 CREATE INDEX IF NOT EXISTS by_agent ON calls (agent, at);
@@ -75,7 +76,7 @@ class EarlierCalls:
         normal("95160", home)  # loads the numbering plans (60 ms) now, not while somebody calls
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
-        self._to_write: queue.Queue[tuple[str, dict] | None] = queue.Queue(_MOST_WAITING)
+        self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
         self._writer: threading.Thread | None = None
         self._cleaned = 0.0
 
@@ -97,13 +98,18 @@ class EarlierCalls:
             self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
             self._writer.start()
 
-    def note(self, call: str, **what: str | float | None) -> None:
-        """Keep what is known of this call beside what is kept already; a ``number`` as ``who``. Returns at once."""
+    def note(self, call: str, **what: str | float | None) -> Future[bool]:
+        """Keep what is known of this call beside what is kept already; a ``number`` as ``who``. Returns at once whether
+        it is kept, once that is known."""
         self.start()
+        kept: Future[bool] = Future()
+        kept.set_running_or_notify_cancel()  # nobody can cancel it
         try:
-            self._to_write.put_nowait((call, what))
+            self._to_write.put_nowait((call, what, kept))
         except queue.Full:
             log.error("a call is not kept among the earlier ones: the database does not keep up")
+            kept.set_result(False)
+        return kept
 
     def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
         """This caller's latest calls, the newest first. May take `WAIT_S`."""
@@ -142,7 +148,7 @@ class EarlierCalls:
 
     def _write_on(self) -> None:
         while (told := self._to_write.get()) is not None:
-            call, what = told
+            call, what, kept = told
             try:
                 if (number := what.pop("number", None)) is not None:
                     what["who"] = self.who(number)
@@ -151,6 +157,9 @@ class EarlierCalls:
                     self._clean(database)
             except Exception as error:  # the next one is another's
                 log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)
+                kept.set_result(False)
+            else:
+                kept.set_result(True)
 
     def _clean(self, database: sqlite3.Connection) -> None:
         if time.monotonic() - self._cleaned > CLEAN_S or not self._cleaned:

@@ -1,11 +1,17 @@
-"""Records as they are kept: one JSON file each, in a folder for each business day."""
+"""Records as they are kept: one JSON file each, in a folder for each business day.
+
+A call has a record for each visit to the IVR and for each talk. The first is named by the call's id, ``CALL.json``, the
+others ``CALL.2.json``, ``CALL.3.json`` … (Until calls had ids they were named by UUIDs.)
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +20,22 @@ from hearline.core.files import read_text, write_whole
 from hearline.store.record_writer import RecordWriter
 
 WRITE_S = 3.0  # for the last records, when a process stops
+DAYS_OF_A_CALL = 2  # it may begin before midnight
+
+
+@dataclass
+class Kept:
+    """A record as it is kept, in ``file`` once it is written. ``number``: which of the call's records it is (1, 2,
+    3 …); it stands in the record under the name ``number_as``, where that is given."""
+
+    call: str
+    number_as: str = ""
+    number: int = 0
+    file: Path | None = None
 
 
 class Records:
-    """The records in ``folder``: ``2026-11-29/NAME.json``. They are written in a thread of their own.
+    """The records in ``folder``: ``2026-11-29/CALL.json``. They are written in a thread of their own.
 
     Args:
         calendar: says which day it is.
@@ -34,19 +52,24 @@ class Records:
         """Start the thread that writes; the first record does so as well."""
         self._writer.start()
 
-    def file(self, name: str) -> Path:
-        """The file of a new record: in today's folder."""
-        return self.folder / self._calendar.business_day(self._now()).isoformat() / f"{name}.json"
+    def write(self, kept: Kept, record: Mapping[str, Any]) -> None:
+        """Keep this record, in place of what was written for it before: whoever reads the file meanwhile finds that.
+        Returns at once."""
 
-    def write(self, file: Path, record: dict[str, Any]) -> None:
-        """Keep this record; whoever reads the file meanwhile finds the one before. Returns at once."""
-        self._writer.later(lambda: write(file, record))
+        def written() -> None:
+            if kept.file is None:
+                kept.number, kept.file = self._next(kept.call)
+            number = {kept.number_as: kept.number} if kept.number_as else {}
+            write(kept.file, {**record, **number})
 
-    def amend(self, name: str, **more: object) -> None:
-        """Put more into the record that was kept under this name, on whichever day. Returns at once."""
+        self._writer.later(written)
+
+    def amend(self, call: str, **more: object) -> None:
+        """Put more into the last record of a call that is not long over. Returns at once."""
 
         def amended() -> None:
-            for file in self.folder.glob(f"*/{name}.json"):
+            number, _ = self._next(call)
+            if file := self._find(call, number - 1):
                 write(file, json.loads(read_text(file)) | more)
 
         self._writer.later(amended)
@@ -58,6 +81,24 @@ class Records:
     def close(self) -> None:
         """Write what waits, as far as the disk answers."""
         self._writer.close(WRITE_S)
+
+    # ---- in the thread that writes ----------------------------------------------------------------------------------
+    def _next(self, call: str) -> tuple[int, Path]:
+        """Which record of the call is written next, and its file."""
+        number = next(number for number in count(1) if not self._find(call, number))
+        return number, self._day(0) / _name(call, number)
+
+    def _find(self, call: str, number: int) -> Path | None:
+        files = (self._day(ago) / _name(call, number) for ago in range(DAYS_OF_A_CALL))
+        return next((file for file in files if file.exists()), None)
+
+    def _day(self, ago: int) -> Path:
+        """The folder of the business day so many days ago."""
+        return self.folder / (self._calendar.business_day(self._now()) - timedelta(days=ago)).isoformat()
+
+
+def _name(call: str, number: int) -> str:
+    return f"{call}.json" if number == 1 else f"{call}.{number}.json"
 
 
 def write(file: Path, record: dict[str, Any]) -> None:

@@ -32,6 +32,8 @@ ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/call-up"): ALL,
     ("POST", "/api/outcome"): ALL,
     ("POST", "/api/note"): ALL,
+    ("POST", "/api/promise"): ALL,
+    ("POST", "/api/coming"): ALL,  # of those whom an agent's key calls in (HEARLINE_SUPERVISORS)
     ("POST", "/api/done"): ALL,
     ("POST", "/api/volume"): ALL,
     ("GET", "/api/accounts"): ADMINS,

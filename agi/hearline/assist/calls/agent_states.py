@@ -10,14 +10,25 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from hearline.assist.calls.channel_graph import CALLER, CAME_AT, HEARD, PHRASES, QUEUE, QUEUED_AT, ConnectedParties
+from hearline.assist.calls.call_note import CallNote, read_note
+from hearline.assist.calls.channel_graph import (
+    CALLER,
+    CAME_AT,
+    HEARD,
+    PHRASES,
+    QUEUE,
+    QUEUED_AT,
+    ConnectedParties,
+    call_of,
+)
 from hearline.assist.calls.legs import Leg
-from hearline.assist.calls.sessions import TalkSession
+from hearline.assist.calls.sessions import HelpCall, TalkSession
 from hearline.assist.hints import events as e
 from hearline.assist.hints.engine import HOLD_EVERY_MS, Holds
 from hearline.assist.hints.events import Key, Side
@@ -29,7 +40,8 @@ from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
 
-NOTE_LONGEST = 2_000  # characters
+DAY_S = 86_400
+MANY_CALLS = 3  # within some days: the caller's trouble may not be over
 
 
 class Activity(StrEnum):
@@ -43,7 +55,8 @@ class Activity(StrEnum):
 class Caller:
     """Who calls, as far as an agent may see it.
 
-    ``id``: Asterisk's unique id of the call. ``number``: masked; '' where none is told. ``who``: its keyed hash.
+    ``id``: the call's; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' where none is
+    told. ``who``: its keyed hash.
     ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
     ``came_at``: when the first one did; s since 1970, 0 where unknown.
     """
@@ -87,6 +100,7 @@ class AgentState:
     caller: Caller | None = None
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
+    trouble_days: int = 7  # so far back calls count as lately
     ring_channel: str = ""
     passed_on_by: str = ""  # another agent's work number
     # The talk that goes on, or the last one.
@@ -104,11 +118,12 @@ class AgentState:
     hold_whisper_ms: int = 0  # of the talk
     hold_whisper_at: float = 0.0
     muted: bool = False
+    long: bool = False  # the talk has grown long
     playing: Key | None = None  # whose prompt the caller hears
     callback: bool = False  # marked to be called back
     # What the agent has told of it.
     outcome: str | None = None
-    note: str | None = None
+    note: CallNote | None = None  # None: nothing was written
     left_first: Side | None = None
     # How many calls the agent has ended first, by business day: a clock that jumps to and fro loses none.
     left_first_on: Counter[date] = field(default_factory=Counter)
@@ -127,9 +142,12 @@ class AgentState:
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
                 "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
+                "known": self._known(),
+                "lately": self._lately(now),
                 "left_first": self.left_first,
                 "outcome": self.outcome or "",
-                "note": self.note or "",
+                "note": (self.note or CallNote()).as_dict(),
+                "help": self._help(),
             }
         return {
             "agent": self.agent,
@@ -139,10 +157,26 @@ class AgentState:
             "card": self._card(now) if call else None,
             "hold": self._hold() if call else None,
             "muted": self.muted,
+            "long": self.long,
             "playing": self.playing,
             "callback": self.callback,
             "left_first_today": self.left_first_on[today],
         }
+
+    def _known(self) -> dict[str, str]:
+        """How the caller was called in an earlier call, the last one that says so."""
+        notes = [read_note(one.note) for one in self.earlier or ()]
+        return next(({"name": note.name, "title": note.title} for note in notes if note.name), {})
+
+    def _lately(self, now: float) -> dict[str, int] | None:
+        """The third call and more within some days, this one included; None: it is none (service standard 2.29)."""
+        since = now - self.trouble_days * DAY_S
+        count = 1 + sum(one.at >= since for one in self.earlier or ())
+        return {"count": count, "days": self.trouble_days} if count >= MANY_CALLS else None
+
+    def _help(self) -> dict[str, Any] | None:
+        asked = self.talk.help if self.talk and self.state is Activity.TALKING else None
+        return asked and {"since": _ms(asked.at), "coming": asked.coming}
 
     def levels(self) -> dict[str, Any]:
         """Of both sides."""
@@ -175,6 +209,8 @@ class AgentState:
             "whisper_at": _ms(self.hold_whisper_at) if self.hold_whisper else None,
             "every_ms": self.hold_every_ms,
             "count": self.holds.count,
+            "not_asked": self.holds.not_asked,
+            "promised_ms": self.holds.promised_ms,
             "longest_ms": self.holds.longest_ms,
             "longest_by": self.holds.longest_by,
         }
@@ -189,8 +225,11 @@ class AgentStates:
         number: the work number of whose phone a channel is on; '' where nobody knows.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
-        keep: told of a desk whose talk is over, or whose agent has told something of it.
+        keep: keeps what is known of a desk's talk when it is over, and whenever its agent has told something of it.
+            Returns whether it is kept, once that is known.
         now: s since 1970.
+        supervisors: work numbers of those who are told when an agent asks for one.
+        trouble_days: so far back a caller's calls count as lately.
         home: where numbers are from that do not say it.
 
     ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
@@ -203,19 +242,24 @@ class AgentStates:
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
-        keep: Callable[[AgentState], None] = lambda _desk: None,
+        keep: Callable[[AgentState], Future[bool]] = lambda _desk: Future(),
         now: Callable[[], float] = time.time,
+        supervisors: Iterable[str] = (),
+        trouble_days: int = AgentState.trouble_days,
         home: Home = Home(),
     ) -> None:
         self._home = home
         self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
-        self._keep, self._calendar, self.now = keep, calendar, now
+        self._keep, self._calendar, self.now, self._trouble_days = keep, calendar, now, trouble_days
+        self.supervisors = frozenset(supervisors)
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self._desks: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
         self._last: dict[str, AgentState] = {}  # by agent, as it was left
+        self._notes: dict[str, CallNote] = {}  # by call, while the caller is there
+        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by talk: its agent asks for a supervisor
         self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
 
     def today(self) -> date:
@@ -255,7 +299,8 @@ class AgentStates:
             case "QueueCallerAbandon":
                 self._stop_ringing(lambda desk: desk.caller.channel == channel)
             case "Hangup":
-                self._callers.pop(channel, None)
+                if gone := self._callers.pop(channel, None):
+                    self._notes.pop(gone.id, None)
                 self._answered_by.pop(channel, None)
                 self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
             case "Rename":
@@ -269,6 +314,8 @@ class AgentStates:
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
+        here = {caller.id for caller in self._callers.values()}
+        self._notes = {call: note for call, note in self._notes.items() if call in here}
         self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
         self._stop_ringing(lambda desk: True)
 
@@ -284,7 +331,7 @@ class AgentStates:
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
         number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
-            id=told.get("Uniqueid", channel),
+            id=call_of(known) or told.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
             withheld=not shown and known[PRESENTATION].startswith("prohib"),
@@ -336,6 +383,8 @@ class AgentStates:
         self._talking = {}
         for agent in present:
             self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+        for talk_id in self._asking.keys() - {talk.id for talk, _ in present.values()}:
+            self._set_help(talk_id, None)
 
     @staticmethod
     def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
@@ -348,6 +397,25 @@ class AgentStates:
             if desk.talk is talk and desk.state is Activity.TALKING:
                 self._look(desk)
                 self.changed(desk.agent)
+                self._set_help(talk.id, (talk.help, desk.caller) if talk.help else None)
+
+    def _set_help(self, talk_id: str, asks: tuple[HelpCall, Caller] | None) -> None:
+        if self._asking.get(talk_id) == asks:
+            return
+        if asks:
+            self._asking[talk_id] = asks
+        else:
+            del self._asking[talk_id]
+        for supervisor in self.supervisors:
+            self.changed(supervisor)
+
+    def asking(self) -> list[dict[str, Any]]:
+        """The agents who ask for a supervisor, as a supervisor's page shows them; who has waited longest first."""
+        asked = sorted(self._asking.values(), key=lambda pair: pair[0].at)
+        return [
+            {"agent": help.by, "call": caller.id, "queue": caller.queue, "since": _ms(help.at), "coming": help.coming}
+            for help, caller in asked
+        ]
 
     def hear_level(self, leg: Leg, message: LegReport) -> None:
         """What is heard on a leg."""
@@ -365,7 +433,9 @@ class AgentStates:
     def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
         conversation = talk.conversation
         known = self._callers.get(conversation.caller)
-        caller = known or Caller(talk.id, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        caller = known or Caller(talk.call, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+        if caller.id != talk.call:
+            caller = self._callers[caller.channel] = replace(caller, id=talk.call)
         if desk.state is Activity.TALKING:
             self._over(desk)
         self._begin(desk, Activity.TALKING, caller)
@@ -392,6 +462,7 @@ class AgentStates:
         if runner.card and (desk.card is None or desk.card.hint != runner.card.hint):
             desk.card_from, desk.card_until = now, now - runner.ago_s(runner.card.expires_ms)
         desk.card, desk.muted, desk.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
+        desk.long = runner.clock_marked
         told = runner.hold_whisper if conversation.holder == desk.channel else None
         if told is None:
             desk.hold_whisper = None
@@ -411,9 +482,9 @@ class AgentStates:
     def _begin(self, desk: AgentState, state: Activity, caller: Caller) -> None:
         """Another call; what is known of this one stays, also what a colleague who had it before has written."""
         known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
-        others = [*self._desks.values(), *self._last.values()]
-        note = next((d.note for d in others if d.note and d.caller and d.caller.id == caller.id), None)
-        self._set(desk, AgentState(desk.agent, state, self.now(), caller, earlier=known, note=note))
+        note, days = self._notes.get(caller.id), self._trouble_days
+        fresh = AgentState(desk.agent, state, self.now(), caller, earlier=known, note=note, trouble_days=days)
+        self._set(desk, fresh)
         if known is None:
             self._look_up(caller)
 
@@ -445,13 +516,19 @@ class AgentStates:
         desk.outcome = outcome
         self._told_of(desk)
 
-    def write_note(self, desk: AgentState, note: str) -> None:
-        desk.note = note[:NOTE_LONGEST]
-        self._told_of(desk)
-        for other in self._desks.values():  # a colleague who has this caller now, and would write over it unseen
-            if other.caller and other.caller.id == desk.caller.id and not other.note:
-                other.note = desk.note
+    def write_note(self, desk: AgentState, told: dict[str, Any]) -> Future[bool]:
+        """Change what ``told`` says of the call's note. Whoever has the call, or had it, has the same note.
+
+        Returns whether it is kept, once that is known. Raises ValueError (`CallNote.changed`)."""
+        call = desk.caller.id
+        note = (desk.note or CallNote()).changed(told)
+        if any(caller.id == call for caller in self._callers.values()):
+            self._notes[call] = note
+        for other in (*self._desks.values(), *self._last.values()):
+            if other.caller and other.caller.id == call:
+                other.note = note
                 self.changed(other.agent)
+        return self._keep(desk)
 
     def put_away(self, desk: AgentState) -> None:
         """The card that was left when the talk ended."""
@@ -470,7 +547,7 @@ class AgentStates:
 
 
 def _told(one: EarlierCall) -> dict[str, Any]:
-    return asdict(one) | {"at": _ms(one.at)}
+    return asdict(one) | {"at": _ms(one.at), "note": read_note(one.note).as_dict() if one.note else None}
 
 
 def _ms(seconds: float) -> int:

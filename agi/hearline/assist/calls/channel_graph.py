@@ -12,17 +12,20 @@ caller was passed on to, or the caller's own telephone, where a Local channel br
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 
 from hearline.assist.hints.events import Side
+from hearline.core.ids import is_call_id, new_call_id
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
-CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CAME_AT = CHANNEL_VARIABLES
+CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CAME_AT, CALL = CHANNEL_VARIABLES
 """The dialplan sets the first on the caller's channel, to that channel's own name, and every channel dialled from there
-inherits it. AGENT stands on the channel of an agent's phone that has answered, with its own name."""
+inherits it. AGENT stands on the channel of an agent's phone that has answered, with its own name. CALL is the call's
+id."""
 
 _NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "Surrogate/")
 
@@ -58,6 +61,8 @@ class ConnectedParties:
     """It had begun before we were there to see it."""
     others: tuple[str, ...] = ()
     """Phones that are connected as well and are no agents': nobody listens to them, or whispers to them."""
+    call: str = ""
+    """The call's id."""
 
     @property
     def held_in_silence(self) -> bool:
@@ -79,9 +84,14 @@ class ChannelGraph:
     """Asterisk's channels and bridges, as far as callers of ours go.
 
     An event costs what its own neighbours cost: only the callers that it can concern are looked at again.
+
+    Args:
+        new_call_id: makes the id of a call that comes without one of ours.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_call_id: Callable[[], str] = lambda: new_call_id("site", datetime.now(UTC))) -> None:
+        self._new_call_id = new_call_id
+        self._made: dict[str, str] = {}  # ids that we had to make, by the caller's channel
         self._bridge_of: dict[str, str] = {}  # by channel
         self._members: dict[str, set[str]] = {}  # channels, by bridge
         self._mixed: set[str] = set()  # bridges that softmix mixes
@@ -229,6 +239,7 @@ class ChannelGraph:
             self._bridge_of.get(holder) in self._mixed,
             caller in self._picked_up,
             tuple(phone for phone in phones if phone not in agents),
+            call_of(told) or self._made[caller],
         )
 
     def _is_agent(self, channel: str) -> bool:
@@ -274,6 +285,8 @@ class ChannelGraph:
         told = variables(event)
         if told.get(CALLER) == channel and told.get(QUEUE) and self._callers.get(channel) != told:
             self._callers[channel] = told
+            if not call_of(told) and channel not in self._made:
+                self._made[channel] = self._new_call_id()
             self._touch(channel)
         if told.get(AGENT) == channel and channel not in self._agents:
             self._agents.add(channel)
@@ -292,7 +305,7 @@ class ChannelGraph:
 
     def _forget(self, channel: str) -> None:
         self._leave(channel)
-        for known in (self._callers, self._answers, self._ids):
+        for known in (self._callers, self._answers, self._ids, self._made):
             known.pop(channel, None)
         for channels in (self._agents, self._answered, self._holding, self._picked_up):
             channels.discard(channel)
@@ -310,7 +323,7 @@ class ChannelGraph:
         self._leave(old)
         if bridge:
             self._enter(new, bridge)
-        for known in (self._callers, self._answers, self._ids):
+        for known in (self._callers, self._answers, self._ids, self._made):
             if old in known:
                 known[new] = known.pop(old)
         for channels in (self._agents, self._answered, self._holding, self._picked_up):
@@ -320,6 +333,12 @@ class ChannelGraph:
         if old in self._found:
             self._stale.add(old)
         self._touch(new)
+
+
+def call_of(told: Mapping[str, str]) -> str:
+    """The call's id among a channel's variables; '' where there is none that is shaped as ours."""
+    claim = told.get(CALL, "")
+    return claim if is_call_id(claim) else ""
 
 
 def other_half(local: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.hints.events import Side
+from hearline.core.logs import about_call, name_call
 from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
@@ -52,6 +53,7 @@ class Legs:
     def __init__(self, ami: Ami, line: WorkerClient, on_heard: Callable[[Leg, LegReport], None]) -> None:
         self._ami, self._line, self._on_heard = ami, line, on_heard
         self._wanted: dict[str, tuple[Side, str]] = {}  # by channel
+        self._calls: dict[str, str] = {}  # the call's id, by the caller's channel
         self._legs: dict[str, Leg] = {}  # by channel
         self._by_uuid: dict[str, Leg] = {}
         self._not_before: dict[str, float] = {}
@@ -59,10 +61,11 @@ class Legs:
 
     def want(self, conversations: Iterable[ConnectedParties]) -> None:
         """Listen to these talks, and to no others. A caller who talks with somebody outside is let be."""
-        self._wanted = {}
+        self._wanted, self._calls = {}, {}
         for talk in conversations:
             if talk.others and not talk.agents:
                 continue
+            self._calls[talk.caller] = talk.call
             self._wanted[talk.caller] = Side.CALLER, talk.caller
             for agent in talk.agents:
                 self._wanted[agent] = Side.AGENT, talk.caller
@@ -111,7 +114,8 @@ class Legs:
         if self._wanted.get(channel) != (leg.side, leg.caller):
             self._drop(channel, leg)
         elif leg.visit.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
-            log.warning("the leg on %s broke or never came; it is attached anew", channel)
+            with about_call(self._calls.get(leg.caller, "")):
+                log.warning("the leg on %s broke or never came; it is attached anew", channel)
             self._drop(channel, leg)
             self._not_before[channel] = now + AGAIN_S
 
@@ -126,6 +130,7 @@ class Legs:
         if channel not in self._wanted:  # gone within the moment
             return
         side, caller = self._wanted[channel]
+        name_call(self._calls.get(caller, ""))  # each of these is a task of its own
         self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}
         try:
             visit = self._line.announce(None, channel=channel)

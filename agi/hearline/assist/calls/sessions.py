@@ -7,12 +7,10 @@ import logging
 import math
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
@@ -25,12 +23,13 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
+from hearline.core.logs import about_call
 from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.confirm import Unconfirmed, confirm, transfer_context
-from hearline.store.records import Records
+from hearline.store.records import Kept, Records
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +42,16 @@ VOLUME = "VOLUME(RX)"
 EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
 
+@dataclass(frozen=True)
+class HelpCall:
+    """An agent calls a supervisor in. ``by``, ``coming``: work numbers; ``coming`` is '' until one says so. ``at``: s
+    since 1970."""
+
+    by: str
+    at: float
+    coming: str = ""
+
+
 @dataclass
 class TalkSession:
     """One caller's talk, with whomever."""
@@ -50,19 +59,20 @@ class TalkSession:
     conversation: ConnectedParties
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    call: str = ""  # its id
     answered_by: tuple[str, ...] = ()  # channels
     gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
     listened_to: set[str] = field(default_factory=set)  # channels
     runners: dict[str, HintRunner] = field(default_factory=dict)  # by the agent's channel
     holds: Holds = Holds()
+    help: HelpCall | None = None  # a supervisor is asked for
     left_first: Side | None = None
     handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
     played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
     playing: Playing | None = None  # what a key has begun to play, also when it is over
     hears: Key | None = None  # whose prompt the caller hears just now
     callback: bool = False  # marked by an agent
-    file: Path | None = None  # its record, once it is over
+    kept: Kept | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
 
@@ -87,11 +97,14 @@ class TalkSession:
     def record(self) -> dict[str, Any]:
         """As it is kept; no personal data."""
         return {
-            "talk": self.id,
+            "call": self.call,
+            "talk": 0,  # which of the call's, known when it is written
+            "queue": self.conversation.queue,
             "caller": self.conversation.caller,
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
+                "not_asked": self.holds.not_asked,
                 "total_ms": self.holds.total_ms,
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
@@ -123,7 +136,7 @@ class TalkSessions:
         self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
-        self._to_do: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # of which call
 
     # ---- who talks --------------------------------------------------------------------------------------------------
     def follow(self, conversations: Iterable[ConnectedParties]) -> None:
@@ -135,22 +148,28 @@ class TalkSessions:
             talk = self._talks.get(caller)
             if talk is None:
                 if conversation.agents:
-                    talk = TalkSession(conversation, answered_by=conversation.agents, changed=self._changed)
-                    self._talks[caller] = talk
-                    talk.add(
-                        "joined",
-                        queue=conversation.queue,
-                        heard=conversation.heard,
-                        agents=conversation.agents,
-                        picked_up=conversation.picked_up,
-                    )
-                    self._run_hints(talk, conversation.picked_up)
-                    if conversation.holder:
-                        self._hold(talk, picked_up=True)
+                    self._begin(conversation)
             elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
                 self._end(self._talks.pop(caller))
             elif conversation != talk.conversation:
-                self._moved(talk, conversation)
+                with about_call(talk.call):
+                    self._moved(talk, conversation)
+
+    def _begin(self, conversation: ConnectedParties) -> None:
+        call = conversation.call
+        with about_call(call):
+            talk = TalkSession(conversation, call=call, answered_by=conversation.agents, changed=self._changed)
+            self._talks[conversation.caller] = talk
+            talk.add(
+                "joined",
+                queue=conversation.queue,
+                heard=conversation.heard,
+                agents=conversation.agents,
+                picked_up=conversation.picked_up,
+            )
+            self._run_hints(talk, conversation.picked_up)
+            if conversation.holder:
+                self._hold(talk, picked_up=True)
 
     def _moved(self, talk: TalkSession, now: ConnectedParties) -> None:
         before, talk.conversation = talk.conversation, now
@@ -162,6 +181,8 @@ class TalkSessions:
         for agent in now.agents:
             if (agent in now.consulting) != (agent in before.consulting):
                 self._consults(talk, agent, agent in now.consulting)
+        if talk.help and talk.help.by not in map(talk.work_number, now.agents):
+            talk.help = None  # who asked has left
         if now.holder != before.holder:
             if before.holder:
                 self._unhold(talk)
@@ -199,7 +220,7 @@ class TalkSessions:
         confirms that the two are connected and that this agent's transfers go to that context."""
         talk = self._talks.get(caller)
         if talk and talk.conversation.agents == (by,):
-            self._to_do.put_nowait(partial(self._pass_on, talk, by, context, exten))
+            self._to_do.put_nowait((talk.call, partial(self._pass_on, talk, by, context, exten)))
 
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
@@ -238,6 +259,8 @@ class TalkSessions:
     @staticmethod
     def _note_hint(talk: TalkSession, action: e.Action) -> None:
         told = e.as_dict(action)
+        if isinstance(action, e.NotAsked):
+            talk.holds = replace(talk.holds, not_asked=talk.holds.not_asked + 1)
         talk.add(told.pop("action"), **told)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
@@ -253,8 +276,20 @@ class TalkSessions:
                 talk.add("key", key=key, by=talk.work_number(channel))
                 if channel in talk.runners:
                     talk.runners[channel].hear(e.KeyPressed(key))
-                self._do(talk, channel, key)
+                with about_call(talk.call):
+                    self._do(talk, channel, key)
                 self._changed(talk)
+
+    def promise(self, talk: TalkSession, ms: int, by: str) -> None:
+        """The agent with this work number has promised the caller that the hold, this or the next, lasts so long."""
+        talk.holds = replace(talk.holds, promised_ms=ms)
+        talk.add("promised", ms=ms, by=by)
+
+    def come(self, talk: TalkSession, supervisor: str) -> None:
+        """The supervisor with this work number comes to the agent who asked."""
+        if talk.help and not talk.help.coming:
+            talk.help = replace(talk.help, coming=supervisor)
+            talk.add("supervisor_coming", by=supervisor)
 
     def tell_agent(self, channel: str, event: e.Event) -> None:
         """The hints of the agent on this channel, and no other's."""
@@ -265,8 +300,8 @@ class TalkSessions:
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
         """Into the record of a talk that goes on, or of one that is over."""
         talk.add(event, **what)
-        if talk.file:
-            self._records.write(talk.file, talk.record())
+        if talk.kept:
+            self._records.write(talk.kept, talk.record())
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
@@ -279,7 +314,7 @@ class TalkSessions:
         if message.at_ms == 0 or leg.channel not in talk.listened_to:
             talk.listened_to.add(leg.channel)
             talk.add("leg", side=leg.side, channel=leg.channel)
-            self._to_do.put_nowait(partial(self._ask_gain, talk, leg.channel))
+            self._to_do.put_nowait((talk.call, partial(self._ask_gain, talk, leg.channel)))
         for event in message.events:
             match event:
                 case SoundCame():
@@ -310,7 +345,7 @@ class TalkSessions:
             if abs(needed - gain) >= LEAST_CHANGE_DB:
                 gain = talk.gains_db[leg.channel] = needed
                 talk.add("agent_gain", channel=leg.channel, gain_db=gain, level_dbov=round(level, 1))
-                self._to_do.put_nowait(partial(self._set_gain, talk, leg.channel, gain))
+                self._to_do.put_nowait((talk.call, partial(self._set_gain, talk, leg.channel, gain)))
         too_soft = verdict_when_raised(hearing, gain or 0) == "too_soft"
         talk.tell(e.LevelHeard(leg.side, too_soft, round(level, 1) + (gain or 0), hearing.speech_ms))
 
@@ -318,8 +353,9 @@ class TalkSessions:
     async def work(self) -> None:
         """Ask and tell Asterisk, until cancelled."""
         while True:
-            do = await self._to_do.get()
-            await do()
+            call, do = await self._to_do.get()
+            with about_call(call):
+                await do()
 
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
         caller = talk.conversation.caller
@@ -359,8 +395,8 @@ class TalkSessions:
         if talk.holds.since_ms is not None:
             talk.holds = talk.holds.ended(talk.now_ms)
         talk.add("ended")
-        talk.file = self._records.file(talk.id)
-        self._records.write(talk.file, talk.record())
+        talk.kept = Kept(talk.call, number_as="talk")
+        self._records.write(talk.kept, talk.record())
 
 
 def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:

@@ -9,34 +9,51 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 
-from hearline.assist.hints.events import Side
+from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.pinyin import find_initials, spelled
 from hearline.assist.hints.rules import MOMENTS, SEE
-from hearline.yamlfiles.checked import Fault, Names, Rejected, Words, YamlDocument, like, listed
+from hearline.yamlfiles.checked import (
+    Duration,
+    Fault,
+    Names,
+    Rejected,
+    Words,
+    YamlDocument,
+    between,
+    like,
+    listed,
+)
 
-FIELDS = ("brand", "hotline", "agent_id", "title", "name", "phone")
+FIELDS = ("brand", "hotline", "agent_id", "title", "name", "phone", "reason")
 """What a text may leave open as ``{brand}``."""
 PHRASE_SETS = ("lanzhi", "training", "travel")
+GAPS = "gaps"
+"""The word of ``cards.yaml`` that is no card: what stands in a gap that nothing fills."""
 ASK = "请问您是{way}吗？"
 """How a way of naming a character is asked (service standard 2.16)."""
 _FIELD = re.compile(r"\{(\w*)\}")
+_CARD_NAME = r"[a-z][a-z0-9-]*"
 
 
 @dataclass(frozen=True)
 class Saying:
-    """Words for the caller. ``case``: when they are the right ones, by language; {}: always."""
+    """Words for the caller. ``case``: when they are the right ones, by language; {}: always. ``needs``: the fields that
+    must be known for them. ``promise_ms``: the wait that they promise; None: they promise none."""
 
     text: str
     case: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    promise_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Card:
-    """``section`` of the standard; ``title`` and each of ``do`` and ``know`` by language (``zh``, ``en``)."""
+    """``section`` of the standard; ``title`` and each of ``do``, ``know`` and ``avoid`` by language (``zh``, ``en``).
+    ``first``: which part comes first, ``say`` or ``do``. ``next``: ids of the cards that may follow."""
 
     id: str
     section: str
@@ -44,7 +61,11 @@ class Card:
     say: tuple[Saying, ...] = ()
     do: tuple[Mapping[str, str], ...] = ()
     know: tuple[Mapping[str, str], ...] = ()
+    avoid: tuple[Mapping[str, str], ...] = ()
     never: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    next: tuple[str, ...] = ()
+    first: str = "say"
 
     def filled(self, fields: Mapping[str, str]) -> Card:
         """With ``fields`` in place of ``{brand}`` and so on; what is not among them stays open."""
@@ -58,9 +79,10 @@ def fill(text: str, fields: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Cards:
-    """All cards of one phrase set, in the file's order."""
+    """All cards of one phrase set, in the file's order. ``gaps``: what stands for a field that is not known."""
 
     by_id: Mapping[str, Card]
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     def by_section(self) -> dict[str, list[Card]]:
         """The cards of each section, sections in order: 2.9 before 2.10."""
@@ -85,7 +107,7 @@ class Cards:
         """By card: section, title in English, texts and their initials, title first."""
         looked = {}
         for card in self.by_id.values():
-            lines = [line["zh"] for line in (*card.do, *card.know)]
+            lines = [line["zh"] for line in (*card.do, *card.know, *card.avoid)]
             texts = [card.title["zh"], *(s.text for s in card.say), *lines, *card.never]
             plain = [_plain(_FIELD.sub("", text)) for text in texts]
             english = " ".join(map(_plain, card.title["en"].lower().split()))
@@ -152,14 +174,26 @@ class Bilingual(Words):
 class SayWords(Words):
     text: str
     case: Bilingual | None = Field(None, alias="for")
+    needs: Names = ()
+    promise: Annotated[Duration, between("5s", "10m", "A caller left alone longer hangs up")] | None = None
 
     @field_validator("text")
     @classmethod
-    def _known_fields(cls, text: str) -> str:
-        for name in _FIELD.findall(text):
-            if name not in FIELDS:
-                raise ValueError(f"nothing fills {{{name}}} in|{like(name, FIELDS)}")
+    def _known_gaps(cls, text: str) -> str:
+        _known_fields(_FIELD.findall(text))
         return text
+
+    @field_validator("needs")
+    @classmethod
+    def _known_needs(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known_fields(names)
+
+
+def _known_fields(names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        if name not in FIELDS:
+            raise ValueError(f"nothing fills {{{name}}} in|{like(name, FIELDS)}")
+    return names
 
 
 def _say(value: Any) -> Any:
@@ -177,6 +211,7 @@ class OtherWords(Words):
     say: Says | None = None
     do: Steps | None = None
     know: Steps | None = None
+    avoid: Steps | None = None
     never: Names | None = None
 
 
@@ -186,8 +221,18 @@ class CardWords(Words):
     say: Says = ()
     do: Steps = ()
     know: Steps = ()
+    avoid: Steps = ()
     never: Names = ()
+    keys: Annotated[tuple[Key, ...], BeforeValidator(listed)] = ()
+    next: Names = ()
+    first: Literal["say", "do"] = "say"
     sets: dict[str, OtherWords] = {}
+
+
+class GapWords(Words):
+    """Of each field the words of each phrase set."""
+
+    gaps: dict[str, dict[str, str]] = {}
 
 
 class CharacterWords(Words):
@@ -206,30 +251,64 @@ class GroupWords(Words):
 def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[str, Cards]:
     """The cards of each phrase set. Raises Rejected."""
     lines, told = _mapping(text, file, "cards", "Write a card's name, and `section:`, `title:` and `say:` below it")
-    words, faults = _each(lines, told, CardWords, r"[a-z][a-z0-9-]*")
-    for name, card in words.items():
-        for other in card.sets:
+    gaps, faults = _gaps(lines, told)
+    words, more = _each(lines, {name: card for name, card in told.items() if name != GAPS}, CardWords, _CARD_NAME)
+    faults += more
+    named = [((GAPS, field), of) for field, of in gaps.items()]
+    named += [((name, "sets"), card.sets) for name, card in words.items()]
+    for field_ in gaps:
+        if field_ not in FIELDS:
+            faults.append(lines.fault((GAPS, field_), f"nothing fills {{{field_}}} in", like(field_, FIELDS)))
+    for path, by_set in named:
+        for other in by_set:
             if other not in sets:
-                faults.append(lines.fault((name, "sets", other), f"no phrase set {other!r}", like(other, list(sets))))
-        if not (card.say or card.do or card.know or card.never):
+                faults.append(lines.fault((*path, other), f"no phrase set {other!r}", like(other, list(sets))))
+    for name, card in words.items():
+        for other in card.next:
+            if other not in told or other == GAPS:
+                faults.append(lines.fault((name, "next"), f"no card {other!r}", like(other, list(words))))
+        if not (card.say or card.do or card.know or card.avoid or card.never):
             faults.append(lines.fault((name,), f"card {name!r} is empty", "Add `say:`, `do:`, `know:` or `never:`"))
     _refuse(faults)
-    return {chosen: Cards({name: _card(name, card, chosen) for name, card in words.items()}) for chosen in sets}
+    return {
+        chosen: Cards(
+            {name: _card(name, card, chosen) for name, card in words.items()},
+            {field: of[chosen] for field, of in gaps.items() if chosen in of},
+        )
+        for chosen in sets
+    }
+
+
+def _gaps(lines: YamlDocument, told: dict) -> tuple[dict[str, dict[str, str]], list[Fault]]:
+    """What stands in each field's gap, by phrase set, and what is wrong with it."""
+    try:
+        return GapWords.model_validate({GAPS: told.get(GAPS) or {}}).gaps, []
+    except ValidationError as error:
+        return {}, lines.faults(error, GapWords, (), SEE)
 
 
 def _card(name: str, words: CardWords, chosen: str) -> Card:
     other = words.sets.get(chosen, OtherWords())
-    say = words.say if other.say is None else other.say
-    do = words.do if other.do is None else other.do
-    know = words.know if other.know is None else other.know
+
+    def part(which: str) -> tuple:
+        own = getattr(other, which)
+        return getattr(words, which) if own is None else own
+
+    def lines(which: str) -> tuple[dict[str, str], ...]:
+        return tuple(line.model_dump() for line in part(which))
+
     return Card(
         id=name,
         section=words.section,
         title=words.title.model_dump(),
-        say=tuple(Saying(s.text, s.case.model_dump() if s.case else {}) for s in say),
-        do=tuple(line.model_dump() for line in do),
-        know=tuple(line.model_dump() for line in know),
-        never=words.never if other.never is None else other.never,
+        say=tuple(Saying(s.text, s.case.model_dump() if s.case else {}, s.needs, s.promise) for s in part("say")),
+        do=lines("do"),
+        know=lines("know"),
+        avoid=lines("avoid"),
+        never=part("never"),
+        keys=words.keys,
+        next=words.next,
+        first=words.first,
     )
 
 

@@ -28,6 +28,8 @@ TURN_PAUSE_MS = 2_000
 """A pause for breath or thought up to this long belongs to what somebody is saying."""
 HANGOVER_MS = 700
 """How long after the last sound the ears tell that speech has ended (a profile's ``speech_ends_after``)."""
+THANKS_MS = 1_500
+"""Words of the agent's no longer than this, after a sound of the caller's, are a thanks rather than a question."""
 HOLD_EVERY_MS = 30_000
 """How long a caller may be left alone where no rule says so."""
 _NEVER = 1 << 40  # ms: later than any call; negative: before any
@@ -35,10 +37,13 @@ _NEVER = 1 << 40  # ms: later than any call; negative: before any
 
 @dataclass(frozen=True)
 class Holds:
-    """The hold clock. ``count``: how often agents have held. ``since_ms`` None: nobody is on hold. ``by``: the agent's
-    work number where it is known, else ``agent``, or ``caller``."""
+    """The hold clock. ``count``: how often agents have held; ``not_asked``: how often, it seems, without asking first.
+    ``promised_ms``: the wait that the caller was promised, for the present hold or the next one; 0: none. ``since_ms``
+    None: nobody is on hold. ``by``: the agent's work number where it is known, else ``agent``, or ``caller``."""
 
     count: int = 0
+    not_asked: int = 0
+    promised_ms: int = 0
     since_ms: int | None = None
     by: str = ""
     longest_ms: int = 0
@@ -63,6 +68,7 @@ class Holds:
         return replace(
             self,
             since_ms=None,
+            promised_ms=0,
             longest_ms=max(held, self.longest_ms),
             longest_by=self.by if longer else self.longest_by,
             total_ms=self.total_ms + held,
@@ -77,6 +83,7 @@ class _Voice:
     started: int = -_NEVER
     ended: int = -_NEVER
     turn_from: int = 0  # start of what is being said, pauses for breath included
+    question_from: int = -_NEVER  # start of the last words that were longer than a thanks
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +104,7 @@ class HintEngine:
 
     ``deadline``: ms at which ``due`` must be called; None: nothing is due until something happens. ``hangover_ms``: how
     long after the last sound the ears tell that speech has ended. ``muted``: the agent wants no whispers. ``holds``,
-    ``muted`` and ``card`` are there to be read.
+    ``muted`` and ``card`` are there to be read; so is ``clock_marked``, whether a rule has marked the talk's clock.
     """
 
     def __init__(self, rules: Rules, hangover_ms: int = HANGOVER_MS, muted: bool = False) -> None:
@@ -106,6 +113,7 @@ class HintEngine:
         self.deadline: int | None = None
         self.holds = Holds(every_ms=rules.hold_every_ms or HOLD_EVERY_MS)
         self.muted = muted
+        self.clock_marked = False
         self.joined: e.Joined | None = None
         self.ended = False
         self._not_ours: set[str] = set()  # rules for calls of another queue, or with something else heard
@@ -231,6 +239,8 @@ class HintEngine:
         if not voice.speaking:
             return
         voice.speaking, voice.ended = False, max(end, voice.started)
+        if voice.ended - voice.started > THANKS_MS:
+            voice.question_from = voice.started
         for trigger, since in list(self._breaking_in.items()):  # both spoke up to here
             del self._breaking_in[trigger]
             if end - since >= trigger.ms:
@@ -241,11 +251,28 @@ class HintEngine:
 
     def _hold(self, event: e.Hold, now: int) -> None:
         by = event.by
+        if by is Side.AGENT and not event.picked_up and self._is_ours(event) and self._nobody_asked():
+            self.holds = replace(self.holds, not_asked=self.holds.not_asked + 1)
+            self._actions.append(e.NotAsked())
         self.holds = self.holds.began(now, str(by) if by is Side.CALLER else event.agent_id or str(by))
         self._breaking_in.clear()  # whoever still speaks is not heard by the other
         self._moment("hold", now)
         if by is Side.AGENT and not event.picked_up:
             self._fire_where(r.HoldBegan, now, lambda t: self.holds.count >= t.first)
+
+    def _is_ours(self, hold: e.Hold) -> bool:
+        """Is it our agent who holds, and not another of the same talk?"""
+        ours = self.joined.agent_id
+        return not ours or not hold.agent_id or hold.agent_id == ours
+
+    def _nobody_asked(self) -> bool:
+        """Has the caller made no sound since the agent began the last words that may have been a question? False where
+        one of them has not been heard at all in this talk: then nothing is known."""
+        caller, agent = self._voices[Side.CALLER], self._voices[Side.AGENT]
+        if caller.started < 0 or agent.started < 0 or caller.speaking:
+            return False
+        asked_from = agent.started if agent.speaking else agent.question_from
+        return caller.ended < max(asked_from, self._together_from)
 
     def _key(self, key: e.Key, now: int) -> None:
         if key is e.Key.MUTE:
@@ -255,7 +282,12 @@ class HintEngine:
         if key is e.Key.NUISANCE:
             self._hand_over()
         self._moment(key.value, now)
-        self._fire_where(r.AgentKey, now, lambda t: t.key is key)
+        if key is e.Key.ASK_HOLD:  # the agent calls for this card, it does not come by itself
+            for rule, trigger in self.rules.moments[r.AgentKey]:
+                if trigger.key is key:
+                    self._fire(rule, now, by_hand=True)
+        else:
+            self._fire_where(r.AgentKey, now, lambda t: t.key is key)
 
     def _hand_over(self) -> None:
         self._handed_over = True
@@ -295,10 +327,15 @@ class HintEngine:
 
     def _lasting(self) -> list[tuple[r.Situation, int]]:
         """What lasts just now, and since when."""
+        talk: list[tuple[r.Situation, int]] = [((r.TalkLasts, None), 0)]
         if self.held_by_agent:
-            return [((r.HoldLasts, None), self.holds.since_ms)]
+            return [*talk, ((r.HoldLasts, None), self.holds.since_ms)]
         if self._apart:
-            return []
+            return talk
+        return talk + self._sounds_that_last()
+
+    def _sounds_that_last(self) -> list[tuple[r.Situation, int]]:
+        """The same of speech and silence."""
         caller, agent = self._voices[Side.CALLER], self._voices[Side.AGENT]
         if caller.speaking and agent.speaking:
             return []
@@ -367,6 +404,9 @@ class HintEngine:
         whisper_by = begins + rule.whisper_within_ms if rule.whisper and not by_hand else None
         self._hints.append(_Hint(rule, self._count, begins, begins + rule.expiry_ms, by_hand, whisper_by))
         self._tally(rule, Tallied.FIRED)
+        if rule.mark and not self.clock_marked:
+            self.clock_marked = True
+            self._actions.append(e.MarkClock(rule.name))
 
     def _end(self, hint: _Hint | None, how: Tallied, now: int) -> None:
         if hint is None:

@@ -28,6 +28,8 @@ class Key(StrEnum):
     NUISANCE = "nuisance"  # hands the call to the prompts for nuisance calls
     CALLBACK = "callback"  # marks the call to be called back
     MUTE = "mute"  # no whispers; once more: whispers again
+    ASK_HOLD = "ask_hold"  # "I shall put them on hold": the card for it comes before the hold
+    SUPERVISOR = "supervisor"  # calls a supervisor in; once more: takes it back
 
 
 # ---- what happened -------------------------------------------------------------------------------------------------
@@ -222,6 +224,19 @@ class StopWhisper:
 
 
 @dataclass(frozen=True)
+class NotAsked:
+    """The agent holds, and the caller made no sound between the agent's last words and the hold: nobody seems to have
+    asked them. Silence may mean consent, so this is counted softly."""
+
+
+@dataclass(frozen=True)
+class MarkClock:
+    """Put a quiet mark at the talk's clock, for the rest of the talk."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
 class Count:
     """Add one to this rule's figures."""
 
@@ -229,7 +244,7 @@ class Count:
     what: Tallied
 
 
-Action = ShowCard | HideCard | Whisper | StopWhisper | Count
+Action = ShowCard | HideCard | Whisper | StopWhisper | NotAsked | MarkClock | Count
 
 
 # ---- as JSON -------------------------------------------------------------------------------------------------------

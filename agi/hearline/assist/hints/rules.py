@@ -127,6 +127,10 @@ class HoldEnded(Trigger):
     pass
 
 
+class TalkLasts(Trigger):
+    ms: Duration = Field(alias="for")
+
+
 class TransferStarted(Trigger):
     pass
 
@@ -156,12 +160,13 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "hold_every": HoldEvery,
     "hold_lasts": HoldLasts,
     "unhold": HoldEnded,
+    "talk_lasts": TalkLasts,
     "transfer": TransferStarted,
     "key": AgentKey,
     "hung_up_first": HungUpFirst,
     "spoken": SpokenPhrase,
 }
-LASTING = (Silence, Talking, BothSilent, HoldEvery, HoldLasts)
+LASTING = (Silence, Talking, BothSilent, HoldEvery, HoldLasts, TalkLasts)
 """Triggers that hold over a time; any other is a moment."""
 Situation = tuple[type[Trigger], Side | None]
 """What such a trigger waits for: whose silence or talk; the hold's, for both kinds, is ``(HoldLasts, None)``."""
@@ -215,6 +220,7 @@ class RuleWords(Words):
     priority: Annotated[int, _whole(0, 100)] = 50
     card: Annotated[str, _one_of("cards", "no card {} in cards.yaml")] | None = None
     whisper: Annotated[WhisperWords | None, BeforeValidator(lambda v: {"say": v} if isinstance(v, str) else v)] = None
+    mark: Literal["clock"] | None = None
     until: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
     used_by: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
 
@@ -222,7 +228,8 @@ class RuleWords(Words):
 # ---- settled -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Rule:
-    """Times in ms. ``states`` and ``apart`` (moment, ms) forbid it; ``until`` and ``used_by`` are moments."""
+    """Times in ms. ``states`` and ``apart`` (moment, ms) forbid it; ``until`` and ``used_by`` are moments. ``mark``: it
+    marks the talk's clock."""
 
     name: str
     triggers: tuple[Trigger, ...]
@@ -240,6 +247,7 @@ class Rule:
     whisper_within_ms: int
     until: frozenset[str]
     used_by: frozenset[str]
+    mark: bool = False
 
     @property
     def automatic(self) -> bool:
@@ -360,6 +368,7 @@ class _Settler:
             whisper_within_ms=whisper.within if whisper else 0,
             until=frozenset(words.until),
             used_by=frozenset(words.used_by),
+            mark=words.mark is not None,
         )
 
     def _model(self, model: type[BaseModel], told: Any, path: tuple) -> Any:
@@ -392,8 +401,9 @@ class _Settler:
 
     def _sense(self, name: str, words: RuleWords, triggers: tuple[Trigger, ...]) -> None:
         """What each word may be by itself, but not together with the others."""
-        if words.card is None and words.whisper is None:
-            self._fault((name,), f"rule {name!r} shows nothing and says nothing", "Add `card:` or `whisper:`")
+        if words.card is None and words.whisper is None and words.mark is None:
+            remedy = "Add `card:`, `whisper:` or `mark: clock`"
+            self._fault((name,), f"rule {name!r} shows nothing and says nothing", remedy)
         if words.card is None and any(isinstance(t, ByHand) for t in triggers):
             self._fault((name, "when"), "only a card can be called up by hand", "Add `card: …`")
         if words.whisper and words.whisper.within > words.expiry:

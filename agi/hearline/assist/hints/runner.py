@@ -24,8 +24,8 @@ class HintRunner:
     Args:
         rules: as they are at the join; an edit counts from the next talk on.
         whisper: told (id, level in dB) to begin, None to stop; → is it said?
-        tell: told of every card that is shown and hidden, and of every whisper that is said, or that a phone that holds
-            would not play.
+        tell: told of every card that is shown and hidden, of every whisper that is said, or that a phone that holds
+            would not play, of a hold that nobody seems to have asked for, and of a mark at the clock.
     """
 
     def __init__(
@@ -57,6 +57,11 @@ class HintRunner:
     def muted(self) -> bool:
         """The agent wants no whispers."""
         return bool(self._engine and self._engine.muted)
+
+    @property
+    def clock_marked(self) -> bool:
+        """A rule has put a quiet mark at the talk's clock."""
+        return bool(self._engine and self._engine.clock_marked)
 
     @property
     def hold_every_ms(self) -> int:
@@ -103,7 +108,7 @@ class HintRunner:
                 self.hold_whisper = None
                 self._whisper(None)
                 self._tell(action)
-            case e.ShowCard() | e.HideCard():
+            case e.ShowCard() | e.HideCard() | e.NotAsked() | e.MarkClock():
                 self._tell(action)
 
     def _set_timer(self) -> None:

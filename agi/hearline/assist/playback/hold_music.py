@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.playback.prompts import Prompter
 from hearline.assist.playback.recordings import MUSIC, Recordings
+from hearline.core.logs import name_call
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami import AmiDown, AmiRefused
 
@@ -33,6 +34,7 @@ class HoldMusic:
             self._playing[caller] = asyncio.create_task(self._play(silent[caller]))
 
     async def _play(self, talk: ConnectedParties) -> None:
+        name_call(talk.call)
         while True:
             try:
                 await self._prompter.play_on(talk, self._recordings.samples(MUSIC))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 
 from hearline.assist.calls.playing import Playing
-from hearline.assist.calls.sessions import TalkSession
+from hearline.assist.calls.sessions import HelpCall, TalkSession
 from hearline.assist.hints import events as e
 from hearline.assist.hints.events import Key
 from hearline.assist.playback.prompts import Prompt, Prompter, Prompts
@@ -36,6 +36,7 @@ class Keys:
         ami: moves the caller's channel.
         say: says 16-bit samples (8 kHz) to the agent on this channel alone; b'' ends it.
         whisper: the same by a whisper's id.
+        supervisor_there: can any supervisor be told, besides the agent with this work number?
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Keys:
         prompter: Prompter,
         say: Callable[[str, bytes], None],
         whisper: Callable[[str, str], None],
+        supervisor_there: Callable[[str], bool] = lambda _agent: False,
     ) -> None:
         self._ami, self._prompts, self._prompter = ami, prompts, prompter
-        self._say, self._whisper = say, whisper
+        self._say, self._whisper, self._supervisor_there = say, whisper, supervisor_there
         self._tasks: set[asyncio.Task] = set()  # the loop itself would not keep them
 
     def press(self, talk: TalkSession, channel: str, key: Key) -> None:
@@ -61,8 +63,23 @@ class Keys:
                 talk.callback = True
                 talk.add("callback_marked")
                 self._whisper(channel, "callback-marked")
+            case Key.SUPERVISOR:
+                self._whisper(channel, self._call_supervisor(talk, talk.work_number(channel)))
             case Key.MUTE if channel in talk.runners:
                 self._whisper(channel, "whispers-off" if talk.runners[channel].muted else "whispers-on")
+
+    def _call_supervisor(self, talk: TalkSession, agent: str) -> str:
+        """Once more takes it back. Returns the whisper that tells the agent what has become of it."""
+        if talk.help:
+            talk.help = None
+            talk.add("supervisor_withdrawn")
+            return "supervisor-withdrawn"
+        if not self._supervisor_there(agent):
+            talk.add("supervisor_away")
+            return "supervisor-away"
+        talk.help = HelpCall(agent, time.time())
+        talk.add("supervisor_called")
+        return "supervisor-called"
 
     def _start(self, what: Coroutine[None, None, None]) -> asyncio.Task:
         task = asyncio.create_task(what)

@@ -1,4 +1,9 @@
-"""What does the line carry while nobody speaks? Ten looks a second, three seconds of memory, per slot."""
+"""What does the line carry while nobody speaks? Ten looks a second, per slot, remembered for as long as a prompt and
+the wait after it last.
+
+Steady sounds are judged by the last 3 s. A single sound (a knock, a click, a cough) may come at any time since the
+question, and for a `sign_of_life` line one is enough. Our own prompt that comes back is neither, and is left out.
+"""
 
 import numpy as np
 
@@ -8,13 +13,16 @@ from hearline.audio.settings import FRAME_MS, SAMPLE_RATE_HZ, EarSettings
 from hearline.audio.slots import Column, SlotTable
 
 LOOK_FRAMES = 5  # a look every 100 ms…
-LOOKS = 30  # …remembered for 3 s
+LOOKS = 128  # …remembered for 12.8 s…
+_STEADY_LOOKS = 30  # …of which the last 3 s tell what goes on
 HUM_LAG = SAMPLE_RATE_HZ // 10  # 100 ms are whole periods of 50 and of 60 Hz
 _FLOOR_PERCENTILE = 0.1
+_LAST = np.arange(-_STEADY_LOOKS, 0)
+_SOUND_LOOKS = 2  # a look is of 200 ms, so the shortest sound is in two
 
 
 class Background:
-    """Levels of 200 ms, tones, hum and missing frames of the last 3 s of every slot."""
+    """Levels of 200 ms, tones, hum, missing frames and echo of the last 12.8 s of every slot."""
 
     def __init__(self, capacity: int, settings: EarSettings):
         self._settings = settings
@@ -26,14 +34,18 @@ class Background:
             tone=Column(np.bool_, shape=looks),
             hum=Column(np.bool_, shape=looks),
             missing=Column(np.float32, shape=looks),  # share of frames that did not come
+            echo=Column(np.bool_, shape=looks),
             floor_power=Column(np.float32, fresh=np.inf),  # mean square
+            sign_of_life=Column(np.bool_),
         )
 
     def grow(self, capacity: int) -> None:
         self._table.grow(capacity)
 
-    def clear(self, slot: int) -> None:
+    def clear(self, slot: int, sign_of_life: bool) -> None:
+        """A new call; is a single sound on it noise?"""
         self._table.clear(slot)
+        self._table.sign_of_life[slot] = sign_of_life
 
     def look(
         self,
@@ -42,19 +54,23 @@ class Background:
         tone: np.ndarray,
         hum: np.ndarray,
         missing: np.ndarray,
+        echo: np.ndarray,
     ) -> None:
-        """One look at `slots`: level of the last 200 ms, tone?, hum?, share of missing frames; each [slots]."""
+        """One look at `slots`: level of the last 200 ms, tone?, hum?, share of missing frames, our own prompt's echo?
+        Each [slots]."""
         t = self._table
         at = t.count[slots] % LOOKS
         t.level_dbov[slots, at] = level_dbov
         t.tone[slots, at] = tone
         t.hum[slots, at] = hum
         t.missing[slots, at] = missing
+        t.echo[slots, at] = echo
         t.count[slots] += 1
-        seen = np.minimum(t.count[slots], LOOKS)
-        ordered = np.sort(t.level_dbov[slots], axis=1)  # looks not taken yet sort to the end
-        rank = (_FLOOR_PERCENTILE * (seen - 1)).astype(np.intp)
-        t.floor_power[slots] = dbov_to_power(ordered[np.arange(len(slots)), rank])
+        count = t.count[slots]
+        last = t.level_dbov[slots[:, None], (count[:, None] + _LAST) % LOOKS]
+        last.sort(axis=1)  # looks not taken yet sort to the end
+        rank = (_FLOOR_PERCENTILE * (np.minimum(count, _STEADY_LOOKS) - 1)).astype(np.intp)
+        t.floor_power[slots] = dbov_to_power(last[np.arange(len(slots)), rank])
 
     def floor_power(self, slots: np.ndarray | slice) -> np.ndarray:
         """10th percentile [slots] of the 200 ms levels of the last 3 s, as mean square; +inf before the first look."""
@@ -62,15 +78,26 @@ class Background:
 
     def noise_dbov(self, slot: int, since_ms: int) -> float:
         """Median of the 200 ms levels over the last `since_ms` (at most 3 s)."""
-        looks = self._recent(slot, since_ms)
-        return float(_percentiles(self._table.level_dbov[slot, looks], 50)[0]) if looks.size else SILENCE_DBOV
+        looks = self._recent(slot, since_ms)[-_STEADY_LOOKS:]
+        return float(np.median(self._table.level_dbov[slot, looks])) if looks.size else SILENCE_DBOV
 
     def verdict(self, slot: int, since_ms: int) -> tuple[Verdict, Reason]:
-        """No signal or noise, and which, over the last `since_ms` (at most 3 s)."""
-        s, t = self._settings, self._table
+        """No signal or noise, and which, over the last `since_ms` (at most 12.8 s), less our own prompt's echo."""
+        t = self._table
         looks = self._recent(slot, since_ms)
+        looks = looks[~t.echo[slot, looks]]
+        verdict, reason = self._steady(slot, looks[-_STEADY_LOOKS:])
+        if verdict == "no_signal" and t.sign_of_life[slot]:
+            sounds = looks[stands_out(t.level_dbov[slot, looks], self._settings)]
+            if sounds.size >= _SOUND_LOOKS:
+                return "noise", "tone" if t.tone[slot, sounds].mean() > 0.5 else "sound"
+        return verdict, reason
+
+    def _steady(self, slot: int, looks: np.ndarray) -> tuple[Verdict, Reason]:
+        """What goes on in these looks, by most of them."""
+        s, t = self._settings, self._table
         if not looks.size:
-            return "no_signal", "digital_silence"
+            return "no_signal", "echo" if t.count[slot] else "digital_silence"
         level = t.level_dbov[slot, looks]
         silent = (level < s.silence_dbov).mean() >= s.silence_share
         if silent and t.missing[slot, looks].mean() > 0.5:
@@ -90,10 +117,18 @@ class Background:
         return "noise", "noise"
 
     def _recent(self, slot: int, since_ms: int) -> np.ndarray:
-        """Where in the memory the looks of the last `since_ms` lie; half a second at least, to have some."""
+        """Where in the memory the looks of the last `since_ms` lie, oldest first; half a second at least, to have
+        some."""
         count = int(self._table.count[slot])
         wanted = max(since_ms, 500) // (LOOK_FRAMES * FRAME_MS)
         return np.arange(count - min(count, wanted, LOOKS), count) % LOOKS
+
+
+def stands_out(level_dbov: np.ndarray, s: EarSettings) -> np.ndarray:
+    """Which of these looks [n] are of a sound that rises out of the rest? bool [n]."""
+    if not level_dbov.size:
+        return np.zeros(0, bool)
+    return level_dbov >= max(s.silence_dbov, float(np.median(level_dbov)) + s.sound_rise_db)
 
 
 def _percentiles(x: np.ndarray, *percents: float) -> np.ndarray:

@@ -11,7 +11,6 @@ Per tick, for every open slot (numpy over slots, no loop per call):
 Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
 """
 
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,12 +30,11 @@ from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power, power_to_dbov
 from hearline.audio.level.speech_level import PAST_FRAMES, SpeechLevels
 from hearline.audio.settings import DEFAULT, FRAME_MS, FRAME_SAMPLES, CallSettings, EarSettings
 from hearline.audio.slots import Column, SlotTable
-from hearline.audio.vad import echo, near_speech, recent_audio, tones
+from hearline.audio.vad import near_speech, recent_audio, tones
 from hearline.audio.vad.background import LOOK_FRAMES, LOOKS, Background, repeats
 from hearline.audio.vad.distance import Distances
+from hearline.audio.vad.echo import NEAR_SAMPLES, OwnPrompt, Samples
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
-
-Samples = bytes | bytearray | memoryview | np.ndarray
 
 QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
 
@@ -44,9 +42,6 @@ _LOOK_LEVEL_FRAMES = 10  # 200 ms
 _LOUD_POWER = dbov_to_power(-20.0)
 _MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent_audio.FRAMES + LOOK_FRAMES
 _SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
-_MAY_BE_ECHO = 0.5
-_MEAN_OF_FRAME = np.full(FRAME_SAMPLES, 1 / FRAME_SAMPLES)
-_MEAN_OF_FAST = np.full(5, 1 / 5)  # of 100 ms
 _count = np.count_nonzero  # of booleans: quicker than any() and all()
 
 
@@ -65,13 +60,14 @@ class Detector:
         self._gain = np.float32(10 ** (settings.input_gain_db / 20) / 32768)
         self._p_kept = settings.maybe_window_ms // 32 + 1  # windows in `maybe_window_ms`
         self._recent = recent_audio.RecentAudio(capacity)
-        self._played: deque[Mapping[int, Samples]] = deque(maxlen=echo.PLAYED_FRAMES)  # a tick's frames, by slot
+        self._own_prompt = OwnPrompt(capacity, settings)
         self._slots = SlotTable(
             capacity,
             open=Column(np.bool_),
             frames=Column(np.int32),  # since open
             too_soft_dbov=Column(np.float32),  # these four are the call's own, see `CallSettings`
             normal_dbov=Column(np.float32),
+            heard_power=Column(np.float32),  # whose loudest reaches this has been heard, mean square
             stop_frames=Column(np.int32),
             onset_evidence=Column(np.float32),
             measured_from=Column(np.int32),  # frame of the last question
@@ -86,16 +82,15 @@ class Detector:
             spared=Column(np.int8),  # so many windows were not asked about since the last that was
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
             came=Column(np.bool_),  # the last frame
-            played_from=Column(np.int32),  # what was played before this frame is forgotten
+            played_from=Column(np.int32),  # what was sent before this frame is forgotten
             echo_until=Column(np.int32),  # no speech starts before this frame
-            explained=Column(
-                np.float32, fresh=_MAY_BE_ECHO
-            ),  # share of the sound that what we played explains, smoothed
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
             noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
             onset_ms=Column(np.int32, fresh=-1),
             speech_frames=Column(np.int32),
+            near_power=Column(np.float32),  # of who speaks, mean square over some 300 ms
+            loudest_power=Column(np.float32),  # the most of it since the last question
             clipped=Column(np.int32),  # samples
             too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
             verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
@@ -114,9 +109,11 @@ class Detector:
         t.clear(slot)
         self._levels.clear(slot)
         self._distances.clear(slot)
-        self._background.clear(slot)
+        self._background.clear(slot, own.sign_of_life)
+        self._own_prompt.clear(slot)
         self._recent.clear(slot)
         t.too_soft_dbov[slot], t.normal_dbov[slot] = own.too_soft_dbov, own.normal_dbov
+        self._set_heard_from(slot)
         t.stop_frames[slot], t.onset_evidence[slot] = -(-own.stop_ms // FRAME_MS), own.onset_evidence
         t.open[slot] = True
         self._lines = max(self._lines, slot + 1)
@@ -129,7 +126,7 @@ class Detector:
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots; open ones go on."""
-        for part in (self._slots, self._recent, self._levels, self._distances, self._background):
+        for part in (self._slots, self._recent, self._levels, self._distances, self._background, self._own_prompt):
             part.grow(capacity)
         self.capacity = capacity
 
@@ -157,6 +154,8 @@ class Detector:
         t.onset_ms[slot] = -1
         t.speech_frames[slot] = t.clipped[slot] = t.verdicts_told[slot] = 0
         t.too_soft[slot] = False
+        t.loudest_power[slot] = 0
+        self._set_heard_from(slot)
         self._levels.restart(slot)
         self._distances.clear(slot)
 
@@ -197,6 +196,7 @@ class Detector:
         t, noise = self._slots, self._noise_power(slots)
         tail = _SPEECH_TAIL_FRAMES - (t.frames[slots] - t.last_speech[slots])
         levels = self._levels.level_dbov(slots, noise, np.where(t.state[slots] >= SPEAKING, np.maximum(tail, 0), 0))
+        levels = np.maximum(levels, power_to_dbov(t.loudest_power[slots]) - self.settings.loudest_over_db)
         return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
 
     def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
@@ -255,7 +255,7 @@ class Detector:
         is_open, now = t.open[:lines], t.frames[:lines]
         came = present[:lines] & is_open
         now += is_open
-        self._played.append(played or {})
+        self._own_prompt.follow(played or {})
         samples, sounding, power, fast = self._recent.add(frames[:lines], came)
         events: list[tuple[int, Event]] = []
         awake = is_open & self._may_be_speech(now, fast)
@@ -317,7 +317,7 @@ class Detector:
         silence or noise, so that it is warm when it wakes."""
         t = self._slots
         t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
-        t.explained[slots] = _MAY_BE_ECHO
+        self._own_prompt.rest(slots)
         self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> None:
@@ -379,13 +379,17 @@ class Detector:
         level = power_to_dbov(self._recent.power(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard)
         missing = 1 - self._recent.came(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard
         tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
+        back = np.zeros(len(slots), bool)
         # A spectrum costs more than all the rest here: only where a sound is to be explained.
         curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
         if curious.any():
             s, sound = self.settings, self._recent.samples(slots[curious], recent_audio.SAMPLES)
             tone[curious] = tones.are_tones(sound[:, -tones.WINDOW_SAMPLES :], s.tone_lowest_hz, s.tone_share)
             hum[curious] = repeats(sound, s.hum_correlation)
-        self._background.look(slots, level, tone, hum, missing)
+            floor = power_to_dbov(self._background.floor_power(slots))
+            for i in curious.nonzero()[0]:
+                back[i] = self._comes_back(int(slots[i]), float(level[i]), float(floor[i]))
+        self._background.look(slots, level, tone, hum, missing, back)
         self._follow_noise(slots)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
@@ -396,9 +400,12 @@ class Detector:
 
         starts = evidence >= t.onset_evidence[slots]
         starts &= ~talking
+        # Beside somebody at a normal level a far softer voice, a television, is nobody.
+        beside = np.maximum(t.loudest_power[slots] * limits.beside_ratio, 0)
+        beside[t.loudest_power[slots] < t.heard_power[slots]] = 0
         if starting := _count(starts):
-            starts &= (fast >= limits.gate_power) & (now >= t.echo_until[slots])
-            self._take_out_echoes(slots, starts, fast)
+            starts &= (fast >= np.maximum(beside, limits.gate_power)) & (now >= t.echo_until[slots])
+            self._take_out_keys_and_echoes(slots, starts, fast)
             starting = _count(starts)
         active = talking | starts if starting else talking
         next_state = (evidence >= s.starting_evidence).astype(np.int8)  # QUIET or STARTING
@@ -407,6 +414,7 @@ class Detector:
             return []
         speech = t.any_speech[slots] >= s.speech_probability_keep
         speech &= talking
+        speech &= fast >= beside
         speech |= starts
         last_speech = np.where(speech, now, t.last_speech[slots])
         t.last_speech[slots] = last_speech
@@ -423,42 +431,63 @@ class Detector:
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
             self._add_past(slots[starts])
+            t.near_power[slots[starts]] = self._recent.power(slots[starts], PAST_FRAMES).mean(axis=0)
+        louder = self._follow_loudest(slots, speech, power)
         self._distances.add(slots[active], power[active])
         t.speech_frames[slots] += speech
-        return self._events(slots, starts, ends, speech)
+        return self._events(slots, starts, ends, speech, louder)
 
-    def _take_out_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
-        """What is our own prompt coming back does not start speech: taken out of `starts`."""
+    def _follow_loudest(self, slots: np.ndarray, speech: np.ndarray, power: np.ndarray) -> np.ndarray:
+        """How loud is the loudest of what is said? bool [slots]: with this frame somebody speaks at a normal level, who
+        were taken for too soft so far."""
+        t, limits = self._slots, self._limits
+        near = t.near_power[slots]
+        near += (np.where(speech & (t.p[slots] >= 0.5), power, 0) - near) * limits.near_smoothing
+        t.near_power[slots] = near
+        before = t.loudest_power[slots]
+        t.loudest_power[slots] = loudest = np.maximum(before, near)
+        normal = t.heard_power[slots]
+        return (loudest >= normal) & (before < normal) & t.too_soft[slots]
+
+    def _take_out_keys_and_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
+        """A key's tones, and our own prompt coming back, do not start speech: taken out of `starts`, and what spoke for
+        it is forgotten, or the next knock would be speech."""
         t, s = self._slots, self.settings
         for i in starts.nonzero()[0]:
             slot = int(slots[i])
-            played = self._played_to(slot)
-            if played.any() and self._is_echo(slot, float(fast[i]), played):
-                starts[i] = False
+            if self._is_echo(slot, float(power_to_dbov(fast[i]))):
                 t.echo_until[slot] = t.frames[slot] + s.echo_hold_ms // FRAME_MS
-                t.p_recent[slot] = 0
+            elif fast[i] < self._limits.key_power or not self._is_key(slot):
+                continue
+            starts[i] = False
+            t.evidence[slot], t.p_recent[slot] = 0, 0
 
-    def _played_to(self, slot: int) -> np.ndarray:
-        """What was sent to a caller while the last frames came, zeros where nothing was: int16 [frames, 160]."""
-        since = int(self._slots.frames[slot] - self._slots.played_from[slot])
-        played = np.zeros((echo.PLAYED_FRAMES, FRAME_SAMPLES), np.int16)
-        for frame, sent in zip(played[::-1][:since], reversed(self._played), strict=False):
-            if slot in sent:
-                frame[:] = np.frombuffer(sent[slot], np.int16)
-        return played
+    def _is_echo(self, slot: int, level_dbov: float) -> bool:
+        frames = self._sent_frames(slot)
+        if not self._own_prompt.is_sent(slot, frames):
+            return False
+        line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0]
+        return self._own_prompt.is_heard(slot, line, level_dbov, self._own_prompt.sent_to(slot, frames))
 
-    def _is_echo(self, slot: int, fast: float, played: np.ndarray) -> bool:
-        t, s = self._slots, self.settings
-        if power_to_dbov(fast) < s.echo_below_dbov:
+    def _is_key(self, slot: int) -> bool:
+        s, sound = self.settings, self._recent.samples(np.array([slot]), recent_audio.SAMPLES)[0]
+        return tones.key_share(sound, s.tone_share) >= s.key_share
+
+    def _sent_frames(self, slot: int) -> int:
+        """How many of the last frames are known, of what was sent to a caller."""
+        return int(self._slots.frames[slot] - self._slots.played_from[slot])
+
+    def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
+        """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
+        nobody can tell: while we play, it is taken for one."""
+        s, frames = self.settings, self._sent_frames(slot)
+        if not self._own_prompt.is_sent(slot, frames):
+            return False
+        if level_dbov < max(s.echo_below_dbov, floor_dbov + s.sound_rise_db):
             return True
-        loudest = np.convolve((played / 32768.0) ** 2 @ _MEAN_OF_FRAME, _MEAN_OF_FAST).max()
-        under_db = float(power_to_dbov(loudest) - power_to_dbov(fast))
-        line = self._recent.samples(np.array([slot]), echo.NEAR_SAMPLES)[0]
-        explained = echo.explained_share(line, played.ravel())
-        if under_db <= s.echo_never_under_db:
-            return explained > s.echo_explained_share
-        t.explained[slot] += (explained - t.explained[slot]) * s.echo_smoothing
-        return bool(t.explained[slot] > s.echo_unexplained_share)
+        quiet = self._slots.state[slot] == QUIET
+        line = self._recent.samples(np.array([slot]), NEAR_SAMPLES)[0] if quiet else None
+        return self._own_prompt.is_seen(slot, line, level_dbov, self._own_prompt.sent_to(slot, frames))
 
     def _add_past(self, slots: np.ndarray) -> None:
         """Measure the sound before the decision too, as far back as the question."""
@@ -470,12 +499,13 @@ class Detector:
         self._distances.add_past(slots, power)
 
     def _events(
-        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray
+        self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray, louder: np.ndarray
     ) -> list[tuple[int, Event]]:
         """Events of this tick. Only slots to which something happens are looked at one by one."""
         t, s = self._slots, self.settings
         spoken = t.speech_frames[slots]
         newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
+        newly_known |= louder
         unmeasured = speech & (t.onset_ms[slots] < 0)
         happens = starts | ends
         happens |= newly_known
@@ -513,11 +543,23 @@ class Detector:
 
     def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
         """The verdict told, and kept for its hysteresis."""
-        self._slots.too_soft[slot] = hearing.verdict == "too_soft"
+        self._slots.too_soft[slot] = too_soft = hearing.verdict == "too_soft"
+        if too_soft:
+            self._set_heard_from(slot, hearing.active_level_dbov)
         return Heard(at_ms, hearing)
 
+    def _set_heard_from(self, slot: int, others_dbov: float = 0.0) -> None:
+        """From which level of the loudest somebody has been heard, where so far everything was at `others_dbov`."""
+        t, s = self._slots, self.settings
+        beside_others = max(float(t.too_soft_dbov[slot]), others_dbov + s.loudest_over_others_db)
+        normal = float(t.normal_dbov[slot]) + s.loudest_over_normal_db
+        t.heard_power[slot] = dbov_to_power(min(normal, beside_others))
+
     def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
+        """Not who spoke at a normal level for a moment, however soft the rest was: that may be a television."""
         t = self._slots
+        if t.loudest_power[slot] >= t.heard_power[slot]:
+            return False
         return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
 
     def _noise_power(self, slots: np.ndarray) -> np.ndarray:
@@ -545,6 +587,9 @@ class _Limits:
         self.rest_ratio = float(dbov_to_power(s.network_rest_dynamics_db))
         self.hush_ratio = float(dbov_to_power(s.network_hush_dynamics_db))
         self.gate_power = float(dbov_to_power(s.gate_fast_dbov))
+        self.key_power = float(dbov_to_power(s.key_from_dbov))
+        self.near_smoothing = FRAME_MS / s.near_ms
+        self.beside_ratio = float(dbov_to_power(-s.beside_db))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
         # After how much speech the next verdict is told, by the number of those told
         never = np.iinfo(np.int32).max

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from asterisk.agi import AGIAppError, AGIError, AGIHangup
 
 from hearline.audio.level.gain import gain_factor
+from hearline.call.entry import Entry, dialled_number, trunk_of
+from hearline.core.ids import is_call_id, new_call_id
+from hearline.core.logs import name_call
 from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # The media connection is gone. If the channel is not, the caller is still there, and goes to the queue.
 NOBODY_KNOWS = (None, "hangup:caller")
+CALL = "HEARLINE_CALL"
 ANY_HOST = ("0.0.0.0", "::")
 RESULT_S = 1.0  # the worker tells its result before it closes the connection
 
@@ -28,12 +32,13 @@ def serve(
     agi: AgiSession,
     flows: FlowStore,
     line: WorkerPool,
-    lost: Callable[[str], None],
+    lost: Callable[[str, str], None],
     over: Callable[[str, str, Finished], None] = lambda _call, _number, _result: None,
     always_open: bool = False,
+    site: str = "site",
 ) -> None:
-    """Serve one call. ``lost`` is given the UUID of a call whose media connection broke while the caller stayed;
-    ``over`` Asterisk's unique id of each call, the caller's number ('' where withheld), and how its IVR part ended.
+    """Serve one call. ``lost`` is given the id of a call whose media connection broke while the caller stayed, and the
+    queue they went to; ``over`` each call's id, the caller's number ('' where withheld), and how its IVR part ended.
 
     Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
     are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
@@ -43,18 +48,21 @@ def serve(
     A flow that is asked for by its name (HEARLINE_FLOW) has a caller who was with an agent already: their
     wording stays, and `queue` leads back to where they came from.
     """
-    name = agi.get_variable("HEARLINE_FLOW")
+    call = _call_id(agi, site)
+    name, dialled = agi.get_variable("HEARLINE_FLOW"), agi.env["agi_extension"]
     try:
-        flow, testing = (flows.named(name), True) if name else flows.for_number(agi.env["agi_extension"])
+        flow, testing = (flows.named(name), True) if name else flows.for_number(dialled)
     except LookupError as error:
         log.error("a caller goes straight to the queue: %s", error.args[0])
         return
     number = _number(agi)
-    begin = None if testing or always_open else flow.begin_at(datetime.now(UTC))
+    now, channel = datetime.now(UTC), agi.env["agi_channel"]
+    entry = Entry(call, site, now, flow.plan.flow, "" if name else dialled_number(dialled), trunk_of(channel))
+    begin = None if testing or always_open else flow.begin_at(now)
     for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
         agi.set_variable(_variable(collected), "")
     try:
-        visit = line.announce(flow.plan, begin, agi.env["agi_channel"])
+        visit = line.announce(flow.plan, begin, channel, entry)
     except WorkerDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return
@@ -70,12 +78,12 @@ def serve(
                 pass  # the connection broke, or the caller did: what is set below decides
         result = visit.wait(RESULT_S)
         if result is not None:
-            over(agi.env.get("agi_uniqueid", ""), number, result)
+            over(call, number, result)
             for collected, keys in result.collected.items():
                 agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
-            lost(visit.uuid)
+            lost(call, agi.get_variable("HEARLINE_QUEUE"))
             return
         kind, _, queue = result.outcome.partition(":")
         if not name:
@@ -88,6 +96,20 @@ def serve(
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
         line.withdraw(visit)
+
+
+def _call_id(agi: AgiSession, site: str) -> str:
+    """The call's id, as the dialplan has made it; what this thread logs from now on is about that call. Who has none
+    that is shaped as ours gets one."""
+    call = agi.get_variable(CALL)
+    known = is_call_id(call)
+    if not known:
+        call = new_call_id(site, datetime.now(UTC))
+    name_call(call)
+    if not known:
+        log.warning("the call came without an id of ours: are the dialplan and its modules of this version?")
+        agi.set_variable(f"__{CALL}", call)
+    return call
 
 
 def _number(agi: AgiSession) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hearline.assist.calls.agent_states import NOTE_LONGEST, Activity, AgentState, AgentStates
+from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates
 from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints import events as e
 from hearline.assist.hints.cards import ASK, Card, Cards
@@ -29,6 +29,8 @@ from hearline.web.feed import Feed
 
 STATIC = Path(__file__).parent.parent / "static"
 MOST_BODY = 16 * 1024  # bytes
+KEPT_S = 3.0  # so long we wait for a note to be kept; then it is not, as far as the page is told
+PROMISES_MS = range(5_000, 600_001)
 CLOSING = "closing-"  # the cards of section 2.23: an outcome each
 
 
@@ -77,6 +79,8 @@ class Page:
             ("POST", "/api/call-up"): self._call_up,
             ("POST", "/api/outcome"): self._outcome,
             ("POST", "/api/note"): self._note,
+            ("POST", "/api/promise"): self._promise,
+            ("POST", "/api/coming"): self._coming,
             ("POST", "/api/done"): self._done,
             ("POST", "/api/volume"): self._volume,
         }
@@ -113,17 +117,27 @@ class Page:
 
     def _view(self, agent: str) -> dict[str, Any]:
         desk = self._desks.of(agent)
-        view = desk.view(self._desks.now(), self._desks.today())
-        card = self._cards(desk).by_id.get(view["card"]["id"]) if view["card"] else None
+        view, cards = desk.view(self._desks.now(), self._desks.today()), self._cards(desk)
+        card = cards.by_id.get(view["card"]["id"]) if view["card"] else None
         view["card"] = view["card"] | self._words(card, agent) if card else None
         if view["call"]:
             view["call"]["queue_zh"] = self._queues.get(view["call"]["queue"])
+        supervisors = self._desks.supervisors
+        asking = self._desks.asking() if agent in supervisors else []
         view["outcomes"] = [self._words(one, agent) for one in self._closings(desk)]
         return view | {
+            "gaps": cards.gaps,
+            "phrases": desk.caller.phrases if desk.caller else "",
+            "supervisors": bool(self.supervisors_there(agent)) if supervisors else None,
+            "asking": [asks | {"queue_zh": self._queues.get(asks["queue"])} for asks in asking],
             "asterisk": self._asterisk(),
             "whispers_allowed": self._allowed(),
             "volume_db": self._volumes.of(agent),
         }
+
+    def supervisors_there(self, besides: str = "") -> frozenset[str]:
+        """The supervisors who have the page open, besides the one with this work number."""
+        return frozenset(one for one in self._desks.supervisors if one != besides and self.feed.pages(one))
 
     def _cards(self, desk: AgentState) -> Cards:
         book = self._book()
@@ -134,22 +148,37 @@ class Page:
 
     def _words(self, card: Card, agent: str) -> dict[str, Any]:
         """A card; what only the agent can fill in stays open."""
+        book = self._book()
+        titles = {one.id: one.title for one in (book.cards_of("").by_id.values() if book else ())}
         card = card.filled(self._fields | {"agent_id": agent})
         return {
             "id": card.id,
             "section": card.section,
             "title": card.title,
-            "say": [{"text": saying.text, "for": saying.case} for saying in card.say],
+            "say": [
+                {"text": said.text, "for": said.case, "needs": said.needs, "promise_ms": said.promise_ms}
+                for said in card.say
+            ],
             "do": card.do,
             "know": card.know,
+            "avoid": card.avoid,
             "never": card.never,
+            "first": card.first,
+            "keys": card.keys,
+            "next": [{"title": titles[name], "rule": self._rules().get(name)} for name in card.next],
         }
+
+    def _rules(self) -> dict[str, str]:
+        """By card: the rule that calls it up, the first one."""
+        book = self._book()
+        return (
+            {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values())) if rule.card} if book else {}
+        )
 
     async def _phrases(self, request: web.Request) -> web.StreamResponse:
         """All cards in the order of their sections; with ``q`` those that it finds, the best first."""
         agent = self._agent(request)
-        cards, book = self._cards(self._desks.of(agent)), self._book()
-        rules = {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values()))} if book else {}
+        cards, rules = self._cards(self._desks.of(agent)), self._rules()
         query = request.query.get("q", "")[:100]
         found = cards.search(query) if query.strip() else [c for of in cards.by_section().values() for c in of]
         return web.json_response(
@@ -213,17 +242,41 @@ class Page:
         return web.json_response({})
 
     async def _note(self, request: web.Request) -> web.StreamResponse:
-        """Of this call, or of the one before: the next one may ring while the agent still writes."""
+        """What the agent has changed of the ``note`` of this call, or of the one before: the next one may ring while
+        the agent still writes. The answer's ``kept`` is true only if it is kept by now."""
         agent, told = self._agent(request), await told_by(request)
         last = self._desks.last_of(agent)
         if last and last.caller.id == told.get("call"):
             desk = last
         else:
             desk, _ = await self._desk(request, Activity.TALKING, Activity.AFTER)
-        note = told.get("note")
-        if not isinstance(note, str) or len(note) > NOTE_LONGEST:
-            raise Refused(400, "too_long", longest=NOTE_LONGEST)
-        self._desks.write_note(desk, note.encode("utf-8", "replace").decode())  # half a character is none
+        if not isinstance(told.get("note"), dict):
+            raise Refused(400, "unknown")
+        try:
+            kept = asyncio.wrap_future(self._desks.write_note(desk, told["note"]))
+        except ValueError:
+            raise Refused(400, "too_long") from None
+        await asyncio.wait([kept], timeout=KEPT_S)
+        return web.json_response({"kept": kept.done() and kept.result()})
+
+    async def _promise(self, request: web.Request) -> web.StreamResponse:
+        """The wait that the caller was promised, ``ms``: the hold clock counts down to it."""
+        desk, told = await self._desk(request, Activity.TALKING)
+        if isinstance(told.get("ms"), bool) or told.get("ms") not in PROMISES_MS:
+            raise Refused(400, "unknown")
+        self._talks.promise(desk.talk, told["ms"], desk.agent)
+        return web.json_response({})
+
+    async def _coming(self, request: web.Request) -> web.StreamResponse:
+        """A supervisor comes to the ``agent`` who asked for one in this ``call``."""
+        supervisor, told = self._agent(request), await told_by(request)
+        if supervisor not in self._desks.supervisors:
+            raise Refused(403, "unknown")
+        asked = [(asks["agent"], asks["call"]) for asks in self._desks.asking()]
+        if (told.get("agent"), told.get("call")) not in asked:
+            raise Refused(409, "call_over")
+        desk = self._desks.of(told["agent"])
+        self._talks.come(desk.talk, supervisor)
         return web.json_response({})
 
     async def _done(self, request: web.Request) -> web.StreamResponse:

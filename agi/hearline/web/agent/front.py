@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
 
 from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
 from hearline.assist.calls.channel_graph import ConnectedParties
@@ -57,6 +58,7 @@ class Front:
         self._audit = AuditLog(settings.state / "audit", settings.audit_days)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         self._calendar = settings.calendar
+        supervisors = {number.strip() for number in settings.supervisors.split(",")} - {""}
         self._desks = AgentStates(
             self._earlier.who,
             self._calendar,
@@ -64,11 +66,21 @@ class Front:
             self._look_up,
             self._meet_agent,
             self._keep,
+            supervisors=supervisors,
+            trouble_days=settings.trouble_days,
             home=settings.home,
         )
+        self._served: Page | None = None
         self._looking: set[asyncio.Task] = set()
         self.sign_ins: Counter[str] = Counter()
-        self._server = PageServer(address(settings.page), self._page, lambda: (asterisk(), allowed()))
+        self._server = PageServer(address(settings.page), self._page, self._what_matters)
+
+    def _what_matters(self) -> object:
+        return self._asterisk(), self._allowed(), self._served and self._served.supervisors_there()
+
+    def supervisor_there(self, besides: str) -> bool:
+        """Has any supervisor the page open, besides the agent with this work number?"""
+        return bool(self._served and self._served.supervisors_there(besides))
 
     async def run(self) -> None:
         await self._server.run()
@@ -80,7 +92,7 @@ class Front:
     def _page(self) -> Page:
         entrance = Entrance(self._accounts, self._audit, self._settings.proxies, self.sign_ins)
         sounds = load_manifest(self._settings.sounds)
-        return Page(
+        self._served = Page(
             self._desks,
             self._talks(),
             lambda: self._hints.book if self._hints else None,
@@ -92,6 +104,7 @@ class Front:
             self._asterisk,
             self._allowed,
         )
+        return self._served
 
     # ---- what it is told --------------------------------------------------------------------------------------------
     def reset(self, channels: Iterable[Message]) -> None:
@@ -139,8 +152,8 @@ class Front:
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
-    def _keep(self, desk: AgentState) -> None:
-        """What the agent's talk was, for the next time that this caller calls."""
+    def _keep(self, desk: AgentState) -> Future[bool]:
+        """What the agent's talk was, for the next time that this caller calls. Returns whether it is kept."""
         known = {
             "who": desk.caller.who,
             "at": desk.began,
@@ -149,6 +162,6 @@ class Front:
             "talk_s": round(desk.since - desk.began, 1) if desk.state is Activity.AFTER else None,
             "left_first": desk.left_first,
             "outcome": desk.outcome,
-            "note": desk.note,
+            "note": desk.note.to_keep().as_text() if desk.note else None,
         }
-        self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})
+        return self._earlier.note(desk.caller.id, **{name: value for name, value in known.items() if value is not None})

@@ -1,54 +1,57 @@
-// A card of the standard: what to say, what to do, what to bear in mind, what never to say.
+// A card of the standard: what to say, what to do, what to bear in mind, what not to do, what never to say.
 
 import { make } from "./dom.js";
 import { inWords, words } from "./words.js";
 
 const OPEN = /\{(\w+)\}/g;
 
-/** A text with what the agent has typed in; what is not known stays to be seen as a gap. */
-export const filled = (text, fields) => text.replace(OPEN, (_, name) => fields[name] || words().unfilled[name] || "…");
+/** A text with what is known filled in; what is not known stays to be seen as a gap. */
+export const filled = (text, gaps) => text.replace(OPEN, (_, name) => gaps[name] || words().unfilled[name] || "…");
+
+/** The words of a card that can be said: some need to know whom they are said to. */
+const sayable = (card, gaps) => card.say.filter((saying) => saying.needs.every((name) => gaps[name]));
 
 /** What a card begins with: its first words for the caller, else what to do. */
-export function gist(card, fields) {
-  if (card.say.length) return filled(card.say[0].text, fields);
+export function gist(card, gaps) {
+  const [first] = sayable(card, gaps);
+  if (first) return filled(first.text, gaps);
   return [...card.do, ...card.know].map(inWords).join(words().then) || card.never[0];
 }
 
-/** The elements of a card's body. */
-export function cardBody(card, fields) {
-  const parts = [];
-  if (card.say.length) {
-    parts.push(
-      make("h3", { class: "label" }, words().say),
-      make(
-        "ul",
-        { class: "say", lang: "zh-CN" },
-        ...card.say.map((saying) => {
-          const when = inWords(saying.for);
-          const text = make("span", {}, filled(saying.text, fields));
-          return make("li", {}, ...(when ? [make("span", { class: "when", lang: words().lang }, when), text] : [text]));
-        }),
-      ),
-    );
+/** All words of a card for the caller, one after the other. */
+export const allSaid = (card, gaps) => sayable(card, gaps).map((saying) => filled(saying.text, gaps));
+
+/** The elements of a card's body. `promised`: the wait that was promised, ms; null: none can be promised now. */
+export function cardBody(card, gaps, promised = null) {
+  const words_ = sayable(card, gaps).map((saying) => said(saying, gaps, promised));
+  const parts = [
+    part("say", "ul", words_, { lang: "zh-CN" }),
+    part("do", card.do.length > 1 ? "ol" : "ul", card.do.map(line)),
+  ];
+  if (card.first === "do") parts.reverse();
+  parts.push(part("know", "ul", card.know.map(line)), part("avoid", "ul", card.avoid.map(line)));
+  parts.push(part("never", "ul", card.never.map((text) => make("li", {}, text)), { lang: "zh-CN" }));
+  return parts.flat();
+}
+
+const line = (both) => make("li", {}, inWords(both));
+
+/** A heading and its list; nothing where there is nothing. */
+function part(name, tag, items, attributes = {}) {
+  if (!items.length) return [];
+  const grave = name === "avoid" || name === "never";
+  const heading = make("h3", { class: grave ? "label grave" : "label" }, words()[name]);
+  return [heading, make(tag, { class: name, ...attributes }, ...items)];
+}
+
+function said(saying, gaps, promised) {
+  const parts = [make("span", {}, filled(saying.text, gaps))];
+  const when = inWords(saying.for);
+  if (when) parts.unshift(make("span", { class: "when", lang: words().lang }, when));
+  if (saying.promise_ms && promised !== null) {
+    const pressed = `${promised === saying.promise_ms}`;
+    const attributes = { type: "button", lang: words().lang, "data-promise": saying.promise_ms, "aria-pressed": pressed };
+    parts.push(" ", make("button", attributes, words().promise(saying.promise_ms / 60_000)));
   }
-  if (card.do.length) {
-    const list = card.do.length > 1 ? "ol" : "ul";
-    parts.push(
-      make("h3", { class: "label" }, words().do),
-      make(list, { class: "do" }, ...card.do.map((step) => make("li", {}, inWords(step)))),
-    );
-  }
-  if (card.know.length) {
-    parts.push(
-      make("h3", { class: "label" }, words().know),
-      make("ul", { class: "know" }, ...card.know.map((line) => make("li", {}, inWords(line)))),
-    );
-  }
-  if (card.never.length) {
-    parts.push(
-      make("h3", { class: "label never" }, words().never),
-      make("ul", { class: "never", lang: "zh-CN" }, ...card.never.map((text) => make("li", {}, text))),
-    );
-  }
-  return parts;
+  return make("li", {}, ...parts);
 }

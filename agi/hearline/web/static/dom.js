@@ -19,6 +19,10 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Does this key belong to an input method that is composing a character? Then it is no command of ours. (Some browsers
+ * tell it only by the key code, 229.) */
+export const composing = (event) => event.isComposing || event.keyCode === 229;
+
 /** Have it read out: `urgent` at once, else when there is a pause. */
 export function announce(text, urgent = false) {
   const where = by(urgent ? "urgent" : "polite");

@@ -2,21 +2,20 @@
 // being typed, and how the page looks.
 
 import { Aloud } from "./aloud.js";
-import { announce, by, clock, make, timeOfDay, write } from "./dom.js";
-import { cardBody, filled, gist } from "./card.js";
+import { announce, by, clock, composing, make, timeOfDay, write } from "./dom.js";
+import { allSaid, cardBody, gist } from "./card.js";
 import { Fault, get, getSound, Link, post } from "./link.js";
+import { CallNote, noteLines, noteSent } from "./note.js";
 import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
 const CLOCKS_MS = 250;
 const SIGN_IN_MS = 25_000; // a turn may take a while when somebody guesses PINs
-const SAVE_MS = 800; // after the last letter of a note
-const AGAIN_MS = 5000; // after it could not be saved
-const LATE_TRIES = 12;
 const CONFIRM_MS = 4000;
 const FLOOR_DBOV = -60;
 const TOO_LATE_MS = 3000; // for a whisper
 const THEMES = ["auto", "light", "dark"];
+const ACTING = ["keys", "hint-acts", "hint-body", "outcomes", "done", "help-list"].map((id) => `#${id} button`).join();
 
 let link = null;
 let state = null;
@@ -25,9 +24,7 @@ let shown = null; // the call that is on the screen, also while the connection i
 let skew = 0; // our clock − the server's, ms
 let lostSince = null;
 let preview = null; // a card that is looked at without a call
-let fields = {}; // title, name, phone of this call's caller: nowhere but here
 let asteriskLostAt = null;
-let saving = 0; // the timer of a note that is not sent yet
 let saidAt = null; // which whisper of this hold we have said, or were too late for
 
 const aloud = new Aloud(() => state && showHeard());
@@ -35,14 +32,26 @@ const serverNow = () => Date.now() - skew;
 const live = () => link?.live && state?.asterisk;
 const inCall = () => live() && state.state === "talking";
 
+const note = new CallNote({
+  send: (changes) => act("note", { note: changes }),
+  changed: () => {
+    if (!state) return;
+    showHint(state);
+    showOutcomes();
+    phrases.show();
+  },
+});
+
+/** What fills the phrases' gaps: what is noted of this call, else what an earlier call tells, else the set's words. */
+const gaps = () => ({ ...state?.gaps, ...written(state?.call?.known), ...written(note.values()) });
+const written = (values) => Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value));
+
 // ---- signing in and out ---------------------------------------------------------------------------------------------
 function showSignIn(fault = "") {
   link?.end();
   aloud.stop();
   link = state = levels = preview = shown = null;
-  clearTimeout(saving);
-  saving = 0;
-  fields = {};
+  note.forget();
   by("desk").hidden = true;
   by("sign-in").hidden = false;
   by("pin").value = "";
@@ -115,15 +124,14 @@ function sentence(error) {
   return (words().faults[error.why] ?? words().faults.broken)(error.told);
 }
 
-/** Do something for the call that is shown; what goes wrong is told. */
+/** Do something for the call that is shown; returns what the server answers. What goes wrong is told; then it is null. */
 async function act(path, what = {}) {
   try {
-    await post(path, { call: state.call?.id, ...what });
-    return true;
+    return await post(path, { call: state.call?.id, ...what });
   } catch (error) {
     if (error.why === "signed_out") showSignIn(sentence(error));
     else tell(sentence(error));
-    return false;
+    return null;
   }
 }
 
@@ -140,19 +148,22 @@ function tell(text) {
 function show(before) {
   const call = state.call;
   if (call?.id !== shown?.id) forgetCaller(shown);
-  else if (call && by("note").value === shown.note) by("note").value = call.note; // it may come from another window
+  if (call) note.show(call.note); // it may come from another window, or from a colleague
   shown = call ?? null;
   if (state.state !== "idle" && state.state !== before?.state) preview = null;
   if (state.card && state.card.hint !== before?.card?.hint) preview = null;
   document.body.dataset.state = state.state;
   write(by("me"), words().me(state.agent));
   document.title = `${words().states[state.state]} · ${state.agent} · Hearline`;
-  by("call").hidden = by("person").hidden = !call;
+  by("call").hidden = !call;
   by("keys").hidden = state.state !== "talking";
-  by("closing").hidden = !call || state.state === "ringing";
+  by("note").hidden = by("closing").hidden = !call || state.state === "ringing";
+  by("long").hidden = !state.long || state.state !== "talking";
   by("done").hidden = state.state !== "after";
   by("meters").hidden = state.state !== "talking";
   if (call) showCall(call);
+  showPhrases();
+  showAsking(before);
   showOutcomes();
   showOwn();
   showKeys();
@@ -167,33 +178,22 @@ function show(before) {
   by("desk").dataset.at = state.at; // for those who measure how long it took
 }
 
-/** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
-function forgetCaller(last) {
-  if (last && by("note").value !== last.note) sendLate({ call: last.id, note: by("note").value });
-  clearTimeout(saving);
-  saving = 0;
-  endConfirming();
-  if (by("closing").contains(document.activeElement)) by("hint").focus();
-  fields = {};
-  for (const field of document.querySelectorAll("[data-field]")) field.value = "";
-  by("note").value = state?.call?.note ?? "";
-  write(by("note-state"), words().note_hint);
-  by("earlier").open = false;
-  phrases.show();
+/** The list of phrases, in the wording that greeted the caller, and with what is known of them. */
+function showPhrases() {
+  const told = JSON.stringify(gaps());
+  if (by("phrase-list").dataset.set !== state.phrases) phrases.look();
+  else if (by("phrase-list").dataset.told !== told) phrases.show();
+  by("phrase-list").dataset.set = state.phrases;
+  by("phrase-list").dataset.told = told;
 }
 
-/** The note of a call that is over. */
-async function sendLate(what) {
-  for (let tries = 0; tries < LATE_TRIES; tries++) {
-    try {
-      return await post("note", what);
-    } catch (error) {
-      if (error.why !== "offline" && error.why !== "broken") break; // nobody takes it any more
-      if (!tries) tell(words().not_saved);
-      await new Promise((again) => setTimeout(again, AGAIN_MS));
-    }
-  }
-  tell(words().note_lost);
+/** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
+function forgetCaller(last) {
+  const late = note.forget();
+  if (last && late) noteSent({ call: last.id, note: late }, tell);
+  endConfirming();
+  for (const part of ["note", "closing"]) if (by(part).contains(document.activeElement)) by("hint").focus();
+  by("earlier").open = false;
 }
 
 function showCall(call) {
@@ -203,6 +203,11 @@ function showCall(call) {
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
   by("heard").dataset.heard = call.heard;
+  write(by("lately"), call.lately ? words().lately(call.lately.count, call.lately.days) : "");
+  write(by("known"), call.known.name ? words().known(`${call.known.name} ${call.known.title}`.trim()) : "");
+  const noted = state.state === "ringing" ? noteLines(call.note) : []; // a colleague has passed the call on
+  by("noted").hidden = !noted.length;
+  by("noted").replaceChildren(...noted);
   const earlier = call.earlier;
   write(by("earlier-title"), earlier ? words().earlier(earlier.length) : words().earlier_wait);
   by("earlier").classList.toggle("none", !earlier?.length);
@@ -227,26 +232,57 @@ function earlierCall(one) {
   const ended = by_ === "caller" ? words().ended.caller : words().ended[kind];
   const said = one.agent ? words().talked(one.agent, one.talk_s === null ? "" : clock(one.talk_s)) : (ended ?? "");
   const parts = [said, words().heards[one.heard], words().outcomes[one.outcome] ?? one.outcome].filter(Boolean);
-  return make("li", {}, make("b", {}, at), ` ${parts.join(" · ")}`, ...(one.note ? [make("q", {}, one.note)] : []));
+  return make("li", {}, make("b", {}, at), ` ${parts.join(" · ")}`, ...(one.note ? noteLines(one.note) : []));
 }
 
 /** The card on the screen: what the server shows; without a call, what was picked from the list. */
 function showHint(before) {
   const card = shownCard();
-  const shown = JSON.stringify([card, fields, state.state, language(), preview]);
+  const filling = gaps();
+  const ours = card && card !== preview && state.state === "talking"; // it belongs to the call
+  const promised = ours ? state.hold.promised_ms : null;
+  const pressed = ours ? card.keys.map(isOn) : [];
+  const shown = JSON.stringify([card, filling, state.state, language(), preview, promised, pressed, state.supervisors]);
   if (by("hint").dataset.shown === shown) return;
   by("hint").dataset.shown = shown;
+  const backTo = focusOn(by("hint"));
   by("hint").classList.toggle("empty", !card);
   write(by("hint-section"), card?.section ?? "");
   write(by("hint-kind"), card && card === preview ? words().preview : "");
   const [title, why] = words().no_card[state.state];
   write(by("hint-title"), card ? inWords(card.title) : title);
-  by("hint-body").replaceChildren(...(card ? cardBody(card, fields) : [make("p", { class: "why" }, why)]));
+  by("hint-body").replaceChildren(...(card ? cardBody(card, filling, promised) : [make("p", { class: "why" }, why)]));
   by("hint-acts").hidden = !card;
-  by("hint-acts").querySelector("[data-do=used]").hidden = card === preview || state.state !== "talking";
+  by("hint-acts").querySelector("[data-do=used]").hidden = !ours;
+  by("card-acts").replaceChildren(...(ours ? cardActs(card) : []));
+  backTo();
   by("expiry").hidden = !card || card === preview;
   const news = card && card !== preview && card.hint !== before?.card?.hint;
-  if (news) announce(`${inWords(card.title)}. ${gist(card, fields)}`);
+  if (news) announce(`${inWords(card.title)}. ${gist(card, filling)}`);
+}
+
+/** What is drawn anew keeps the focus: on the same button, or on the card where that is gone. Returns what puts it back. */
+function focusOn(part) {
+  const at = document.activeElement;
+  const [name, value] = Object.entries(at.dataset).find(([name]) => DRAWN.includes(name)) ?? [];
+  if (!name || !part.contains(at)) return () => {};
+  return () => (part.querySelector(`[data-${name}="${value}"]`) ?? by("hint")).focus();
+}
+const DRAWN = ["promise", "key", "rule", "coming"];
+
+/** Buttons for the keys that belong to a card, and for the cards that may follow. */
+function cardActs(card) {
+  const keys = card.keys.filter((key) => key !== "supervisor" || state.supervisors !== null);
+  return [
+    ...keys.map((key) =>
+      make(
+        "button",
+        { type: "button", "data-key": key, "aria-pressed": key in words().key_on ? `${isOn(key)}` : null },
+        make("span", {}, keyLabel(key)),
+      ),
+    ),
+    ...card.next.map(({ title, rule }) => make("button", { type: "button", "data-rule": rule }, `${inWords(title)} →`)),
+  ];
 }
 
 const shownCard = () => preview ?? state.card ?? null;
@@ -268,7 +304,7 @@ function showOutcomes() {
     if (focused) where.querySelector(`[data-outcome="${focused}"]`)?.focus();
   }
   const card = state.outcomes.find((one) => one.id === `closing-${picked}`);
-  write(by("closing-says"), card ? filled(card.say[0]?.text ?? "", fields) : "");
+  write(by("closing-says"), card ? allSaid(card, gaps()).join(" → ") : "");
 }
 
 function showOwn() {
@@ -279,17 +315,46 @@ function showOwn() {
 
 /** What the keys have set going: a prompt that plays is stopped by the same key. */
 function showKeys() {
-  const on = {
-    low_volume: state.playing === "low_volume",
-    receiver: state.playing === "receiver",
-    callback: state.callback,
-    mute: state.muted,
-  };
-  for (const [key, pressed] of Object.entries(on)) {
-    const button = document.querySelector(`[data-key=${key}]`);
-    button.setAttribute("aria-pressed", `${pressed}`);
-    write(button.querySelector("span"), pressed && key in words().key_on ? words().key_on[key] : words()[`key_${key}`]);
+  for (const key of Object.keys(words().key_on)) {
+    const button = document.querySelector(`#keys [data-key=${key}]`);
+    button.setAttribute("aria-pressed", `${isOn(key)}`);
+    write(button.querySelector("span"), keyLabel(key));
   }
+  document.querySelector("#keys [data-key=supervisor]").hidden = state.supervisors === null;
+}
+
+/** Has this key set something going that goes on? */
+function isOn(key) {
+  if (key === "low_volume" || key === "receiver") return state.playing === key;
+  return { callback: state.callback, mute: state.muted, supervisor: Boolean(state.call?.help) }[key] ?? false;
+}
+
+function keyLabel(key) {
+  if (key === "supervisor" && state.call?.help?.coming) return words().coming(state.call.help.coming);
+  return isOn(key) ? words().key_on[key] : words()[`key_${key}`];
+}
+
+/** Who asks for a supervisor; only a supervisor's page is told of any. */
+function showAsking(before) {
+  by("helps").hidden = !state.asking.length;
+  const told = JSON.stringify([state.asking, language()]);
+  if (by("help-list").dataset.told !== told) {
+    by("help-list").dataset.told = told;
+    const backTo = focusOn(by("help-list"));
+    by("help-list").replaceChildren(...state.asking.map(asks));
+    backTo();
+  }
+  const known = new Set(before?.asking.map((one) => one.call));
+  const more = state.asking.filter((one) => !one.coming && !known.has(one.call));
+  for (const one of more) announce(words().asks_help(one.agent, queueName(one), clock(0)), true);
+  if (more.length && before) aloud.say(() => Promise.reject());
+}
+
+function asks(one) {
+  const text = make("span", { "data-since": one.since, "data-agent": one.agent, "data-queue": queueName(one) });
+  if (one.coming) return make("li", {}, text, ` ${words().help_taken(one.coming)}`);
+  const coming = { type: "button", class: "strong", "data-coming": one.agent, "data-call": one.call };
+  return make("li", {}, text, " ", make("button", coming, words().i_come));
 }
 
 /** Whether whispers are heard at all, so that nobody waits for one. */
@@ -374,7 +439,7 @@ function showLink(over) {
           : words().linking;
   write(by("link"), short);
   const stale = Boolean(text) || !link?.live;
-  for (const button of document.querySelectorAll("#keys button, #hint-acts button, #outcomes button, #done button"))
+  for (const button of document.querySelectorAll(ACTING))
     button.setAttribute("aria-disabled", `${stale}`);
 }
 
@@ -390,6 +455,8 @@ function showClocks() {
       write(by("wait"), words().seconds(Math.round(call.wait_s + (now - state.now) / 1000)));
   }
   showHold(hold, now);
+  for (const asked of document.querySelectorAll("[data-since]"))
+    write(asked, words().asks_help(asked.dataset.agent, asked.dataset.queue, clock((now - asked.dataset.since) / 1000)));
   const card = state.card;
   if (card) {
     const left = Math.max(0, Math.min(1, (card.until - now) / Math.max(1, card.until - card.from)));
@@ -402,16 +469,22 @@ function showClocks() {
 }
 
 function showHold(hold, now) {
-  const counted = hold?.count ? words().holds(hold.count, Math.round(hold.longest_ms / 1000), hold.longest_by) : "";
+  const longest = Math.round((hold?.longest_ms ?? 0) / 1000);
+  const counted = hold?.count ? words().holds(hold.count, longest, hold.longest_by, hold.not_asked) : "";
   write(by("hold-counts"), counted);
   const on = Boolean(hold) && hold.since !== null;
   by("hold-now").hidden = !on;
   if (!on) return;
   const [held, every] = [(now - hold.since) / 1000, hold.every_ms / 1000];
   const left = Math.max(0, Math.ceil(every - (held % every)));
-  const back = hold.by === "caller" ? words().held_by_caller(clock(held)) : words().on_hold(clock(held), left);
-  write(by("hold-now"), back);
+  if (hold.by === "caller") return write(by("hold-now"), words().held_by_caller(clock(held)));
+  const back = words().on_hold(clock(held), left);
+  const over = words().promised(remaining(hold.promised_ms / 1000 - held));
+  write(by("hold-now"), hold.promised_ms ? `${back} · ${over}` : back);
 }
+
+/** 0:48; −0:05 as -0:05 where it is over. */
+const remaining = (seconds) => (seconds < 0 ? `-${clock(-seconds)}` : clock(Math.ceil(seconds)));
 
 /** What a screen reader tells by itself. */
 function tellChange(before) {
@@ -442,7 +515,7 @@ const phrases = new Phrases(
     }
     by("hint").scrollIntoView({ block: "nearest" });
   },
-  () => fields,
+  gaps,
 );
 
 let confirming = null;
@@ -473,41 +546,50 @@ const DO = {
     } else if (state.card) act("card", { did: "dismissed", card: state.card.id });
   },
   done: async () => {
-    await saveNote();
+    await note.save();
     act("done");
   },
 };
 
 async function press(key) {
-  const button = document.querySelector(`[data-key=${key}]`);
+  if (key === "supervisor" && !state.call.help && !state.supervisors) {
+    if (state.supervisors === false) tell(words().supervisor_away); // else there is no such key here
+    return;
+  }
   const label = words()[`key_${key}`];
   if (key === "nuisance" && confirming !== key) {
-    confirm(button, key);
+    confirm(key);
     return;
   }
   endConfirming();
   const { muted, playing } = state;
+  const asked = state.call.help;
   if (!(await act("press", { key }))) return;
   if (key === "mute") muted && tell(words().unmuted); // that they are muted is told where the hints are
+  else if (key === "ask_hold") return; // the card is there
+  else if (key === "supervisor") tell(asked ? words().withdrawn : words().key_on.supervisor);
   else tell(playing === key ? words().stopped : words().pressed(label));
 }
 
 /** A key that cannot be taken back is pressed twice. */
-function confirm(button, key) {
+function confirm(key) {
   endConfirming();
   confirming = key;
-  write(button.querySelector("span"), words().again);
+  for (const button of document.querySelectorAll(`[data-key=${key}]`)) {
+    write(button.querySelector("span"), words().again);
+    button.classList.add("asking");
+  }
   announce(words().again);
-  button.classList.add("asking");
   confirmed = setTimeout(endConfirming, CONFIRM_MS);
 }
 
 function endConfirming() {
   clearTimeout(confirmed);
   if (!confirming) return;
-  const button = document.querySelector(`[data-key=${confirming}]`);
-  write(button.querySelector("span"), words()[`key_${confirming}`]);
-  button.classList.remove("asking");
+  for (const button of document.querySelectorAll(`[data-key=${confirming}]`)) {
+    write(button.querySelector("span"), words()[`key_${confirming}`]);
+    button.classList.remove("asking");
+  }
   confirming = null;
 }
 
@@ -517,41 +599,17 @@ document.addEventListener("click", (event) => {
   if (button.dataset.do) DO[button.dataset.do]();
   else if (button.dataset.key) press(button.dataset.key);
   else if (button.dataset.outcome) act("outcome", { outcome: button.dataset.outcome });
+  else if (button.dataset.promise) act("promise", { ms: Number(button.dataset.promise) });
+  else if (button.dataset.rule) act("call-up", { rule: button.dataset.rule });
+  else if (button.dataset.coming) act("coming", { agent: button.dataset.coming, call: button.dataset.call });
 });
 
-// ---- notes, fields, volume ------------------------------------------------------------------------------------------
-by("note").addEventListener("input", () => {
-  clearTimeout(saving);
-  write(by("note-state"), words().saving);
-  saving = setTimeout(saveNote, SAVE_MS);
-});
-
-async function saveNote() {
-  clearTimeout(saving);
-  saving = 0;
-  if (!state?.call || by("note").value === state.call.note) return;
-  const saved = await act("note", { note: by("note").value });
-  write(by("note-state"), saved ? words().saved : words().not_saved);
-  if (saved) announce(words().saved);
-  else if (state?.call) saving = setTimeout(saveNote, AGAIN_MS);
-}
-
-by("note").addEventListener("blur", () => saving && saveNote());
-
-document.addEventListener("input", (event) => {
-  const field = event.target.dataset?.field;
-  if (!field || !state) return;
-  fields = { ...fields, [field]: event.target.value.trim() };
-  showHint(state);
-  showOutcomes();
-  phrases.show();
-});
-
+// ---- volume ---------------------------------------------------------------------------------------------------------
 by("volume").addEventListener("input", showVolume);
 by("volume").addEventListener("change", () => act("volume", { db: Number(by("volume").value) }));
 
 // ---- keys -----------------------------------------------------------------------------------------------------------
-const KEYS = ["low_volume", "receiver", "callback", "mute", "nuisance"];
+const KEYS = ["low_volume", "receiver", "callback", "mute", "nuisance", "ask_hold", "supervisor"];
 const goTo = (id) => () => {
   by(id).focus();
   by(id).scrollIntoView({ block: "nearest" });
@@ -563,12 +621,13 @@ const SHORTCUTS = {
   h: goTo("hint"),
   "/": goTo("search"),
   c: goTo("character"),
-  n: () => !by("closing").hidden && goTo("note")(),
+  n: () => !by("note").hidden && goTo("n-matter")(),
   o: () => !by("closing").hidden && by("outcomes").querySelector("button")?.focus(),
   "?": DO.help,
 };
 
 document.addEventListener("keydown", (event) => {
+  if (composing(event)) return; // Escape takes back the character that is being composed, nothing else
   const typing = event.target.closest?.("input:not([type=range], [type=checkbox]), textarea, select, dialog[open]");
   if (event.key === "Escape" && typing && !typing.matches("dialog")) by("hint").focus();
   const off = localStorage.getItem("shortcuts") === "off";
@@ -615,7 +674,7 @@ function speak() {
     ...words().help_keys.flatMap(([key, what]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)]),
   );
   if (state) {
-    write(by("note-state"), words().note_hint);
+    note.speak();
     show(state);
     phrases.show();
   }

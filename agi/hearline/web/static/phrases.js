@@ -1,7 +1,7 @@
 // All standard phrases, with search; and how to name a character.
 
 import { gist } from "./card.js";
-import { by, make, write } from "./dom.js";
+import { by, composing, make, write } from "./dom.js";
 import { Fault, get } from "./link.js";
 import { inWords, words } from "./words.js";
 
@@ -25,18 +25,20 @@ function follow(field, fetchFound, show) {
     }
     return mine === asked;
   };
-  field.addEventListener("input", () => {
+  const soon = () => {
     clearTimeout(timer);
     timer = setTimeout(look, TYPING_MS);
-  });
+  };
+  field.addEventListener("input", (event) => event.isComposing || soon()); // half a word finds nothing
+  field.addEventListener("compositionend", soon);
   return look;
 }
 
 export class Phrases {
-  /** `callUp(card)`: the agent wants to see this one. `fields()`: what fills the gaps. */
-  constructor(callUp, fields) {
+  /** `callUp(card)`: the agent wants to see this one. `gaps()`: what fills the gaps. */
+  constructor(callUp, gaps) {
     this.callUp = callUp;
-    this.fields = fields;
+    this.gaps = gaps;
     this.found = [];
     const search = by("search");
     this.look = follow(
@@ -49,7 +51,7 @@ export class Phrases {
     );
     search.addEventListener("keydown", async (event) => {
       // Who types fast presses Enter before the list has followed.
-      if (event.key === "Enter" && !event.isComposing && (await this.look()) && this.found.length)
+      if (event.key === "Enter" && !composing(event) && (await this.look()) && this.found.length)
         this.callUp(this.found[0]);
     });
     this.lookUp = follow(
@@ -82,7 +84,7 @@ export class Phrases {
         { type: "button", class: "phrase" },
         make("span", { class: "unseen" }, `${card.section} `),
         make("span", { class: "phrase-title" }, inWords(card.title)),
-        make("span", { class: "phrase-says", lang: card.say[0] ? "zh-CN" : words().lang }, gist(card, this.fields())),
+        make("span", { class: "phrase-says", lang: card.say[0] ? "zh-CN" : words().lang }, gist(card, this.gaps())),
       );
       button.addEventListener("click", () => this.callUp(card));
       items.push(make("li", {}, button));
