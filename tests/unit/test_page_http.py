@@ -498,7 +498,7 @@ def test_the_outcome_and_its_closing_phrase(talking):
     assert floor.kept[-1] == ("8016", "after", "not-made", "asks for a bed")
     talk = floor.desks.of("8016").talk
     floor.records.settle()
-    assert [e["outcome"] for e in json.loads(talk.file.read_text())["events"] if e["event"] == "outcome"] == [
+    assert [e["outcome"] for e in json.loads(talk.kept.file.read_text())["events"] if e["event"] == "outcome"] == [
         "inquiry",
         "not-made",
     ]

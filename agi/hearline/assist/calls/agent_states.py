@@ -383,8 +383,8 @@ class AgentStates:
         self._talking = {}
         for agent in present:
             self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
-        for talk_id in self._asking.keys() - {talk.id for talk, _ in present.values()}:
-            self._set_help(talk_id, None)
+        for call in self._asking.keys() - {talk.call for talk, _ in present.values()}:
+            self._set_help(call, None)
 
     @staticmethod
     def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
@@ -397,15 +397,15 @@ class AgentStates:
             if desk.talk is talk and desk.state is Activity.TALKING:
                 self._look(desk)
                 self.changed(desk.agent)
-                self._set_help(talk.id, (talk.help, desk.caller) if talk.help else None)
+                self._set_help(talk.call, (talk.help, desk.caller) if talk.help else None)
 
-    def _set_help(self, talk_id: str, asks: tuple[HelpCall, Caller] | None) -> None:
-        if self._asking.get(talk_id) == asks:
+    def _set_help(self, call: str, asks: tuple[HelpCall, Caller] | None) -> None:
+        if self._asking.get(call) == asks:
             return
         if asks:
-            self._asking[talk_id] = asks
+            self._asking[call] = asks
         else:
-            del self._asking[talk_id]
+            del self._asking[call]
         for supervisor in self.supervisors:
             self.changed(supervisor)
 

@@ -544,7 +544,7 @@ class Detector:
     def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
         """The verdict told, and kept for its hysteresis."""
         self._slots.too_soft[slot] = too_soft = hearing.verdict == "too_soft"
-        if too_soft:
+        if too_soft and hearing.active_level_dbov is not None:
             self._set_heard_from(slot, hearing.active_level_dbov)
         return Heard(at_ms, hearing)
 

@@ -60,9 +60,9 @@ class OwnPrompt:
 
     def sent_to(self, slot: int, frames: int) -> np.ndarray:
         """What was sent while the last frames came, at most so many; zeros where nothing was: int16 [frames, 160]."""
-        known = [sent.get(slot, _NOTHING) for sent in islice(reversed(self._sent), frames)]
+        known: list[Samples] = [sent.get(slot, _NOTHING) for sent in islice(reversed(self._sent), frames)]
         known += [_NOTHING] * (PLAYED_FRAMES - len(known))
-        return np.frombuffer(b"".join(reversed(known)), np.int16).reshape(PLAYED_FRAMES, FRAME_SAMPLES)
+        return np.frombuffer(b"".join(map(bytes, reversed(known))), np.int16).reshape(PLAYED_FRAMES, FRAME_SAMPLES)
 
     def is_sent(self, slot: int, frames: int) -> bool:
         """Was anything sent while the last frames came, at most so many?"""
