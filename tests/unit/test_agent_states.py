@@ -409,11 +409,11 @@ def test_a_call_that_rang_without_an_id_has_one_from_its_talk_on(floor):
     floor.desks.hear(event)
     assert floor.view()["call"]["id"] == "1.1"
     floor.talk()
-    floor.desks.write_note(floor.desks.of("8016"), "a bed")
+    floor.desks.write_note(floor.desks.of("8016"), {"matter": "a bed"})
     floor.follow()
     floor.desks.hear(rings(SECOND))
     assert floor.view("8016")["call"]["id"] == floor.view("8017")["call"]["id"] == CALL
-    assert floor.view("8017")["call"]["note"] == "a bed"
+    assert floor.view("8017")["call"]["note"]["matter"] == "a bed"
 
 
 def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
@@ -644,7 +644,7 @@ def test_what_is_known_of_who_calls_is_seen_while_it_rings(floor):
     note = CallNote(name="李明", title="女士", matter="问护理床", agreed=True)
     floor.desks.hear(called())
     calls = [(NOW - 100, ""), (NOW - 86_400, note.as_text()), (NOW - 9 * 86_400, "in plain text, as it was once")]
-    floor.desks.know_earlier("1.1", [EarlierCall(at, None, None, "8017", None, None, text) for at, text in calls])
+    floor.desks.know_earlier(CALL, [EarlierCall(at, None, None, "8017", None, None, text) for at, text in calls])
     call = floor.view()["call"]
     assert call["known"] == {"name": "李明", "title": "女士"}
     assert call["lately"] == {"count": 3, "days": 7}, "this one counts, the one of nine days ago does not"
@@ -657,7 +657,7 @@ def test_what_is_known_of_who_calls_is_seen_while_it_rings(floor):
 
 def test_the_second_call_within_some_days_is_no_trouble(floor):
     floor.desks.hear(called())
-    floor.desks.know_earlier("1.1", [EarlierCall(NOW - 100, None, None, None, None, None, None)])
+    floor.desks.know_earlier(CALL, [EarlierCall(NOW - 100, None, None, None, None, None, None)])
     assert floor.view()["call"]["lately"] is None and floor.view()["call"]["known"] == {}
 
 
@@ -698,7 +698,7 @@ def test_who_asks_for_a_supervisor_is_shown_to_them_until_the_call_is_over(floor
     talk.add("supervisor_called")
     assert "8001" in floor.changed
     assert floor.desks.asking() == [
-        {"agent": "8016", "call": "1.1", "queue": "care", "since": round(NOW * 1_000), "coming": ""}
+        {"agent": "8016", "call": CALL, "queue": "care", "since": round(NOW * 1_000), "coming": ""}
     ]
     floor.talks.come(talk, "8001")
     assert floor.view()["call"]["help"] == {"since": round(NOW * 1_000), "coming": "8001"}

@@ -259,7 +259,7 @@ class AgentStates:
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
         self._last: dict[str, AgentState] = {}  # by agent, as it was left
         self._notes: dict[str, CallNote] = {}  # by call, while the caller is there
-        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by talk: its agent asks for a supervisor
+        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by call: its agent asks for a supervisor
         self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
 
     def today(self) -> date:
