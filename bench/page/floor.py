@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -32,12 +33,13 @@ from hearline.core.ids import new_call_id
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.store.accounts import Accounts
+from hearline.store.audit import AuditLog
 from hearline.store.earlier_calls import EarlierCall, EarlierCalls
-from hearline.store.pins import Pins
 from hearline.store.records import Records
 from hearline.web.agent.app import Page
+from hearline.web.entrance import Entrance
 from hearline.web.server import PageServer
-from hearline.web.sign_in import Sessions
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"
@@ -91,9 +93,11 @@ class Floor:
         self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
 
     def __enter__(self) -> Floor:
-        self.pins = Pins(self.folder / "state" / "page" / "pins.json")
+        self.accounts = Accounts(self.folder / "state" / "page" / "pins.json", cost=2**14)
+        self.audit = AuditLog(self.folder / "state" / "audit")
+        self.sign_ins: Counter[str] = Counter()
         for agent in self.agents:
-            self.pins.set(agent, PIN)
+            self.accounts.set_pin(agent, PIN)
         self._thread.start()
         self.do(self._begin)
         self.open()
@@ -164,8 +168,7 @@ class Floor:
             lambda: self.book.book,
             Volumes(self.folder / "state" / "page" / "volumes.json"),
             Whispers(_recordings()).pcm,
-            self.pins,
-            Sessions(self.folder / "state" / "page", self.pins),
+            Entrance(self.accounts, self.audit, "127.0.0.0/8", self.sign_ins),
             BRAND,
             {"care": "养老热线"},
             lambda: self.asterisk_up,

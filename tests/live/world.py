@@ -41,9 +41,10 @@ SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
 ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
-# Threads that stay: agent assist's loop, the one that watches its media worker, the one that writes earlier calls, and
-# those that asyncio keeps for what blocks; Asterisk's, which come and go by its load.
-POOLS = {"agent assist": 3 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
+# Threads that stay: agent assist's loop, those that watch its media worker and its files, those that write records,
+# earlier calls and the audit log, the two that look at PINs, and those that asyncio keeps for what blocks; Asterisk's,
+# which come and go by its load.
+POOLS = {"agent assist": 8 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {

@@ -639,7 +639,7 @@ def test_a_lost_telephone_system_is_shown_as_that(window, floor):
 
 def test_who_is_signed_out_elsewhere_comes_to_the_sign_in(window, floor):
     page = window()
-    floor.pins.set("8016", PIN)
+    floor.accounts.set_pin("8016", PIN)
     page.wait_for_selector("#sign-in:not([hidden])", timeout=6_000)
     assert page.text_content("#sign-in-fault") == "请重新登录。"
 
@@ -656,6 +656,26 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
     page.wait_for_selector("#me >> text=工号 8017")
     page.click("header [data-do=sign-out]")
     page.wait_for_selector("#agent:visible")
+
+
+@pytest.mark.parametrize(("locale", "says"), [("zh-CN", "它的地址是"), ("en-GB", "its address is")])
+def test_behind_a_proxy_that_hides_the_address_the_form_says_what_is_wrong(window, floor, keep, locale, says):
+    """As an old browser behind a proxy that passes on neither its name nor its port."""
+    page = window(signed_in=False, locale=locale)
+    ours = floor.url.rstrip("/")
+
+    def proxied(route) -> None:
+        told = {"Content-Type": "application/json", "Origin": ours, "X-Forwarded-Proto": "https"}
+        route.fulfill(response=route.fetch(headers=told))
+
+    page.route("**/api/sign-in", proxied)
+    page.fill("#agent", "8017")
+    page.fill("#pin", PIN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#sign-in-fault >> text={says}")
+    told = page.text_content("#sign-in-fault")
+    assert f"{ours}" in told and ours.replace("http:", "https:") in told and "X-Forwarded-Proto" in told
+    keep(page, f"elsewhere-{locale}")
 
 
 def test_signing_out_in_one_window_is_signing_out_in_all(window, floor):

@@ -102,7 +102,8 @@ NOTES = {"china": "china.yaml:1: 2027 is missing"}
 )
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
     assist = AssistProcess(Settings(state=tmp_path))
-    assist.standing = json.loads(standing.as_line()) if standing else {}
+    signed_in = {"right": 3, "wrong": 1_000}
+    assist.standing = json.loads(replace(standing, sign_ins=signed_in).as_line()) if standing else {}
     assist.tasks = TASKS
     flows = read_flows(Settings())
     flows.value = replace(flows.value, notes=NOTES)
@@ -120,4 +121,8 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
     assert ready["ready"] and ready["assist"] == assist.standing
     names = ("hearline_assist_connected", "hearline_whispers_allowed", "hearline_whispers_over_silence")
     assert tuple(float(metrics[name]) for name in names) == figures
+    signs = [
+        float(metrics[f'hearline_sign_ins_total{{result="{one}"}}']) for one in ("right", "wrong", "refused", "busy")
+    ]
+    assert signs == ([3, 1_000, 0, 0] if standing else [0, 0, 0, 0])
     assert metrics['hearline_assist_tasks{task="RequestHandler.start"}'] == "3.0"

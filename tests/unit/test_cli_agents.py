@@ -14,8 +14,8 @@ from hearline.cli.stack import AS_SET, _as_text
 from hearline.core.settings import Settings
 from hearline.ops.stack import Stack
 from hearline.pbx import config
+from hearline.store.accounts import Accounts
 from hearline.store.earlier_calls import EarlierCalls
-from hearline.store.pins import Pins
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def run(*arguments: str, told: str = ""):
 def test_a_pin_is_set_from_standard_input(state):
     result = run("agents", "pin", "8016", told="271828\n")
     assert result.exit_code == 0 and "271828" not in result.output
-    assert Pins(state / "page" / "pins.json").check("8016", "271828")
-    assert run("agents", "list").stdout == "8016\n"
+    assert Accounts(state / "page" / "pins.json").check("8016", "271828")
+    assert run("agents", "list").stdout == "8016\tagent\n"
 
 
 @pytest.mark.parametrize(("agent", "pin"), [("8016", "12\n"), ("8016", ""), ("80/16", "271828\n")])
@@ -86,7 +86,7 @@ def test_accounts_made_before_there_were_pins_get_some(tmp_path):
 def test_the_stack_gives_its_agents_pins_and_leaves_those_that_were_set(tmp_path):
     stack = Stack(Settings(state=tmp_path))
     stack.home.mkdir(parents=True)
-    stack.pins.set("8017", "a-better-one")
+    stack.pins.set_pin("8017", "a-better-one")
     stack._give_pins()
     by_number = {agent.number: agent.pin for agent in stack.accounts()[1]}
     assert stack.pins.check("8016", by_number["8016"])
@@ -102,3 +102,48 @@ def test_the_card_tells_how_to_sign_in(tmp_path):
     text = _as_text(card)
     assert "http://127.0.0.1:9673/" in text
     assert f"8017  {agents[1].pin}" in text and f"8016  {AS_SET}" in text
+
+
+# ---- roles -----------------------------------------------------------------------------------------------------------
+def audited(state) -> list[dict]:
+    return [json.loads(line) for file in (state / "audit").iterdir() for line in file.read_text().splitlines()]
+
+
+def test_roles_and_teams_are_set_shown_and_written_down(state):
+    assert run("agents", "pin", "8001", "--role", "supervisor", "--team", "care", told="271828\n").exit_code == 0
+    assert run("agents", "pin", "8016", "--team", "care", told="271828\n").exit_code == 0
+    assert run("agents", "list").stdout == "8001\tsupervisor\tcare\n8016\tagent\tcare\n"
+    assert run("agents", "role", "8016", "--role", "admin", "--team", "").stdout == "8016 is admin now\n"
+    assert run("agents", "remove", "8001").exit_code == 0
+    assert run("agents", "list").stdout == "8016\tadmin\n"
+    assert [(line["event"], line["of"], line["role"], line["team"]) for line in audited(state)] == [
+        ("pin-set", "8001", "supervisor", "care"),
+        ("pin-set", "8016", "agent", "care"),
+        ("role-set", "8016", "admin", ""),
+        ("account-removed", "8001", "supervisor", "care"),
+    ]
+    assert "271828" not in json.dumps(audited(state)) and audited(state)[0]["by"].startswith("uid ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("pin", "8001", "--role", "king"), "no role"),
+        (("pin", "8001", "--role", "supervisor"), "--team"),
+        (("role", "8001", "--role", "admin"), "no account"),
+        (("remove", "8001"), "no account"),
+    ],
+)
+def test_what_cannot_be_a_role_is_refused_and_nothing_is_written(state, arguments, says):
+    result = run("agents", *arguments, told="271828\n")
+    assert result.exit_code == 2 and says in result.output
+    assert not (state / "audit").exists() and run("agents", "list").stdout == ""
+
+
+def test_a_caller_forgotten_is_written_down_without_the_number(state):
+    calls = EarlierCalls(state / "callers")
+    calls.note("1.1", who=calls.who("13800005678"), at=time.time())
+    calls.close()
+    run("callers", "forget", "-", told="13800005678\n")
+    [line] = audited(state)
+    assert (line["event"], line["calls"]) == ("caller-forgotten", 1) and "5678" not in json.dumps(line)

@@ -15,7 +15,7 @@ from hearline.core import files
 from hearline.core.files import locked, read_regular, stamp, write_private, write_whole
 from hearline.core.keys import KEY_BYTES, lasting_key
 from hearline.store import records
-from hearline.store.pins import Pins
+from hearline.store.accounts import Accounts
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def writes(folder):
     return {
         "whole": lambda: write_whole(folder / "whole", "new"),
         "private": lambda: write_private(folder / "private", "new"),
-        "pins": lambda: Pins(folder / "pins.json").set("8016", "271828"),
+        "pins": lambda: Accounts(folder / "pins.json").set_pin("8016", "271828"),
         "key": lambda: lasting_key(folder / "key"),
     }
 
@@ -143,8 +143,8 @@ def test_all_who_ask_at_once_get_the_same_key(tmp_path):
 SET_PIN = """
 import sys
 from pathlib import Path
-from hearline.store.pins import Pins
-Pins(Path(sys.argv[1])).set(sys.argv[2], "271828")
+from hearline.store.accounts import Accounts
+Accounts(Path(sys.argv[1])).set_pin(sys.argv[2], "271828")
 """
 
 
@@ -153,7 +153,7 @@ def test_pins_that_are_set_at_once_are_all_kept(tmp_path):
     command = [sys.executable, "-c", SET_PIN, str(tmp_path / "pins.json")]
     started = [subprocess.Popen([*command, agent]) for agent in agents]
     assert [process.wait(60) for process in started] == [0] * 12
-    assert Pins(tmp_path / "pins.json").agents() == agents
+    assert [account.number for account in Accounts(tmp_path / "pins.json").all()] == agents
 
 
 def test_a_lock_is_let_go_of_whatever_happens(tmp_path):

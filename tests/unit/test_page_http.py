@@ -20,12 +20,13 @@ from bench.page.floor import PIN, Floor
 from hearline.assist.hints.events import Side, Whisper
 from hearline.assist.playback.whispers import Whispers
 from hearline.core.keys import lasting_key
-from hearline.store.pins import BadPin, Pins
+from hearline.store.accounts import Accounts, BadAccount
 from hearline.web import feed as feed_module
 from hearline.web.agent import app
 from hearline.web.feed import Watcher
+from hearline.web.limits import FREE_TRIES, Tries
 from hearline.web.server import PageServer
-from hearline.web.sign_in import FREE_TRIES, Sessions, Tries
+from hearline.web.sessions import Sessions
 from shipped_recordings import recordings
 
 NUMBER = "13800005678"
@@ -146,7 +147,7 @@ def test_who_signs_out_is_out_wherever_the_cookie_is(floor):
 
 def test_behind_a_proxy_with_tls_the_cookie_stays_with_tls(floor):
     async def story(browser: Browser):
-        headers = {"X-Forwarded-Proto": "https"}
+        headers = {"X-Forwarded-Proto": "https", "Origin": floor.url.rstrip("/").replace("http:", "https:")}
         await browser.post("sign-in", {"agent": "8016", "pin": PIN}, headers=headers)
         [cookie] = browser.http.cookie_jar
         assert cookie["secure"]
@@ -167,10 +168,10 @@ def test_a_session_survives_a_restart_of_the_server(floor):
 def test_a_new_pin_ends_the_sessions_of_the_old_one(floor):
     async def story(browser: Browser):
         await browser.sign_in("8018")
-        floor.pins.set("8018", "161803")
+        floor.accounts.set_pin("8018", "161803")
         with suppress(TimeoutError):
             assert (await browser.get("me"))[0] == 401
-        floor.pins.set("8018", PIN)
+        floor.accounts.set_pin("8018", PIN)
         assert (await browser.get("me"))[0] == 401, "a new one, though the same digits"
 
     browse(floor, story)
@@ -268,9 +269,9 @@ def test_every_answer_has_the_headers_that_protect_it(floor):
 
 # ---- PINs ------------------------------------------------------------------------------------------------------------
 def test_pins_are_kept_as_salted_hashes_that_only_the_owner_reads(tmp_path):
-    pins = Pins(tmp_path / "page" / "pins.json")
-    pins.set("8016", "271828")
-    pins.set("8017", "271828")
+    pins = Accounts(tmp_path / "page" / "pins.json")
+    pins.set_pin("8016", "271828")
+    pins.set_pin("8017", "271828")
     text = (tmp_path / "page" / "pins.json").read_text()
     assert "271828" not in text
     hashes = [kept["hash"] for kept in json.loads(text).values()]
@@ -281,8 +282,8 @@ def test_pins_are_kept_as_salted_hashes_that_only_the_owner_reads(tmp_path):
 
 @pytest.mark.parametrize(("agent", "pin"), [("8016", "12345"), ("8016", ""), ("", "123456"), ("80 16", "123456")])
 def test_what_is_no_pin_or_no_number(tmp_path, agent, pin):
-    with pytest.raises(BadPin):
-        Pins(tmp_path / "pins.json").set(agent, pin)
+    with pytest.raises(BadAccount):
+        Accounts(tmp_path / "pins.json").set_pin(agent, pin)
 
 
 def test_a_key_is_made_once(tmp_path):
@@ -292,25 +293,27 @@ def test_a_key_is_made_once(tmp_path):
 
 
 def test_an_old_cookie_is_none(tmp_path, monkeypatch):
-    pins = Pins(tmp_path / "pins.json")
-    pins.set("8016", PIN)
-    sessions = Sessions(tmp_path, pins)
-    cookie = sessions.begin("8016")
-    assert sessions.agent(cookie) == "8016"
-    sessions.end(sessions.begin("8016"))
+    pins = Accounts(tmp_path / "pins.json")
+    pins.set_pin("8016", PIN)
+    sessions = Sessions(pins)
+    account = pins.of("8016")
+    cookie = sessions.begin(account)
+    assert sessions.who(cookie) == account
+    sessions.end(sessions.begin(account))
     monkeypatch.setattr(time, "time", lambda now=time.time(): now + 13 * 3_600)
-    assert sessions.agent(cookie) == ""
-    sessions.end(sessions.begin("8016"))
+    assert sessions.who(cookie) is None
+    sessions.end(sessions.begin(account))
+    sessions.keep()
     assert len(json.loads((tmp_path / "signed-out.json").read_text())) == 1, "of the old ones none is kept"
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "7"])
 def test_a_broken_list_of_who_has_signed_out_keeps_nobody_from_signing_in(tmp_path, caplog, text):
     (tmp_path / "signed-out.json").write_text(text)
-    pins = Pins(tmp_path / "pins.json")
-    pins.set("8016", PIN)
-    sessions = Sessions(tmp_path, pins)
-    assert sessions.agent(sessions.begin("8016")) == "8016"
+    pins = Accounts(tmp_path / "pins.json")
+    pins.set_pin("8016", PIN)
+    sessions = Sessions(pins)
+    assert sessions.who(sessions.begin(pins.of("8016"))) == pins.of("8016")
     assert "signed-out.json" in caplog.text
 
 

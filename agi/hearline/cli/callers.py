@@ -33,6 +33,7 @@ def forget(
     """
     from hearline.core.numbers import normal
     from hearline.core.settings import Settings
+    from hearline.store.audit import AuditLog
     from hearline.store.earlier_calls import EarlierCalls
 
     settings = Settings()
@@ -46,6 +47,9 @@ def forget(
     earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
     try:
         count = earlier.forget(number)
+        AuditLog(settings.state / "audit", settings.audit_days).write(
+            "caller-forgotten", by=f"uid {os.getuid()}", calls=count
+        )
     except (OSError, sqlite3.Error) as error:
         _fail("forget", error, 1)
     typer.echo(f"{count} {'call' if count == 1 else 'calls'} forgotten")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from hearline.core.calendar import Calendar
 from hearline.core.ids import SITE_LONGEST, is_site, site_from
 from hearline.core.numbers import Home, is_country
+from hearline.core.peers import parse_networks
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 
 AMI_USER = "hearline-assist"
@@ -64,6 +65,10 @@ class Settings(BaseModel):
     recogniser_legs: int = Field(2, ge=1, le=64)
     # What agents look at while they talk; only with agent assist. It has no TLS: put a proxy before it.
     page: str = "127.0.0.1:9673"
+    # Proxies before it, whose X-Forwarded-For and -Proto are believed (comma separated; networks allowed).
+    proxies: str = "127.0.0.0/8, ::1"
+    # How long the audit log is kept.
+    audit_days: int = Field(190, ge=1, le=3_650)
     # How long it is remembered that a caller has called, and what came of it.
     earlier_calls_days: int = Field(90, ge=1, le=3_650)
     # So many days count for "third call lately": an agent sees it before answering.
@@ -94,6 +99,12 @@ class Settings(BaseModel):
         if name != "CN" and not is_country(name):  # the numbering plans take a while to be loaded
             raise ValueError(f"{name!r} is no country: write two capital letters, e.g. CN")
         return name
+
+    @field_validator("proxies")
+    @classmethod
+    def _known_networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
 
     @property
     def home(self) -> Home:

@@ -34,7 +34,7 @@ from hearline.pbx import config
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
 from hearline.server.flow_store import DEFAULT, read_flows
-from hearline.store.pins import Pins
+from hearline.store.accounts import Accounts
 
 Say = Callable[[str], None]
 BUILD_S, COMPOSE_S = 1_800, 120  # a container image, and anything else that compose does
@@ -44,6 +44,7 @@ STOP_S = 8.0
 SIP_PORT = 5070
 AMI_PORT = 5038
 RTP_SPAN = 1_000
+CHEAP = 2**14  # of a hash, as in `store.accounts`: these PINs are on the screen
 KINDS = ("container", "installed", "root")
 
 
@@ -355,15 +356,15 @@ class Stack:
 
     def _give_pins(self) -> None:
         """To agents who have none; what `hearline agents pin` has set stays."""
-        known = set(self.pins.agents())
+        known = {account.number for account in self.pins.all()}
         for agent in self.accounts()[1]:
             if agent.number not in known:
-                self.pins.set(agent.number, agent.pin)
+                self.pins.set_pin(agent.number, agent.pin)
 
     @property
-    def pins(self) -> Pins:
-        """Those that the agents' page goes by."""
-        return Pins(self.settings.state / "page" / "pins.json")
+    def pins(self) -> Accounts:
+        """Those that the agents' page goes by. Their PINs are printed, so a cheap hash does."""
+        return Accounts(self.settings.state / "page" / "pins.json", cost=CHEAP)
 
     def stop_server(self) -> None:
         if self.running and self._server_alive():

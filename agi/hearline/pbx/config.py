@@ -19,7 +19,7 @@ from hearline.core.files import write_private, write_whole
 from hearline.core.settings import AMI_USER
 from hearline.pbx.ami_messages import PROOF
 from hearline.sounds.manifest import WhisperSet, load_manifest
-from hearline.store.pins import new_pin
+from hearline.store.accounts import new_pin
 
 CHANNEL_VARIABLES = (
     "HEARLINE_CALLER",

@@ -47,7 +47,7 @@ from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_EVENT
 from hearline.server.assist_process import BEAT, BEAT_S
 from hearline.sounds.manifest import MANIFEST_NAME
-from hearline.store.pins import Pins
+from hearline.store.accounts import Accounts
 from hearline.store.records import Records
 from hearline.web.agent.front import Front
 from hearline.yamlfiles.watched import LOOK_S, Watcher
@@ -80,12 +80,12 @@ class Service:
         self._prompter = Prompter(self._ami, self._line)
         self._hold_music = HoldMusic(self._prompter, recordings)
         hints = HintStore(settings.flows / "hints", self._whispers.known, [settings.sounds / MANIFEST_NAME])
-        pins = Pins(settings.state / "page" / "pins.json")
-        self._watcher = Watcher({"sounds": recordings.look, "hints": hints.look, "PINs": pins.watched.look})
+        accounts = Accounts(settings.state / "page" / "pins.json")
+        self._watcher = Watcher({"sounds": recordings.look, "hints": hints.look, "accounts": accounts.watched.look})
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
         self._page = Front(
             settings,
-            pins,
+            accounts,
             hints,
             self._volumes,
             self._whispers,
@@ -115,15 +115,17 @@ class Service:
         return call
 
     def _told(self, status: AssistStatus) -> None:
-        """How we stand with Asterisk; how we stand with our files goes with it."""
+        """How we stand with Asterisk; how we stand with our files, and who signs in, goes with it."""
         stuck, _ = self._watcher.stuck or ("", 0.0)
-        self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
+        more = {"rejected_hints": self._hints.rejected, "files_stuck": stuck, "sign_ins": dict(self._page.sign_ins)}
+        self._status = replace(status, **more)
         self._tell(self._status.as_line())
 
-    async def _tell_of_files(self) -> None:
+    async def _tell_of_the_rest(self) -> None:
         while True:
             stuck, _ = self._watcher.stuck or ("", 0.0)
-            if (self._status.rejected_hints, self._status.files_stuck) != (self._hints.rejected, stuck):
+            told = self._status.rejected_hints, self._status.files_stuck, self._status.sign_ins
+            if told != (self._hints.rejected, stuck, self._page.sign_ins):
                 self._told(self._status)
             await asyncio.sleep(LOOK_S)
 
@@ -158,7 +160,7 @@ class Service:
                 tasks.create_task(self._permission.keep())
                 tasks.create_task(self._rights.keep())
                 tasks.create_task(self._page.run())
-                tasks.create_task(self._tell_of_files())
+                tasks.create_task(self._tell_of_the_rest())
                 tasks.create_task(self._beat())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())

@@ -24,6 +24,7 @@ from hearline.media.worker_protocol import NO_BEAT, Beat, CallSummary, Ears
 from hearline.server.assist_process import AssistProcess
 from hearline.server.flow_store import FlowStore
 from hearline.sounds.prompt_store import PromptStore
+from hearline.web.sign_in import RESULTS
 from hearline.yamlfiles.watched import Watcher
 
 STUCK_S = 5.0  # one who reads nothing for so long is let go
@@ -74,6 +75,10 @@ class _Figures:
                 "1 while they are heard although the caller's phone sends nothing",
                 value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
             )
+            signs = CounterMetricFamily("hearline_sign_ins", "sign-ins at the agents' page", labels=["result"])
+            for result in RESULTS:
+                signs.add_metric([result], standing.get("sign_ins", {}).get(result, 0))
+            yield signs
             tasks = gauge("hearline_assist_tasks", "asyncio tasks of agent assist", labels=["task"])
             for name, count in self._assist.tasks.items():
                 tasks.add_metric([name], count)

@@ -20,7 +20,7 @@ BEAT_S = 0.5  # a page that hears nothing for 1.5 s takes the connection for los
 METER_S = 0.07  # less than from one level of a side to the next, 0.1 s: else each would wait for the next but one
 SLOW_S = 3.0
 CHECK_S = 1.0  # is who looks still signed in?
-MOST_PAGES = 4  # of one agent
+MOST_PAGES = 4  # of one desk, by one person
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -29,10 +29,15 @@ HEADERS = {
 
 
 class Watcher:
-    """One open page. ``changed_at``: when the oldest change that it has not been sent was, s since 1970."""
+    """One open page, with ``agent``'s desk on it. ``changed_at``: when the oldest change that it has not been sent was,
+    s since 1970.
 
-    def __init__(self, agent: str) -> None:
-        self.agent = agent
+    Args:
+        by: who looks at it: the agent, or somebody who may see their desk.
+    """
+
+    def __init__(self, agent: str, by: str = "") -> None:
+        self.agent, self.by = agent, by or agent
         self.wake = asyncio.Event()
         self.changed_at: float | None = time.time()
         self.levels_at: float | None = None
@@ -82,8 +87,8 @@ class Feed:
             watcher.levels_changed()
 
     def pages(self, agent: str) -> int:
-        """How many this agent has open."""
-        return len(self._watchers.get(agent, ()))
+        """How many this agent has open of their own desk."""
+        return sum(watcher.by == agent for watcher in self._watchers.get(agent, ()))
 
     def close(self) -> None:
         """End all streams; the pages come back by themselves when there is a server again."""
@@ -96,11 +101,14 @@ class Feed:
         for agent in self._watchers:
             self.changed(agent)
 
-    async def serve(self, request: web.Request, agent: str, still: Callable[[], bool]) -> web.StreamResponse:
-        """One page's stream, until it goes, is too slow, or ``still`` says that it is not signed in any more."""
+    async def serve(
+        self, request: web.Request, agent: str, still: Callable[[], bool], by: str = ""
+    ) -> web.StreamResponse:
+        """One page's stream, until it goes, is too slow, or ``still`` says that it may not be seen any more. ``by``:
+        who looks at it, where that is not the agent."""
         response = web.StreamResponse(headers=self._headers)
         await response.prepare(request)
-        with self._watching(agent) as watcher:
+        with self._watching(agent, by) as watcher:
             checked = time.monotonic()
             while not watcher.closed and await self._room(request.transport):
                 if time.monotonic() - checked > CHECK_S:
@@ -132,11 +140,11 @@ class Feed:
         return False
 
     @contextmanager
-    def _watching(self, agent: str) -> Iterator[Watcher]:
+    def _watching(self, agent: str, by: str) -> Iterator[Watcher]:
         mine = self._watchers.setdefault(agent, [])
-        watcher = Watcher(agent)
+        watcher = Watcher(agent, by)
         mine.append(watcher)
-        for old in mine[:-MOST_PAGES]:
+        for old in [one for one in mine if one.by == watcher.by][:-MOST_PAGES]:
             old.end()
         try:
             yield watcher

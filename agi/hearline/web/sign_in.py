@@ -1,117 +1,180 @@
-"""Who is at the page: signing in by work number and PIN, and the cookie that remembers it for a shift."""
+"""Signing in: which PIN is looked at next, in a thread of its own, and what is written down about it.
+
+A look costs 0.4 s of a core, so few are taken at once. Who waits for one waits in the order of `limits.Limits.rank`; of
+equals the newest comes first, for those who guess are many and come again. Known browsers among themselves keep their
+order.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import secrets
+import os
 import time
-from collections import OrderedDict
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
-
-from hearline.core.files import write_private
-from hearline.core.keys import lasting_key
-from hearline.store.pins import Pins
+from hearline.store.accounts import Account, Accounts
+from hearline.store.audit import AuditLog, network
+from hearline.web.limits import Attempt, Limits
 
 log = logging.getLogger(__name__)
 
-COOKIE = "hearline"
-SHIFT_S = 12 * 3_600
-FREE_TRIES = 5
-FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 60.0
-FORGOTTEN_S = 900.0
-_MOST_REMEMBERED = 1_000
-_AT_ONCE = 2  # checks of PINs, 16 MiB each
+AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))  # looks, 128 MiB each; a core stays free for the loop
+MOST_WAITING = 32  # as many as have their turn while anybody waits
+PATIENCE_S = 15.0
+BUSY_S = 5.0  # try again then
+TOLD_EVERY_S = 60.0
+RESULTS = ("right", "wrong", "refused", "busy")
 
 
-class Sessions:
-    """Signed, not stored: they outlive a restart of the server, and end with a new PIN. Only one that was ended by
-    signing out is written down, in ``folder``, for as long as its cookie would have been good."""
+@dataclass(frozen=True)
+class Outcome:
+    """``account``: whose PIN it was; None: not let in. ``wait_s``: before the next try. ``why``: a word that the page
+    has a sentence for."""
 
-    def __init__(self, folder: Path, pins: Pins) -> None:
-        self._signer = URLSafeTimedSerializer(lasting_key(folder / "cookie-key"), salt="hearline page")
-        self._pins = pins
-        pins.watched.refresh()
-        self._file = folder / "signed-out.json"
-        self._ended = self._read()
-
-    def begin(self, agent: str) -> str:
-        """The cookie's value."""
-        return self._signer.dumps([agent, self._pins.stamp(agent), secrets.token_urlsafe(12)])
-
-    def agent(self, cookie: str) -> str:
-        """Whose cookie it is; '' where it is none, too old, of an earlier PIN, or signed out."""
-        return self._told_by(cookie)[0]
-
-    def end(self, cookie: str) -> None:
-        """Nobody is let in with this cookie any more, whoever has it."""
-        agent, session = self._told_by(cookie)
-        if not agent:
-            return
-        now = time.time()
-        self._ended = {one: at for one, at in self._ended.items() if now - at < SHIFT_S} | {session: now}
-        try:
-            write_private(self._file, json.dumps(self._ended))
-        except OSError as error:
-            log.error("who has signed out is forgotten at the next restart: %s", error)
-
-    def _told_by(self, cookie: str) -> tuple[str, str]:
-        """(work number, session)"""
-        try:
-            agent, stamp, session = self._signer.loads(cookie, max_age=SHIFT_S)
-            known = self._pins.stamp(agent)
-        except (BadSignature, ValueError, TypeError, OSError):
-            return "", ""
-        return (agent, session) if known and stamp == known and session not in self._ended else ("", "")
-
-    def _read(self) -> dict[str, float]:
-        try:
-            return dict(json.loads(self._file.read_text("utf-8")))
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError) as error:
-            log.error("who has signed out is forgotten: %s: %s", self._file, error)
-        return {}
-
-
-class Tries:
-    """Wrong PINs, by work number: after five each one costs a wait, twice as long as the one before, up to a minute.
-    In the meantime the right one is refused as well. Others' numbers are not touched: agents share addresses."""
-
-    def __init__(self) -> None:
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, and when the last was
-
-    def wait_s(self, agent: str, now: float) -> float:
-        """So long this number must still wait; 0: try."""
-        count, last = self._wrong.get(agent, (0, 0.0))
-        if now - last > FORGOTTEN_S:
-            return 0.0
-        wait = 0.0 if count < FREE_TRIES else min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (count - FREE_TRIES))
-        return max(0.0, last + wait - now)
-
-    def note(self, agent: str, right: bool, now: float) -> None:
-        count, last = self._wrong.pop(agent, (0, 0.0))
-        if not right:
-            self._wrong[agent] = (count + 1 if now - last <= FORGOTTEN_S else 1), now
-        while len(self._wrong) > _MOST_REMEMBERED:
-            self._wrong.popitem(last=False)
+    account: Account | None
+    why: str = ""
+    wait_s: float = 0.0
 
 
 class SignIn:
-    """Lets agents in."""
+    """Lets people in.
 
-    def __init__(self, pins: Pins) -> None:
-        self._pins, self._tries = pins, Tries()
-        self._room = asyncio.Semaphore(_AT_ONCE)
+    Args:
+        counts: of sign-ins, by result.
+        now: a clock in s that only goes forward.
+    """
 
-    async def let_in(self, agent: str, pin: str) -> tuple[bool, float]:
-        """(right, s to wait before the next try). Raises OSError, ValueError: the PINs cannot be read."""
-        async with self._room:
-            if wait := self._tries.wait_s(agent, time.monotonic()):
-                return False, wait
-            right = await asyncio.to_thread(self._pins.check, agent, pin)
-            self._tries.note(agent, right, time.monotonic())
-            return right, self._tries.wait_s(agent, time.monotonic())
+    def __init__(
+        self,
+        accounts: Accounts,
+        audit: AuditLog,
+        counts: Counter[str],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._accounts, self._audit, self._counts, self._now = accounts, audit, counts, now
+        self._limits = Limits()
+        self._pool = ThreadPoolExecutor(AT_ONCE, "PINs")
+        self._looking = 0
+        self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []  # the oldest first
+        self._next: asyncio.TimerHandle | None = None
+        self._untold: Counter[tuple[str, str, str]] = Counter()  # result, number, network
+        self._telling: asyncio.TimerHandle | None = None
+
+    async def let_in(self, number: str, pin: str, address: str, key: str, browser: str) -> Outcome:
+        """``address`` is written down, shortened; ``key`` is what limits go by. Raises ValueError: the accounts cannot
+        be read."""
+        attempt = Attempt(number, self._accounts.of(number) is not None, key, browser)
+        outcome = await self._outcome(attempt, pin)
+        result = "right" if outcome.account else outcome.why if outcome.why in RESULTS else "refused"
+        self._note(result, number if attempt.known else "", network(address))
+        return outcome
+
+    async def _outcome(self, attempt: Attempt, pin: str) -> Outcome:
+        if wait_s := self._limits.refused_s(attempt, self._now()):
+            return Outcome(None, "wait", wait_s)
+        if not await self._turn(attempt):
+            return Outcome(None, "busy", max(BUSY_S, self._limits.due_s(attempt, self._now())))
+        try:
+            if wait_s := self._limits.refused_s(attempt, self._now()):  # others have guessed meanwhile
+                return Outcome(None, "wait", wait_s)
+            loop = asyncio.get_running_loop()
+            right = await loop.run_in_executor(self._pool, self._accounts.check, attempt.number, pin)
+            self._limits.note(attempt, right, self._now())
+        finally:
+            self._looking -= 1
+            self._admit()
+        account = self._accounts.of(attempt.number)
+        if right and account:
+            return Outcome(account)
+        wait_s = self._limits.refused_s(attempt, self._now())
+        return Outcome(None, "wrong", wait_s)
+
+    # ---- whose turn it is -------------------------------------------------------------------------------------------
+    async def _turn(self, attempt: Attempt) -> bool:
+        """Wait for a look; False: there is none to be had. `_looking` counts it then."""
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((attempt, place))
+        self._admit()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await place
+        except TimeoutError:
+            return place.done() and not place.cancelled() and place.result()
+
+    def _admit(self) -> None:
+        """Whoever is next, as long as there is room for looks; and nobody waits in a queue that has no end."""
+        now, loop = self._now(), asyncio.get_running_loop()
+        if self._next:
+            self._next.cancel()
+            self._next = None
+        self._waiting = [one for one in self._waiting if not one[1].done()]
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.pop(self._pick(max, range(len(self._waiting)), now))[1].set_result(False)
+        while self._waiting and self._looking < AT_ONCE:
+            waits = [self._limits.due_s(attempt, now) for attempt, _ in self._waiting]
+            due = [place for place, wait_s in enumerate(waits) if wait_s == 0.0]
+            if not due:
+                self._next = loop.call_later(min(waits) + 0.001, self._admit)
+                return
+            self._waiting.pop(self._pick(min, due, now))[1].set_result(True)
+            self._looking += 1
+
+    def _pick(self, which: Callable, places: Iterable[int], now: float) -> int:
+        """The one of these who comes first (min) or last (max). A number that several want at once counts like one that
+        has been guessed at as often."""
+        wanted = Counter(attempt.number for attempt, _ in self._waiting)
+
+        def rank(place: int) -> tuple:
+            attempt = self._waiting[place][0]
+            stranger, unknown, wrong = self._limits.rank(attempt, now)
+            return stranger, unknown, wrong + wanted[attempt.number], -place if stranger else place
+
+        return which(places, key=rank)
+
+    # ---- what is written down ---------------------------------------------------------------------------------------
+    def _note(self, result: str, number: str, net: str) -> None:
+        """PINs that were looked at are written down each; what was refused, which may be thousands a second, together,
+        once a minute."""
+        self._counts[result] += 1
+        if result in ("right", "wrong"):
+            self._audit.note("sign-in", result=result, number=number or None, network=net)
+        if result != "right":
+            if len(self._untold) < 1_000:
+                self._untold[result, number, net] += 1
+            if self._telling is None:
+                self._tell()
+
+    def _tell(self) -> None:
+        """A line in the log at the first one, then one a minute as long as there are more."""
+        self._telling = None
+        if not self._untold:
+            return
+        untold, self._untold = self._untold, Counter()
+        by_result: Counter[str] = Counter()
+        numbers, networks = set(), set()
+        for (result, number, net), count in untold.items():
+            by_result[result] += count
+            numbers.add(number or "unknown ones")
+            networks.add(net)
+        told = ", ".join(f"{count} {result}" for result, count in sorted(by_result.items()))
+        log.warning("sign-in: %s; numbers: %s; networks: %s", told, _some(numbers), _some(networks))
+        for result in ("refused", "busy"):
+            if by_result[result]:
+                nets = sorted({net for one, _, net in untold if one == result})[:20]
+                self._audit.note("sign-in", result=result, count=by_result[result], networks=nets)
+        self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY_S, self._tell)
+
+    def close(self) -> None:
+        for timer in (self._next, self._telling):
+            if timer:
+                timer.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:5]
+    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

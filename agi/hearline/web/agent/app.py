@@ -7,12 +7,10 @@ on the screen a moment ago never reaches the next caller.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -23,36 +21,17 @@ from hearline.assist.hints.cards import ASK, Card, Cards
 from hearline.assist.hints.hint_store import HintBook
 from hearline.assist.playback.volumes import LOUDEST_DB, SOFTEST_DB, Volumes
 from hearline.assist.playback.whispers import as_wav
-from hearline.store.pins import Pins
+from hearline.web.access import WHO, routes
+from hearline.web.administration import Administration
+from hearline.web.answers import HEADERS, Refused, told_by
+from hearline.web.entrance import Entrance
 from hearline.web.feed import Feed
-from hearline.web.sign_in import COOKIE, SHIFT_S, Sessions, SignIn
-
-log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent.parent / "static"
 MOST_BODY = 16 * 1024  # bytes
 KEPT_S = 3.0  # so long we wait for a note to be kept; then it is not, as far as the page is told
 PROMISES_MS = range(5_000, 600_001)
 CLOSING = "closing-"  # the cards of section 2.23: an outcome each
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Refused(Exception):
-    """Told to the page: HTTP status, a word that it has a sentence for, and more."""
-
-    def __init__(self, status: int, why: str, **more: object) -> None:
-        super().__init__(why)
-        self.status, self.told = status, {"error": why, **more}
 
 
 class Page:
@@ -74,109 +53,67 @@ class Page:
         book: Callable[[], HintBook | None],
         volumes: Volumes,
         sound: Callable[[str, int], bytes],
-        pins: Pins,
-        sessions: Sessions,
+        entrance: Entrance,
         fields: dict[str, str],
         queues: dict[str, str],
         asterisk: Callable[[], bool],
         allowed: Callable[[], bool],
     ) -> None:
         self._desks, self._talks, self._book, self._volumes, self._sound = desks, talks, book, volumes, sound
-        self.sessions, self._fields, self._queues = sessions, fields, queues
+        self._entrance, self._fields, self._queues = entrance, fields, queues
         self._asterisk, self._allowed = asterisk, allowed
-        self._door = SignIn(pins)
         self.feed = Feed(self._view, lambda agent: desks.of(agent).levels(), HEADERS)
         desks.changed, desks.levels = self.feed.changed, self.feed.levels_changed
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
-        app.add_routes(
-            [
-                web.get("/", self._index),
-                web.static("/static", STATIC),
-                web.post("/api/sign-in", self._sign_in),
-                web.post("/api/sign-out", self._sign_out),
-                web.get("/api/me", self._me),
-                web.get("/api/events", self._events),
-                web.get("/api/phrases", self._phrases),
-                web.get("/api/characters", self._characters),
-                web.get("/api/hold-whisper", self._hold_whisper),
-                web.post("/api/press", self._press),
-                web.post("/api/card", self._card),
-                web.post("/api/call-up", self._call_up),
-                web.post("/api/outcome", self._outcome),
-                web.post("/api/note", self._note),
-                web.post("/api/promise", self._promise),
-                web.post("/api/coming", self._coming),
-                web.post("/api/done", self._done),
-                web.post("/api/volume", self._volume),
-            ]
-        )
+        handlers = {
+            **self._entrance.handlers(),
+            **Administration(self._entrance).handlers(),
+            ("GET", "/"): self._index,
+            ("GET", "/api/events"): self._events,
+            ("GET", "/api/phrases"): self._phrases,
+            ("GET", "/api/characters"): self._characters,
+            ("GET", "/api/hold-whisper"): self._hold_whisper,
+            ("POST", "/api/press"): self._press,
+            ("POST", "/api/card"): self._card,
+            ("POST", "/api/call-up"): self._call_up,
+            ("POST", "/api/outcome"): self._outcome,
+            ("POST", "/api/note"): self._note,
+            ("POST", "/api/promise"): self._promise,
+            ("POST", "/api/coming"): self._coming,
+            ("POST", "/api/done"): self._done,
+            ("POST", "/api/volume"): self._volume,
+        }
+        app = web.Application(middlewares=[self._entrance.guard], client_max_size=MOST_BODY)
+        app.add_routes([*routes(handlers, self._entrance.who), web.static("/static", STATIC)])
         return app
 
-    # ---- whoever asks -----------------------------------------------------------------------------------------------
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who asks from elsewhere is refused, and nothing that goes wrong here goes further."""
-        try:
-            if request.method not in ("GET", "HEAD"):
-                _same_origin(request)
-            response = await handler(request)
-        except Refused as refused:
-            response = web.json_response(refused.told, status=refused.status)
-        except web.HTTPException as error:
-            response = web.json_response({"error": error.reason}, status=error.status)
-        except (OSError, ValueError):
-            log.exception("the page could not answer %s", request.path)
-            response = web.json_response({"error": "broken"}, status=500)
-        if not response.prepared:
-            response.headers.update(HEADERS)
-        return response
+    def close(self) -> None:
+        """End all streams, and what signing in has begun."""
+        self.feed.close()
+        self._entrance.close()
 
-    def _agent(self, request: web.Request) -> str:
+    @staticmethod
+    def _agent(request: web.Request) -> str:
         """Who is signed in."""
-        agent = self.sessions.agent(request.cookies.get(COOKIE, ""))
-        if not agent:
-            raise Refused(401, "signed_out")
-        return agent
+        return request[WHO].number
 
     async def _desk(self, request: web.Request, *states: Activity) -> tuple[AgentState, dict[str, Any]]:
         """The desk that an action is meant for, and what the page sent."""
-        desk, told = self._desks.of(self._agent(request)), await _told(request)
+        desk, told = self._desks.of(self._agent(request)), await told_by(request)
         if desk.state not in states or desk.caller is None or told.get("call") != desk.caller.id:
             raise Refused(409, "call_over")
         return desk, told
 
-    # ---- signing in -------------------------------------------------------------------------------------------------
     async def _index(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html")
 
-    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        told = await _told(request)
-        agent, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
-        right, wait_s = await self._door.let_in(agent, pin)
-        if not right:
-            raise Refused(429 if wait_s else 401, "wait" if wait_s else "wrong", wait_s=round(wait_s + 0.5))
-        response = web.json_response({"agent": agent})
-        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-        response.set_cookie(
-            COOKIE, self.sessions.begin(agent), max_age=SHIFT_S, httponly=True, samesite="Strict", secure=secure
-        )
-        return response
-
-    async def _me(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"agent": self._agent(request)})
-
-    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        await asyncio.to_thread(self.sessions.end, request.cookies.get(COOKIE, ""))
-        response = web.json_response({})
-        response.del_cookie(COOKIE)
-        return response
-
     # ---- what is seen -----------------------------------------------------------------------------------------------
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        agent, cookie = self._agent(request), request.cookies[COOKIE]
-        return await self.feed.serve(request, agent, lambda: self.sessions.agent(cookie) == agent)
+        """One's own desk, or that of the ``agent`` whom one may see."""
+        whose = self._entrance.seen(request)
+        still = partial(self._entrance.still_sees, request, whose)
+        return await self.feed.serve(request, whose.number, still, by=self._agent(request))
 
     def _view(self, agent: str) -> dict[str, Any]:
         desk = self._desks.of(agent)
@@ -307,7 +244,7 @@ class Page:
     async def _note(self, request: web.Request) -> web.StreamResponse:
         """What the agent has changed of the ``note`` of this call, or of the one before: the next one may ring while
         the agent still writes. The answer's ``kept`` is true only if it is kept by now."""
-        agent, told = self._agent(request), await _told(request)
+        agent, told = self._agent(request), await told_by(request)
         last = self._desks.last_of(agent)
         if last and last.caller.id == told.get("call"):
             desk = last
@@ -332,7 +269,7 @@ class Page:
 
     async def _coming(self, request: web.Request) -> web.StreamResponse:
         """A supervisor comes to the ``agent`` who asked for one in this ``call``."""
-        supervisor, told = self._agent(request), await _told(request)
+        supervisor, told = self._agent(request), await told_by(request)
         if supervisor not in self._desks.supervisors:
             raise Refused(403, "unknown")
         asked = [(asks["agent"], asks["call"]) for asks in self._desks.asking()]
@@ -348,33 +285,10 @@ class Page:
         return web.json_response({})
 
     async def _volume(self, request: web.Request) -> web.StreamResponse:
-        agent, told = self._agent(request), await _told(request)
+        agent, told = self._agent(request), await told_by(request)
         db = told.get("db")
         if isinstance(db, bool) or not isinstance(db, int) or not SOFTEST_DB <= db <= LOUDEST_DB:
             raise Refused(400, "unknown", softest=SOFTEST_DB, loudest=LOUDEST_DB)
         await asyncio.to_thread(self._volumes.set, agent, db)
         self.feed.changed(agent)
         return web.json_response({})
-
-
-def _same_origin(request: web.Request) -> None:
-    """A post must come from our own page: by what the browser says of it, and in a form that no other page can send
-    without asking us first."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is not None and site != "same-origin":
-        raise Refused(403, "elsewhere")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        raise Refused(403, "elsewhere")
-    if request.content_type != "application/json":
-        raise Refused(415, "not_json")
-
-
-async def _told(request: web.Request) -> dict[str, Any]:
-    """The JSON object that was sent."""
-    try:
-        told = json.loads(await request.text())
-    except (ValueError, RecursionError):
-        raise Refused(400, "not_json") from None
-    if not isinstance(told, dict):
-        raise Refused(400, "not_json")
-    return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 
@@ -19,17 +20,18 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Message
 from hearline.sounds.manifest import load_manifest
+from hearline.store.accounts import Accounts
+from hearline.store.audit import AuditLog
 from hearline.store.earlier_calls import EarlierCalls
-from hearline.store.pins import Pins
 from hearline.web.agent.app import Page
+from hearline.web.entrance import Entrance
 from hearline.web.server import PageServer
-from hearline.web.sign_in import Sessions
 
 log = logging.getLogger(__name__)
 
 
 class Front:
-    """``run`` until cancelled; then ``close``.
+    """``run`` until cancelled; then ``close``. ``sign_ins``: how many there were, by result.
 
     Args:
         number: the work number of whose channel this is.
@@ -41,7 +43,7 @@ class Front:
     def __init__(
         self,
         settings: Settings,
-        pins: Pins,
+        accounts: Accounts,
         hints: HintStore | None,
         volumes: Volumes,
         whispers: Whispers,
@@ -50,9 +52,10 @@ class Front:
         asterisk: Callable[[], bool],
         allowed: Callable[[], bool],
     ) -> None:
-        self._settings, self._pins, self._hints = settings, pins, hints
+        self._settings, self._accounts, self._hints = settings, accounts, hints
         self._volumes, self._whispers = volumes, whispers
         self._talks, self._asterisk, self._allowed = talks, asterisk, allowed
+        self._audit = AuditLog(settings.state / "audit", settings.audit_days)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         self._calendar = settings.calendar
         supervisors = {number.strip() for number in settings.supervisors.split(",")} - {""}
@@ -69,6 +72,7 @@ class Front:
         )
         self._served: Page | None = None
         self._looking: set[asyncio.Task] = set()
+        self.sign_ins: Counter[str] = Counter()
         self._server = PageServer(address(settings.page), self._page, self._what_matters)
 
     def _what_matters(self) -> object:
@@ -83,8 +87,10 @@ class Front:
 
     def close(self) -> None:
         self._earlier.close()
+        self._audit.close()
 
     def _page(self) -> Page:
+        entrance = Entrance(self._accounts, self._audit, self._settings.proxies, self.sign_ins)
         sounds = load_manifest(self._settings.sounds)
         self._served = Page(
             self._desks,
@@ -92,8 +98,7 @@ class Front:
             lambda: self._hints.book if self._hints else None,
             self._volumes,
             self._whispers.pcm,
-            self._pins,
-            Sessions(self._pins.file.parent, self._pins),
+            entrance,
             {"brand": sounds.brand, "hotline": sounds.hotline},
             sounds.queue_names("zh"),
             self._asterisk,

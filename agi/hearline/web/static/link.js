@@ -95,21 +95,21 @@ async function signedOut() {
   }
 }
 
-/** Do something; returns what the server answers. Throws a Fault. */
-export async function post(path, what) {
+/** Do something; returns what the server answers, within so many ms. Throws a Fault. */
+export async function post(path, what, withinMs = 5000) {
   let answer;
   try {
     answer = await fetch(`api/${path}`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(what),
-      signal: AbortSignal.timeout(5000),
+      signal: AbortSignal.timeout(withinMs),
     });
   } catch {
     throw new Fault("offline");
   }
   const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Fault(told.error ?? "broken", told.wait_s);
+  if (!answer.ok) throw new Fault(told.error ?? "broken", told);
   return told;
 }
 
@@ -130,11 +130,11 @@ async function ask(path) {
   return answer;
 }
 
-/** `why` is a word that the page has a sentence for. */
+/** `why` is a word that the page has a sentence for, `told` what the server said besides. */
 export class Fault extends Error {
-  constructor(why, waitS) {
+  constructor(why, told = {}) {
     super(why);
     this.why = why;
-    this.waitS = waitS;
+    this.told = told;
   }
 }

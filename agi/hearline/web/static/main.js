@@ -10,6 +10,7 @@ import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
 const CLOCKS_MS = 250;
+const SIGN_IN_MS = 25_000; // a turn may take a while when somebody guesses PINs
 const CONFIRM_MS = 4000;
 const FLOOR_DBOV = -60;
 const TOO_LATE_MS = 3000; // for a whisper
@@ -107,7 +108,7 @@ function connect() {
 by("sign-in-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await post("sign-in", { agent: by("agent").value.trim(), pin: by("pin").value });
+    await post("sign-in", { agent: by("agent").value.trim(), pin: by("pin").value }, SIGN_IN_MS);
     by("pin").value = "";
     write(by("sign-in-fault"), "");
     showDesk();
@@ -120,7 +121,7 @@ by("sign-in-form").addEventListener("submit", async (event) => {
 /** What a fault means, in words. */
 function sentence(error) {
   if (!(error instanceof Fault)) throw error;
-  return (words().faults[error.why] ?? words().faults.broken)(error.waitS);
+  return (words().faults[error.why] ?? words().faults.broken)(error.told);
 }
 
 /** Do something for the call that is shown; returns what the server answers. What goes wrong is told; then it is null. */

@@ -155,7 +155,11 @@ const WORDS = {
     ],
     faults: {
       wrong: () => "工号或 PIN 不对。",
-      wait: (s) => `错误次数过多，请 ${s} 秒后再试。`,
+      wait: ({ wait_s }) => `错误次数过多，请 ${wait_s} 秒后再试。`,
+      busy: ({ wait_s }) => `现在登录的人太多，请 ${wait_s} 秒后再试。`,
+      elsewhere: ({ origin, ours }) =>
+        `服务器拒绝了这个页面：它的地址是 ${origin}，服务器以为是 ${ours}。请让管理员检查代理的 Host 和 X-Forwarded-Proto。`,
+      not_yours: () => "您的角色不能这样做。",
       signed_out: () => "请重新登录。",
       call_over: () => "这次通话已经结束。",
       offline: () => "连接不上服务器。",
@@ -321,7 +325,12 @@ const WORDS = {
     ],
     faults: {
       wrong: () => "Work number or PIN is wrong.",
-      wait: (s) => `Too many wrong tries: try again in ${s} s.`,
+      wait: ({ wait_s }) => `Too many wrong tries: try again in ${wait_s} s.`,
+      busy: ({ wait_s }) => `Too many people are signing in just now: try again in ${wait_s} s.`,
+      elsewhere: ({ origin, ours }) =>
+        `The server refused this page: its address is ${origin}, and the server takes it to be ${ours}. ` +
+        "Ask the operator to check the proxy's Host and X-Forwarded-Proto.",
+      not_yours: () => "Your role does not allow that.",
       signed_out: () => "Please sign in again.",
       call_over: () => "That call is over.",
       offline: () => "The server cannot be reached.",

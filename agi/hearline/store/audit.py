@@ -1,0 +1,112 @@
+"""Who signed in, who was refused, and what was administered: a line of JSON each, added to a file and never changed.
+
+No personal data of callers, no names, no PINs: work numbers that have an account, and the network that somebody came
+from (the first 24 bits of an IPv4 address, 48 of an IPv6 address).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from hearline.core.files import private_folder
+from hearline.store.record_writer import RecordWriter
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 8 * 1024 * 1024  # of a file; then the day has another one
+WRITE_S = 3.0  # for the last lines, when a process stops
+MOST_FILES = 32  # of a day: no flood fills the disk
+_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d+)\.jsonl")
+
+
+class DayFull(OSError):
+    """This day's files hold as much as they may."""
+
+
+class AuditLog:
+    """The files ``2026-11-29.0.jsonl``, ``2026-11-29.1.jsonl`` … in ``folder`` (mode 0700), by UTC day; mode 0600.
+
+    Several processes may add to them at once.
+
+    Args:
+        days: how long they are kept.
+        now: the time, aware.
+    """
+
+    def __init__(
+        self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)
+    ) -> None:
+        self.folder, self._days, self._now = folder, days, now
+        self._writer = RecordWriter()
+        self._cleared: date | None = None
+
+    def note(self, event: str, **more: object) -> None:
+        """Add a line, in a thread of its own. Returns at once."""
+        self._writer.later(partial(self._append, _line(self._now(), event, more)))
+
+    def write(self, event: str, **more: object) -> None:
+        """Add a line; it is on the disk then. Raises OSError."""
+        self._append(_line(self._now(), event, more))
+
+    def settle(self) -> bool:
+        """Wait until all lines are written; returns whether they are."""
+        return self._writer.settle(WRITE_S)
+
+    def close(self) -> None:
+        """Write what waits, as far as the disk answers."""
+        self._writer.close(WRITE_S)
+
+    def _append(self, line: bytes) -> None:
+        today = self._now().astimezone(UTC).date()
+        private_folder(self.folder)
+        if self._cleared != today:
+            self._cleared = today
+            self._clear(today)
+        for number in range(MOST_FILES):
+            # Opened for each line: another process may have filled it, and a removed one is not written to for ever.
+            file = self.folder / f"{today}.{number}.jsonl"
+            descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                if os.fstat(descriptor).st_size < MOST_BYTES:
+                    os.write(descriptor, line)
+                    os.fdatasync(descriptor)
+                    return
+            finally:
+                os.close(descriptor)
+        raise DayFull(f"{self.folder}: {MOST_FILES} files are full today")
+
+    def _clear(self, today: date) -> None:
+        """Delete what is older than it may be, counted from the newest there is: a clock that jumps deletes nothing on
+        that day."""
+        found = [(date.fromisoformat(named[1]), file) for file, named in self._files()]
+        newest = max((day for day, _ in found), default=today)
+        oldest = min(today, newest + timedelta(days=1)) - timedelta(days=self._days)
+        for day, file in found:
+            if day < oldest:
+                file.unlink(missing_ok=True)
+
+    def _files(self) -> list[tuple[Path, re.Match[str]]]:
+        return [(file, named) for file in self.folder.iterdir() if (named := _NAME.fullmatch(file.name))]
+
+
+def _line(at: datetime, event: str, more: dict[str, object]) -> bytes:
+    told = {"at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event} | more
+    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
+
+
+def network(address: str) -> str:
+    """``"192.0.2.57"`` as ``"192.0.2.0/24"``; '' for what is no address."""
+    try:
+        known = ipaddress.ip_address(address.split("%")[0])
+    except ValueError:
+        return ""
+    known = getattr(known, "ipv4_mapped", None) or known
+    return str(ipaddress.ip_network((known, 24 if known.version == 4 else 48), strict=False))

@@ -1,0 +1,76 @@
+"""Who may do what: one table, from which each page's routes are made, and the rule of who sees whose desk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from aiohttp import web
+
+from hearline.store.accounts import Account, Role
+from hearline.web.answers import Refused
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+WHO = web.RequestKey("who", Account)  # of a request: who it is from
+
+PUBLIC: frozenset[Role] = frozenset()  # for those as well who are not signed in
+ALL = frozenset(Role)
+ADMINS = frozenset({Role.ADMIN})
+
+# What is done or seen there is one's own, except where a request names an agent: `may_see` decides then.
+ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
+    ("GET", "/"): PUBLIC,
+    ("GET", "/static"): PUBLIC,
+    ("POST", "/api/sign-in"): PUBLIC,
+    ("POST", "/api/sign-out"): PUBLIC,
+    ("GET", "/api/me"): ALL,
+    ("GET", "/api/events"): ALL,
+    ("GET", "/api/phrases"): ALL,
+    ("GET", "/api/characters"): ALL,
+    ("GET", "/api/hold-whisper"): ALL,
+    ("POST", "/api/press"): ALL,
+    ("POST", "/api/card"): ALL,
+    ("POST", "/api/call-up"): ALL,
+    ("POST", "/api/outcome"): ALL,
+    ("POST", "/api/note"): ALL,
+    ("POST", "/api/promise"): ALL,
+    ("POST", "/api/coming"): ALL,  # of those whom an agent's key calls in (HEARLINE_SUPERVISORS)
+    ("POST", "/api/done"): ALL,
+    ("POST", "/api/volume"): ALL,
+    ("GET", "/api/accounts"): ADMINS,
+    ("POST", "/api/accounts"): ADMINS,
+}
+
+
+def may_see(who: Account, whose: Account | None) -> bool:
+    """One's own desk; a supervisor also those of the agents of their team. Administering shows nobody's calls."""
+    if whose is None:
+        return False
+    return who.number == whose.number or (who.role is Role.SUPERVISOR and who.team == whose.team != "")
+
+
+def routes(
+    handlers: Mapping[tuple[str, str], Handler], who: Callable[[web.Request], Account | None]
+) -> Iterable[web.RouteDef]:
+    """The routes of these handlers, each open to its roles in `ROUTES` alone.
+
+    Raises:
+        KeyError: a handler that the table does not have.
+    """
+    for (method, path), handler in handlers.items():
+        yield web.route(method, path, _for(ROUTES[method, path], handler, who))
+
+
+def _for(roles: frozenset[Role], handler: Handler, who: Callable[[web.Request], Account | None]) -> Handler:
+    if roles is PUBLIC:
+        return handler
+
+    async def admit(request: web.Request) -> web.StreamResponse:
+        account = who(request)
+        if account is None:
+            raise Refused(401, "signed_out")
+        if account.role not in roles:
+            raise Refused(403, "not_yours")
+        request[WHO] = account
+        return await handler(request)
+
+    return admit

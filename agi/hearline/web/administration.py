@@ -1,0 +1,55 @@
+"""Administering accounts over HTTP, for admins: who may sign in, as what, in which team, with which PIN."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from hearline.store.accounts import Account, BadAccount, Role
+from hearline.web.access import Handler
+from hearline.web.answers import Refused, told_by
+from hearline.web.entrance import Entrance
+
+
+class Administration:
+    """The handlers. What they change is in the audit log, by whom and for whom; PINs are not."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance, self._accounts = entrance, entrance.accounts
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        return {("GET", "/api/accounts"): self._list, ("POST", "/api/accounts"): self._change}
+
+    async def _list(self, _request: web.Request) -> web.StreamResponse:
+        accounts = await asyncio.to_thread(self._accounts.all)
+        return web.json_response({"accounts": [_shown(account) for account in accounts]})
+
+    async def _change(self, request: web.Request) -> web.StreamResponse:
+        """Of the account ``number``: ``role``, ``team`` and ``pin``, as far as they are there; with a PIN it is made
+        where there is none. ``remove``: true removes it."""
+        told = await told_by(request)
+        number, pin, team = told.get("number"), told.get("pin"), told.get("team")
+        given = [one for one in (number, pin, team) if one is not None]
+        if number is None or not all(isinstance(one, str) for one in given) or told.get("role") not in (None, *Role):
+            raise Refused(400, "unknown", roles=list(Role))
+        role = Role(told["role"]) if told.get("role") else None
+        try:
+            if told.get("remove") is True:
+                account = await asyncio.to_thread(self._accounts.remove, number)
+                event = "account-removed"
+            elif pin is not None:
+                account = await asyncio.to_thread(self._accounts.set_pin, number, pin, role, team)
+                event = "pin-set"
+            else:
+                account = await asyncio.to_thread(self._accounts.set_role, number, role, team)
+                event = "role-set"
+        except BadAccount as error:
+            raise Refused(400, "unfit", reason=str(error)) from None
+        self._entrance.note_act(request, event, of=account.number, role=account.role, team=account.team)
+        return web.json_response(_shown(account))
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    return {"number": account.number, "role": account.role, "team": account.team}

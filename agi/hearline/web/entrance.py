@@ -1,0 +1,126 @@
+"""The way into every page of ours: where a request comes from, who it is from, signing in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from aiohttp import web
+
+from hearline.core.log_limit import LogLimit
+from hearline.store.accounts import Account, Accounts
+from hearline.store.audit import AuditLog, network
+from hearline.web.access import WHO, Handler, may_see
+from hearline.web.answers import HEADERS, Refused, told_by
+from hearline.web.origin import Proxies, address_key, must_be_ours
+from hearline.web.sessions import COOKIE, KNOWN_S, Sessions
+from hearline.web.sign_in import SignIn
+
+log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
+
+
+class Entrance:
+    """What stands before the handlers, and the handlers of signing in.
+
+    Args:
+        proxies: whose word on addresses is taken; see `origin.Proxies`. Raises ValueError.
+        counts: of sign-ins, by result; see `sign_in.RESULTS`.
+    """
+
+    def __init__(self, accounts: Accounts, audit: AuditLog, proxies: str, counts: Counter[str]) -> None:
+        self.accounts, self.audit = accounts, audit
+        self._proxies, self._sessions = Proxies(proxies), Sessions(accounts)
+        self._door = SignIn(accounts, audit, counts)
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        return {
+            ("POST", "/api/sign-in"): self._sign_in,
+            ("POST", "/api/sign-out"): self._sign_out,
+            ("GET", "/api/me"): self._me,
+        }
+
+    def close(self) -> None:
+        self._door.close()
+
+    # ---- whoever asks -----------------------------------------------------------------------------------------------
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Who asks from elsewhere is refused, and nothing that goes wrong in a handler goes further."""
+        try:
+            if request.method not in ("GET", "HEAD"):
+                must_be_ours(request, self._proxies)
+            response = await handler(request)
+        except Refused as refused:
+            response = web.json_response(refused.told, status=refused.status)
+        except web.HTTPException as error:
+            response = web.json_response({"error": error.reason}, status=error.status)
+        except ConnectionError:  # the browser has gone
+            raise
+        except Exception:
+            resource = request.match_info.route.resource
+            log.exception("the page could not answer %s", resource.canonical if resource else request.method)
+            response = web.json_response({"error": "broken"}, status=500)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    def who(self, request: web.Request) -> Account | None:
+        """Who is signed in, with the role that they have now."""
+        return self._sessions.who(request.cookies.get(COOKIE, ""))
+
+    def seen(self, request: web.Request) -> Account:
+        """Whose desk this request may look at: one's own, or that of the ``agent`` that it names. Raises Refused."""
+        who: Account = request[WHO]
+        if (number := request.query.get("agent", who.number)) == who.number:
+            return who
+        whose = self.accounts.of(number)
+        allowed = may_see(who, whose)
+        self._note(request, "look", who, of=whose.number if whose else None, result="seen" if allowed else "refused")
+        if not allowed:
+            raise Refused(403, "not_yours")
+        return whose
+
+    def still_sees(self, request: web.Request, whose: Account) -> bool:
+        """Is what was so when a stream began still so?"""
+        who = self.who(request)
+        return who is not None and who.number == request[WHO].number and may_see(who, self.accounts.of(whose.number))
+
+    def note_act(self, request: web.Request, event: str, **more: object) -> None:
+        """Something administered, for the audit log."""
+        self._note(request, event, request[WHO], **more)
+
+    def _note(self, request: web.Request, event: str, who: Account, **more: object) -> None:
+        self.audit.note(event, by=who.number, network=network(self._proxies.address(request)), **more)
+
+    # ---- signing in and out -----------------------------------------------------------------------------------------
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        told = await told_by(request)
+        number, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
+        address, cookie = self._proxies.address(request), request.cookies.get(COOKIE, "")
+        browser = self._sessions.browser(cookie, number)
+        outcome = await self._door.let_in(number, pin, address, address_key(address), browser)
+        if outcome.account is None:
+            why = "wait" if outcome.wait_s and outcome.why == "wrong" else outcome.why
+            raise Refused(429 if outcome.wait_s else 401, why, wait_s=round(outcome.wait_s + 0.5))
+        response = web.json_response({"agent": outcome.account.number})
+        self._set_cookie(request, response, self._sessions.begin(outcome.account, cookie))
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        account, cookie = self._sessions.end(request.cookies.get(COOKIE, ""))
+        if account:
+            self._note(request, "sign-out", account)
+            await asyncio.to_thread(self._sessions.keep)
+        response = web.json_response({})
+        self._set_cookie(request, response, cookie)
+        return response
+
+    def _set_cookie(self, request: web.Request, response: web.Response, value: str) -> None:
+        secure = self._proxies.scheme(request) == "https"
+        how = {"httponly": True, "samesite": "Strict", "secure": secure}
+        response.set_cookie(COOKIE, value, max_age=KNOWN_S if value else 0, **how)
+
+    async def _me(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"agent": request[WHO].number})
