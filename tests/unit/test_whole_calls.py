@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.ears import synthetic
+from bench.ears import mixing, synthetic
 from bench.ears.whole_calls import Call, beside_television, floor, run, silent_with_echo
 
 from audio_corpus import CLIPS, RATE
 from hearline.audio.level.p56 import rms_dbov
 from hearline.audio.wav import read_wav
 from hearline.media.player import cut
+from hearline.media.simulate import simulate
 from hearline.media.transport import FRAME_MS
 from hearline.sounds.manifest import prompt_path
 
@@ -126,3 +127,16 @@ def test_a_single_sound_leads_to_a_person_or_the_countdown_goes_on(flow, when, o
         x[at : at + sound.size] += sound * 10 ** ((rng.uniform(-45, -25) - rms_dbov(sound)) / 20)
         calls.append(Call(plan, np.clip(x, -1, 1)))
     assert [timeline.outcome for timeline in run(calls, SOUNDS)] == [outcome] * len(calls)
+
+
+# ---- what is lost on the way -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("lost", "burst"), [(0.01, 4), (0.03, 4), (0.08, 1), (0.08, 4)])
+def test_comfort_noise_of_which_frames_are_lost_is_silence_all_the_same(lost, burst, flows):
+    """A gap makes a steady sound unsteady, but no noise."""
+    rng = np.random.default_rng([5, burst, round(lost * 100)])
+    noise = mixing.at_rms(rng.standard_normal(40 * RATE), -58)
+    frames = np.rint(noise * 32768).astype(np.int16).reshape(-1, RATE // 50)
+    for at in np.flatnonzero(rng.random(len(frames)) < lost / burst):
+        frames[at : at + burst] = 0
+    timeline, _ = simulate(flows.flows["hotline"].plan, None, frames.reshape(-1), SOUNDS, drop_silence=True)
+    assert (timeline.outcome, heard(timeline)) == ("hangup:noinput", "silent2")

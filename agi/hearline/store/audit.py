@@ -41,9 +41,7 @@ class AuditLog:
         now: the time, aware.
     """
 
-    def __init__(
-        self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)
-    ) -> None:
+    def __init__(self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
         self.folder, self._days, self._now = folder, days, now
         self._writer = RecordWriter()
         self._cleared: date | None = None

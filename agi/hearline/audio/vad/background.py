@@ -18,6 +18,7 @@ _STEADY_LOOKS = 30  # …of which the last 3 s tell what goes on
 HUM_LAG = SAMPLE_RATE_HZ // 10  # 100 ms are whole periods of 50 and of 60 Hz
 _FLOOR_PERCENTILE = 0.1
 _LAST = np.arange(-_STEADY_LOOKS, 0)
+_WHOLE_LOOKS = 5  # without a missing frame: enough to tell what goes on
 _SOUND_LOOKS = 2  # a look is of 200 ms, so the shortest sound is in two
 
 
@@ -106,6 +107,9 @@ class Background:
             return "no_signal", "digital_silence"
         if silent:
             return "no_signal", "comfort_noise"
+        whole = t.missing[slot, looks] == 0
+        if whole.sum() >= _WHOLE_LOOKS:  # what was lost on the way makes a steady sound unsteady
+            looks, level = looks[whole], level[whole]
         low, median, high = _percentiles(level, 10, 50, 90)
         audible = level >= s.silence_dbov
         if t.tone[slot, looks][audible].mean() > 0.5:
