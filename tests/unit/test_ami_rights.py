@@ -79,6 +79,23 @@ def test_what_is_missing_is_named(asterisk, named):
     assert all(what in told for what, told in zip(named, found))
 
 
+def test_members_by_hint_are_named_with_their_queue():
+    """As FreePBX lists them: nobody knows their phones, and their pages would stay at "ready"."""
+    members = [
+        {"Event": "QueueMember", "Queue": "400", "Name": "Anna", "StateInterface": "hint:8016@ext-local"},
+        {"Event": "QueueMember", "Queue": "care", "Name": "8016", "StateInterface": "PJSIP/agent-8016"},
+    ]
+
+    async def run() -> tuple[str, ...]:
+        asterisk = Asterisk()
+        asterisk.rights = AmiRights(asterisk, asterisk, SECRET, lambda _missing: None)
+        asterisk.rights.members(members)
+        return await asterisk.rights.missing()
+
+    [told] = virtual_time.run(run())
+    assert told.startswith("queues.conf: [400] has members by hint") and "PJSIP/8016" in told
+
+
 CALLER = "PJSIP/trunk-1"
 OF_CALLER = {"Channel": CALLER, "ChanVariable": f"HEARLINE_CALLER={CALLER}"}
 COMES, JOINS = {"Event": "Newchannel"} | OF_CALLER, {"Event": "BridgeEnter"} | OF_CALLER

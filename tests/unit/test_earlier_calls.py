@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +59,11 @@ def test_the_number_is_in_no_file_and_the_files_are_private(calls, tmp_path):
     assert stat.S_IMODE((tmp_path / "callers").stat().st_mode) == 0o700
 
 
+def rows(tmp_path) -> int:
+    with contextlib.closing(sqlite3.connect(tmp_path / "callers" / "calls.sqlite")) as database:
+        return database.execute("SELECT count(*) FROM calls").fetchone()[0]
+
+
 def test_with_another_key_nobody_is_known_again(calls, tmp_path):
     keep(calls, "1.1")
     (tmp_path / "callers" / "key").unlink()
@@ -67,9 +74,27 @@ def test_with_another_key_nobody_is_known_again(calls, tmp_path):
 def test_what_is_too_old_goes(tmp_path):
     calls = EarlierCalls(tmp_path / "callers", days=90)
     keep(calls, "1.1", at=time.time() - 91 * DAY_S)
-    assert calls.of(calls.who(NUMBER)) == []
+    assert calls.of(calls.who(NUMBER)) == [] and rows(tmp_path) == 1, "not told, and deleted within an hour or so"
+    calls._even_since = time.monotonic() - 3_601, time.time() - 3_601
     keep(calls, "1.2", at=time.time() - 89 * DAY_S)
-    assert len(calls.of(calls.who(NUMBER))) == 1
+    assert len(calls.of(calls.who(NUMBER))) == 1 and rows(tmp_path) == 1
+
+
+def test_a_clock_that_jumps_ahead_and_back_deletes_nothing(tmp_path, monkeypatch, caplog):
+    calls, now, passed = EarlierCalls(tmp_path / "callers", days=90), time.time(), time.monotonic()
+    at = {"wall": now, "run": passed}
+    clock = SimpleNamespace(time=lambda: at["wall"], monotonic=lambda: at["run"])
+    monkeypatch.setattr("hearline.store.earlier_calls.time", clock)
+    calls._even_since = passed, now
+    keep(calls, "1.1", at=now)
+    at |= {"wall": now + 91 * DAY_S + 3_700, "run": passed + 3_700}
+    keep(calls, "1.2", at=at["wall"])
+    assert rows(tmp_path) == 2 and "the clock has jumped" in caplog.text
+    at |= {"wall": now + 3_800, "run": passed + 3_800}
+    keep(calls, "1.3", at=at["wall"])
+    at |= {"wall": now + 3_800 + 3_601, "run": passed + 3_800 + 3_601}
+    keep(calls, "1.4", at=at["wall"])
+    assert rows(tmp_path) == 4
 
 
 def test_who_wishes_it_is_forgotten(calls):

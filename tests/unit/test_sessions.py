@@ -407,3 +407,35 @@ def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(talks):
     assert talks.of(CALLER) is None
     talks.follow(with_agents(SECOND))
     assert talks.of(CALLER).conversation.agents == (SECOND,)
+
+
+def test_no_caller_waits_behind_anothers_question(talks, ami, monkeypatch):
+    """Asterisk takes its time to say how far one line is raised; another caller is passed on meanwhile."""
+    other, passed_on, answers = "PJSIP/trunk-9", [], asyncio.Event()
+
+    async def slow(action: str, **headers: str) -> dict[str, str]:
+        if headers.get("Variable") == "VOLUME(RX)":
+            await answers.wait()
+        return {"Response": "Success", "Value": ""}
+
+    async def pass_on(talk, *_: str) -> None:
+        passed_on.append(talk.conversation.caller)
+
+    monkeypatch.setattr(ami, "ask", slow)
+    monkeypatch.setattr(talks, "_pass_on", pass_on)
+    talks.follow(
+        [*(t.conversation for t in talks._talks.values()), ConnectedParties(other, (SECOND,), "care", "normal")]
+    )
+
+    async def run() -> None:
+        working = asyncio.create_task(talks.work())
+        talks.hear(leg(AGENT, Side.AGENT), LegReport("leg", 0, (), -60.0))
+        talks.pass_on(other, SECOND, "hearline-to-agent", "8018")
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert passed_on == [other]
+        answers.set()
+        await asyncio.sleep(0)
+        working.cancel()
+
+    RUNNERS[0].run(run())

@@ -185,6 +185,7 @@ class Service:
         except (AmiRefused, AmiDown) as error:
             log.warning("which agent has which phone is learned only as they are called: %s", error)
             members = []
+        self._rights.members(members)
         for told in members:
             if told["Event"] == "QueueMember":  # whose phone is whose
                 self._graph.hear(told)

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 DAYS = 90
 WAIT_S = 1.0  # for whoever writes just now
 CLEAN_S = 3_600.0
+JUMP_S = 60.0  # more than a clock is ever put right by, short of a jump
 _MOST_WAITING = 1_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -78,7 +79,7 @@ class EarlierCalls:
         self._key: bytes | None = None
         self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
         self._writer: threading.Thread | None = None
-        self._cleaned = 0.0
+        self._even_since = time.monotonic(), time.time()  # from here on the clock has gone evenly
 
     def who(self, number: str) -> str:
         """The caller's number as it stands here; '' for one who tells none."""
@@ -113,8 +114,9 @@ class EarlierCalls:
 
     def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
         """This caller's latest calls, the newest first. May take `WAIT_S`."""
-        sql = "SELECT at, heard, ended, agent, talk_s, outcome, note FROM calls WHERE who = ? AND call <> ?"
-        rows = self._rows(f"{sql} ORDER BY at DESC LIMIT ?", who, besides, most) if who else []
+        sql = "SELECT at, heard, ended, agent, talk_s, outcome, note FROM calls WHERE who = ? AND call <> ? AND at >= ?"
+        since = time.time() - self._days * 86_400
+        rows = self._rows(f"{sql} ORDER BY at DESC LIMIT ?", who, besides, since, most) if who else []
         return [EarlierCall(*row) for row in rows]
 
     def left_first(self, agent: str, since: float) -> int:
@@ -162,9 +164,17 @@ class EarlierCalls:
                 kept.set_result(True)
 
     def _clean(self, database: sqlite3.Connection) -> None:
-        if time.monotonic() - self._cleaned > CLEAN_S or not self._cleaned:
-            self._cleaned = time.monotonic()
-            database.execute("DELETE FROM calls WHERE at < ?", (time.time() - self._days * 86_400,))
+        """Once an hour, and only if the clock has gone evenly for that hour: one that jumps three months ahead and back
+        would take everything with it."""
+        (began, then), now = self._even_since, time.time()
+        passed = time.monotonic() - began
+        if abs(now - then - passed) > JUMP_S:
+            log.warning("the clock has jumped: old calls are not deleted before it has gone evenly for an hour")
+        elif passed < CLEAN_S:
+            return
+        else:
+            database.execute("DELETE FROM calls WHERE at < ?", (now - self._days * 86_400,))
+        self._even_since = time.monotonic(), now
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -56,6 +56,7 @@ class Legs:
         self._calls: dict[str, str] = {}  # the call's id, by the caller's channel
         self._legs: dict[str, Leg] = {}  # by channel
         self._by_uuid: dict[str, Leg] = {}
+        self._attaching: set[str] = set()  # channels
         self._not_before: dict[str, float] = {}
         self._change = asyncio.Event()
 
@@ -92,16 +93,19 @@ class Legs:
         return True
 
     async def keep(self) -> None:
-        """Attach and let go, until cancelled."""
-        while True:
-            self._change.clear()
-            for channel, leg in list(self._legs.items()):
-                self._look(channel, leg)
-            missing = [c for c in self._wanted if c not in self._legs and self._may_try(c)]
-            await asyncio.gather(*(self._attach(channel) for channel in missing))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._change.wait()
+        """Attach and let go, until cancelled. Legs are attached side by side: none waits behind another's question."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._change.clear()
+                for channel, leg in list(self._legs.items()):
+                    self._look(channel, leg)
+                for channel in self._wanted:
+                    if channel not in self._legs and channel not in self._attaching and self._may_try(channel):
+                        self._attaching.add(channel)
+                        tasks.create_task(self._attach(channel))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._change.wait()
 
     def let_go(self) -> None:
         """Of all: the worker closes their connections, and Asterisk ends them."""
@@ -127,8 +131,13 @@ class Legs:
         return time.monotonic() >= self._not_before.get(channel, 0.0)
 
     async def _attach(self, channel: str) -> None:
-        if channel not in self._wanted:  # gone within the moment
-            return
+        try:
+            if channel in self._wanted:  # not gone within the moment
+                await self._ask_for(channel)
+        finally:
+            self._attaching.discard(channel)
+
+    async def _ask_for(self, channel: str) -> None:
         side, caller = self._wanted[channel]
         name_call(self._calls.get(caller, ""))  # each of these is a task of its own
         self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}

@@ -351,11 +351,19 @@ class TalkSessions:
 
     # ---- what takes time --------------------------------------------------------------------------------------------
     async def work(self) -> None:
-        """Ask and tell Asterisk, until cancelled."""
-        while True:
-            call, do = await self._to_do.get()
-            with about_call(call):
+        """Ask and tell Asterisk, until cancelled: each question by itself, so that no caller waits behind another's."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                call, do = await self._to_do.get()
+                tasks.create_task(self._work_on(call, do))
+
+    @staticmethod
+    async def _work_on(call: str, do: Callable[[], Awaitable[None]]) -> None:
+        with about_call(call):
+            try:
                 await do()
+            except Exception:
+                log.exception("something was not done for a talk; it goes on")
 
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
         caller = talk.conversation.caller

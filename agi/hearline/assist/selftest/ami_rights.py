@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from hearline.media.worker_client import WorkerClient, WorkerDown
@@ -51,10 +51,16 @@ class AmiRights:
         self._seen_channel = False
         self._probe: asyncio.Future[Message] | None = None
         self._agents_heard = self._agents_unheard = False
+        self._by_hint: tuple[str, ...] = ()  # queues
         self._new: set[str] = set()  # channels that have come since the login, until an event of a queue's has
 
     def logged_in(self) -> None:
         self._due.set()
+
+    def members(self, members: Iterable[Message]) -> None:
+        """What ``QueueStatus`` lists. A hint is no phone: nobody whom it names is known when they talk."""
+        named = {told.get("Queue", "") for told in members if told.get("StateInterface", "").startswith("hint:")}
+        self._by_hint = tuple(sorted(named))
 
     def hear(self, event: Message) -> None:
         """Any event."""
@@ -110,6 +116,8 @@ class AmiRights:
         found = tuple(f"manager.conf: `write` lacks {right}" for right in rights)
         if self._agents_unheard and not self._agents_heard:
             found += ("manager.conf: `read` lacks agent",)
+        for queue in self._by_hint:
+            found += (f"queues.conf: [{queue}] has members by hint; name their phones as state interface: PJSIP/8016",)
         return found if "originate" in rights else (*found, *await self._missing_events())
 
     async def _missing_rights(self) -> list[str]:
