@@ -68,7 +68,7 @@ def run(callers: int, seconds: float) -> Run:
         lags = Path(folder) / "lags.json"
         with assist(Path(folder), replay, lags) as pid:
             _until(lambda: replay.spied >= callers // 2 * 2, START_S)
-            time.sleep(3.0)  # the first questions of each talk
+            time.sleep(max(3.0, replay.steady_at - time.monotonic()))  # first questions of each talk
             _lags(pid, lags)
             cpu, told, began = cpu_s(pid), replay.told, time.monotonic()
             time.sleep(seconds)

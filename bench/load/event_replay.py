@@ -35,6 +35,7 @@ EVENTS = {
     for part, told in json.loads(Path(__file__).with_name("asterisk_events.json").read_text("utf-8")).items()
 }
 TALK_S = 180.0
+FIRST_LEAVES_S = 10.0
 WAITS = next(i for i, (_, text) in enumerate(EVENTS["arrives"]) if "QueueCallerJoin" in text) + 1  # … and then it rings
 WAIT_FOR_AGENT_S = EVENTS["arrives"][WAITS][0]
 
@@ -76,6 +77,7 @@ class EventReplay:
         self._order = itertools.count()
         self._writer: asyncio.StreamWriter | None = None
         self.told = 0  # events
+        self.steady_at = 0.0  # monotonic s: from here on events come at their real rate
         self.address: tuple[str, int] = ("127.0.0.1", 0)
 
     async def run(self) -> None:
@@ -83,12 +85,15 @@ class EventReplay:
         server = await asyncio.start_server(self._serve, *self.address)
         self.address = server.sockets[0].getsockname()[:2]
         now = time.monotonic()
+        self.steady_at = now + FIRST_LEAVES_S + EVENTS["arrives"][-1][0]
         for _ in range(self._callers - self._callers // 2):
             self._waiting.append(self._new())
         for number in range(self._callers // 2):
             call = self._new()
             self._join(call)
-            self._at(now + 10 + TALK_S * number / max(1, self._callers // 2), lambda call=call: self._leave(call))
+            self._at(
+                now + FIRST_LEAVES_S + TALK_S * number / max(1, self._callers // 2), lambda call=call: self._leave(call)
+            )
         async with server:
             while True:
                 await asyncio.sleep(0.01)
