@@ -49,11 +49,6 @@ def is_agents(channel: str) -> bool:
     return channel.startswith("PJSIP/agent-")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def assist_is_up(world):
-    until(lambda: world.stack.get("/ready")["assist"].get("whispers"), 20)
-
-
 @pytest.fixture
 def dialplan(world):
     """What an operator's own dialplan does before and after ours: a ring group that leads to the hotline, and a number

@@ -1,9 +1,9 @@
 """Agent assist as it runs: Asterisk's events, the legs, and what is done for those who talk. A process of its own,
-with a media worker of its own: whatever becomes of it, no call notices.
+with a media worker of its own: if it fails, calls are unaffected.
 
-    AMI events → switchboard → conversations → legs → ears → talks → AMI actions
-                                                               └──→ the agents' page
-    agents' keys → talks → keys → prompts to the caller
+    AMI events → channel graph → connected parties → legs → ears → talk sessions → AMI actions
+                                                                    └──→ the agents' page
+    agents' keys → talk sessions → keys → prompts to the caller
 """
 
 from __future__ import annotations
