@@ -1,5 +1,5 @@
-"""Test modules have names of their own: pytest imports them by name, so two of one name stop a run of all folders, though
-each folder passes by itself."""
+"""Test modules have names of their own: pytest imports them by name, so two of one name stop a run of all folders,
+though each folder passes by itself."""
 
 from collections import Counter
 from pathlib import Path
