@@ -1,5 +1,5 @@
-"""Agents at their desks without a telephone between them: the server's page, desks, talks and hints, in a thread of
-their own, told by hand what Asterisk and the ears would tell."""
+"""Agents at their desks without a telephone between them: agent assist's states, talks, hints and interface, and the
+page, in a thread of their own. What Asterisk and the ears would say is said by hand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.interface.interface import Interface
+from hearline.assist.interface.snapshots import Names
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
@@ -33,18 +35,20 @@ from hearline.core.ids import new_call_id
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
-from hearline.store.accounts import Accounts
+from hearline.store.accounts import Accounts, Role, accounts_file
 from hearline.store.audit import AuditLog
 from hearline.store.earlier_calls import EarlierCall, EarlierCalls
 from hearline.store.records import Records
 from hearline.web.agent.app import Page
 from hearline.web.entrance import Entrance
-from hearline.web.server import PageServer
+from hearline.wire.assist_client import AssistClient, socket_of
+from hearline.wire.http_server import HttpServer
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"
 PIN = "271828"
-BRAND = {"brand": "蓝智慧养老", "hotline": "95160"}
+NAMES = Names({"brand": "蓝智慧养老", "hotline": "95160"}, {"care": "养老热线"})
+TEAM = "care"
 JUST_NOW_S = 30.0
 MARKS = (Key.CALLBACK, Key.SUPERVISOR)
 """Keys that only mark the talk: they need no Asterisk."""
@@ -69,7 +73,6 @@ class Floor:
         folder: for what the server keeps.
         agents: work numbers; all have the same PIN, `PIN`.
         hints: the folder of their rules and cards.
-        supervisors: work numbers of those whom agents can call in.
     """
 
     def __init__(
@@ -77,27 +80,26 @@ class Floor:
         folder: Path,
         agents: tuple[str, ...] = ("8016", "8017"),
         hints: Path = HINTS,
-        supervisors: tuple[str, ...] = (),
     ) -> None:
         self.folder, self.agents, self._hints = folder, agents, hints
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.supervisors = supervisors
         self.asterisk_up = self.whispers_allowed = True
         self.keeps: bool | None = True  # is what agents write kept? None: that is not known
         self.earlier: list[EarlierCall] = []
         self._conversations: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
+        self._supervisors: set[str] = set()
         self._count = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="floor", daemon=True)
 
     def __enter__(self) -> Floor:
-        self.accounts = Accounts(self.folder / "state" / "page" / "pins.json", cost=2**14)
+        self.accounts = Accounts(accounts_file(self.folder / "state"), cost=2**14)
         self.audit = AuditLog(self.folder / "state" / "audit")
         self.sign_ins: Counter[str] = Counter()
         for agent in self.agents:
-            self.accounts.set_pin(agent, PIN)
+            self.accounts.set_pin(agent, PIN, team=TEAM)
         self._thread.start()
         self.do(self._begin)
         self.open()
@@ -131,10 +133,9 @@ class Floor:
             calendar,
             look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
             keep=self._keep,
-            supervisors=self.supervisors,
         )
         keys = Keys(
-            None, None, None, lambda *_: None, lambda *_: None, lambda one: bool(self.page.supervisors_there(one))
+            None, None, None, lambda *_: None, lambda *_: None, lambda one: self.interface.supervisor_there(one)
         )
         self.records = Records(state / "talks", calendar)
         self.talks = TalkSessions(
@@ -146,11 +147,26 @@ class Floor:
             lambda talk: self.desks.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
-        self._serving: asyncio.Task | None = None
+        self._serving: list[asyncio.Task] = []
 
     async def _end(self) -> None:
         self._working.cancel()
         self.index.close()
+
+    def _make_interface(self) -> Interface:
+        self.interface = Interface(
+            socket_of(self.folder / "state"),
+            self.desks,
+            self.talks,
+            lambda: self.book.book,
+            lambda: NAMES,
+            Volumes(self.folder / "state" / "page" / "volumes.json"),
+            Whispers(_recordings()).pcm,
+            self.accounts,
+            lambda: self.asterisk_up,
+            lambda: self.whispers_allowed,
+        )
+        return self.interface
 
     def _keep(self, desk: AgentState) -> Future[bool]:
         """Kept, or not, or not yet, as ``keeps`` says."""
@@ -162,50 +178,48 @@ class Floor:
         return kept
 
     def _make_page(self) -> Page:
-        self.page = Page(
-            self.desks,
-            self.talks,
-            lambda: self.book.book,
-            Volumes(self.folder / "state" / "page" / "volumes.json"),
-            Whispers(_recordings()).pcm,
-            Entrance(self.accounts, self.audit, "127.0.0.0/8", self.sign_ins),
-            BRAND,
-            {"care": "养老热线"},
-            lambda: self.asterisk_up,
-            lambda: self.whispers_allowed,
-        )
+        self.page = Page(self._client, Entrance(self.accounts, self.audit, "127.0.0.0/8", self.sign_ins))
         return self.page
+
+    def be_supervisor(self, number: str, yes: bool = True) -> None:
+        """Whether this agent is a supervisor of all others."""
+        self.accounts.set_role(number, Role.SUPERVISOR if yes else Role.AGENT)
+        (self._supervisors.add if yes else self._supervisors.discard)(number)
 
     # ---- the server -------------------------------------------------------------------------------------------------
     def open(self) -> None:
-        """Serve the page, from the beginning: as after a restart."""
-        server = PageServer(
-            ("127.0.0.1", self.port),
-            self._make_page,
-            lambda: (self.asterisk_up, self.whispers_allowed, self.page.supervisors_there()),
-        )
-        self._serving = self.do(lambda: self._loop.create_task(server.run()))
-        deadline = time.monotonic() + 5
+        """Serve interface and page, from the beginning: as after a restart."""
+
+        def begin() -> list[asyncio.Task]:
+            self._client = AssistClient(socket_of(self.folder / "state"))
+            page = HttpServer("the agents' page", ("127.0.0.1", self.port), self._make_page)
+            return [self._loop.create_task(one.run()) for one in (self._make_interface(), page)]
+
+        self._serving = self.do(begin)
+        deadline, interface_at = time.monotonic() + 5, str(socket_of(self.folder / "state"))
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+            with socket.socket() as page, socket.socket(socket.AF_UNIX) as interface:
+                if (page.connect_ex(("127.0.0.1", self.port)), interface.connect_ex(interface_at)) == (0, 0):
                     return
             time.sleep(0.02)
         raise TimeoutError("the page does not listen")
 
     @property
     def closed(self) -> bool:
-        return self._serving is None or self._serving.done()
+        return not self._serving
 
     def close(self) -> None:
         if self.closed:
             return
 
         async def end() -> None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
+            for task in reversed(self._serving):
+                task.cancel()
+            await asyncio.wait(self._serving)
+            await self._client.close()
 
         self._wait(end())
+        self._serving = []
 
     def hang(self, seconds: float) -> None:
         """The server does nothing at all for so long."""
@@ -272,7 +286,8 @@ class Floor:
         if self.closed:
             self.open()
         self.asterisk_up = self.whispers_allowed = self.keeps = True
-        self.desks.supervisors = frozenset(self.supervisors)
+        for agent in list(self._supervisors):
+            self.be_supervisor(agent, False)
         self.earlier = []
         self._ringing.clear()
         self._conversations.clear()

@@ -407,14 +407,14 @@ def test_a_key_of_the_cards_own_is_the_same_as_the_key(window, floor):
 
 
 def test_a_supervisor_is_called_in_and_comes(window, floor):
-    floor.desks.supervisors = frozenset({"8017"})
+    floor.be_supervisor("8017")
     page = window()
     floor.join("8016")
     page.wait_for_selector("#keys [data-key=supervisor]:visible")
     page.keyboard.press("7")
     page.wait_for_selector(".toast >> text=没有主管在线。")
     supervisor = window(agent="8017", locale="en-GB")
-    until(lambda: page.evaluate("true") and floor.page.supervisors_there(), page, 5)
+    until(lambda: page.evaluate("true") and floor.interface.supervisor_there("8016"), page, 5)
     page.wait_for_timeout(400)
     page.keyboard.press("7")
     page.wait_for_selector("#keys [data-key=supervisor] >> text=已通知主管，再按取消")
@@ -730,7 +730,7 @@ def test_nothing_that_axe_finds_wrong(window, floor, keep, theme, locale):
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 def test_nothing_that_axe_finds_wrong_in_what_a_call_may_bring(window, floor, keep, theme, locale):
     """A call that was passed on; a card with a wait to promise; a hold; the note; a supervisor's page."""
-    floor.desks.supervisors = frozenset({"8017"})
+    floor.be_supervisor("8017")
     supervisor = window(locale=locale, color_scheme=theme, agent="8017")
     page = window(locale=locale, color_scheme=theme)
     a_known_caller(floor)

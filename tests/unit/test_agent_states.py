@@ -23,6 +23,7 @@ from hearline.assist.hints.events import CardDismissed, Key, Side
 from hearline.assist.hints.events import SpeechEnded as HintSpeechEnded
 from hearline.assist.hints.events import SpeechStarted as HintSpeechStarted
 from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.interface.agents import Agents
 from hearline.audio.hearing import SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
 from hearline.core.settings import Settings
@@ -30,7 +31,6 @@ from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.config import PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
-from hearline.web.agent.front import Front
 from settled_records import SettledRecords
 
 HINTS = Path(__file__).resolve().parents[2] / "ivr_flows" / "hints"
@@ -549,14 +549,14 @@ def test_today_turns_at_midnight_in_the_hotlines_zone(floor, machine, machine_zo
 async def _left_first_today(folder: Path, now: float, calls: dict[str, float]) -> int:
     """What the page shows of an agent who ended these calls first before agent assist was started."""
     settings = Settings(state=folder, page="127.0.0.1:0", earlier_calls_days=3_650)
-    front = Front(settings, None, None, None, None, lambda _: "", lambda: None, lambda: True, lambda: True)
+    agents = Agents(settings, lambda _: "")
     for call, at in calls.items():
-        front._earlier.note(call, who="hash", at=at, agent="8016", left_first="agent")
-    front.close()
-    front._desks.now = lambda: now
-    desk = front._desks.of("8016")
-    await asyncio.gather(*front._looking)
-    return desk.view(now, front._desks.today())["left_first_today"]
+        agents._earlier.note(call, who="hash", at=at, agent="8016", left_first="agent")
+    agents.close()
+    agents.states.now = lambda: now
+    state = agents.states.of("8016")
+    await asyncio.gather(*agents._looking)
+    return state.view(now, agents.states.today())["left_first_today"]
 
 
 def test_what_was_today_before_a_restart_is_looked_up_by_the_hotlines_day(tmp_path, machine_zone):
@@ -689,14 +689,14 @@ def test_a_hold_that_nobody_was_asked_for_is_counted_beside_the_holds(floor):
 
 
 def test_who_asks_for_a_supervisor_is_shown_to_them_until_the_call_is_over(floor):
-    floor.desks.supervisors = frozenset({"8001"})
+    changes: list[int] = []
+    floor.desks.asking_changed = lambda: changes.append(1)
     floor.desks.hear(called())
     floor.talk()
     talk = floor.desks.of("8016").talk
-    floor.changed.clear()
     talk.help = HelpCall("8016", NOW)
     talk.add("supervisor_called")
-    assert "8001" in floor.changed
+    assert len(changes) == 1
     assert floor.desks.asking() == [
         {"agent": "8016", "call": CALL, "queue": "care", "since": round(NOW * 1_000), "coming": ""}
     ]
@@ -704,9 +704,9 @@ def test_who_asks_for_a_supervisor_is_shown_to_them_until_the_call_is_over(floor
     assert floor.view()["call"]["help"] == {"since": round(NOW * 1_000), "coming": "8001"}
     floor.talks.come(talk, "8002")
     assert floor.desks.asking()[0]["coming"] == "8001", "one is enough"
-    floor.changed.clear()
+    changes.clear()
     floor.follow()
-    assert floor.desks.asking() == [] and "8001" in floor.changed
+    assert floor.desks.asking() == [] and len(changes) == 1
     assert floor.view()["call"]["help"] is None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from hearline.web.answers import Refused
 from hearline.web.origin import Proxies, address_key, must_be_ours, origin
+from hearline.wire.answers import Refused
 
 LOOPBACK = Proxies("127.0.0.0/8, ::1")
 

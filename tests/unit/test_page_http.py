@@ -15,18 +15,18 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from bench.page.floor import PIN, Floor
+from bench.page.floor import PIN, TEAM, Floor
 
 from hearline.assist.hints.events import Side, Whisper
+from hearline.assist.interface import commands
 from hearline.assist.playback.whispers import Whispers
 from hearline.core.keys import lasting_key
 from hearline.store.accounts import Accounts, BadAccount
 from hearline.web import feed as feed_module
-from hearline.web.agent import app
-from hearline.web.feed import Watcher
 from hearline.web.limits import FREE_TRIES, Tries
-from hearline.web.server import PageServer
 from hearline.web.sessions import Sessions
+from hearline.wire.event_stream import BEAT_S
+from hearline.wire.http_server import HttpServer
 from shipped_recordings import recordings
 
 NUMBER = "13800005678"
@@ -400,7 +400,7 @@ def test_a_page_hears_something_all_the_time(floor):
             return beats == 3
 
         await browser.news(third)
-        assert time.monotonic() - began < 3 * feed_module.BEAT_S + 2
+        assert time.monotonic() - began < 3 * BEAT_S + 2
 
     browse(floor, story)
 
@@ -557,7 +557,7 @@ def test_a_note_that_comes_when_the_next_call_rings_already_is_of_the_last_one(t
 @pytest.mark.parametrize("keeps", [False, None])
 def test_a_note_that_is_not_kept_is_not_told_as_kept(talking, monkeypatch, keeps):
     """A database that is locked, or that says nothing in time: what the agent is told is true."""
-    monkeypatch.setattr(app, "KEPT_S", 0.2)
+    monkeypatch.setattr(commands, "KEPT_S", 0.2)
     floor, call = talking
 
     async def story(browser: Browser):
@@ -607,39 +607,41 @@ def test_what_is_promised_is_a_wait(talking):
     browse(floor, story)
 
 
-def test_only_supervisors_see_who_asks_and_can_come(floor):
-    """8016 is none; without any that has the page open the key calls nobody."""
-    floor.desks.supervisors = frozenset({"8018"})
+def test_only_supervisors_of_the_team_see_who_asks_and_can_come(floor):
+    """Without a supervisor in the team there is no such key; without one who has the page open it calls nobody."""
     floor.join("8016", number=NUMBER)
     call = floor.desks.of("8016").caller.id
 
     async def story(browser: Browser):
         await browser.sign_in()
+        assert (await browser.state())["supervisors"] is None
+        await asyncio.to_thread(floor.be_supervisor, "8018")
         assert (await browser.state())["supervisors"] is False
         await browser.post("press", {"call": call, "key": "supervisor"})
         assert (await browser.state())["call"]["help"] is None
-        floor.page.feed._watchers["8018"] = [Watcher("8018")]  # their page is open
-        assert (await browser.state())["supervisors"] is True
-        await browser.post("press", {"call": call, "key": "supervisor"})
-        told = await browser.state()
-        assert told["call"]["help"]["coming"] == "" and told["asking"] == []
-        assert (await browser.post("coming", {"agent": "8016", "call": call}))[0] == 403
-        assert (await browser.sign_in("8018"))[0] == 200
-        [asks] = (await browser.state())["asking"]
-        assert (asks["agent"], asks["queue_zh"], asks["coming"]) == ("8016", "养老热线", "")
-        assert (await browser.post("coming", {"agent": "8017", "call": call}))[0] == 409
-        assert (await browser.post("coming", {"agent": "8016", "call": "another"}))[0] == 409
-        assert (await browser.post("coming", {"agent": "8016", "call": call}))[0] == 200
-        await browser.sign_in()
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+            theirs = Browser(http, floor.url)
+            await theirs.sign_in("8018")
+            page = asyncio.create_task(theirs.news(lambda kind, told: kind == "state" and told["asking"] != []))
+            await browser.news(lambda kind, told: kind == "state" and told["supervisors"] is True)
+            await browser.post("press", {"call": call, "key": "supervisor"})
+            told = await browser.state()
+            assert told["call"]["help"]["coming"] == "" and told["asking"] == []
+            assert (await browser.post("coming", {"agent": "8016", "call": call}))[0] == 403
+            [asks] = (await page)[-1][1]["asking"]
+            assert (asks["agent"], asks["queue_zh"], asks["coming"]) == ("8016", "养老热线", "")
+            assert (await theirs.post("coming", {"agent": "8017", "call": call}))[0] == 409
+            assert (await theirs.post("coming", {"agent": "8016", "call": "another"}))[0] == 409
+            await asyncio.to_thread(floor.accounts.set_role, "8018", None, "another")
+            assert (await theirs.state())["asking"] == [], "not those of another team"
+            assert (await theirs.post("coming", {"agent": "8016", "call": call}))[0] == 409
+            await asyncio.to_thread(floor.accounts.set_role, "8018", None, TEAM)
+            assert (await theirs.post("coming", {"agent": "8016", "call": call}))[0] == 200
         assert (await browser.state())["call"]["help"]["coming"] == "8018"
         await browser.post("press", {"call": call, "key": "supervisor"})
         assert (await browser.state())["call"]["help"] is None, "once more takes it back"
 
-    try:
-        browse(floor, story)
-    finally:
-        floor.page.feed._watchers.pop("8018", None)
-        floor.desks.supervisors = frozenset()
+    browse(floor, story)
 
 
 def test_the_whisper_volume_is_kept_by_work_number(floor):
@@ -736,13 +738,13 @@ def test_an_agent_may_have_a_few_windows_and_no_more(floor):
 
 
 def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("hearline.web.server.AGAIN_S", 0.05)
+    monkeypatch.setattr("hearline.wire.http_server.AGAIN_S", 0.05)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
 
         async def story() -> None:
-            page = PageServer(taken.getsockname(), lambda: 1 / 0, lambda: True)
+            page = HttpServer("the agents' page", taken.getsockname(), lambda: 1 / 0)
             running = asyncio.create_task(page.run())
             await asyncio.sleep(0.3)
             assert not running.done()

@@ -18,8 +18,9 @@ import pytest
 from bench.page.floor import PIN, Floor
 
 from hearline.core.log_limit import LogLimit
-from hearline.web import answers, entrance
-from hearline.web import server as module
+from hearline.web import entrance
+from hearline.wire import answers
+from hearline.wire import http_server as module
 
 JSON = {"Content-Type": "application/json"}
 
@@ -154,7 +155,8 @@ def test_without_a_descriptor_the_log_stays_short_and_it_goes_on_afterwards(floo
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         waiting.close()
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 1 and "takes no connection" in told[0].message
+    assert all("takes no connection" in record.getMessage() for record in told)
+    assert len({record.args[0] for record in told}) == len(told), "one line for each server: the page, the interface"
 
 
 # ---- nonsense --------------------------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ def test_what_breaks_in_a_handler_is_told_without_what_was_asked_for(floor, monk
     def broken(*_):
         raise LookupError("inside")
 
-    monkeypatch.setattr(floor.page, "_cards", broken)
+    monkeypatch.setattr(floor.interface.snapshots, "_cards", broken)
 
     async def story() -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
@@ -242,7 +244,7 @@ def test_what_breaks_in_a_handler_is_told_without_what_was_asked_for(floor, monk
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
     asyncio.run(story())
-    assert "could not answer /api/phrases" in caplog.text and "13800005678" not in caplog.text
+    assert "could not answer /agents/{agent}/phrases" in caplog.text and "13800005678" not in caplog.text
 
 
 def test_a_limited_log_says_how_many_it_kept_back():

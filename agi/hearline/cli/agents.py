@@ -84,9 +84,9 @@ def list_() -> None:
 
 def _accounts() -> Accounts:
     from hearline.core.settings import Settings
-    from hearline.store.accounts import Accounts
+    from hearline.store.accounts import Accounts, accounts_file
 
-    return Accounts(Settings().state / "page" / "pins.json")
+    return Accounts(accounts_file(Settings().state))
 
 
 def _change(verb: str, event: str, change: Callable[[Accounts], Account]) -> Account:

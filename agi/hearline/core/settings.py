@@ -73,8 +73,6 @@ class Settings(BaseModel):
     earlier_calls_days: int = Field(90, ge=1, le=3_650)
     # So many days count for "third call lately": an agent sees it before answering.
     trouble_days: int = Field(7, ge=1, le=90)
-    # Work numbers of those whom an agent's key calls in (comma separated); '': there is no such key.
-    supervisors: str = ""
     # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
     # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).

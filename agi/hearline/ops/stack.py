@@ -34,7 +34,7 @@ from hearline.pbx import config
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
 from hearline.server.flow_store import DEFAULT, read_flows
-from hearline.store.accounts import Accounts
+from hearline.store.accounts import Accounts, accounts_file
 
 Say = Callable[[str], None]
 BUILD_S, COMPOSE_S = 1_800, 120  # a container image, and anything else that compose does
@@ -364,7 +364,7 @@ class Stack:
     @property
     def pins(self) -> Accounts:
         """Those that the agents' page goes by. Their PINs are printed, so a cheap hash does."""
-        return Accounts(self.settings.state / "page" / "pins.json", cost=CHEAP)
+        return Accounts(accounts_file(self.settings.state), cost=CHEAP)
 
     def stop_server(self) -> None:
         if self.running and self._server_alive():

@@ -2,7 +2,7 @@
 with a media worker of its own: if it fails, calls are unaffected.
 
     AMI events → channel graph → connected parties → legs → ears → talk sessions → AMI actions
-                                                                    └──→ the agents' page
+                                                                    └──→ agents' states → interface → pages
     agents' keys → talk sessions → keys → prompts to the caller
 """
 
@@ -10,13 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
-import os
-import signal
-import sys
-import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +21,9 @@ from hearline.assist.calls.legs import Leg, Legs
 from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key
 from hearline.assist.hints.hint_store import HintStore
+from hearline.assist.interface.agents import Agents
+from hearline.assist.interface.interface import Interface
+from hearline.assist.interface.snapshots import watched_names
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
@@ -38,25 +35,23 @@ from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPer
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
 from hearline.core.ids import new_call_id
-from hearline.core.logs import about_call, log_to_stderr
+from hearline.core.logs import about_call
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_EVENT
-from hearline.server.assist_process import BEAT, BEAT_S
+from hearline.server.child import run_child
 from hearline.sounds.manifest import MANIFEST_NAME
-from hearline.store.accounts import Accounts
+from hearline.store.accounts import Accounts, accounts_file
 from hearline.store.records import Records
-from hearline.web.agent.front import Front
+from hearline.wire.assist_client import socket_of
 from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
 
 KEYS = frozenset(Key)  # see hearline-features.conf
-END_S = 4.0  # the media worker has ended by then
-TASKS_S = 1.0  # between two looks at how many tasks run
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
@@ -80,27 +75,30 @@ class Service:
         self._prompter = Prompter(self._ami, self._line)
         self._hold_music = HoldMusic(self._prompter, recordings)
         hints = HintStore(settings.flows / "hints", self._whispers.known, [settings.sounds / MANIFEST_NAME])
-        accounts = Accounts(settings.state / "page" / "pins.json")
-        self._watcher = Watcher({"sounds": recordings.look, "hints": hints.look, "accounts": accounts.watched.look})
+        accounts, names = Accounts(accounts_file(settings.state)), watched_names(settings.sounds)
+        looks = {"sounds": recordings.look, "hints": hints.look, "accounts": accounts.watched.look, "names": names.look}
+        self._watcher = Watcher(looks)
         self._volumes = Volumes(settings.state / "page" / "volumes.json")
-        self._page = Front(
-            settings,
-            accounts,
-            hints,
-            self._volumes,
-            self._whispers,
-            self._graph.number,
-            lambda: self._talks,
-            lambda: self._ami.up,
-            lambda: self._permission.allowed,
-        )
+        self._agents = Agents(settings, self._graph.number)
         prompts = Prompts(recordings)
-        keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._page.supervisor_there)
+        keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._supervisor_there)
         self._records = Records(settings.state / "talks", settings.calendar)
-        self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._page.see)
+        self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._agents.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, self._told)
+        self._interface = Interface(
+            socket_of(settings.state),
+            self._agents.states,
+            self._talks,
+            lambda: hints.book,
+            lambda: names.value,
+            self._volumes,
+            self._whispers.pcm,
+            accounts,
+            lambda: self._ami.up,
+            lambda: self._permission.allowed,
+        )
         self._hints, self._status = hints, AssistStatus()
         self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
         self._recognition = None
@@ -115,17 +113,15 @@ class Service:
         return call
 
     def _told(self, status: AssistStatus) -> None:
-        """How we stand with Asterisk; how we stand with our files, and who signs in, goes with it."""
+        """How we stand with Asterisk, and with our files."""
         stuck, _ = self._watcher.stuck or ("", 0.0)
-        more = {"rejected_hints": self._hints.rejected, "files_stuck": stuck, "sign_ins": dict(self._page.sign_ins)}
-        self._status = replace(status, **more)
+        self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
         self._tell(self._status.as_line())
 
     async def _tell_of_the_rest(self) -> None:
         while True:
             stuck, _ = self._watcher.stuck or ("", 0.0)
-            told = self._status.rejected_hints, self._status.files_stuck, self._status.sign_ins
-            if told != (self._hints.rejected, stuck, self._page.sign_ins):
+            if (self._status.rejected_hints, self._status.files_stuck) != (self._hints.rejected, stuck):
                 self._told(self._status)
             await asyncio.sleep(LOOK_S)
 
@@ -138,6 +134,9 @@ class Service:
 
     def _confirm(self, channel: str, whisper: str) -> None:
         self._whisper(channel, (whisper, 0))
+
+    def _supervisor_there(self, agent: str) -> bool:
+        return self._interface.supervisor_there(agent)
 
     def _say(self, channel: str, pcm: bytes) -> bool:
         """To the agent on this channel alone; → is it said?"""
@@ -159,23 +158,16 @@ class Service:
                 tasks.create_task(self._talks.work())
                 tasks.create_task(self._permission.keep())
                 tasks.create_task(self._rights.keep())
-                tasks.create_task(self._page.run())
+                tasks.create_task(self._interface.run())
                 tasks.create_task(self._tell_of_the_rest())
-                tasks.create_task(self._beat())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
             self._watcher.stop()
             self._legs.let_go()
             await asyncio.to_thread(self._line.stop)
-            await asyncio.to_thread(self._page.close)
+            await asyncio.to_thread(self._agents.close)
             await asyncio.to_thread(self._records.close)
-
-    async def _beat(self) -> None:
-        """Say that the loop goes round; see `assist_process`."""
-        while True:
-            self._tell(BEAT)
-            await asyncio.sleep(BEAT_S)
 
     async def _take_stock(self) -> None:
         """After every login: calls may have come, gone and moved meanwhile."""
@@ -194,7 +186,7 @@ class Service:
         for channel in self._graph.connected():
             if await self._holds(channel):
                 self._graph.hear({"Event": "Hold", "Channel": channel})
-        self._page.reset(channels)
+        self._agents.reset(channels)
         self._changed()
         await self._permission.logged_in()
         if not self._ami.up:
@@ -219,7 +211,7 @@ class Service:
             self._transferred(event)
         elif event["Event"] == "UserEvent":
             self._key_pressed(channel, event)
-        self._page.hear(event)
+        self._agents.hear(event)
         if self._graph.hear(event):
             self._changed()
 
@@ -263,11 +255,11 @@ class Service:
         self._talks.follow(conversations)
         self._legs.want(conversations)
         self._hold_music.follow(conversations)
-        self._page.follow(conversations, self._talks.of)
+        self._agents.follow(conversations, self._talks.of)
 
     def _overheard(self, leg: Leg, message: LegReport) -> None:
         self._talks.hear(leg, message)
-        self._page.hear_level(leg, message)
+        self._agents.hear_level(leg, message)
 
     def _from_the_worker(self, reports: Sequence[LegReport]) -> None:
         with suppress(RuntimeError):  # the loop has ended
@@ -280,48 +272,9 @@ class Service:
                 self._selftest.hear(report)
 
 
-async def _until_told(service: Service) -> None:
-    """Run until SIGTERM, or until whoever started us is gone: its end of our standard input closes."""
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    ends = [asyncio.create_task(over.wait()), asyncio.create_task(reader.read())]
-    running, counting = asyncio.create_task(service.run()), asyncio.create_task(_count_tasks())
-    await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
-    # Whatever hangs now: the next one needs our ports.
-    last_resort = threading.Timer(END_S, os._exit, (1,))
-    last_resort.daemon = True
-    last_resort.start()
-    for task in (running, counting, *ends):
-        task.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
-
-
-async def _count_tasks() -> None:
-    """Tell how many tasks run, by the name of what they run, whenever that has changed: a leak shows in it."""
-    told: Counter[str] | None = None
-    while True:
-        tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-        if tasks != told:
-            _tell(json.dumps({"tasks": tasks}).encode() + b"\n")
-        told = tasks
-        await asyncio.sleep(TASKS_S)
-
-
-def _tell(line: bytes) -> None:
-    """Our standard input is a socket, and whoever started us reads what we write there. We never wait for a reader:
-    asyncio has made it non-blocking."""
-    with suppress(OSError):
-        os.write(sys.stdin.fileno(), line)
-
-
 def main() -> None:
     """Entry of the assist process; started by ``hearline serve``, not by people."""
-    log_to_stderr()
-    asyncio.run(_until_told(Service(Settings.model_validate_json(sys.argv[1]), _tell)))
+    run_child(lambda settings, tell: Service(settings, tell).run())
 
 
 if __name__ == "__main__":

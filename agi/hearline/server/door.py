@@ -18,7 +18,7 @@ from hearline.core.settings import Settings, address
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.fastagi import FastAgiServer
-from hearline.server.assist_process import AssistProcess
+from hearline.server.child_process import ChildProcess
 from hearline.server.flow_store import Flows, FlowStore
 from hearline.server.scripts import alive, hotline
 from hearline.server.service_manager import keep_beating, notify
@@ -61,7 +61,10 @@ class Door:
         self._agi_address = address(settings.agi)
         self._scripts, self._networks = scripts, parse_networks(settings.allow)
         self._status_address = address(settings.status)
-        self._assist = AssistProcess(settings) if settings.ami else None
+        self._assist = self._page = None
+        if settings.ami:
+            self._assist = ChildProcess("hearline.server.assist", "agent assist", settings)
+            self._page = ChildProcess("hearline.server.page", "the agents' page", settings)
 
     def start(self) -> None:
         """Raises WorkerDown or OSError (an address in use)."""
@@ -76,12 +79,13 @@ class Door:
             sessions = {"hotline": self.line.capacity + ENDING}
             self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             where = self._status_address
-            self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, self._assist)
+            beside = self._assist, self._page
+            self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, *beside)
         except OSError as error:
             self.line.stop()
             raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
-        if self._assist:
-            self._assist.start()
+        for child in filter(None, (self._assist, self._page)):
+            child.start()
         self._agi.serve_in_thread()
 
     def accepts(self) -> bool:
@@ -94,8 +98,8 @@ class Door:
         self._agi.server_close()
         self._status.shutdown()
         self._status.server_close()
-        if self._assist:
-            self._assist.stop()
+        for child in filter(None, (self._page, self._assist)):
+            child.stop()
         self.line.stop()
         self._records.close()
         self._earlier.close()

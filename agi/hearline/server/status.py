@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from hearline.media.worker_client import WorkerClient, WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import NO_BEAT, Beat, CallSummary, Ears
-from hearline.server.assist_process import AssistProcess
+from hearline.server.child_process import ChildProcess
 from hearline.server.flow_store import FlowStore
 from hearline.sounds.prompt_store import PromptStore
 from hearline.web.sign_in import RESULTS
@@ -35,9 +35,16 @@ class _Figures:
     """The line's counters at the moment they are asked for."""
 
     def __init__(
-        self, lines: WorkerPool, flows: FlowStore, prompts: PromptStore, watcher: Watcher, assist: AssistProcess | None
+        self,
+        lines: WorkerPool,
+        flows: FlowStore,
+        prompts: PromptStore,
+        watcher: Watcher,
+        assist: ChildProcess | None,
+        page: ChildProcess | None,
     ) -> None:
-        self._lines, self._flows, self._prompts, self._watcher, self._assist = lines, flows, prompts, watcher, assist
+        self._lines, self._flows, self._prompts, self._watcher = lines, flows, prompts, watcher
+        self._assist, self._page = assist, page
 
     def collect(self) -> Iterable[Metric]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
@@ -75,14 +82,14 @@ class _Figures:
                 "1 while they are heard although the caller's phone sends nothing",
                 value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
             )
+            yield _tasks("hearline_assist_tasks", "asyncio tasks of agent assist", self._assist)
+        if self._page:
+            yield counter("hearline_page_restarts", "processes of the agents' page replaced", value=self._page.restarts)
             signs = CounterMetricFamily("hearline_sign_ins", "sign-ins at the agents' page", labels=["result"])
             for result in RESULTS:
-                signs.add_metric([result], standing.get("sign_ins", {}).get(result, 0))
+                signs.add_metric([result], self._page.standing.get("sign_ins", {}).get(result, 0))
             yield signs
-            tasks = gauge("hearline_assist_tasks", "asyncio tasks of agent assist", labels=["task"])
-            for name, count in self._assist.tasks.items():
-                tasks.add_metric([name], count)
-            yield tasks
+            yield _tasks("hearline_page_tasks", "asyncio tasks of the agents' page", self._page)
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
         def each(kind: type, name: str, what: str, value: Callable[[WorkerClient, Beat], float]) -> Metric:
@@ -128,6 +135,13 @@ class _Figures:
             "most CPU time of a tick in the last two minutes",
             lambda line, _: max(line.work_ms, default=0.0) / 1_000,
         )
+
+
+def _tasks(name: str, what: str, child: ChildProcess) -> Metric:
+    family = GaugeMetricFamily(name, what, labels=["task"])
+    for task, count in child.tasks.items():
+        family.add_metric([task], count)
+    return family
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -197,11 +211,12 @@ def serve_status(
     flows: FlowStore,
     prompts: PromptStore,
     watcher: Watcher,
-    assist: AssistProcess | None = None,
+    assist: ChildProcess | None = None,
+    page: ChildProcess | None = None,
 ) -> WSGIServer:
     """Serve in a thread of its own; the server's ``server_port`` tells the port."""
     registry = CollectorRegistry()
-    registry.register(_Figures(line, flows, prompts, watcher, assist))
+    registry.register(_Figures(line, flows, prompts, watcher, assist, page))
     metrics = make_wsgi_app(registry)
 
     def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:

@@ -50,6 +50,18 @@ class Account:
         return self.salt[:8]
 
 
+def may_see(who: Account, whose: Account | None) -> bool:
+    """People see their own state; supervisors also that of the agents of their team. Administering shows nobody's."""
+    if whose is None:
+        return False
+    return who.number == whose.number or (who.role is Role.SUPERVISOR and who.team == whose.team != "")
+
+
+def accounts_file(state: Path) -> Path:
+    """Where the accounts of a server are, by the folder of its state."""
+    return state / "page" / "pins.json"
+
+
 class BadAccount(ValueError):
     """Not fit to be a work number, a PIN or a team; the message says what would be."""
 

@@ -1,4 +1,4 @@
-"""Who may do what: one table, from which each page's routes are made, and the rule of who sees whose desk."""
+"""Who may do what: one table, from which each page's routes are made."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from aiohttp import web
 
 from hearline.store.accounts import Account, Role
-from hearline.web.answers import Refused
+from hearline.wire.answers import Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 WHO = web.RequestKey("who", Account)  # of a request: who it is from
 
 PUBLIC: frozenset[Role] = frozenset()  # for those as well who are not signed in
 ALL = frozenset(Role)
+SUPERVISORS = frozenset({Role.SUPERVISOR})
 ADMINS = frozenset({Role.ADMIN})
 
-# What is done or seen there is one's own, except where a request names an agent: `may_see` decides then.
+# What is done or seen there is one's own, except where a request names an agent: `store.accounts.may_see` decides then.
 ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("GET", "/"): PUBLIC,
     ("GET", "/static"): PUBLIC,
@@ -33,19 +34,12 @@ ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/outcome"): ALL,
     ("POST", "/api/note"): ALL,
     ("POST", "/api/promise"): ALL,
-    ("POST", "/api/coming"): ALL,  # of those whom an agent's key calls in (HEARLINE_SUPERVISORS)
+    ("POST", "/api/coming"): SUPERVISORS,
     ("POST", "/api/done"): ALL,
     ("POST", "/api/volume"): ALL,
     ("GET", "/api/accounts"): ADMINS,
     ("POST", "/api/accounts"): ADMINS,
 }
-
-
-def may_see(who: Account, whose: Account | None) -> bool:
-    """One's own desk; a supervisor also those of the agents of their team. Administering shows nobody's calls."""
-    if whose is None:
-        return False
-    return who.number == whose.number or (who.role is Role.SUPERVISOR and who.team == whose.team != "")
 
 
 def routes(

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from hearline.store.accounts import Account, BadAccount, Role
 from hearline.web.access import Handler
-from hearline.web.answers import Refused, told_by
 from hearline.web.entrance import Entrance
+from hearline.wire.answers import Refused, read_json
 
 
 class Administration:
@@ -29,7 +29,7 @@ class Administration:
     async def _change(self, request: web.Request) -> web.StreamResponse:
         """Of the account ``number``: ``role``, ``team`` and ``pin``, as far as they are there; with a PIN it is made
         where there is none. ``remove``: true removes it."""
-        told = await told_by(request)
+        told = await read_json(request)
         number, pin, team = told.get("number"), told.get("pin"), told.get("team")
         given = [one for one in (number, pin, team) if one is not None]
         if number is None or not all(isinstance(one, str) for one in given) or told.get("role") not in (None, *Role):

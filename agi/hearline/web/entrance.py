@@ -9,13 +9,14 @@ from collections import Counter
 from aiohttp import web
 
 from hearline.core.log_limit import LogLimit
-from hearline.store.accounts import Account, Accounts
+from hearline.store.accounts import Account, Accounts, may_see
 from hearline.store.audit import AuditLog, network
-from hearline.web.access import WHO, Handler, may_see
-from hearline.web.answers import HEADERS, Refused, told_by
+from hearline.web.access import WHO, Handler
+from hearline.web.headers import HEADERS
 from hearline.web.origin import Proxies, address_key, must_be_ours
 from hearline.web.sessions import COOKIE, KNOWN_S, Sessions
 from hearline.web.sign_in import SignIn
+from hearline.wire.answers import Refused, read_json
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
@@ -96,7 +97,7 @@ class Entrance:
 
     # ---- signing in and out -----------------------------------------------------------------------------------------
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        told = await told_by(request)
+        told = await read_json(request)
         number, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
         address, cookie = self._proxies.address(request), request.cookies.get(COOKIE, "")
         browser = self._sessions.browser(cookie, number)

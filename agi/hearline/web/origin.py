@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hearline.core.peers import is_allowed, parse_networks
-from hearline.web.answers import Refused
+from hearline.wire.answers import Refused
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]

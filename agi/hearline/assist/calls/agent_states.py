@@ -228,11 +228,11 @@ class AgentStates:
         keep: keeps what is known of a desk's talk when it is over, and whenever its agent has told something of it.
             Returns whether it is kept, once that is known.
         now: s since 1970.
-        supervisors: work numbers of those who are told when an agent asks for one.
         trouble_days: so far back a caller's calls count as lately.
         home: where numbers are from that do not say it.
 
-    ``changed`` is told the work number of each agent whose view has changed, ``levels`` where only the levels have.
+    ``changed`` is called with the work number of each agent whose view has changed, ``levels`` where only the levels
+    have, ``asking_changed`` when an agent asks for a supervisor or does so no more.
     """
 
     def __init__(
@@ -244,16 +244,15 @@ class AgentStates:
         meet_agent: Callable[[str], None] = lambda _agent: None,
         keep: Callable[[AgentState], Future[bool]] = lambda _desk: Future(),
         now: Callable[[], float] = time.time,
-        supervisors: Iterable[str] = (),
         trouble_days: int = AgentState.trouble_days,
         home: Home = Home(),
     ) -> None:
         self._home = home
         self._who, self._number, self._look_up, self._meet_agent = who, number, look_up, meet_agent
         self._keep, self._calendar, self.now, self._trouble_days = keep, calendar, now, trouble_days
-        self.supervisors = frozenset(supervisors)
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
+        self.asking_changed: Callable[[], None] = lambda: None
         self._desks: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
@@ -273,6 +272,10 @@ class AgentStates:
             desk = self._desks[agent] = AgentState(agent, since=self.now())
             self._meet_agent(agent)
         return desk
+
+    def all(self) -> list[AgentState]:
+        """Of every agent heard of so far."""
+        return list(self._desks.values())
 
     def last_of(self, agent: str) -> AgentState | None:
         """The desk of the call before: a note may come late."""
@@ -406,8 +409,7 @@ class AgentStates:
             self._asking[call] = asks
         else:
             del self._asking[call]
-        for supervisor in self.supervisors:
-            self.changed(supervisor)
+        self.asking_changed()
 
     def asking(self) -> list[dict[str, Any]]:
         """The agents who ask for a supervisor, as a supervisor's page shows them; who has waited longest first."""

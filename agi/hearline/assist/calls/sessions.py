@@ -75,14 +75,17 @@ class TalkSession:
     kept: Kept | None = None  # its record, once it is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
+    recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
 
     @property
     def now_ms(self) -> int:
         return round((time.monotonic() - self.began) * 1_000)
 
     def add(self, event: str, **what: object) -> None:
-        self.events.append({"at_ms": self.now_ms, "event": event, **what})
+        added = {"at_ms": self.now_ms, "event": event, **what}
+        self.events.append(added)
         self.changed(self)
+        self.recorded(self.call, added)
 
     def work_number(self, channel: str) -> str:
         """Of the agent on this channel; '' where no queue has told it."""
@@ -122,6 +125,8 @@ class TalkSessions:
         kept: the records, one JSON file a talk, by day; no personal data.
         do: what a key does, of the agent on this channel in this talk.
         changed: told of a talk in which something has changed that its agents see.
+
+    ``recorded`` is called with the call's id and each event that is added to a talk's record.
     """
 
     def __init__(
@@ -135,6 +140,7 @@ class TalkSessions:
     ) -> None:
         self._ami, self._hints, self._whisper, self._records, self._do = ami, hints, whisper, kept, do
         self._changed = changed
+        self.recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
         self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # of which call
 
@@ -158,7 +164,13 @@ class TalkSessions:
     def _begin(self, conversation: ConnectedParties) -> None:
         call = conversation.call
         with about_call(call):
-            talk = TalkSession(conversation, call=call, answered_by=conversation.agents, changed=self._changed)
+            talk = TalkSession(
+                conversation,
+                call=call,
+                answered_by=conversation.agents,
+                changed=self._changed,
+                recorded=lambda call, what: self.recorded(call, what),
+            )
             self._talks[conversation.caller] = talk
             talk.add(
                 "joined",

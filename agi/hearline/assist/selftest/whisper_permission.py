@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from hearline.assist.selftest.whisper_selftest import NotTried, WhisperSelfTest
 from hearline.pbx.ami import Ami, Message
@@ -41,8 +41,6 @@ class AssistStatus:
     """Of which files the disk does not answer, so that edits do not count: sounds, hints or accounts."""
     missing: tuple[str, ...] = ()
     """What Asterisk does not give us, see `ami_rights`."""
-    sign_ins: dict[str, int] = field(default_factory=dict)
-    """How many sign-ins there were at the page, by result."""
 
     def as_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

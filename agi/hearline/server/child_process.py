@@ -1,5 +1,5 @@
-"""Agent assist beside the server: starts its process, watches it, and starts it again when it has ended or hangs. Keeps
-what it says of itself for operators."""
+"""A process beside the door: starts it, watches it, and starts it again when it has ended or hangs. Keeps what it says
+of itself for operators. `child` is the other end."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ BEAT_S = 1.0  # its loop says that often that it goes round
 HUNG_S = 10.0  # and has hung when it has said nothing for so long; not before it has begun to speak
 LOOK_S = 0.5
 BEAT = b"\n"
+TASKS = "tasks"  # the one word of a line that is about them
 
 
-class AssistProcess:
-    """`hearline.server.assist` as a process that lives as long as we do: its standard input is a socket, and it ends
-    when our end of that closes, however we end.
+class ChildProcess:
+    """Runs a module as a process that lives as long as we do: its standard input is a socket, and it ends when our end
+    of that closes, however we end.
 
     Args:
+        module: its dotted name.
+        name: what operators call it.
         hung_s: it is replaced when it has said nothing for so long.
 
-    ``standing``: what it said last, see ``whisper_permission.AssistStatus``; empty until it has, and once it has ended
-    or hangs.
+    ``standing``: what it said last of how it stands; empty until it has, and once it has ended or hangs.
     ``tasks``: how many asyncio tasks it runs, by the name of what they run.
     """
 
-    def __init__(self, settings: Settings, hung_s: float = HUNG_S) -> None:
-        self._settings, self._hung_s = settings, hung_s
+    def __init__(self, module: str, name: str, settings: Settings, hung_s: float = HUNG_S) -> None:
+        self._module, self._name, self._settings, self._hung_s = module, name, settings, hung_s
         self._stopping = threading.Event()
         self._process: subprocess.Popen | None = None
         self._link: socket.socket | None = None
-        self._thread = threading.Thread(target=self._watch, name="assist", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=self._module.rpartition(".")[2], daemon=True)
         self.restarts = 0
         self.standing: dict[str, Any] = {}
         self.tasks: dict[str, int] = {}
@@ -67,7 +69,7 @@ class AssistProcess:
 
     def _spawn(self) -> None:
         given = self._settings.model_dump_json()
-        command = [sys.executable, "-m", "hearline.server.assist", given]
+        command = [sys.executable, "-m", self._module, given]
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -97,13 +99,13 @@ class AssistProcess:
                 *lines, unread = (unread + data).split(b"\n")
                 for line in filter(None, lines):
                     told = json.loads(line)
-                    if "tasks" in told:
-                        self.tasks = told["tasks"]
+                    if TASKS in told:
+                        self.tasks = told[TASKS]
                     else:
                         self.standing = told
         self.standing, self.tasks = {}, {}
         if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
-            log.error("agent assist has said nothing for %.0f s: it is ended", self._hung_s)
+            log.error("%s has said nothing for %.0f s: it is ended", self._name, self._hung_s)
             self._process.kill()
 
     def _watch(self) -> None:
@@ -115,13 +117,13 @@ class AssistProcess:
             if self._stopping.is_set():
                 return
             tries = 0 if time.monotonic() - began > LASTED_S else tries + 1
-            log.error("agent assist has ended; it is started again, calls go on without it meanwhile")
+            log.error("%s has ended; it is started again, calls go on without it meanwhile", self._name)
             self._link.close()
             while not self._stopping.wait(RESTART_S[min(tries, len(RESTART_S) - 1)]):
                 try:
                     self._spawn()
                 except OSError as error:
-                    log.error("agent assist cannot be started: %s", error)
+                    log.error("%s cannot be started: %s", self._name, error)
                     continue
                 self.restarts += 1
                 break

@@ -1,5 +1,4 @@
-"""The page in the assist process: on an address of its own, and for itself. Whatever becomes of it, hints and legs go
-on."""
+"""An HTTP server that outlives what goes wrong in it: half requests, too many connections, a port that is taken."""
 
 from __future__ import annotations
 
@@ -8,45 +7,44 @@ import logging
 import resource
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
+from hearline.core.files import private_folder
 from hearline.core.log_limit import LogLimit
-from hearline.web.feed import Feed
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
 http_log.addFilter(LogLimit())  # whatever is sent to us, our log does not grow by it
 
 AGAIN_S = 5.0
-LOOK_S = 0.25
 STOP_S = 0.5
 HEADER_S = 10.0  # so long a connection may be there without a whole request on it
 MOST_CONNECTIONS = 2_000
 ACCEPT_AGAIN_S = 1.0  # where no descriptor is left
 
 
-class Page(Protocol):
-    """What is served: an application, and the news for the browsers that have it open."""
-
-    feed: Feed
+class Served(Protocol):
+    """What is served: an application, and what ends its streams."""
 
     def app(self) -> web.Application: ...
 
     def close(self) -> None: ...
 
 
-class PageServer:
+class HttpServer:
     """``run`` until cancelled.
 
     Args:
-        page: made when it is first needed; may raise OSError or ValueError.
-        matters: what whoever looks at a call must know at once when it changes: whether Asterisk is there, and so on.
+        name: for the log, e.g. "the agents' page".
+        where: host and port, or the file of a Unix socket, which only our own user can open then.
+        served: made whenever serving begins; may raise OSError or ValueError.
     """
 
-    def __init__(self, where: tuple[str, int], page: Callable[[], Page], matters: Callable[[], object]) -> None:
-        self._where, self._make, self._matters = where, page, matters
+    def __init__(self, name: str, where: tuple[str, int] | Path, served: Callable[[], Served]) -> None:
+        self._name, self._where, self._make = name, where, served
 
     async def run(self) -> None:
         told = ""
@@ -57,12 +55,12 @@ class PageServer:
                 raise
             except Exception as error:
                 if told != (told := f"{type(error).__name__}: {error}"):
-                    log.exception("the agents' page is not there; hints go on, and it is tried again")
+                    log.exception("%s is not there; it is tried again", self._name)
             await asyncio.sleep(AGAIN_S)
 
     async def _serve(self) -> None:
-        page = self._make()
-        app, busy = page.app(), Busy()
+        served = self._make()
+        app, busy = served.app(), Busy()
         app.middlewares.insert(0, busy.middleware)
         runner = web.AppRunner(
             app,
@@ -75,15 +73,16 @@ class PageServer:
         await runner.setup()
         try:
             with await self._listen() as listening:
-                log.info("the agents' page is on http://%s:%d", *self._where)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(accept(listening, runner.server, busy))
-                    tasks.create_task(self._tell_what_matters(page))
+                log.info("%s listens on %s", self._name, _shown(self._where))
+                assert runner.server
+                await accept(self._name, listening, runner.server, busy)
         finally:
-            page.close()  # else its streams would be waited for
+            served.close()  # else its streams would be waited for
             await runner.cleanup()
 
     async def _listen(self) -> socket.socket:
+        if isinstance(self._where, Path):
+            return _listen_on_file(self._where)
         [(family, kind, protocol, _, where), *_] = await asyncio.get_running_loop().getaddrinfo(
             *self._where, type=socket.SOCK_STREAM
         )
@@ -98,12 +97,26 @@ class PageServer:
             raise
         return listening
 
-    async def _tell_what_matters(self, page: Page) -> None:
-        known = self._matters()
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if known != (known := self._matters()):
-                page.feed.all_changed()
+
+def _listen_on_file(file: Path) -> socket.socket:
+    """The folder is private, so nobody else can open the socket before its mode is set. One that is left over is
+    replaced."""
+    private_folder(file.parent)
+    file.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(str(file))
+        file.chmod(0o600)
+        listening.listen(128)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise OSError(f"{file}: {error}; HEARLINE_STATE may be too long a path for a socket in it") from None
+    return listening
+
+
+def _shown(where: tuple[str, int] | Path) -> str:
+    return str(where) if isinstance(where, Path) else f"http://{where[0]}:{where[1]}"
 
 
 class Busy:
@@ -129,7 +142,7 @@ def most_connections() -> int:
     return min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
-async def accept(listening: socket.socket, server: web.Server, busy: Busy) -> None:
+async def accept(name: str, listening: socket.socket, server: web.Server, busy: Busy) -> None:
     """Take connections, no more than there may be: where all places are taken, the one that has been idle for longest
     makes room, and where none is idle, whoever comes next waits.
 
@@ -143,7 +156,7 @@ async def accept(listening: socket.socket, server: web.Server, busy: Busy) -> No
             connection, _ = await loop.sock_accept(listening)
         except OSError as error:
             if quiet.allows("accept"):
-                log.error("the agents' page takes no connection for the moment: %s", error)
+                log.error("%s takes no connection for the moment: %s", name, error)
             await asyncio.sleep(ACCEPT_AGAIN_S)
             continue
         try:

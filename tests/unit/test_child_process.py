@@ -1,4 +1,4 @@
-"""Agent assist as a process beside the server, and what operators see of it. The process is made up."""
+"""A process beside the door, and what operators see of it. The process is made up."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from hearline.assist.selftest.whisper_permission import AssistStatus
 from hearline.core.settings import Settings
-from hearline.server import assist_process
-from hearline.server.assist_process import AssistProcess
+from hearline.server import child_process
+from hearline.server.child_process import ChildProcess
 from hearline.server.flow_store import read_flows
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore
@@ -33,9 +33,9 @@ def assist(tmp_path, monkeypatch):
     lines = "".join(f"echo '{line}' >&0\n" for line in (*told, json.dumps({"tasks": TASKS})))
     program.write_text(f"#!/bin/sh\n{lines}exec cat >/dev/null\n")
     program.chmod(0o755)
-    monkeypatch.setattr(assist_process.sys, "executable", str(program))
-    monkeypatch.setattr(assist_process, "RESTART_S", (0.05,))
-    assist = AssistProcess(Settings(state=tmp_path))
+    monkeypatch.setattr(child_process.sys, "executable", str(program))
+    monkeypatch.setattr(child_process, "RESTART_S", (0.05,))
+    assist = ChildProcess("hearline.server.assist", "agent assist", Settings(state=tmp_path))
     assist.start()
     yield assist
     assist.stop()
@@ -62,8 +62,8 @@ def test_one_that_hangs_is_replaced(tmp_path, monkeypatch, caplog):
     told = GOOD.as_line().decode().strip()
     program.write_text(f"#!/bin/sh\necho '{told}' >&0\nfor i in 1 2 3; do sleep 0.3; echo >&0; done\nexec sleep 600\n")
     program.chmod(0o755)
-    monkeypatch.setattr(assist_process.sys, "executable", str(program))
-    assist = AssistProcess(Settings(state=tmp_path), hung_s=0.7)
+    monkeypatch.setattr(child_process.sys, "executable", str(program))
+    assist = ChildProcess("hearline.server.assist", "agent assist", Settings(state=tmp_path), hung_s=0.7)
     assist.start()
     try:
         until(lambda: assist.standing)
@@ -101,13 +101,14 @@ NOTES = {"china": "china.yaml:1: 2027 is missing"}
     ],
 )
 def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figures):
-    assist = AssistProcess(Settings(state=tmp_path))
-    signed_in = {"right": 3, "wrong": 1_000}
-    assist.standing = json.loads(replace(standing, sign_ins=signed_in).as_line()) if standing else {}
-    assist.tasks = TASKS
+    assist = ChildProcess("hearline.server.assist", "agent assist", Settings(state=tmp_path))
+    page = ChildProcess("hearline.server.page", "the agents' page", Settings(state=tmp_path))
+    page.standing = {"sign_ins": {"right": 3, "wrong": 1_000}} if standing else {}
+    assist.standing = json.loads(standing.as_line()) if standing else {}
+    assist.tasks = page.tasks = TASKS
     flows = read_flows(Settings())
     flows.value = replace(flows.value, notes=NOTES)
-    with serve_status(("127.0.0.1", 0), NoLines(), flows, PromptStore(tmp_path), Watcher({}), assist) as server:
+    with serve_status(("127.0.0.1", 0), NoLines(), flows, PromptStore(tmp_path), Watcher({}), assist, page) as server:
 
         def get(path: str) -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
@@ -125,4 +126,6 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
         float(metrics[f'hearline_sign_ins_total{{result="{one}"}}']) for one in ("right", "wrong", "refused", "busy")
     ]
     assert signs == ([3, 1_000, 0, 0] if standing else [0, 0, 0, 0])
-    assert metrics['hearline_assist_tasks{task="RequestHandler.start"}'] == "3.0"
+    for process in ("assist", "page"):
+        assert metrics[f'hearline_{process}_tasks{{task="RequestHandler.start"}}'] == "3.0"
+        assert metrics[f"hearline_{process}_restarts_total"] == "0.0"

@@ -1,0 +1,107 @@
+"""The agents' states, kept up to date by the rest of agent assist, and completed with what was kept of earlier calls.
+An error here reaches neither hints nor legs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
+
+from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
+from hearline.assist.calls.channel_graph import ConnectedParties
+from hearline.assist.calls.legs import Leg
+from hearline.assist.calls.sessions import TalkSession
+from hearline.core.settings import Settings
+from hearline.media.worker_protocol import LegReport
+from hearline.pbx.ami import Message
+from hearline.store.earlier_calls import EarlierCalls
+
+log = logging.getLogger(__name__)
+
+
+class Agents:
+    """Call ``close`` at the end.
+
+    Args:
+        number: the work number of the phone that a channel belongs to; '' if unknown.
+    """
+
+    def __init__(self, settings: Settings, number: Callable[[str], str]) -> None:
+        self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
+        self._calendar = settings.calendar
+        self.states = AgentStates(
+            self._earlier.who,
+            self._calendar,
+            number,
+            self._look_up,
+            self._meet_agent,
+            self._keep,
+            trouble_days=settings.trouble_days,
+            home=settings.home,
+        )
+        self._looking: set[asyncio.Task] = set()
+
+    def close(self) -> None:
+        self._earlier.close()
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+    def reset(self, channels: Iterable[Message]) -> None:
+        """After every login to Asterisk."""
+        self._shielded(self.states.reset, channels)
+
+    def hear(self, event: Message) -> None:
+        self._shielded(self.states.hear, event)
+
+    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+        self._shielded(self.states.follow, conversations, talk_of)
+
+    def see(self, talk: TalkSession) -> None:
+        self._shielded(self.states.see, talk)
+
+    def hear_level(self, leg: Leg, message: LegReport) -> None:
+        self._shielded(self.states.hear_level, leg, message)
+
+    @staticmethod
+    def _shielded(take: Callable[..., None], *what: object) -> None:
+        try:
+            take(*what)
+        except Exception:
+            log.exception("the agents' page may show less than there is")
+
+    # ---- what was kept, and is kept ---------------------------------------------------------------------------------
+    def _look_up(self, caller: Caller) -> None:
+        async def look() -> None:
+            found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
+            self.states.know_earlier(caller.id, found)
+
+        self._in_the_background(look())
+
+    def _meet_agent(self, agent: str) -> None:
+        async def look() -> None:
+            today = self.states.today()
+            since = self._calendar.day_begins(today).timestamp()
+            count = await asyncio.to_thread(self._earlier.left_first, agent, since)
+            self.states.know_left_first(agent, today, count)
+
+        self._in_the_background(look())
+
+    def _in_the_background(self, look: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(look)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    def _keep(self, state: AgentState) -> Future[bool]:
+        """Keep this agent's part of the call for the next time that its caller calls. Returns whether it is kept."""
+        known = {
+            "who": state.caller.who,
+            "at": state.began,
+            "heard": state.caller.heard,
+            "agent": state.agent,
+            "talk_s": round(state.since - state.began, 1) if state.state is Activity.AFTER else None,
+            "left_first": state.left_first,
+            "outcome": state.outcome,
+            "note": state.note.to_keep().as_text() if state.note else None,
+        }
+        told = {name: value for name, value in known.items() if value is not None}
+        return self._earlier.note(state.caller.id, **told)
