@@ -16,7 +16,7 @@ from hearline.media.worker_client import WorkerClient
 from hearline.pbx.ami import Ami
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE, prompts_of
-from world import SOUNDS, SPEECH, Scenario, until
+from world import SOUNDS, SPEECH, TASKS_OF, Scenario, until
 
 WHISPERS = prompts_of(SOUNDS / "zh" / "hints")
 TOO_SOFT_DB = -28.0  # on −23 dBov: raising the line by 9 dB is not enough
@@ -28,7 +28,7 @@ def test_this_asterisk_has_passed(world):
     until(lambda: world.stack.get("/ready")["assist"].get("whispers"), 15)
     standing = world.stack.get("/ready")["assist"]
     assert standing["connected"] and standing["asterisk"].startswith("22.")
-    assert world.tasks()["Service.run"] == 1, "what is looked through for leaks"
+    assert world.tasks(TASKS_OF["agent assist"])["Service.run"] == 1, "what is looked through for leaks"
     assert standing["silent_callers"] == "", "the private Asterisk mixes every call in softmix, or needs not to"
     assert world.metric("hearline_whispers_allowed") == world.metric("hearline_whispers_over_silence") == 1
 

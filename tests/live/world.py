@@ -41,10 +41,12 @@ SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
 ACCOUNTS = [f"phone{n:03}" for n in range(250)]
 RATE = 8_000
-# Threads that stay: agent assist's loop, those that watch its media worker and its files, those that write records,
-# earlier calls and the audit log, the two that look at PINs, and those that asyncio keeps for what blocks; Asterisk's,
-# which come and go by its load.
-POOLS = {"agent assist": 8 + min(32, (os.cpu_count() or 1) + 4), "Asterisk": math.inf}
+# Threads that stay: the loops of agent assist and of the page, those that watch its media worker and its files, those
+# that write records, earlier calls and the audit log, the two that look at PINs, and those that asyncio keeps for what
+# blocks; Asterisk's, which come and go by its load.
+POOL = 8 + min(32, (os.cpu_count() or 1) + 4)
+POOLS = {"agent assist": POOL, "the agents' page": POOL, "Asterisk": math.inf}
+TASKS_OF = {"agent assist": "hearline_assist_tasks", "the agents' page": "hearline_page_tasks"}
 
 # Flows that only tests dial.
 EXTRA_FLOWS = {
@@ -285,8 +287,9 @@ class World:
             time.sleep(0.2)
 
     def wait_ready(self, seconds: float = 20.0) -> None:
-        """Until agent assist is there as well, and has found out whether it may whisper."""
+        """Until agent assist is there as well, and has found out whether it may whisper, and the page."""
         until(lambda: self.stack.readiness().get("assist", {}).get("whispers"), seconds)
+        until(lambda: self.tasks(TASKS_OF["the agents' page"]), seconds)
 
     def server_pids(self) -> list[int]:
         """The door and its media worker."""
@@ -298,6 +301,11 @@ class World:
         [pid] = children_of(self.stack.running.server_pid, "hearline.server.assist")
         return pid
 
+    def page_pid(self) -> int:
+        """The process of the agents' page."""
+        [pid] = children_of(self.stack.running.server_pid, "hearline.server.page")
+        return pid
+
     def processes(self) -> dict[str, int]:
         """Ours, Asterisk's and the tests' own, by name: their pids."""
         door, tests = self.stack.running.server_pid, os.getpid()
@@ -305,6 +313,7 @@ class World:
         for name, parent, module in (
             ("media worker", door, "hearline.media.worker"),
             ("agent assist", door, "hearline.server.assist"),
+            ("the agents' page", door, "hearline.server.page"),
             ("softphones", tests, "hearline.phone"),
         ):
             found |= named(name, children_of(parent, module))
@@ -320,7 +329,7 @@ class World:
         found = {}
         for name, pid in self.processes().items():
             with suppress(FileNotFoundError, ProcessLookupError):  # one that was just killed
-                found[name] = held(pid, self.tasks() if name == "agent assist" else None)
+                found[name] = held(pid, self.tasks(TASKS_OF[name]) if name in TASKS_OF else None)
         found["the tests"] = replace(found["the tests"], memory_mb=0.0)  # theirs grows with the recordings they judge
         return found
 
@@ -332,8 +341,8 @@ class World:
         phones = [f"{name} left, pid {now[name].pid}" for name in now.keys() - before if name.startswith("softphones")]
         return channels + phones + more(before, now, POOLS)
 
-    def tasks(self) -> dict[str, int]:
-        """How many tasks agent assist runs, by what they run."""
+    def tasks(self, figure: str) -> dict[str, int]:
+        """How many asyncio tasks a process runs, by what they run."""
         try:
             figures = text_string_to_metric_families(self._metrics())
         except OSError:  # no server is there
@@ -341,7 +350,7 @@ class World:
         return {
             sample.labels["task"]: int(sample.value)
             for family in figures
-            if family.name == "hearline_assist_tasks"
+            if family.name == figure
             for sample in family.samples
         }
 

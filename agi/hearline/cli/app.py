@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from hearline.cli import agents, calendar, callers, demo, dialplan, flow, hints, serve, sounds, stack
+from hearline.cli import agents, calendar, callers, demo, dialplan, events, flow, hints, serve, sounds, stack
 from hearline.cli.listen import listen
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(hints.app, name="hints")
 app.add_typer(agents.app, name="agents")
 app.add_typer(callers.app, name="callers")
 app.command("listen")(listen)
+app.command("events")(events.events)
 app.add_typer(sounds.app, name="sounds")
 
 

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 from aiohttp import web
 
-from hearline.wire.event_stream import HEADERS, SLOW_S, has_room
+from hearline.wire.event_stream import HEADERS, SLOW_S, send
 
 CHECK_S = 1.0  # is whoever looks still signed in?
 MOST_PAGES = 4  # of one agent's state, by one person
@@ -49,6 +49,7 @@ class Watcher:
         """What is to be sent now, the state first."""
         self.wake.clear()
         if self.over:
+            self.closed = True
             return OVER
         waiting, self.waiting = self.waiting, {}
         return waiting.pop("state", b"") + b"".join(waiting.values())
@@ -91,7 +92,7 @@ class Feed:
             with self._watching(agent, by or agent) as watcher:
                 reading = asyncio.create_task(self._read(source, watcher))
                 try:
-                    await self._pass_on(watcher, response, request.transport, still)
+                    await self._pass_on(watcher, request, response, still)
                 finally:
                     reading.cancel()
                     with suppress(asyncio.CancelledError):
@@ -108,24 +109,14 @@ class Feed:
 
     @staticmethod
     async def _pass_on(
-        watcher: Watcher,
-        response: web.StreamResponse,
-        transport: asyncio.Transport | None,
-        still: Callable[[], bool],
+        watcher: Watcher, request: web.Request, response: web.StreamResponse, still: Callable[[], bool]
     ) -> None:
         checked = time.monotonic()
-        while not watcher.closed and await has_room(transport, SLOW_S):
+        while not watcher.closed and await send(request, response, watcher.news, SLOW_S):
             if time.monotonic() - checked > CHECK_S:
                 checked = time.monotonic()
                 if not still():
                     break
-            try:
-                if news := watcher.news():
-                    await response.write(news)
-            except ConnectionError:
-                break
-            if watcher.over:
-                break
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_S):
                     await watcher.wake.wait()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
 BEAT_S = 0.5  # a stream is never silent for longer
 SLOW_S = 3.0  # a reader who takes nothing for so long is dropped
@@ -39,16 +39,24 @@ def beat() -> bytes:
     return event("beat", {}, time.time())
 
 
-async def has_room(transport: asyncio.Transport | None, slow_s: float) -> bool:
-    """Wait until everything sent so far is on its way. False: the reader has gone, or was dropped as too slow."""
-    until = time.monotonic() + slow_s
-    while transport and not transport.is_closing():
-        if not transport.get_write_buffer_size():
+async def send(request: web.Request, response: web.StreamResponse, news: Callable[[], bytes], slow_s: float) -> bool:
+    """Send ``news()``, made once everything sent before is on its way. False: the reader has gone, or takes too long
+    and is dropped."""
+    transport = request.transport
+    try:
+        async with asyncio.timeout(slow_s):
+            while transport and transport.get_write_buffer_size():
+                await asyncio.sleep(LOOK_S)
+            if transport is None or transport.is_closing():
+                return False
+            if block := news():
+                await response.write(block)
             return True
-        if time.monotonic() > until:
+    except TimeoutError:
+        if transport:
             transport.abort()
-            break
-        await asyncio.sleep(LOOK_S)
+    except ConnectionError:
+        pass
     return False
 
 

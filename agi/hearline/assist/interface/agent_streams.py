@@ -11,11 +11,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, has_room
+from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, send
 
 METER_S = 0.07  # less than from one level of a side to the next, 0.1 s: else each would wait for the next but one
 
@@ -88,11 +89,7 @@ class AgentStreams:
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         with self._opened(agent, by) as stream:
-            while not stream.closed and await has_room(request.transport, SLOW_S):
-                try:
-                    await response.write(self._news(stream))
-                except ConnectionError:
-                    break
+            while not stream.closed and await send(request, response, partial(self._news, stream), SLOW_S):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(BEAT_S):
                         await stream.wake.wait()

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hearline.assist.playback.volumes import Volumes
 from hearline.core.log_limit import LogLimit
 from hearline.store.accounts import Accounts, Role
 from hearline.wire.answers import Refused, read_json
-from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, has_room
+from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, send
 from hearline.wire.http_server import HttpServer
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,14 @@ LOOK_S = 0.25
 MOST_QUERY = 100  # characters
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Reader:
+    """Somebody who reads the events. ``number``: of the last one that was sent; None: a snapshot comes first."""
+
+    def __init__(self, number: int | None) -> None:
+        self.number = number
+        self.wake = asyncio.Event()
 
 
 class Interface:
@@ -65,7 +74,7 @@ class Interface:
         self.commands = Commands(states, talks, self.snapshots, volumes)
         self.events = EventLog(secrets.token_hex(4))
         self.events.added = self._wake_readers
-        self._readers: set[asyncio.Event] = set()
+        self._readers: set[Reader] = set()
         self._serving = False
         self._briefs: dict[str, dict[str, Any]] = {}  # by agent, as told last
         states.changed, states.levels, states.asking_changed = self._changed, self.streams.levels_changed, self._asked
@@ -98,7 +107,7 @@ class Interface:
 
     def _wake_readers(self) -> None:
         for reader in self._readers:
-            reader.set()
+            reader.wake.set()
 
     # ---- the socket -------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -195,29 +204,26 @@ class Interface:
         """Everything from the number on that the reader names, or from a snapshot on."""
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
-        number = self.events.number(request.headers.get("Last-Event-ID", ""))
-        wake = asyncio.Event()
-        self._readers.add(wake)
+        reader = Reader(self.events.number(request.headers.get("Last-Event-ID", "")))
+        self._readers.add(reader)
         try:
-            while self._serving and await has_room(request.transport, SLOW_S):
-                wake.clear()
-                block, number = self._next(number)
-                await response.write(block or beat())
+            while self._serving and await send(request, response, partial(self._next, reader), SLOW_S):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(BEAT_S):
-                        if number == self.events.last:
-                            await wake.wait()
-        except ConnectionError:
-            pass
+                        if reader.number == self.events.last:
+                            await reader.wake.wait()
         finally:
-            self._readers.discard(wake)
+            self._readers.discard(reader)
         return response
 
-    def _next(self, number: int | None) -> tuple[bytes, int]:
-        """What follows this number, and the number that was reached."""
-        found = None if number is None else self.events.after(number, MOST_EVENTS)
+    def _next(self, reader: Reader) -> bytes:
+        """What follows the event that this reader had last; a beat where nothing does."""
+        reader.wake.clear()
+        found = None if reader.number is None else self.events.after(reader.number, MOST_EVENTS)
         if found is None:
-            whole = self._whole()
-            return event("snapshot", whole, time.time(), whole["number"]), self.events.last
-        block = b"".join(event(one.kind, one.data, one.at, self.events.name(one.number)) for one in found)
-        return block, found[-1].number if found else number
+            whole, reader.number = self._whole(), self.events.last
+            return event("snapshot", whole, time.time(), whole["number"])
+        if not found:
+            return beat()
+        reader.number = found[-1].number
+        return b"".join(event(one.kind, one.data, one.at, self.events.name(one.number)) for one in found)

@@ -114,7 +114,7 @@ export async function noteSent(what, tell) {
     try {
       if ((await post("note", what)).kept) return;
     } catch (error) {
-      if (error.why !== "offline" && error.why !== "broken") break; // nobody takes it any more
+      if (!["offline", "assist_away", "broken"].includes(error.why)) break; // nobody takes it any more
     }
     if (!tries) tell(words().not_saved);
     await new Promise((again) => setTimeout(again, AGAIN_MS));
