@@ -20,8 +20,8 @@ def events(
     """Print what happens while agents talk, as JSON, one event a line: agents' states, each event of a talk's record,
     whether Asterisk is there. Nothing in it names a caller.
 
-    The first line is a snapshot, unless --after names an event that is still remembered. If agent assist is restarted, a
-    snapshot comes again. Run it as the account that the server runs as, with its HEARLINE_STATE; docs/interface.md
+    The first line is a snapshot, unless --after names an event that is still remembered. If agent assist is restarted,
+    a snapshot comes again. Run it as the account that the server runs as, with its HEARLINE_STATE; docs/interface.md
     describes the events, and how programs read them.
 
     \b

@@ -196,11 +196,17 @@ function forgetCaller(last) {
   by("earlier").open = false;
 }
 
+const MORE_WAIT_S = 5;
+
 function showCall(call) {
   write(by("number"), call.number || words()[call.withheld ? "withheld" : "anonymous"]);
   write(by("queue"), queueName(call));
   write(by("wait-title"), call.passed_on_by ? words().transfer : words().wait);
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
+  // The wait of this stay is the agent's; what the caller has been through before, with others, stands beside it.
+  by("whole-wait-row").hidden = call.since_came_s < call.wait_s + MORE_WAIT_S;
+  write(by("whole-wait"), clock(call.since_came_s));
+  write(by("call-id"), call.id);
   write(by("heard"), words().heards[call.heard] ?? words().heards.unknown);
   by("heard").dataset.heard = call.heard;
   write(by("lately"), call.lately ? words().lately(call.lately.count, call.lately.days) : "");
