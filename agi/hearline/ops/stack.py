@@ -44,6 +44,7 @@ STOP_S = 8.0
 SIP_PORT = 5070
 AMI_PORT = 5038
 RTP_SPAN = 1_000
+TEAM = "care"  # of the accounts that agents sign in with
 CHEAP = 2**14  # of a hash, as in `store.accounts`: these PINs are on the screen
 KINDS = ("container", "installed", "root")
 
@@ -359,7 +360,7 @@ class Stack:
         known = {account.number for account in self.pins.all()}
         for agent in self.accounts()[1]:
             if agent.number not in known:
-                self.pins.set_pin(agent.number, agent.pin)
+                self.pins.set_pin(agent.number, agent.pin, team=TEAM)
 
     @property
     def pins(self) -> Accounts:
