@@ -53,10 +53,10 @@ class Events:
     """`hearline events` in a process of its own."""
 
     def __init__(self, world, out: Path) -> None:
-        self._file = open(out, "w+")
         environment = os.environ | {"HEARLINE_STATE": str(world.stack.settings.state)}
         command = [sys.executable, "-m", "hearline", "events"]
-        self._process = subprocess.Popen(command, stdout=self._file, env=environment)
+        with open(out, "w") as file:
+            self._process = subprocess.Popen(command, stdout=file, env=environment)
         self._out = out
 
     def seen(self) -> list[dict]:
@@ -65,7 +65,6 @@ class Events:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
         assert self._process.wait(5) == 0
-        self._file.close()
 
 
 @pytest.fixture(scope="module")

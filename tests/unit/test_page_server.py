@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from bench.page.floor import PIN, Floor
 
+from hearline.assist.interface import interface
 from hearline.core.log_limit import LogLimit
 from hearline.web import entrance
 from hearline.wire import answers
@@ -29,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 def floor(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "HEADER_S", 0.5)
     monkeypatch.setattr(answers, "BODY_S", 0.5)
-    for limited in (entrance.log, module.http_log):
+    for limited in (entrance.log, interface.log, module.http_log):
         limited.filters[0].forget()
     with Floor(tmp_path, ("8016",)) as floor:
         yield floor
