@@ -252,4 +252,4 @@ def test_a_limited_log_says_how_many_it_kept_back():
     assert [limit.filter(record) for _ in range(5)] == [True, False, False, False, False]
     assert limit.filter(logging.LogRecord("x", logging.ERROR, "file.py", 8, "another", (), None))
     now = 61.0
-    assert limit.filter(record) and record.getMessage() == "broken: pipe (and 4 times more in the meantime)"
+    assert limit.filter(record) and record.getMessage() == "broken: pipe (and 4 more since the last one)"
