@@ -308,7 +308,7 @@ def test_calendars_are_checked_and_a_guessed_year_is_pointed_out(tmp_path):
     file.write_text("2098:\n  guessed: true\n  holidays: {2098-01-01: 元旦}\n", "utf-8")
     answer = run("flow", "check", file)
     assert answer.exit_code == 0 and f"{file}: ok" in answer.output
-    assert f"{file}:1: the days of 2098 are a guess. Draft it again or mend it" in answer.output
+    assert f"{file}:1: the days of 2098 are a guess. Draft it again, or correct it" in answer.output
     notes = json.loads(run("flow", "check", file, "--json").stdout)["notes"]
     assert [note["line"] for note in notes][-1] == 1
     file.write_text("2098:\n  holidays: {2099-01-01: 元旦}\n", "utf-8")
