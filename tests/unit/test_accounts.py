@@ -82,13 +82,13 @@ def test_the_dearer_hash_never_brings_back_an_old_pin(file, monkeypatch):
     """Somebody sets another PIN while a right one is hashed anew."""
     Accounts(file, CHEAP).set_pin("8016", "271828")
     accounts = Accounts(file, DEARER)
-    keep = accounts._keep_dearer
+    keep = accounts._keep_costlier
 
     def late(account, dearer):
         Accounts(file, DEARER).set_pin("8016", "314159")
         keep(account, dearer)
 
-    monkeypatch.setattr(accounts, "_keep_dearer", late)
+    monkeypatch.setattr(accounts, "_keep_costlier", late)
     accounts.check("8016", "271828")
     assert accounts.check("8016", "314159") and not accounts.check("8016", "271828")
 

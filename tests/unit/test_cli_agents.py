@@ -39,7 +39,7 @@ def test_a_pin_is_set_from_standard_input(state):
 def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
     result = run("agents", "pin", agent, told=pin)
     assert result.exit_code == 2
-    assert "a PIN has 6 to 64 characters" in result.output or "no work number" in result.output
+    assert "a PIN must have 6 to 64 characters" in result.output or "not a work number" in result.output
 
 
 def test_a_caller_is_forgotten_at_their_request(state):

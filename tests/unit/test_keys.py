@@ -338,7 +338,7 @@ def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exc
 
     telling(story)
     assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK.caller)]
-    with pytest.raises(ValueError, match="is no channel"):
+    with pytest.raises(ValueError, match="is not the name of a channel"):
         prompt_data("a,qB")
 
 

@@ -16,7 +16,7 @@ def test_what_is_given_is_written_in_order_and_before_the_end(caplog):
     writer.later(lambda: 1 / 0)
     writer.later(lambda: written.append(2))
     writer.close(5)
-    assert written == [1, 2] and "could not be kept" in caplog.text
+    assert written == [1, 2] and "could not be written" in caplog.text
 
 
 def test_a_disk_that_does_not_answer_holds_up_nobody(caplog):
