@@ -111,7 +111,7 @@ def test_the_report_names_what_nobody_uses(tmp_path):
     one.write_text(json.dumps({"listening": {"fired": 15, "shown": 15, "expired": 15}}))
     two.write_text(json.dumps({"listening": {"fired": 9, "shown": 9}, "before_hold": {"shown": 30, "used": 15}}))
     lines = run("report", one, two).output.splitlines()
-    assert lines[1].split()[:3] == ["listening", "24", "24"] and "nobody uses it" in lines[1]
+    assert lines[1].split()[:3] == ["listening", "24", "24"] and "unused" in lines[1]
     rows = {row["rule"]: row for row in map(json.loads, run("report", "--json", one, two).output.splitlines())}
     assert rows["before_hold"]["used_share"] == 0.5 and not rows["before_hold"]["unused"]
     assert [name for name, row in rows.items() if row["unused"]] == ["listening"]

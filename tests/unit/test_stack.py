@@ -170,7 +170,7 @@ def test_what_is_asked_for_wins(machine):
     [
         ("container", "no container engine answers"),
         ("installed", "no Asterisk 22.10 or newer"),
-        ("vm", "'vm' is no kind of Asterisk: say container, installed, root"),
+        ("vm", "'vm' is not a way to run Asterisk: use container, installed, root"),
     ],
 )
 def test_what_is_asked_for_and_not_there_is_an_error(machine, kind, message):
