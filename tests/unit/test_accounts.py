@@ -102,7 +102,7 @@ def test_a_full_disk_keeps_nobody_from_signing_in(file, monkeypatch, caplog):
 
     monkeypatch.setattr(module, "write_private", full)
     assert accounts.check("8016", "271828")
-    assert "cheaper hash" in caplog.text
+    assert "stronger hash" in caplog.text
 
 
 def test_a_number_that_nobody_has_costs_as_much(file, monkeypatch):

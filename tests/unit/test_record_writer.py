@@ -26,7 +26,7 @@ def test_a_disk_that_does_not_answer_holds_up_nobody(caplog):
     began = time.monotonic()
     for _ in range(10):
         writer.later(hangs.wait)
-    assert writer.lost >= 6 and caplog.text.count("records are lost") == 1
+    assert writer.lost >= 6 and caplog.text.count("records have been lost") == 1
     writer.close(0.2)
     assert time.monotonic() - began < 2 and "the disk does not answer" in caplog.text
     hangs.set()
