@@ -222,7 +222,7 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
     assert "HEARLINE_FALLBACK_QUEUE = seniors\n" in (tmp_path / "out" / "hearline-globals.conf").read_text()
     (flows / "hotline.yaml").write_text("begin: nowhere\n")
     answer = run("dialplan", "--out", tmp_path / "none")
-    assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'} says why" in answer.output
+    assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'}` says why" in answer.output
     assert not (tmp_path / "none").exists()
 
 
@@ -272,7 +272,7 @@ def test_the_demo_takes_away_nothing_but_its_own(tmp_path):
     (tmp_path / "1-speaks").mkdir()
     (tmp_path / "thesis.txt").touch()
     answer = run("demo", "--out", tmp_path)
-    assert answer.exit_code == 1 and "give --out a folder of its own" in " ".join(answer.output.split())
+    assert answer.exit_code == 1 and "give --out another folder" in " ".join(answer.output.split())
     assert (tmp_path / "thesis.txt").exists() and (tmp_path / "1-speaks").exists()
 
 
@@ -442,7 +442,7 @@ def test_hours_without_a_zone_are_tried_in_the_sites(silence, tmp_path, monkeypa
 
 def test_a_moment_that_cannot_be_tried():
     answer = run("flow", "run", FLOW, "--at", "noon")
-    assert answer.exit_code == 2 and "'noon' is no time" in answer.output
+    assert answer.exit_code == 2 and "'noon' is not a time" in answer.output
     answer = run("flow", "run", FLOW, "--at", "2026-10-01 08:00", "--closed")
     assert answer.exit_code == 2 and "Leave out --closed" in answer.output
 

@@ -128,7 +128,7 @@ def test_roles_and_teams_are_set_shown_and_written_down(state):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("pin", "8001", "--role", "king"), "no role"),
+        (("pin", "8001", "--role", "king"), "not a role"),
         (("pin", "8001", "--role", "supervisor"), "--team"),
         (("role", "8001", "--role", "admin"), "no account"),
         (("remove", "8001"), "no account"),
