@@ -1,4 +1,4 @@
-"""One call, one id: from the dialplan through queue, talks and transfers into whatever is kept or said of it."""
+"""One call, one id: from the dialplan through queue, talks and transfers into every record and log line about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: roles, teams, hashes that get dearer, files of earlier versions, and what is no account."""
+"""Accounts: roles, teams, hashes that become costlier, files of earlier versions, and invalid accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agent assist as a process beside the server, and what operators see of it. The process is made up."""
+"""Agent assist as a separate process of the server, and what operators see of it. The process is a stand-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line as a machine and a person meet it."""
+"""The command line, as scripts and people use it."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_with_agent_assist_one_file_holds_the_proof_and_is_closed_to_others(tmp_
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
     [
-        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"),
+        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is not an address"),
         ("HEARLINE_SOUNDS", "/nowhere", "cannot be read"),
         ("HEARLINE_AMI_SECRET_FILE", "/nowhere", "HEARLINE_AMI_SECRET_FILE: /nowhere: No such file"),
     ],
@@ -313,7 +313,7 @@ def test_calendars_are_checked_and_a_guessed_year_is_pointed_out(tmp_path):
     assert [note["line"] for note in notes][-1] == 1
     file.write_text("2098:\n  holidays: {2099-01-01: 元旦}\n", "utf-8")
     answer = run("flow", "check", file)
-    assert answer.exit_code == 1 and f"{file}:2: 2099-01-01 is no day of 2098" in answer.output
+    assert answer.exit_code == 1 and f"{file}:2: 2099-01-01 is not a day of 2098" in answer.output
 
 
 def test_a_flow_is_checked_with_the_calendar_it_names(tmp_path):
@@ -361,7 +361,7 @@ def test_a_time_zone_that_there_is_not_is_told(monkeypatch):
     monkeypatch.setenv("HEARLINE_ZONE", "Asia/Shangai")
     answer = subprocess.run([sys.executable, "-m", "hearline", "flow", "check", FLOW], capture_output=True, text=True)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is no known time zone. Did you mean 'Asia")
+    assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is not a known time zone. Did you mean")
 
 
 def test_a_flow_that_is_not_there():

@@ -1,4 +1,4 @@
-"""`hearline agents` and `hearline callers`, and how the private stack lets its agents sign in."""
+"""`hearline agents` and `hearline callers`, and the accounts of the private stack's agents."""
 
 from __future__ import annotations
 

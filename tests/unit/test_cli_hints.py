@@ -1,4 +1,4 @@
-"""`hearline hints` as a machine and a person meet it."""
+"""`hearline hints`, as scripts and people use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow files: what is taken, what is rejected, and whether the message helps."""
+"""Flow files: what is accepted, what is rejected, and whether the message helps."""
 
 from __future__ import annotations
 

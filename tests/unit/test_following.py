@@ -1,5 +1,4 @@
-"""A live call followed: what the worker tells of it, how it goes over HTTP, and what `hearline listen --call` makes of
-it."""
+"""Following a live call: the worker's reports, their way over HTTP, and the output of `hearline listen --call`."""
 
 from __future__ import annotations
 

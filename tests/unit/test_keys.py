@@ -1,4 +1,4 @@
-"""What an agent's keys decide, and what becomes of them where something is gone. How it sounds: tests/live."""
+"""The decisions behind an agent's keys, also if a channel or a process is gone. tests/live judges the sound."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The page's server and those who are not browsers: half requests, more connections than there may be, no descriptor
-left, bodies that never come. Nobody else notices, and the log stays short."""
+"""The page's server and clients that are not browsers: incomplete requests, too many connections, no descriptor left,
+bodies that never come. Nobody else notices, and the log stays short."""
 
 from __future__ import annotations
 

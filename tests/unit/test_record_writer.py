@@ -1,4 +1,4 @@
-"""Records are written one after the other, by a thread that may wait for the disk."""
+"""Records are written one after another, by a thread that may wait for the disk."""
 
 from __future__ import annotations
 

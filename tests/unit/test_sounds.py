@@ -1,4 +1,4 @@
-"""The sounds: wording to the letter, files in order, every kind of fault found, recordings win."""
+"""The sounds: exact wording, files in order, every kind of fault found, recordings take precedence."""
 
 import json
 import shutil

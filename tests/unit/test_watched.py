@@ -1,4 +1,4 @@
-"""Files that are edited while calls go on: who reads them, and who never waits for that."""
+"""Files that are edited during calls: one thread reads them, and nobody else waits for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML with the line of everything in it."""
+"""YAML with the line of each key and item."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _name(value: str) -> str:
 
 def _count(value: Any) -> int:
     if type(value) is not int:
-        raise ValueError(f"{value!r} is no number of keys|Write a whole number, such as 4")
+        raise ValueError(f"{value!r} is not a number of keys|Write a whole number, such as 4")
     return value
 
 

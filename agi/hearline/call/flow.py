@@ -60,7 +60,7 @@ def _level(value: Any) -> int:
     """``-38 dBov`` as whole dBov."""
     found = _LEVEL.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no level|Write whole decibels under full scale with the unit: -38 dBov")
+        raise ValueError(f"{value!r} is not a level|Write whole decibels under full scale with the unit: -38 dBov")
     return int(found[1].replace("−", "-"))
 
 
@@ -120,7 +120,7 @@ class FlowWords(Words):
     def _queue_name(cls, value: str) -> str:
         if not re.fullmatch(_QUEUE, value):
             remedy = "Use at least two letters, digits, - and _, beginning with a letter or a digit"
-            raise ValueError(f"{value!r} is no queue name|{remedy}")
+            raise ValueError(f"{value!r} is not a queue name|{remedy}")
         return value
 
     @field_validator("number", "test_number")
@@ -241,7 +241,7 @@ def read_flow(
     """
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
-        raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
+        raise FlowError([Fault(file, 1, "this is not a flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
     try:
         words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
     except ValidationError as error:

@@ -34,7 +34,7 @@ def _span(value: Any) -> Span:
     """``08:00-21:00`` in minutes after midnight. A span whose end is not after its start ends on the next day."""
     found = _SPAN.fullmatch(value) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f'{value!r} is no span of hours{_foreign(value)}|Write it as "08:00-21:00"')
+        raise ValueError(f'{value!r} is not a span of hours{_foreign(value)}|Write it as "08:00-21:00"')
     h1, m1, h2, m2 = map(int, found.groups())
     begins, ends = (h1 * 60 + m1) % DAY_MIN, (h2 * 60 + m2) % DAY_MIN
     return begins, ends if ends > begins else ends + DAY_MIN
@@ -60,7 +60,7 @@ def _date(value: Any) -> date:
             return date.fromisoformat(value)
     except ValueError:
         raise ValueError(f"there is no {value}|Correct the day") from None
-    raise ValueError(f"{value!r} is no date|Write it as 2027-02-05")
+    raise ValueError(f"{value!r} is not a date|Write it as 2027-02-05")
 
 
 def _usual(value: Any) -> Any:
@@ -81,7 +81,7 @@ def _weekdays(key: str) -> list[int]:
     first, dash, last = key.partition("-")
     if first not in WEEKDAYS or (last or first) not in WEEKDAYS or (dash and not last):
         raise ValueError(
-            f"{key!r} is no day of the week|Write mon, tue, wed, thu, fri, sat or sun, or mon-fri; "
+            f"{key!r} is not a day of the week|Write mon, tue, wed, thu, fri, sat or sun, or mon-fri; "
             f"{HOLIDAYS} and {MAKEUP_DAYS} are the days that a calendar lists"
         )
     begins, ends = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
@@ -194,7 +194,7 @@ def read_calendar(text: str, file: str, today: date) -> tuple[SharedCalendar, li
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         remedy = "Begin with what `hearline calendar draft YEAR` writes"
-        raise Rejected([Fault(file, 1, "this is no calendar", remedy)])
+        raise Rejected([Fault(file, 1, "this is not a calendar", remedy)])
     faults: list[Fault] = []
     words, years = CalendarWords(), {}
     try:
@@ -220,7 +220,7 @@ def _misplaced(year: int, words: YearWords) -> Iterator[tuple[tuple, str, str]]:
     for list_ in (HOLIDAYS, MAKEUP_DAYS):
         for day in getattr(words, list_):
             if day.year != year:
-                yield (list_, day.isoformat()), f"{day} is no day of {year}", f"Write it below `{day.year}:`"
+                yield (list_, day.isoformat()), f"{day} is not a day of {year}", f"Write it below `{day.year}:`"
     for day in words.holidays.keys() & words.makeup_days.keys():
         problem = f"{day} is both a holiday and a make-up day"
         yield (MAKEUP_DAYS, day.isoformat()), problem, "Keep one of the two"

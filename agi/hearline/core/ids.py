@@ -27,7 +27,7 @@ _FIRST, _NUMBERS = 100_000_000, 900_000_000
 def new_call_id(site: str, at: datetime) -> str:
     """An id for a call that came at ``at`` (aware). Raises ValueError if ``site`` is not a valid site name."""
     if not is_site(site):
-        raise ValueError(f"{site!r} is no name of a site")
+        raise ValueError(f"{site!r} is not a valid site name")
     return f"{at.astimezone(UTC).strftime('%Y%m%d-%H%M%S%f')[:-3]}-{_FIRST + secrets.randbelow(_NUMBERS)}-{site}"
 
 

@@ -91,7 +91,7 @@ class Settings(BaseModel):
     def _fit_for_ids(cls, name: str) -> str:
         if not is_site(name):
             remedy = f"use small letters, digits and, in between, dashes, at most {SITE_LONGEST}"
-            raise ValueError(f"{name!r} is no name for a site: {remedy}, e.g. {site_from(name)}")
+            raise ValueError(f"{name!r} is not a valid site name: {remedy}, e.g. {site_from(name)}")
         return name
 
     @field_validator("country")
@@ -132,5 +132,5 @@ def address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+        raise ValueError(f"{text!r} is not an address: write HOST:PORT, e.g. 127.0.0.1:4573")
     return host.strip("[]") or "127.0.0.1", int(port)

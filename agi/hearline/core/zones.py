@@ -29,4 +29,4 @@ def zone_named(name: str) -> ZoneInfo:
         )
     near = get_close_matches(name, known, n=1, cutoff=0.85)
     remedy = f"Write a name of the tz database, such as Europe/Berlin; all of China is {DEFAULT_ZONE}"
-    raise UnknownZone(f"{name!r} is no known time zone", f"Did you mean {near[0]!r}?" if near else remedy)
+    raise UnknownZone(f"{name!r} is not a known time zone", f"Did you mean {near[0]!r}?" if near else remedy)
