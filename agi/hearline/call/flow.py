@@ -174,7 +174,7 @@ def _crossed(timers: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     soft, normal = timers["too_soft_below"], timers["normal_from"]
     if normal < soft:
         problem = f"normal_from is {normal} dBov, under too_soft_below, {soft} dBov"
-        yield "normal_from", problem, f"No level can be both: write `normal_from: {soft} dBov` or more"
+        yield "normal_from", problem, f"Nobody can be both: write `normal_from: {soft} dBov` or more"
 
 
 def _no_other(name: str) -> str:
