@@ -15,7 +15,7 @@ METER_MS = 100
 
 @dataclass(frozen=True)
 class SoundCame:
-    """The first frame has come: from now on this leg hears its side. A phone that sends nothing is not heard before."""
+    """The first frame has come, so this leg hears its side from now on. Some phones send nothing at first."""
 
 
 class MonitorSession:

@@ -1,4 +1,4 @@
-"""Asterisk's manager interface (AMI): actions out, events in, over one connection that is restored by itself.
+"""Asterisk's manager interface (AMI): actions out, events in, over one connection that reconnects by itself.
 
 No client on PyPI both matches answers by ActionID and survives a restart of Asterisk, and they let values with line
 breaks inject actions. The protocol is small:

@@ -4,7 +4,7 @@ is meant to hear; only `prompts.Prompter` uses it, and it plays recorded prompts
 
 ChanSpy's options: q no beep · o only the sound that comes from the channel · E end with the channel · S end when no
 channel is left to spy on · u this exact channel · w whisper the listener's sound to the channel. Never used: B (barge),
-which the other side hears, and W and d, which let a key change the mode.
+which lets the other side hear us, W (whisper without listening), and d, by which a key changes the mode.
 https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_Applications/ChanSpy/
 """
 
