@@ -1,6 +1,6 @@
-"""What pyproject.toml cannot say: a wheel carries flows, sounds and Asterisk's templates beside the code.
+"""Adds flows, sounds and Asterisk's templates to the wheel, which pyproject.toml cannot do.
 
-In a checkout, and in an editable install of it, they are used where they lie (`core/settings.py`).
+A checkout, and an editable install of it, use them where they are (`core/settings.py`).
 """
 
 import shutil

@@ -1,1 +1,1 @@
-"""Measurements that are too long, or need too much that is fetched, to be tests."""
+"""Measurements that take too long, or need too many downloads, to be tests."""

@@ -1,17 +1,18 @@
-"""How well a speaker's rate of syllables can be told from the signal alone, without knowing what is said.
+"""How well can a speaker's syllable rate be measured from the signal alone, without knowing what is said?
 
     python -m bench.pace          # fetches seven packages (about 180 MB) and measures; some minutes
 
-Recordings whose texts are known, and where counting the syllables of a text is safe: Russian and Czech (a vowel each),
-Italian and Dutch (by rule), Mandarin (a character each; the shipped prompts, which are synthetic). Stretches of so many
-seconds of speech, at three tempos, as A-law at 20 dB SNR. Two ways to tell the rate:
+It uses recordings whose texts are known, in languages where syllables of a text can be counted safely: Russian and
+Czech (by vowels), Italian and Dutch (by rule), Mandarin (by characters; these are the shipped prompts, which are
+synthetic). From them it takes stretches of some seconds of speech, at three tempos, as A-law at 20 dB SNR. Ways to
+measure the rate:
 
-- peaks: the peaks of the level between 300 and 1,300 Hz that stand out by 1.5 dB (after De Jong & Wempe, Behavior
-  Research Methods 41, 2009), a second, and a straight line from them to syllables;
-- spectrum: a ridge regression on such counts in five bands and on how fast the level rises and falls in each.
+- peaks: the number per second of peaks of the level between 300 and 1,300 Hz that stand out by 1.5 dB (after De Jong &
+  Wempe, Behavior Research Methods 41, 2009), mapped to syllables by a straight line;
+- spectrum: a ridge regression on such counts in five bands, and on how fast the level rises and falls in each.
 
-What is fitted is fitted to the voices for tuning. `strange` is `spectrum`, fitted to all voices of the other languages.
-`constant` says how good it is to always claim the mean rate.
+They are fitted to the voices for tuning. `strange` is `spectrum`, fitted to all voices of the other languages.
+`constant` always claims the mean rate, for comparison.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ RATE = 8000
 NEAR = 0.15
 SPEECH_DBOV, SNR_DB = -24.0, 20.0
 TEMPOS = (0.8, 1.0, 1.25)
-EACH = 20  # stretches a voice and tempo
+EACH = 20  # stretches per voice and tempo
 HELD_OUT = ("ru ivrvoiceru", "cs m", "nl v", "zh zf_xiaoxiao")
 
 ASTERISK = {"it": "it_IT_m_Carlo", "ru": "ru_RU_f_IvrvoiceRU"}
@@ -63,18 +64,18 @@ NUCLEI = {
 
 @dataclass(frozen=True)
 class Said:
-    """One recording, float [n] at 8 kHz, and how many syllables its text has."""
+    """A recording, float [n] at 8 kHz, and the number of syllables in its text."""
 
     sound: np.ndarray
     syllables: int
 
 
 def syllables(language: str, text: str) -> int:
-    """How many syllables `text` has; 0 where that cannot be counted (digits, remarks in brackets)."""
-    if re.search(r"[\d\[\]#*]", text) or (language == "it" and "?" in text):  # where that list has lost its accents
+    """The number of syllables in `text`; 0 if they cannot be counted (digits, remarks in brackets)."""
+    if re.search(r"[\d\[\]#*]", text) or (language == "it" and "?" in text):  # "?": the Italian list has lost accents
         return 0
     words = re.findall(r"[^\W\d_]+", text.lower())
-    if language == "it":  # an i that only softens, a u that belongs to the consonant
+    if language == "it":  # an i that only softens the consonant, a u that belongs to it
         words = [re.sub("(?<=[cg])i(?=[aeou])", "", word.replace("qu", "k")) for word in words]
     return sum(len(re.findall(NUCLEI[language], word)) for word in words)
 
@@ -85,7 +86,7 @@ Line = tuple[str, str, Path, str]
 
 # ---- recordings ----------------------------------------------------------------------------------------------------
 def voices() -> dict[str, list[Said]]:
-    """By language and speaker."""
+    """The recordings by language and speaker."""
     found: dict[str, list[Said]] = {}
     for voice, language, file, text in [*_prompts(), *_dialogues(), *_shipped()]:
         count = syllables(language, text)
@@ -108,7 +109,7 @@ def _prompts() -> Iterator[Line]:
 
 
 def _dialogues() -> Iterator[Line]:
-    """Of a game: two actors in each language, who speak as people do."""
+    """Dialogues of a game: two actors in each language, who speak naturally."""
     game = "games/fillets-ng"
     line = re.compile(r'dialogId\("([^"]+)",[^\n]*\n\s*dialogStr\("([^"]*)"\)')
     for language in ("cs", "nl"):
@@ -142,14 +143,14 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _as_read(said: list[Said]) -> list[Said]:
-    """Without those who do not say what the list has: far from the voice's usual rate."""
+    """Drop recordings that do not match their text, which shows in a rate far from the voice's usual one."""
     rates = np.array([one.syllables / speech_s(one.sound) for one in said])
     usual = np.abs(rates / np.median(rates) - 1) < 0.4
     return [one for one, keep in zip(said, usual) if keep]
 
 
 def speech_s(sound: np.ndarray) -> float:
-    """Seconds of speech: all but pauses of 150 ms and more."""
+    """Seconds of speech, without pauses of 150 ms and more."""
     frames = sound[: sound.size // 80 * 80].reshape(-1, 80)
     level = 10 * np.log10(np.convolve(np.mean(frames**2, 1), np.ones(3) / 3, "same") + 1e-10)
     at = np.flatnonzero(level > np.percentile(level, 90) - 28)
@@ -187,7 +188,7 @@ def stretches(said: list[Said], seconds: float, rng: np.random.Generator) -> lis
 
 
 def at_tempo(sound: np.ndarray, tempo: float) -> np.ndarray:
-    """Faster or slower at the same pitch, by overlapping pieces of 40 ms where they fit best (WSOLA)."""
+    """The sound faster or slower at the same pitch, by overlapping pieces of 40 ms where they fit best (WSOLA)."""
     if tempo == 1.0:
         return sound
     piece, hop, search = 320, 160, 80
@@ -217,7 +218,7 @@ def power(sound: np.ndarray) -> np.ndarray:
 
 # ---- telling the rate ----------------------------------------------------------------------------------------------
 def level(stretch: Stretch, low: float, high: float) -> np.ndarray:
-    """dB in a band, every 10 ms; not lower than 25 dB under the loudest."""
+    """The level in a band, in dB, every 10 ms; at least 25 dB under the loudest."""
     dB = 10 * np.log10(stretch.power[:, (low <= HZ) & (high > HZ)].sum(1) + 1e-12)
     return np.maximum(dB, np.percentile(dB, 95) - 25)
 

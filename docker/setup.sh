@@ -1,13 +1,13 @@
 #!/bin/sh
-# Sets up what demo and tests need on a fresh Debian: Debian's packages that are missing, a virtual environment with
-# Hearline in it, and the private Asterisk. Run it as often as you like. Usage: setup.sh PYTHON VENV
+# Sets up everything that demo and tests need on a fresh Debian: missing Debian packages, a virtual environment with
+# Hearline in it, and the private Asterisk. It can be run again at any time. Usage: setup.sh PYTHON VENV
 set -eu
 python=$1 venv=$2
 
 say() { printf '· %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# Runs a command, shows the lines of its output that tell of progress, and all of them where it fails.
+# Runs a command and shows the lines of its output that report progress; if it fails, the last 30 lines of the output.
 shown() { # sed-script command...
 	picked=$1; shift
 	log=$(mktemp)
@@ -45,9 +45,9 @@ else
 	"$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
 		packages="$packages $(basename "$(readlink -f "$(command -v "$python")")")-dev"
 fi
-need cc "gcc libc6-dev" # for what is done for every call in every tick
+need cc "gcc libc6-dev" # compiles the work that is done for every call in every tick
 if [ "$(id -u)" = 0 ]; then
-	# What makes a root folder with Asterisk in it, callers by the hundred, a font for the Chinese in the pictures.
+	# For a root folder with Asterisk in it, for hundreds of callers, and a font for the Chinese text in pictures.
 	if ! container_answers && ! asterisk_is_new; then
 		need mmdebstrap mmdebstrap
 		need mount mount
@@ -61,12 +61,12 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 if [ -n "$packages" ]; then
-	command -v apt-get >/dev/null || fail "this is not Debian; please install what these packages hold:$packages"
-	[ "$(id -u)" = 0 ] || fail "please have root run this, then try again:
+	command -v apt-get >/dev/null || fail "this is not Debian; please install the equivalent of these packages:$packages"
+	[ "$(id -u)" = 0 ] || fail "please run this as root, then try again:
   apt-get update && apt-get install --no-install-recommends$packages"
 	say "installing from Debian:$packages"
 	export DEBIAN_FRONTEND=noninteractive
-	shown 's/^Fetched /  &/p' apt-get update || fail "Debian's package lists cannot be read: is there a network?"
+	shown 's/^Fetched /  &/p' apt-get update || fail "Debian's package lists could not be fetched: check the network"
 	# shellcheck disable=SC2086
 	shown 's/^Need to get /  &/p; s/^Setting up \([^ ]*\) .*/  \1/p' \
 		apt-get install --yes --no-install-recommends $packages || fail "apt-get could not install$packages"
@@ -83,9 +83,9 @@ shown 's/^ *Downloading \([^-]*-[^-]*\)-.*\( (.* MB)\).*/  \1\2/p; s/^ *Installi
 	--only-binary pjsua2-python --editable ".[softphone,test]" ||
 	fail "pip could not install the libraries (see above). The softphones, pjsua2-python, come for Python 3.11 and 3.12:
   make PYTHON=/path/to/python3.12"
-# pip compiles the libraries, not us: where Python may not write beside the code, every start would do it again.
+# pip compiles only the libraries. If Python cannot write beside our code, it would compile that at every start.
 "$venv/bin/python" -m compileall -q agi
 
 # ---- the private Asterisk -------------------------------------------------------------------------------------------
-"$venv/bin/hearline" stack prepare || say "all but the private Asterisk is set up: make unit works, make demo will not"
+"$venv/bin/hearline" stack prepare || say "everything but the private Asterisk is set up: make unit works, make demo does not"
 say "set up"

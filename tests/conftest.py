@@ -1,4 +1,4 @@
-"""What all tests share: the watch that tells when the host took CPUs away, what follows from that, and how long it all
+"""Plugins for all tests: the watch for times when the host took CPUs away, second looks, and how long each part
 took."""
 
 pytest_plugins = ["second_look", "how_long"]

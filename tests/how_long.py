@@ -1,4 +1,4 @@
-"""How long each part of a run took, said at its end: the unit tests, the page, each module of live calls."""
+"""Reports at the end of a run how long each part took: the unit tests, the page, each module of live calls."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def part(nodeid: str) -> str:
-    """tests/live/test_join.py::test_it is of tests/live/test_join.py, all else of its folder."""
+    """The part of a test: for live tests their module (tests/live/test_join.py), for all others their folder."""
     file = PurePath(nodeid.partition("::")[0])
     return str(file if file.parent.name == "live" else file.parent)

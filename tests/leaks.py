@@ -1,4 +1,4 @@
-"""What processes hold, and what they hold more of than before: descriptors, threads, memory, tasks, channels."""
+"""Finds leaks: what processes hold more of than before, of descriptors, threads, memory and tasks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SETTLE_S = 6.0  # connections linger for so long, and tasks are told once a second
-MEMORY_MB = 24  # buffers and caches that have grown for good
-MEMORY_OF_MB = {"Asterisk": 96}  # it keeps some of what thousands of channels once took
+SETTLE_S = 6.0  # connections linger this long, and tasks are reported once a second
+MEMORY_MB = 24  # allowed for buffers and caches that have grown for good
+MEMORY_OF_MB = {"Asterisk": 96}  # it keeps some of the memory that thousands of channels once took
 NO_POOLS: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
 class Held:
-    """``things``: how many of each kind of thing, and their names, by what they are (threads, descriptors, …)."""
+    """``things``: by kind (threads, descriptors, …), the names of the things held and their numbers."""
 
     pid: int
     things: Mapping[str, Counter[str]]
@@ -25,7 +25,7 @@ class Held:
 
 
 def held(pid: int, tasks: Mapping[str, int] | None = None) -> Held:
-    """What this process holds now. Raises OSError where it is gone."""
+    """What this process holds now. Raises OSError if it is gone."""
     process = Path(f"/proc/{pid}")
     descriptors, threads = Counter[str](), Counter[str]()
     for entry in (process / "fd").iterdir():
@@ -40,13 +40,14 @@ def held(pid: int, tasks: Mapping[str, int] | None = None) -> Held:
 
 
 def more(before: Mapping[str, Held], now: Mapping[str, Held], pools: Mapping[str, float] = NO_POOLS) -> list[str]:
-    """What these processes, by name, hold more of, a line each. A process that is another one now is not judged: it has
-    been replaced.
+    """What these processes, by name, hold more of than before, one line each. A process that has been replaced by
+    another is not judged.
 
     Args:
-        pools: so many threads a process may have anyhow, by its name: it keeps them, and starts them as it needs them.
+        pools: the number of threads that a process may have in any case, by its name, since it starts them as needed
+            and keeps them.
     """
-    told = []
+    found = []
     for name, then in before.items():
         if name not in now or now[name].pid != then.pid:
             continue
@@ -54,15 +55,15 @@ def more(before: Mapping[str, Held], now: Mapping[str, Held], pools: Mapping[str
             was = then.things[kind]
             spare = pools.get(name, 0) if kind == "threads" else 0
             if things.total() > max(was.total(), spare):
-                told.append(f"{name}: {things.total()} {kind}, {was.total()} before; new: {dict(things - was)}")
+                found.append(f"{name}: {things.total()} {kind}, {was.total()} before; new: {dict(things - was)}")
         if (grown_mb := now[name].memory_mb - then.memory_mb) > MEMORY_OF_MB.get(name, MEMORY_MB):
-            told.append(f"{name}: {now[name].memory_mb:.0f} MiB, {grown_mb:.0f} MiB more than before")
-    return told
+            found.append(f"{name}: {now[name].memory_mb:.0f} MiB, {grown_mb:.0f} MiB more than before")
+    return found
 
 
 def settled(look: Callable[[], list[str]], seconds: float = SETTLE_S) -> list[str]:
-    """What ``look`` still tells after so long; nothing as soon as it tells nothing."""
+    """Call ``look`` until it returns nothing, for at most ``seconds``; returns its last result."""
     deadline = time.monotonic() + seconds
-    while (told := look()) and time.monotonic() < deadline:
+    while (found := look()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return told
+    return found

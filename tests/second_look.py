@@ -1,11 +1,11 @@
-"""A second look at what failed while the machine stood still, and the memory of it.
+"""Gives tests that failed while the machine stood still a second look, and remembers them.
 
-Only tests marked ``realtime`` have one: they judge milliseconds on live audio. Such a test is excused if the host took
-a CPU away while the test's own calls went on (`live_calls` says when that was). If nothing else in its module failed,
-the whole module runs once more in the same session, and then nothing is excused.
+Only tests marked ``realtime`` get one: they judge milliseconds on live audio. Such a test is excused if the host took a
+CPU away during the test's own calls (`live_calls` marks those). If nothing else in its module failed, the whole module
+runs once more in the same session, and then nothing is excused.
 
-A test that failed first and passed then is flaky. That is written down, and printed at the end of every run that places
-calls; the second time within `RUNS` such runs the test is not excused any more.
+A test that failed first and then passed is flaky. That is recorded, and printed at the end of every run that places
+calls. The second time within `RUNS` such runs, the test is no longer excused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _calls: list[Span] = []
 
 @contextmanager
 def live_calls() -> Iterator[None]:
-    """What a test judges goes on now: calls, a load of them, a program that places some."""
+    """Mark the time of this block as the test's own calls: the calls that it judges, or a program that places some."""
     began = time.monotonic()
     try:
         yield
@@ -43,16 +43,15 @@ def live_calls() -> Iterator[None]:
 
 
 class History:
-    """Which tests were flaky in which of the last runs. Nobody needs the file: without it, or with nonsense in it, all
-    begins anew."""
+    """The flaky tests of the last runs. If the file is missing or damaged, the history starts over."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.run, self.flaky = 1, defaultdict(list)
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            told = json.loads(file.read_text("utf-8"))
-            self.run = int(told["runs"]) + 1
-            for name, runs in told["flaky"].items():
+            data = json.loads(file.read_text("utf-8"))
+            self.run = int(data["runs"]) + 1
+            for name, runs in data["flaky"].items():
                 if recent := [int(run) for run in runs if self.run - int(run) < RUNS]:
                     self.flaky[name] = recent
 
@@ -65,7 +64,7 @@ class History:
             own.replace(self._file)
 
     def told(self) -> list[str]:
-        """A line a test, for people."""
+        """One line per test, for people."""
         return [f"{name}: {', '.join(map(self._when, runs))}" for name, runs in self.flaky.items()]
 
     def _when(self, run: int) -> str:
@@ -74,12 +73,12 @@ class History:
 
 
 class Looks:
-    """One session: what is excused, what runs again."""
+    """Decides, for one session, which failures are excused and which modules run again."""
 
     def __init__(self, watch: Watch, history: History) -> None:
         self.watch, self._history = watch, history
         self._set_up: WeakKeyDictionary[object, Span] = WeakKeyDictionary()  # by fixture
-        self._position = -1  # of the running test in the session's items
+        self._position = -1  # the running test's index in the session's items
         self._item_began = 0.0
         self.placed_calls = False
         self._begin_module()
@@ -88,7 +87,7 @@ class Looks:
         self._first = self._position + 1
         self._excused: list[tuple[pytest.Item, pytest.TestReport]] = []
         self._failed: set[str] = set()
-        self._doubted: set[str] = set()  # failed at the first look; empty at that one
+        self._doubted: set[str] = set()  # tests that failed at the first look; empty during that
 
     def begin(self) -> None:
         self._position += 1
@@ -98,14 +97,14 @@ class Looks:
         self._set_up[fixturedef] = began, time.monotonic()
 
     def in_its_calls(self, item: pytest.Item) -> str:
-        """When the machine stood still in the calls that this test judges, for people; "" where it did not."""
+        """When the machine stood still during the calls that this test judges, for people; "" if it did not."""
         used = [one for several in item._fixtureinfo.name2fixturedefs.values() for one in several]
         own = [self._set_up[one] for one in used if one in self._set_up] + [(self._item_began, time.monotonic())]
         calls = [call for call in _calls if any(since <= call[0] <= until for since, until in own)]
         return "\n".join(filter(None, (self.watch.told(*call) for call in calls)))
 
     def judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """A test has failed."""
+        """Decide whether this failed test is excused."""
         stalls = self.in_its_calls(item)
         report.sections.append(("when the host took CPUs away, in s since this test's calls began", stalls or "never"))
         excused = stalls and report.when != "teardown" and item.get_closest_marker("realtime")
@@ -119,7 +118,7 @@ class Looks:
             self._failed.add(item.nodeid)
 
     def over(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        """A test is over; after the last one of its module it turns out whether the module runs again."""
+        """A test is over. After the last one of a module, decide whether the module runs again."""
         self.placed_calls |= item.get_closest_marker("realtime") is not None
         if nextitem is not None and nextitem.path == item.path:
             return

@@ -1,13 +1,13 @@
-"""When did the host take CPUs away from this machine? Hosts do so now and then, one CPU or all: for a frame or five at
-once (``still``), or half of each frame for a second (``slow``). Then a phone does not run either: what it heard has
-holes, whatever we played.
+"""Records when the host took CPUs away from this machine. Hosts do so now and then, with one CPU or all: for one to
+five frames at once (``still``), or for half of each frame during a second (``slow``). Then the phones do not run
+either, so their recordings have holes, whatever we played.
 
-Our own load is no excuse. On each CPU a process asks to be woken every 10 ms. The kernel counts how long it then waits
-in the queue for that CPU (run delay, `schedstat` in proc(5)): meanwhile the CPU did something for us or our neighbours.
-Only the rest of its lateness counts: nothing ran on that CPU, not even the kernel's own timer. ``slow`` is what the
-kernel was told that the host kept for itself (`steal` in proc(5)).
+Our own load does not count. On each CPU a process asks to be woken every 10 ms. The kernel counts how long it then
+waits in the queue for that CPU (run delay, `schedstat` in proc(5)); in that time, the CPU worked for us or our
+neighbours. Only the rest of its lateness counts: then nothing ran on that CPU, not even the kernel's own timer.
+``slow`` is the time that the host kept for itself, as it told the kernel (`steal` in proc(5)).
 
-`tools/stand_still.py` plays the host, with a load of our own: it notes in `STAND_IN` what it took.
+`tools/stand_still.py` plays such a host with a load of its own, and records in `STAND_IN` the time it took.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import TextIO
 
 STEP_S = 0.01
-STILL_S = 0.03  # of note
-STEPS, SLOW_S = 10, 0.04  # so much taken in so many steps, a bit at a time
+STILL_S = 0.03  # shorter times are not recorded
+STEPS, SLOW_S = 10, 0.04  # slow: this much time taken, in small parts, within this many steps
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-STAND_IN = Path("/dev/shm/hearline-stand-still")  # gone after a restart, as the clock begins anew
+STAND_IN = Path("/dev/shm/hearline-stand-still")  # gone after a reboot, when the clock starts over
 
 
 class Watch:
-    """Watches from its beginning as a context to its end, and writes to ``file``."""
+    """A context manager that watches for the duration of its block, and writes to ``file``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -44,16 +44,16 @@ class Watch:
         self._process.wait()
 
     def stood_still(self, begin: float, end: float) -> list[tuple[float, float]]:
-        """(begin, end) of each time that a CPU did, all or in part between these moments (monotonic s). Such times do
-        not overlap: what several CPUs did together is one."""
+        """(begin, end) of each time a CPU stood still, at least in part between these moments (monotonic s).
+        Overlapping times of several CPUs are merged."""
         return self._noted("still", begin, end)
 
     def stood_still_s(self, begin: float, end: float) -> float:
-        """So long altogether."""
+        """The sum of these times, in s."""
         return sum(until - since for since, until in self.stood_still(begin, end))
 
     def told(self, begin: float, end: float) -> str:
-        """When the machine stood still or was slow between these moments, for people; "" where it was not."""
+        """When the machine stood still or was slow between these moments, for people; "" if it was not."""
         found = [
             (since - begin, f"{since - begin:.1f} s: {kind} for {1e3 * (until - since):.0f} ms")
             for kind in ("still", "slow")
@@ -80,17 +80,17 @@ def main(file: Path) -> None:
     tests, parent = os.getppid(), os.getpid()
     with file.open("a", buffering=1) as out:
         for cpu in os.sched_getaffinity(0):
-            if os.fork() == 0:  # a thread would wait for its neighbours' interpreter lock
+            if os.fork() == 0:  # threads would wait for each other's interpreter lock
                 watch(cpu, out, parent)
                 return
-        while os.getppid() == tests:  # a test run that was killed does not stop us
+        while os.getppid() == tests:  # end when the test run ends, even if it was killed
             time.sleep(1)
 
 
 def watch(cpu: int, out: TextIO, parent: int) -> None:
-    """One CPU, until ``parent`` ends."""
+    """Watch one CPU until ``parent`` ends."""
     os.sched_setaffinity(0, {cpu})
-    with suppress(PermissionError):  # without root it waits in the queue more often, which is counted
+    with suppress(PermissionError):  # without root, it waits in the queue more often, which is accounted for
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     began, stolen_s = time.monotonic(), steal_s(cpu)
     for step in itertools.count(1):
@@ -116,7 +116,7 @@ def run_delay_s() -> float:
 
 
 def steal_s(cpu: int) -> float:
-    """How long the host has kept this CPU for itself while somebody here wanted it."""
+    """How long the host has kept this CPU for itself although it was wanted here."""
     for line in Path("/proc/stat").read_text().splitlines():
         name, *ticks = line.split()
         if name == f"cpu{cpu}":

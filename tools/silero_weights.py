@@ -1,6 +1,6 @@
-"""Take the 8 kHz weights out of Silero VAD's ONNX file, as `hearline.audio.vad.network` wants them.
+"""Extracts the 8 kHz weights from Silero VAD's ONNX file, in the layout of `hearline.audio.vad.network`.
 
-Run once for a new version of the network: `pip install onnx`, then
+Run it once for each new version of the network: `pip install onnx`, then
 
     python tools/silero_weights.py tests/unit/models/silero_vad.onnx agi/hearline/audio/vad/silero_vad.npz
 """
@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from hearline.audio.vad.network import CONTEXT_SAMPLES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 
-_QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS: an analogue line's noise, as the ears raise it
+_QUIET_LINE = 10 ** ((-63 + 12) / 20)  # RMS of an analogue line's noise, as raised by the ears
 _PREFIX = "If_0_else_branch__Inline_0__"  # the branch for 8 kHz
 
 
@@ -34,7 +34,7 @@ def main(model: str, weights: str) -> None:
 
 
 def after_a_quiet_line() -> np.ndarray:
-    """The memory [2, 128] of the network with the weights just written, after a second of a line's own noise."""
+    """The state [2, 128] of the network, with the weights just written, after a second of line noise."""
     network = SpeechNetwork()
     states = np.zeros((1, *STATE_SHAPE), np.float32)
     count = WINDOW_SAMPLES * 31 + CONTEXT_SAMPLES

@@ -1,9 +1,9 @@
-"""Make this machine stand still now and then, as one does whose host takes its time: a way to find live tests that
-only pass on a quiet one. Linux, as root.
+"""Makes this machine stand still now and then, as if its host took its CPUs away, to find live tests that pass only on
+a quiet machine. Linux, as root.
 
     python tools/stand_still.py & make live; kill %1
 
-What it takes counts as the host's: it notes it for `tests/stood_still.py`, which sees through any other load.
+The time it takes counts as the host's: it records it for `tests/stood_still.py`, which ignores any other load.
 """
 
 import argparse
@@ -20,13 +20,15 @@ from stood_still import STAND_IN  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--most", type=float, default=110, metavar="MS", help="from a third of it on (%(default)s)")
-    parser.add_argument("--every", type=float, default=6, metavar="S", help="on the average (%(default)s)")
-    parser.add_argument("--unnoted", action="store_true", help="as a load of our own, which is no excuse")
+    parser.add_argument(
+        "--most", type=float, default=110, metavar="MS", help="longest stop; at least a third (%(default)s)"
+    )
+    parser.add_argument("--every", type=float, default=6, metavar="S", help="average interval (%(default)s)")
+    parser.add_argument("--unnoted", action="store_true", help="do not record it: it then counts as our own load")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     parent = os.getpid()
-    at, chance = time.monotonic(), random.Random(parent)  # so that all CPUs stop at the same moments
+    at, chance = time.monotonic(), random.Random(parent)  # the same seed, so that all CPUs stop at the same moments
     mine, *others = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {next((cpu for cpu in others if os.fork() == 0), mine)})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))

@@ -27,30 +27,30 @@ from .train_distance import train as train_distance
 
 _LEARNED = {"caller": (train, near_speech.WEIGHTS), "distance": (train_distance, distance.WEIGHTS)}
 _REPO = Path(__file__).parents[2]
-_WORST = 8  # groups shown of a label with many
+_WORST = 8  # the most groups shown for a label
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """→ exit status: 0 if it was measured (whatever the figures) or all was fetched."""
+    """Returns the exit status: 0 if it was measured (whatever the figures) or everything was fetched."""
     parser = argparse.ArgumentParser(prog="python -m bench.ears", description="How well does the detector hear?")
     verbs = parser.add_subparsers(dest="verb", required=True)
     fetching = verbs.add_parser("fetch", help="fetch the recordings into Hearline's cache")
     fetching.add_argument(
         "--split",
         choices=SPLITS,
-        help="held_out: what `measure` needs, 0.5 GB; else both, 10 GB, to train as well",
+        help="held_out: the part that `measure` needs, 0.5 GB. Default: both parts, 10 GB, for training, too",
     )
-    measure = verbs.add_parser("measure", help="build the clips, let the detector hear them, tell the figures")
-    measure.add_argument("--split", choices=SPLITS, default="held_out", help="tuning: what may be looked at to tune")
-    measure.add_argument("--details", action="store_true", help="also by level, SNR, noise, law, loss, speaker, …")
-    measure.add_argument("--json", action="store_true", help="figures for scripts, details included")
+    measure = verbs.add_parser("measure", help="build the clips, run the detector on them, print the figures")
+    measure.add_argument("--split", choices=SPLITS, default="held_out", help="tuning: the part to use while tuning")
+    measure.add_argument("--details", action="store_true", help="break down by level, SNR, noise, law, speaker, …")
+    measure.add_argument("--json", action="store_true", help="print figures for scripts, details included")
     measure.add_argument("--seed", type=int, default=1)
-    measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a first look")
-    learn = verbs.add_parser("train", help="train what the ears have learned (tuning part only; minutes)")
-    learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="the caller's takes 13 GB of memory")
-    learn.add_argument("--out", type=Path, help="file to write, else the detector's own")
+    measure.add_argument("--scale", type=float, default=1.0, help="share of the clips, e.g. 0.1 for a quick look")
+    learn = verbs.add_parser("train", help="train the ears' weights (on the tuning part only; takes minutes)")
+    learn.add_argument("what", choices=_LEARNED, nargs="?", default="caller", help="caller takes 13 GB of memory")
+    learn.add_argument("--out", type=Path, help="file to write. Default: the detector's own")
     learn.add_argument(
-        "--seeds", type=int, nargs="+", default=[11, 12, 13, 14], help="a round of clips each; 1 measures"
+        "--seeds", type=int, nargs="+", default=[11, 12, 13, 14], help="one round of clips each; `measure` uses 1"
     )
     options = parser.parse_args(arguments)
     say = partial(print, file=sys.stderr)
@@ -80,7 +80,7 @@ def _fetch(split: Split | None, say: partial) -> int:
             f"{sum(s.seconds for s in speech) / 60:.0f} min; {len(others)} other sounds"
         )
     if failures:
-        say(f"{len(failures)} of {len(packages)} packages could not be had; figures are of the rest")
+        say(f"{len(failures)} of {len(packages)} packages could not be fetched; figures are for the others")
     return 1 if failures else 0
 
 
@@ -124,7 +124,7 @@ def _as_table(table: list[Row], title: str) -> Table:
 
 
 def _print_details(console: Console, row: Row) -> None:
-    """One line a label: its groups, worst first where there are many."""
+    """Print one line per label: its groups, worst first if there are many."""
     groups = row.broken_down()
     if not groups:
         return
@@ -162,7 +162,7 @@ def _as_json(row: Row) -> dict[str, object]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no infinity: null is never, or nothing to tell of."""
+    """The value, rounded; None for infinity ("never") and NaN ("no data"), which JSON lacks."""
     return round(value, 3) if math.isfinite(value) else None
 
 

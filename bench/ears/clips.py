@@ -1,4 +1,4 @@
-"""One labelled clip: what a caller's line carries from the answer on, and what is true of it."""
+"""Labelled clips: the sound of a caller's line from the answer on, and the truth about it."""
 
 from dataclasses import dataclass, field
 
@@ -12,16 +12,16 @@ from .sources import Split
 
 @dataclass(frozen=True)
 class Spoken:
-    """A moment in a speech."""
+    """A moment within speech."""
 
     at_ms: int
     level_dbov: float
-    """Active level (P.56) of the clean speech up to here: nobody can know better what the whole will be."""
+    """Active level (P.56) of the clean speech up to this moment: the best possible estimate of the whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Times are ms since the answer, levels dBov. None where there is nothing to tell."""
+    """Times are in ms since the answer, levels in dBov. None if a value does not apply."""
 
     kind: str
     """speech, answered (speech from the first frame on), no_signal, tone, noise, music, babble, transient,
@@ -31,20 +31,20 @@ class Clip:
     frames: np.ndarray
     """int16 [n, 160]; zeros where no frame came."""
     present: np.ndarray
-    """bool [n]: did this frame come?"""
+    """bool [n]: True if this frame came."""
     far: np.ndarray | None = None
     """int16 [n, 160]: what was played to the caller in the same tick."""
 
     speaker: str | None = None
     language: str | None = None
     level_dbov: float | None = None
-    """Of speech its active level (P.56) without the noise, after the telephone's band; else RMS."""
+    """For speech, its active level (P.56) without the noise, in the telephone's band; else RMS."""
     nominal_dbov: int | None = None
-    """The level it was made for; `level_dbov` was measured."""
+    """The intended level; `level_dbov` was measured."""
     snr_db: int | None = None
-    """Active level over the RMS of the noise; None is clean: only the line's own noise floor."""
+    """Active level over the RMS of the noise; None for clean speech, with only the line's noise floor."""
     noise: str = "floor"
-    """What is mixed in."""
+    """The noise that is mixed in."""
     law: str = "alaw"
     loss: float = 0.0
     """Share of frames lost at random."""
@@ -55,7 +55,7 @@ class Clip:
     end_ms: int | None = None
     """Speech: see `labels`."""
     spoken: dict[int, Spoken] = field(default_factory=dict)
-    """What was there when so many ms of active speech were."""
+    """By ms of active speech: the moment at which that much had been heard."""
     prompt_ms: tuple[int, int] | None = None
     """When the prompt plays, its echo's tail included."""
     echo_loss_db: int | None = None

@@ -1,4 +1,4 @@
-"""The figures, each beside its bar."""
+"""The figures, each with its bar."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .whole_calls import Beside, Call, Pieces, beside_television, silent_with_ec
 from .whole_calls import run as run_calls
 
 Pair = tuple[Any, Any]
-"""What was asked and what was heard: a clip and its Heard, or a call and its timeline."""
+"""The input and what was heard: a clip and its Heard, or a call and its timeline."""
 Figure = Callable[[list[Pair]], float]
 
 
@@ -29,7 +29,7 @@ class Row:
     unit: str
     pairs: list[Pair]
     bar: float | None = None
-    """The most (with `at_least` the least) that is good; None: told without a bar."""
+    """The highest good value (with `at_least`, the lowest); None: there is no bar."""
     at_least: bool = False
     by: tuple[str, ...] = ()
     """Labels to break the figure down by."""
@@ -45,7 +45,7 @@ class Row:
         return self.value >= self.bar if self.at_least else self.value <= self.bar
 
     def broken_down(self) -> dict[str, list[tuple[Hashable, int, float]]]:
-        """For each label of `by`: (its value, clips, figure)."""
+        """By label of `by`: a list of (its value, number of clips, figure)."""
         return {
             name: [(value, len(pairs), self.figure(pairs)) for value, pairs in _by(self.pairs, name)]
             for name in self.by
@@ -53,7 +53,7 @@ class Row:
 
 
 def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
-    """The whole table. What was heard is in the order of the clips."""
+    """The whole table. `heard` is in the order of the clips."""
     everything = list(zip(clips, heard, strict=True))
 
     def of(kind: str, where: Callable[[Clip], bool] = lambda _: True) -> list[Pair]:
@@ -113,7 +113,8 @@ def rows(clips: Iterable[Clip], heard: Iterable[Heard]) -> list[Row]:
 
 
 def whole_call_rows(voices: Pieces, plans: list[Plan], sounds: Path, seed: int, scale: float) -> list[Row]:
-    """What becomes of whole calls by `plans`: of silent callers whose line echoes, of `voices` beside a television."""
+    """Figures of whole calls that follow `plans`: silent callers whose line echoes, and `voices` beside a
+    television."""
     which = range(max(1, round(90 * scale)))
 
     def drawn(kind: int) -> Iterator[tuple[np.random.Generator, Plan, str, int]]:
@@ -136,7 +137,7 @@ def whole_call_rows(voices: Pieces, plans: list[Plan], sounds: Path, seed: int, 
 
 
 def _ends_as_silent(_: Call, timeline: Timeline) -> bool:
-    """Hung up on as silent, or, where nobody is, passed on as silent."""
+    """True if the call was ended as silent, or, in plans that end no calls, routed as silent."""
     return timeline.outcome == "hangup:noinput" or timeline.events[-1].get("heard") == "silent2"
 
 
@@ -157,8 +158,8 @@ def _waited_ms(pairs: list[tuple[Beside, Timeline]]) -> float:
 
 
 def delay_ms(percentile: float) -> Figure:
-    """Onset → known. Speech that was missed counts as infinitely late; clips in which somebody was taken to be
-    speaking already when speech began tell nothing of the delay and are left out."""
+    """Delay from the onset of speech to its detection. Missed speech counts as infinitely late. Clips in which speech
+    was already claimed at the onset say nothing about the delay, and are left out."""
 
     def figure(pairs: list[Pair]) -> float:
         late = []
@@ -177,12 +178,12 @@ def _share(true_of: Callable[[Any, Any], bool]) -> Figure:
 
 
 claimed = _share(lambda _, heard: heard.claims_speech)
-"""Some speech was claimed, at whatever level."""
+"""True if any speech was claimed, at any level."""
 
 
 @_share
 def missed(clip: Clip, heard: Heard) -> bool:
-    """There was speech, and neither did it start the state of speaking nor did it find it on."""
+    """True if there was speech that neither started the speaking state nor came during it."""
     return heard.first_start_ms(clip.onset_ms) is None and not heard.speaking_at(clip.onset_ms)
 
 
@@ -214,16 +215,16 @@ def false_start(clip: Clip, heard: Heard) -> bool:
 
 @_share
 def caught(clip: Clip, heard: Heard) -> bool:
-    """The caller's own speech was noticed within a second and a half, and nothing was before it."""
+    """True if the caller's own speech was detected within 1.5 s, and nothing was detected before it."""
     start = heard.first_start_ms(clip.onset_ms)
     early = any(at < clip.onset_ms for at in heard.starts_ms)
     return not early and start is not None and start <= clip.onset_ms + 1500
 
 
 def _level_rows(pairs: list[Pair], speech_ms: int, bar_db: float, by: tuple[str, ...]) -> list[Row]:
-    """How far off is the level when `speech_ms` of speech were there? From the whole clip's: that holds for the future
-    too. From what P.56 says of the clean speech so far: the estimate's own error. And that one from the whole clip's:
-    how far it must be off, because nobody knows what will be said."""
+    """The error of the level after `speech_ms` of speech. Against the level of the whole clip: the error that matters.
+    Against P.56 on the clean speech so far: the estimate's own error. And P.56 so far against the whole clip: the
+    unavoidable error, since nobody knows what will be said."""
     asked = [pair for pair in pairs if speech_ms in pair[0].spoken]
     after = f"after {speech_ms // 1000} s of speech"
 
@@ -244,8 +245,8 @@ def _level_rows(pairs: list[Pair], speech_ms: int, bar_db: float, by: tuple[str,
 
 
 def apart_db(one: Callable[[Clip, Heard], float | None], other: Callable[[Clip, Heard], float]) -> Figure:
-    """Mean absolute difference of two levels. Where nothing was heard yet there is none to compare: those are left out,
-    and counted by the rows of what was missed."""
+    """Mean absolute difference of two levels. Clips in which nothing was heard yet are left out; the rows for missed
+    speech count those."""
 
     def figure(pairs: list[Pair]) -> float:
         levels = [(one(*pair), other(*pair)) for pair in pairs]

@@ -1,6 +1,6 @@
-"""From sounds to what a telephone line carries of them: levels, band, rooms, echo, coding, missing frames.
+"""Turns sounds into what a telephone line carries: levels, band, rooms, echo, coding, missing frames.
 
-Arrays are float [n] at 8 kHz, full scale 1.0, levels in dBov, unless said otherwise.
+Unless stated otherwise, arrays are float [n] at 8 kHz with full scale 1.0, and levels are in dBov.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ FLAT: Band = (50.0, 3800.0)
 
 
 def at_rms(x: np.ndarray, dbov: float) -> np.ndarray:
-    """`x` at an RMS level of `dbov` over its whole length; silence stays silence."""
+    """`x` at an RMS level of `dbov` over its whole length; silence stays silent."""
     power = float(np.mean(np.square(x)))
     return x * np.sqrt(dbov_to_power(dbov) / power) if power > 0 else x
 
@@ -31,9 +31,9 @@ def at_active_level(x: np.ndarray, dbov: float) -> np.ndarray:
 def band_limited(x: np.ndarray, band: Band) -> np.ndarray:
     """`x` with only `band` (Hz, −6 dB at its edges) left, without delay."""
     low, high = band
-    size = x.size + 800  # the filter's own length, so that nothing wraps round
+    size = x.size + 800  # plus the filter's length, so that nothing wraps around
     hz = np.fft.rfftfreq(size, 1 / RATE)
-    # Edges of 100 and 200 Hz: steep ones would ring ahead of the onset.
+    # Edges of 100 and 200 Hz, since steep ones would ring before the onset.
     rise = np.clip((hz - low) / 100 + 0.5, 0, 1)
     fall = np.clip((high - hz) / 200 + 0.5, 0, 1)
     gain = np.sin(rise * np.pi / 2) ** 2 * np.sin(fall * np.pi / 2) ** 2
@@ -48,7 +48,7 @@ def tilted(x: np.ndarray, db_per_octave: float) -> np.ndarray:
 
 
 def room(rng: np.random.Generator, rt60_s: float, direct_db: float) -> np.ndarray:
-    """Impulse response of a room: a direct sound, `direct_db` over exponentially decaying noise."""
+    """Impulse response of a room: a direct sound, `direct_db` above exponentially decaying noise."""
     count = round(rt60_s * RATE)
     tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
     tail[: round(0.004 * RATE)] = 0  # the first wall
@@ -63,7 +63,7 @@ def convolved(x: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def echo(rng: np.random.Generator, played: np.ndarray, loss_db: float, delay_ms: float) -> np.ndarray:
-    """What comes back of `played`: later, softer by `loss_db`, with dull edges and a little distortion."""
+    """The echo of `played`: later, softer by `loss_db`, with a narrower band and a little distortion."""
     back = band_limited(played, (rng.uniform(200, 500), rng.uniform(2200, 3400)))
     # A loudspeaker close to its limits, then a few early reflections of the handset or the hybrid.
     peak = max(float(np.max(np.abs(back))), 1e-9)
@@ -92,11 +92,11 @@ def framed(x: np.ndarray) -> np.ndarray:
 
 
 def not_lost(rng: np.random.Generator, frames: int, loss: float) -> np.ndarray:
-    """Which of `frames` came, when each is lost with probability `loss`; bool."""
+    """Which of `frames` frames came, if each is lost with probability `loss`: bool [frames]."""
     return rng.random(frames) >= loss
 
 
 def not_suppressed(clean: np.ndarray, active_dbov: float) -> np.ndarray:
-    """Which frames a sender with silence suppression sends of `clean` [n]: speech, and 300 ms after it; bool."""
-    tens = talking(clean, active_dbov - 12, hangover_frames=30)  # senders listen for softer sounds than P.56
+    """Which frames of `clean` [n] a sender with silence suppression sends: speech, and 300 ms after it; bool."""
+    tens = talking(clean, active_dbov - 12, hangover_frames=30)  # senders detect softer sounds than P.56
     return tens[: tens.size // 2 * 2].reshape(-1, 2).any(axis=1)

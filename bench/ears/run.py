@@ -1,4 +1,4 @@
-"""Lets a detector hear the clips, many side by side as in the media worker, and writes down what it said when."""
+"""Runs a detector on the clips, many side by side as in the media worker, and records what it reports and when."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ SIDE_BY_SIDE = 256
 
 @dataclass
 class Heard:
-    """What the detector made of one clip. Times are ms since the answer."""
+    """What the detector reported for one clip. Times are in ms since the answer."""
 
     starts_ms: list[int] = field(default_factory=list)
     ends_ms: list[int] = field(default_factory=list)
     at: dict[int, Hearing] = field(default_factory=dict)
-    """The verdict as it stood at the moments that were asked for."""
+    """The verdicts at the requested moments."""
     final: Hearing | None = None
     """The verdict at the end of the clip."""
 
@@ -31,7 +31,7 @@ class Heard:
         return bool(self.starts_ms)
 
     def speaking_at(self, ms: int) -> bool:
-        """Had speech started, and not ended, by `ms`?"""
+        """True if speech had started, and not ended, by `ms`."""
         return sum(start <= ms for start in self.starts_ms) > sum(end <= ms for end in self.ends_ms)
 
     def first_start_ms(self, from_ms: int = 0) -> int | None:
@@ -39,8 +39,8 @@ class Heard:
 
 
 def run(detector_factory: Callable[[int], Detector], clips: list[Clip]) -> list[Heard]:
-    """`detector_factory` makes a detector for so many calls. A detector whose `step` takes a third argument is also
-    told what is played to callers in this tick, int16 [160] by slot. → one Heard a clip, in their order."""
+    """Run the clips. `detector_factory` makes a detector for a number of calls; if its `step` takes a third argument,
+    it also gets what is played to callers in this tick, int16 [160] by slot. Returns one Heard per clip, in order."""
     heard = [Heard() for _ in clips]
     for batch in _batches(clips):
         _run_batch(detector_factory(len(batch)), [clips[i] for i in batch], [heard[i] for i in batch])
@@ -48,7 +48,7 @@ def run(detector_factory: Callable[[int], Detector], clips: list[Clip]) -> list[
 
 
 def _batches(clips: list[Clip]) -> Iterator[list[int]]:
-    """Clips of like length together, so that no slot stands empty for long."""
+    """Group clips of similar length, so that no slot is empty for long."""
     order = sorted(range(len(clips)), key=lambda i: len(clips[i].frames))
     for start in range(0, len(order), SIDE_BY_SIDE):
         yield order[start : start + SIDE_BY_SIDE]

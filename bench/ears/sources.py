@@ -1,4 +1,4 @@
-"""What the test set is made of: packages, and the recordings in them. All of it stands in sources.yaml."""
+"""The sources of the test set: packages, and the recordings in them, as listed in sources.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("sources.yaml")
 
 @dataclass(frozen=True)
 class Package:
-    """A package of a public registry, by the version that the figures in the docs were measured with."""
+    """A package of a public registry, in the version with which the figures in the docs were measured."""
 
     name: str
     registry: Literal["debian", "pypi"]
@@ -35,16 +35,16 @@ class Recordings:
     paths: tuple[str, ...]
     """Globs in the unpacked package."""
     but: tuple[str, ...]
-    """Globs of names of files among them that are left out."""
+    """Globs of file names among them to leave out."""
     split: Split
     rate_hz: int | None
     """Of files without a header; None where the file says it."""
     bits: int
-    """Of a sample in such a file: 16, or 8 without a sign."""
+    """Bits per sample in such a file: 16, or 8 (unsigned)."""
 
 
 def read_sources(file: Path = _FILE) -> tuple[list[Package], list[Recordings]]:
-    """Packages in the order of the file, and all recordings in them."""
+    """(packages in the order of the file, all recordings in them)."""
     packages, recordings = [], []
     for entry in yaml.safe_load(file.read_text()):
         package = Package(entry["package"], entry["registry"], str(entry["version"]), entry["licence"])

@@ -1,4 +1,4 @@
-"""Sounds that are made, at 8 kHz: float arrays [n] of any level. Levels are set when they are mixed."""
+"""Synthetic sounds at 8 kHz: float arrays [n] of any level. Mixing sets the level."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def hum(samples: int, mains_hz: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def tones(samples: int, cadence: tuple[tuple[tuple[float, ...], float], ...]) -> np.ndarray:
-    """Sines together for some seconds, then others, over and over. No frequency is silence."""
+    """A repeating sequence of (frequencies sounding together, seconds). No frequency means silence."""
     t = np.arange(samples) / RATE
     at = t % sum(seconds for _, seconds in cadence)
     x, start = np.zeros(samples), 0.0
@@ -99,7 +99,7 @@ def clicks(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 
 def breath(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Breathing close to the microphone: noise of 1 to 2 kHz that comes and goes every two seconds."""
+    """Breathing close to the microphone: noise at 1 to 2 kHz that swells and falls every two seconds."""
     noise = coloured(rng, samples, 0.3)
     t = np.arange(samples) / RATE
     slow = np.maximum(np.sin(2 * np.pi * (t / rng.uniform(1.6, 2.6) + rng.random())), 0) ** 2

@@ -1,4 +1,4 @@
-"""Builds the clips out of the sounds: the same ones for the same seed, whatever else is built beside them."""
+"""Builds the clips from the sounds. The same seed gives the same clips, whatever else is built with them."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -27,10 +27,10 @@ NOISES = ("white", "pink", "street", "real", "babble")
 ECHO_LOSSES_DB = (20, 25, 30, 35, 40)
 BACKGROUND_DBOV = -41.0  # 15 dB under a caller's normal −26
 VERDICT_MS = 3000
-_AUDIBLE_DBOV = -60.0  # of the loudest 200 ms: what is softer is as soft as a line's own noise
+_AUDIBLE_DBOV = -60.0  # level of the loudest 200 ms; softer sounds are as soft as line noise
 _LEVEL_AFTER_MS = (1000, 3000)
 
-# How many of each. As many as let a share be told to half of its bar.
+# How many of each: enough to measure a share to half of its bar.
 _COUNTS = {
     "speech": 80,  # of one level and SNR
     "soft": 240, "answered": 300, "no_signal": 256, "tone": 240, "noise": 300, "real_noise": 200, "music": 200,
@@ -65,7 +65,8 @@ class Material:
 def build(
     material: Material, seed: int = 1, scale: float = 1.0, of_each: Mapping[str, float] | None = None
 ) -> list[Clip]:
-    """All clips of one split. `scale` makes fewer or more of each, `of_each` of those that it names; 0 makes none."""
+    """All clips of one split. `scale` multiplies the number of all kinds, `of_each` that of the kinds it names; 0 makes
+    none."""
     n = {name: count * (of_each or {}).get(name, 1) for name, count in _COUNTS.items()}
 
     def many(name: str, make: Callable[..., Clip], count: float, *args: object) -> Iterator[Clip]:
@@ -95,7 +96,7 @@ def build(
 
 
 def build_distances(material: Material, seed: int = 1, scale: float = 1.0) -> list[Clip]:
-    """Of these the clips of callers with the telephone at the mouth, and of those across the room."""
+    """Only the clips of callers with the telephone at the mouth, and of callers across the room."""
     return build(material, seed, scale, {name: name in _DISTANCES for name in _COUNTS})
 
 
@@ -110,7 +111,7 @@ def _many(
 
 
 def talk(rng: np.random.Generator, speaker: Sound, samples: int) -> np.ndarray:
-    """`speaker` saying utterances of about the same level with pauses between them, float [samples]."""
+    """Utterances of `speaker` at about the same level, with pauses between them, float [samples]."""
     parts: list[np.ndarray] = []
     length = 0
     while length < samples:
@@ -126,7 +127,7 @@ def talk(rng: np.random.Generator, speaker: Sound, samples: int) -> np.ndarray:
 
 
 def stretch(rng: np.random.Generator, sound: Sound, samples: int) -> np.ndarray:
-    """`samples` of a noise or of music, from anywhere in it; short recordings again and again."""
+    """`samples` of a noise or of music, from anywhere in it; short recordings are repeated."""
     piece = sound.pieces[rng.integers(len(sound.pieces))]
     if piece.size >= samples:
         start = rng.integers(piece.size - samples + 1)
@@ -142,14 +143,14 @@ def stretch(rng: np.random.Generator, sound: Sound, samples: int) -> np.ndarray:
 
 
 def babble(rng: np.random.Generator, speakers: list[Sound], samples: int, talkers: int = 8) -> np.ndarray:
-    """`talkers` different people talking at the same level, from somewhere in what they say."""
+    """`talkers` different people talking at the same level, each from a random place in their recordings."""
     chosen = rng.choice(len(speakers), min(talkers, len(speakers)), replace=False)
     skip = RATE
     return sum(talk(rng, speakers[i], samples + skip)[skip:] for i in chosen)
 
 
 def _noise(rng: np.random.Generator, material: Material, name: str, samples: int) -> tuple[str, np.ndarray]:
-    """A background by its name in NOISES → what it is in particular, float [samples] of any level."""
+    """A background by its name in NOISES: (what it is in detail, float [samples] of any level)."""
     if name == "real":
         sound = material.noises[rng.integers(len(material.noises))]
         return sound.subkind, stretch(rng, sound, samples)
@@ -161,7 +162,7 @@ def _noise(rng: np.random.Generator, material: Material, name: str, samples: int
 
 
 def _floor(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """The line's own noise: −66 to −60 dBov."""
+    """Line noise: −66 to −60 dBov."""
     return mixing.at_rms(synthetic.coloured(rng, samples, rng.uniform(0, 0.3)), rng.uniform(-66, -60))
 
 
@@ -190,7 +191,7 @@ def _speech(rng: np.random.Generator, i: int, material: Material, level: int, sn
 
 
 def _answered(rng: np.random.Generator, i: int, material: Material) -> Clip:
-    """Somebody is in the middle of a word when the call is answered."""
+    """A caller who is in the middle of a word when the call is answered."""
     level, snr = LEVELS_DBOV[i % 4], SNRS_DB[i // 4 % 3]
     speaker = _turn(material.speakers, i // 12, level, snr)
     said = talk(rng, speaker, _whole_frames(rng.uniform(3, 6)))
@@ -201,11 +202,11 @@ def _answered(rng: np.random.Generator, i: int, material: Material) -> Clip:
 
 
 def _at_a_distance(rng: np.random.Generator, i: int, material: Material, kind: str) -> Clip:
-    """Some 5 s of speech, close to the telephone or far from it. Every other close one is the recording as it is, with
-    whatever room it was made in."""
+    """Some 5 s of speech, close to the telephone or far from it. Every other close clip is the unchanged recording,
+    with the room in which it was made."""
     far = kind == "far_talker"
     snr = (None, 30, 20, 10)[i % 4]
-    level = int(rng.integers(-44, -24) if far else rng.integers(-48, -18))  # telephones raise who is far off
+    level = int(rng.integers(-44, -24) if far else rng.integers(-48, -18))  # telephones raise distant voices
     speaker = _turn(material.speakers, i // 4, level=-26, snr=snr)
     silence = np.zeros(_whole_frames(1.0))
     clean = np.concatenate([silence, talk(rng, speaker, _whole_frames(6.5)), silence])
@@ -216,7 +217,7 @@ def _at_a_distance(rng: np.random.Generator, i: int, material: Material, kind: s
 
 
 def _turn(speakers: list[Sound], i: int, level: int, snr: int | None) -> Sound:
-    """Everybody in turn, so that each is heard as often as the others, in another order for each condition."""
+    """The speakers in turn, so that each is heard equally often, in a different order for each condition."""
     order = np.random.default_rng([abs(level), snr or 0, 7]).permutation(len(speakers))
     return speakers[order[i % len(speakers)]]
 
@@ -258,7 +259,7 @@ def _call(
     for ms in _LEVEL_AFTER_MS:
         at = spoken_by_ms(clean, level, ms)
         if at is not None:
-            # What was the last word's hangover belongs to it, as everywhere in P.56.
+            # The last word's hangover belongs to the speech, as everywhere in P.56.
             so_far = np.concatenate([clean[: at * RATE // 1000], np.zeros(RATE // 5)])
             spoken[ms] = Spoken(at, active_speech_level(so_far, RATE).active_dbov)
     return _clip(
@@ -271,7 +272,7 @@ def _call(
 
 
 def _speech_verdict(level: int) -> Verdict | None:
-    """−38 dBov is the border itself: there neither is wrong."""
+    """The right verdict for this level; None at −38 dBov, the border, where either is right."""
     return "speech" if level >= -32 else "too_soft" if level <= -44 else None
 
 
@@ -286,7 +287,7 @@ def _no_signal(rng: np.random.Generator, i: int, split: Split) -> Clip:
     if subkind == "no_rtp":
         present[:] = False
     elif subkind == "idle":
-        x[:] = 8 / 32768  # what A-law's code for silence decodes to
+        x[:] = 8 / 32768  # A-law's code for silence, decoded
     elif subkind == "comfort_noise":
         level = rng.uniform(-70, -50)
         x = mixing.at_rms(synthetic.coloured(rng, samples, rng.uniform(0, 0.3)), level)
@@ -312,7 +313,7 @@ def _tone(rng: np.random.Generator, i: int, split: Split) -> Clip:
 
 
 def _keys(rng: np.random.Generator, i: int, split: Split) -> Clip:
-    """One of the 16 keys, or it and others after it, of 50 ms to 1 s."""
+    """One of the 16 keys, or several in a row, each of 50 ms to 1 s."""
     first, level = list(synthetic.KEYS)[i % 16], (-6, -10, -14, -20)[i // 16 % 4]
     on, off = rng.choice((0.05, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0)), rng.choice((0.05, 0.1, 0.3))
     pressed = [first, *rng.choice(list(synthetic.KEYS), rng.integers(1, 9) if i // 64 % 2 else 0)]
@@ -337,7 +338,7 @@ def _made_noise(rng: np.random.Generator, i: int, material: Material) -> Clip:
 def _real_noise(rng: np.random.Generator, i: int, material: Material) -> Clip:
     sound = material.noises[i % len(material.noises)]
     x = mixing.band_limited(stretch(rng, sound, _whole_frames(5)), _band(rng))
-    kind = "babble" if sound.subkind == "crowd" else "noise"  # people who talk, whoever recorded them
+    kind = "babble" if sound.subkind == "crowd" else "noise"  # a recorded crowd is babble, too
     return _other(rng, i, x, kind, sound.subkind, material.split, rng.uniform(-45, -25), sound.name)
 
 
@@ -357,9 +358,9 @@ def _other(
     rng: np.random.Generator, i: int, x: np.ndarray, kind: str, subkind: str, split: Split, level: float,
     speaker: str | None = None,
 ) -> Clip:  # fmt: skip
-    """A sound that is none of a caller's, over the line's floor. Tones keep their level while they sound."""
+    """A sound that does not come from a caller, over line noise. Tones keep their level while they sound."""
     loud = x if kind == "tone" else mixing.at_rms(x, level)
-    # Music may begin with silence: then there is nothing to tell yet.
+    # Music may begin with silence: then there is no verdict yet.
     by_then = loud[: VERDICT_MS * RATE // 1000].reshape(-1, RATE // 5)
     audible = rms_dbov(by_then[np.argmax(np.square(by_then).sum(axis=1))]) >= _AUDIBLE_DBOV
     loss = float(rng.choice((0.0, 0.01, 0.03), p=(0.8, 0.1, 0.1)))
@@ -371,7 +372,7 @@ def _other(
 
 
 def _transient(rng: np.random.Generator, i: int, material: Material) -> Clip:
-    """Short sounds over the floor. Whether that is noise or nothing is a matter of taste: no verdict."""
+    """Short sounds over line noise. There is no right verdict, since both noise and silence would be acceptable."""
     samples, level = _whole_frames(5), rng.uniform(-35, -15)
     made = {"clicks": synthetic.clicks, "breath": synthetic.breath, "knock": synthetic.knock}
     choice = i % (len(made) + len(material.transients))
@@ -415,7 +416,7 @@ def _background(rng: np.random.Generator, i: int, material: Material) -> Clip:
 
 
 def _echo(rng: np.random.Generator, i: int, material: Material, barge_in: bool) -> Clip:
-    """A prompt that plays soon after the answer and comes back; the caller is silent, or speaks over it."""
+    """A prompt that plays soon after the answer, and its echo; the caller is silent, or speaks over it."""
     names = list(material.prompts)
     name, loss_db = names[i % len(names)], ECHO_LOSSES_DB[i // len(names) % len(ECHO_LOSSES_DB)]
     law = _law(i // len(names) // len(ECHO_LOSSES_DB))
@@ -451,7 +452,7 @@ def _echo(rng: np.random.Generator, i: int, material: Material, barge_in: bool) 
 
 
 def _clip(x: np.ndarray, law: str, present: np.ndarray, **labels: object) -> Clip:
-    """`x` coded and cut into frames; those that did not come are empty."""
+    """`x` coded and cut into frames; frames that did not come are zeros."""
     frames = mixing.framed(mixing.coded(x, law)).copy()
     frames[~present] = 0
     return Clip(frames=frames, present=present, law=law, **labels)

@@ -1,17 +1,17 @@
 """Trains the network that tells the caller from everything else (audio/vad/near_speech.py), on the tuning part only.
 
 vary → build → hear → label → weigh → fit → weigh again → fit. The detector itself hears the clips, as in a call, and
-what its network would be asked about is noted: training and calls see the same inputs, made by the same code.
+the inputs of its network are recorded: training and calls use the same inputs, made by the same code.
 
-How far it goes beyond what it was trained on: speakers and languages, far, for there are many of them. Noise and music
-less: they are fewer recordings, each heard again and again. Hence the many small sources, the other speeds, the weight
-decay and the few units. A network with a memory (GRU, 24 units) knew babble better, but neither noise nor music, and
+It generalises well to other speakers and languages, since there are many of them; less so to other noise and music,
+since there are fewer recordings, each heard many times. Hence the many small sources, the other speeds, the weight
+decay and the few units. A network with a memory (GRU, 24 units) recognised babble better, but not noise or music, and
 was not worth its state.
 
-What counts is `measure --split held_out`, whose sounds never get here; figures of the tuning part flatter. And chance
-has a say: another draw of the windows moves what one network claims of noise and music by about a per cent, and the
-95th percentiles by some 40 ms; hence the mean of three. So new weights are measured, and the unit tests run, before
-they replace those that are there.
+What counts is `measure --split held_out`, whose sounds are never used here; figures of the tuning part are too good.
+Chance also matters: another draw of the windows changes how much noise and music one network claims by about a per
+cent, and the 95th percentiles by some 40 ms; hence the mean of three. So before new weights replace the present ones,
+measure them and run the unit tests.
 """
 
 import warnings
@@ -32,14 +32,14 @@ from .run import SIDE_BY_SIDE, run
 from .testset import Material, build
 
 Examples = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Of n windows: inputs float16 [n, inputs], label [n] (CALLER or NOBODY), weight float32 [n], and how many times as
-much it is if a first network is in doubt, float32 [n]."""
+"""For n windows: inputs float16 [n, inputs], labels [n] (CALLER or NOBODY), weights float32 [n], and the factor of the
+weight if a first network is in doubt, float32 [n]."""
 
 CALLER, NOBODY, LEFT_OUT = 1, 0, -1
 
-# How many clips are made, compared with `measure`. Of noise and music so many that each recording is heard at each of
-# its speeds; kinds with 0 are not for this network: a single talker in the room is a voice like the caller's, only
-# softer, and that is for the verdict on the level; echo has a test of its own, which knows what was played.
+# How many clips are made, compared with `measure`. Enough of noise and music for each recording to be heard at each of
+# its speeds. Kinds with 0 are not for this network: a single talker in the room has a voice like the caller's, only
+# softer, so the verdict on the level decides; echo has a separate test, which knows what was played.
 _CLIPS = {
     "answered": 2, "noise": 0.7, "real_noise": 6, "music": 5, "transient": 5,
     "background": 0, "echo": 0, "barge_in": 0, "handset": 0, "far_talker": 0,
@@ -48,43 +48,43 @@ _CLIPS = {
 # How often a window of such a clip is drawn, compared with one of speech.
 WEIGHTS = {
     "speech": 1.0,
-    "answered": 8.0,  # the first second of a call: little of all that is heard, but every call begins with it
+    "answered": 8.0,  # the first second of a call: a small part of the sound, but every call begins with it
     "no_signal": 1.0,
-    "babble": 1.0,  # much of it, made afresh out of all speakers for each clip
+    "babble": 1.0,  # there is plenty, made anew from all speakers for each clip
     "tone": 2.0,
-    "transient": 0.2,  # drawn more often, they make the network wait for more of a voice: 0.67 costs 100 ms of p95
+    "transient": 0.2,  # if drawn more often, the network waits for more of a voice: 0.67 adds 100 ms to p95
     "noise": 1.5,
     "music": 1.0,
 }
-_WEIGHT_AROUND_SPEECH = 0.5  # line noise before and after somebody speaks: easy, and plenty of it
-_WEIGHT_EARLY, _EARLY_MS = 3.0, 320  # of the caller's windows those that decide how soon speech is known
-# What leaves a first network in doubt is drawn more often for those that follow: little of a noise sounds like speech,
-# but that little is what is claimed. So are the caller's early windows.
+_WEIGHT_AROUND_SPEECH = 0.5  # line noise before and after speech: easy, and plentiful
+_WEIGHT_EARLY, _EARLY_MS = 3.0, 320  # the caller's windows that decide how soon speech is detected
+# Windows that leave a first network in doubt are drawn more often for the later ones: only a small part of a noise
+# sounds like speech, but that part is claimed. So are the caller's early windows.
 _HARDER = {"noise": 10.0, "music": 10.0, "babble": 10.0}
 _HARDER_EARLY = 2.0
 _DOUBT = 1.0  # log odds that a first network must have on the right side
 
-_BEGUN_MS = 40  # a window is 32 ms: from here on all of it lies behind the onset
-_BEFORE_MS = 20  # the onset is known to about a frame
-_AFTER_MS = 150  # reverberation, and what the speech network still remembers
-_UNDER_ACTIVE_DB = 14.0  # about P.56's margin: what is softer is a pause
+_BEGUN_MS = 40  # a window is 32 ms, so from here on all of it is after the onset
+_BEFORE_MS = 20  # the onset is known to within about a frame
+_AFTER_MS = 150  # reverberation, and the memory of the speech network
+_UNDER_ACTIVE_DB = 14.0  # about P.56's margin: softer windows are pauses
 
-# Every sound is also played slower and faster: other voices, other machines, other music out of the same recordings.
+# Every sound is also played slower and faster, which gives other voices, machines and music from the same recordings.
 _SPEEDS = {"speech": (0.88, 1.14), "noise": (0.75, 1.33), "music": (0.8, 1.25), "transient": (0.75, 1.33)}
 
 _ENOUGH_S = 30  # of a piece of music at another speed
 
-_DRAWN = 700_000  # windows, by each network
-_NETWORKS = 3  # their mean errs less than each: chance has less of a say
-_UNITS = 22  # of each
+_DRAWN = 700_000  # windows drawn for each network
+_NETWORKS = 3  # their mean errs less than each one, since chance has less influence
+_UNITS = 22  # in each network
 _DECAY = 0.2
-_TRUST = 0.7  # windows say much the same as those beside them: their log odds, added up, would be too sure
-_LEAN = 0.3  # log odds for the caller: the hard examples' weights lean the other way
-_ROUNDS = 12  # the loss has all but stopped falling
+_TRUST = 0.7  # neighbouring windows are alike, so the sum of their log odds would be overconfident
+_LEAN = 0.3  # log odds in favour of the caller, since the weights of hard examples work against the caller
+_ROUNDS = 12  # by then the loss hardly falls any more
 
 
 def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
-    """Write the weights to `out`. Each seed puts other clips together out of the same sounds."""
+    """Write the weights to `out`. Each seed makes other clips from the same sounds."""
     material = Material.of(varied(load_sounds("tuning", say)), "tuning")
     heard = []
     for seed in seeds:
@@ -107,7 +107,7 @@ def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
 
 
 def in_doubt(network: dict[str, np.ndarray], x: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Of which windows `network` is not sure, or wrong: bool [n]."""
+    """The windows about which `network` is unsure or wrong: bool [n]."""
     log_odds = np.empty(len(x), np.float32)
     for some in np.array_split(np.arange(len(x)), len(x) // 100_000 + 1):
         hidden = x[some].astype(np.float32) @ network["hidden"] + network["hidden_bias"]
@@ -116,7 +116,7 @@ def in_doubt(network: dict[str, np.ndarray], x: np.ndarray, label: np.ndarray) -
 
 
 def varied(sounds: list[Sound]) -> list[Sound]:
-    """`sounds`, and each at other speeds, as sounds of their own."""
+    """`sounds`, plus each of them at other speeds as separate sounds."""
     return sounds + [
         replace(sound, name=f"{sound.name}, {speed} times as fast", pieces=[_at(speed, p) for p in sound.pieces])
         for sound in sounds
@@ -129,8 +129,8 @@ def _at(speed: float, piece: np.ndarray) -> np.ndarray:
 
 
 def examples(clips: list[Clip]) -> list[Examples]:
-    """What the detector hears in `clips`, a part for each clip, without the windows that are left out."""
-    # By length, as `run` takes them: so clip and slot have the same number.
+    """What the detector hears in `clips`, one part per clip, without the windows that are left out."""
+    # Sorted by length, like `run` does, so that clip and slot have the same number.
     clips = sorted((clip for clip in clips if clip.kind in WEIGHTS), key=lambda clip: len(clip.frames))
     parts = []
     for start in range(0, len(clips), SIDE_BY_SIDE):
@@ -151,10 +151,9 @@ def labels(clip: Clip, at_ms: np.ndarray, level_dbov: np.ndarray) -> np.ndarray:
     """CALLER, NOBODY or LEFT_OUT for windows of `clip` [n] that end at `at_ms` [n]; `level_dbov` [n] are the levels of
     their last frames.
 
-    The caller's are those in the speech that are loud enough to be speech. Pauses between words are left out: to
-    call them the caller's would teach that silence is speech, to call them nobody's that a soft consonant is none. The
-    moments round onset and end are left out as well: the labels are not that exact.
-    """
+    The caller's windows are those within the speech that are loud enough. Pauses between words are left out: labelled
+    as the caller's, they would teach that silence is speech; labelled as nobody's, that a soft consonant is not. The
+    moments around onset and end are left out, too, since the labels are not that exact."""
     if clip.kind not in ("speech", "answered"):
         return np.full(len(at_ms), NOBODY, np.int8)
     label = np.full(len(at_ms), LEFT_OUT, np.int8)
@@ -165,8 +164,8 @@ def labels(clip: Clip, at_ms: np.ndarray, level_dbov: np.ndarray) -> np.ndarray:
 
 
 def weights(clip: Clip, at_ms: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of windows of `clip` with these ends and labels [n]: how often they are drawn, compared with others, and how many
-    times as often if a first network errs. float32 [n] each."""
+    """For windows of `clip` with these ends and labels [n]: how often they are drawn compared with others, and the
+    factor of that if a first network errs. float32 [n] each."""
     weight, harder = (np.full(len(label), of, np.float32) for of in (WEIGHTS[clip.kind], _HARDER.get(clip.kind, 1)))
     if clip.kind == "speech":
         weight[label == NOBODY] = _WEIGHT_AROUND_SPEECH
@@ -178,11 +177,12 @@ def weights(clip: Clip, at_ms: np.ndarray, label: np.ndarray) -> tuple[np.ndarra
 
 
 def fit(x: np.ndarray, label: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Inputs float32 [n, inputs], CALLER or NOBODY [n] → the layers of one network, for inputs as they are."""
+    """The layers of one network, fitted to inputs float32 [n, inputs] and labels CALLER or NOBODY [n]. They take the
+    inputs without scaling."""
     from sklearn.exceptions import ConvergenceWarning  # of the extra `bench`
     from sklearn.neural_network import MLPClassifier
 
-    mean, scale = x.mean(axis=0), x.std(axis=0) + 0.01  # some features hardly ever stir: no noise is to be made of them
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 0.01  # some features hardly vary; do not blow up their noise
     network = MLPClassifier(
         (_UNITS,), alpha=_DECAY, batch_size=1024, learning_rate_init=1e-3, max_iter=_ROUNDS, random_state=seed
     )
@@ -195,7 +195,7 @@ def fit(x: np.ndarray, label: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def together(networks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of near_speech.npz: the networks side by side in one, whose answer is the mean of theirs."""
+    """The arrays of near_speech.npz: one network made of all, side by side, whose answer is the mean of theirs."""
     joined = {name: np.concatenate([of[name] for of in networks], axis=-1) for name in ("hidden", "hidden_bias", "out")}
     joined["out"] /= len(networks)
     joined["out_bias"] = np.mean([of["out_bias"] for of in networks])
@@ -203,15 +203,15 @@ def together(networks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 class _Listener(Detector):
-    """Notes what the caller's network would be asked about."""
+    """Records the inputs of the caller's network."""
 
     def __init__(self, calls: int) -> None:
-        # Windows of certain speech are noted too, all of them: probabilities never reach 9.
+        # Record all windows of certain speech, too: probabilities never reach 9.
         super().__init__(calls, replace(DEFAULT, spare_probability=9.0))
         self.noted: list[tuple[np.ndarray, ...]] = []
         """Slot, end of the window in ms, level of its last frame in dBov, inputs: [n], [n], [n], [n, inputs]."""
 
     def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
         self.noted.append((slots, self._slots.frames[slots] * FRAME_MS, power_to_dbov(power), x))
-        # The speech network's own answer: what is heard must not depend on the weights of the last training.
+        # Use the speech network's own answer, so that the result does not depend on the weights of the last training.
         return x[:, 0]

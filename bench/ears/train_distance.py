@@ -1,5 +1,5 @@
-"""Trains what tells a telephone at the mouth from one across the room (audio/vad/distance.py), on the tuning part
-only: its speakers, in the simpler kind of room. The detector itself hears the clips, as in a call.
+"""Trains the weights that distinguish a telephone at the mouth from one across the room (audio/vad/distance.py), on the
+tuning part only: its speakers, in the simpler kind of room. The detector itself hears the clips, as in a call.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from .run import SIDE_BY_SIDE, run
 from .testset import Material, build_distances
 
 FALSE_SHARE = 0.005
-"""Of the tuning part's callers with the telephone at the mouth, so many may be taken for far."""
+"""The share of the tuning part's callers with the telephone at the mouth that may be taken for far."""
 
 _SOFTNESS = 0.2  # scikit-learn's C; from 0.05 to 1 it hardly matters
 
 
 def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
-    """Write the weights of hearline/audio/vad/distance.py to `out`. Every verdict for which enough was said is one
-    example, so a clip may give several."""
+    """Write the weights of hearline/audio/vad/distance.py to `out`. Every verdict on enough speech is one example, so a
+    clip may give several."""
     material = Material.of(load_sounds("tuning", say), "tuning")
     x, far, speaker = [], [], []
     for seed in seeds:
         clips = build_distances(material, seed)
-        clips.sort(key=lambda clip: len(clip.frames))  # as `run` takes them
+        clips.sort(key=lambda clip: len(clip.frames))  # like `run` does
         for start in range(0, len(clips), SIDE_BY_SIDE):
             batch = clips[start : start + SIDE_BY_SIDE]
             listener = _Listener(len(batch))
@@ -41,8 +41,9 @@ def train(seeds: list[int], out: Path, say: Callable[[str], object]) -> None:
 
 
 def fit(x: np.ndarray, far: np.ndarray, speaker: np.ndarray) -> dict[str, np.ndarray]:
-    """Inputs float [n, inputs], far? bool [n], who speaks [n] → the arrays of distance.npz. The bias puts the border
-    where FALSE_SHARE of the others are taken for far, each judged by what was learned without that speaker."""
+    """The arrays of distance.npz, fitted to inputs float [n, inputs], `far` bool [n] and speakers [n]. The bias sets
+    the border so that FALSE_SHARE of near voices are taken for far, each judged by weights learned without its
+    speaker."""
     from sklearn.linear_model import LogisticRegression  # of the extra `bench`
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
@@ -60,7 +61,7 @@ def fit(x: np.ndarray, far: np.ndarray, speaker: np.ndarray) -> dict[str, np.nda
 
 
 class _Listener(Detector):
-    """Notes what `Distances` would be asked about with every verdict: slot, inputs [inputs]."""
+    """Records the inputs of `Distances` at every verdict: slot, inputs [inputs]."""
 
     def __init__(self, calls: int) -> None:
         super().__init__(calls)

@@ -1,5 +1,5 @@
-"""Whole calls, many side by side, with a clock that jumps: engine, ears and player of the live line, and a line on
-which our own prompt comes back or a television runs. What became of each is its timeline."""
+"""Whole calls, many side by side, on a clock that jumps, with the engine, ears and player of live calls. The lines
+carry an echo of our own prompt, or a television. The result of each call is its timeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,8 +26,8 @@ _LONGEST_S = 300
 
 @dataclass(frozen=True)
 class Call:
-    """A caller's line. `says`: float [n] at 8 kHz from the answer on, the line's own noise included; after it there is
-    digital silence. `echoes`: what comes back of each prompt, float, its delay included; none comes of others."""
+    """A caller's line. `says`: float [n] at 8 kHz from the answer on, line noise included, followed by digital silence.
+    `echoes`: the echo of each prompt, float, delay included; other prompts have no echo."""
 
     plan: Plan
     says: np.ndarray
@@ -36,31 +36,31 @@ class Call:
 
 
 Pieces = Mapping[str, list[np.ndarray]]
-"""By speaker, utterances: float at 8 kHz."""
+"""Utterances by speaker: float at 8 kHz."""
 
 LATEST_ECHO_MS = 500.0
 
 
 def floor(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """A line on which there is nothing."""
+    """A line with nothing but its noise."""
     return mixing.at_rms(rng.standard_normal(round(seconds * RATE)), rng.uniform(-70, -62))
 
 
 def silent_with_echo(rng: np.random.Generator, plan: Plan, sounds: Path, law: str, loss_db: float) -> Call:
-    """A silent caller; every prompt of `plan` comes back, softer by `loss_db` and up to half a second late, by a path
-    that stays as it is."""
+    """A silent caller; every prompt of `plan` comes back, softer by `loss_db` and up to half a second late, over an
+    echo path that does not change."""
     delay_ms, path = rng.uniform(20, LATEST_ECHO_MS), rng.integers(2**32)
     echoes = {}
     for prompt in plan.prompts:
         played = read_wav(prompt_path(sounds, plan.language, plan.phrases, prompt)) / 32768
-        played = np.concatenate([mixing.coded(played, law) / 32768, np.zeros(RATE)])  # room for what comes late
+        played = np.concatenate([mixing.coded(played, law) / 32768, np.zeros(RATE)])  # room for the delay
         echoes[prompt] = mixing.echo(np.random.default_rng(path), played, loss_db, delay_ms)
     return Call(plan, floor(rng, 60), echoes, law)
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Somebody who speaks once while a television runs."""
+    """A caller who speaks once while a television is on."""
 
     call: Call
     spoke_ms: tuple[int, int]
@@ -70,7 +70,7 @@ def beside_television(
     rng: np.random.Generator, plan: Plan, voices: Pieces, law: str, level_dbov: float, under_db: float
 ) -> Beside:
     """One of `voices` speaks once at `level_dbov`: half of them a single utterance, the others for some seconds. The
-    television is so far under it: others of `voices`, one or two at once, in a room."""
+    television is softer by the given distance: others of `voices`, one or two at once, in a room."""
     who = str(rng.choice(sorted(voices)))
     others = {name: pieces for name, pieces in voices.items() if name != who}
     utterance = voices[who][rng.integers(len(voices[who]))]
@@ -105,7 +105,7 @@ def _talk(rng: np.random.Generator, pieces: list[np.ndarray], seconds: float) ->
 
 
 def run(calls: list[Call], sounds: Path) -> list[Timeline]:
-    """The record of each of `calls`, in their order. `sounds`: where the prompts lie."""
+    """The record of each of `calls`, in order. `sounds`: the folder of the prompts."""
     store = PromptStore(sounds)
     for call in calls:
         store.want(prompt_keys(call.plan).values())
@@ -146,14 +146,14 @@ def _prompts(plan: Plan, store: PromptStore) -> dict[str, list[bytes]]:
 
 
 class _Line:
-    """What comes from one caller, frame by frame."""
+    """The sound from one caller, frame by frame."""
 
     def __init__(self, call: Call, session: Session) -> None:
         self.session = session
         self._call = call
-        self._back = np.zeros(0)  # what will come back of the prompts played so far
-        self._events = 0  # of the timeline that were looked at
-        self._from = self._after = 0  # where the prompt's echo lies in it, samples
+        self._back = np.zeros(0)  # the coming echo of the prompts played so far
+        self._events = 0  # number of the timeline's events that were processed
+        self._from = self._after = 0  # the position of the prompt's echo in it, in samples
 
     def frame(self, now: int) -> np.ndarray:
         begin = now * FRAME_SAMPLES // FRAME_MS
@@ -163,7 +163,7 @@ class _Line:
         return mixing.coded(x, self._call.law)
 
     def follow_prompts(self, now: int) -> None:
-        """A prompt that starts now comes back; of one that was cut, what had been played."""
+        """Add the echo of a prompt that starts now; if a prompt was cut, keep only the echo of what had been played."""
         events, at = self.session.timeline.events, now * FRAME_SAMPLES // FRAME_MS
         for event in events[self._events :]:
             echo = self._call.echoes.get(event.get("prompt"))

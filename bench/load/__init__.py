@@ -1,6 +1,6 @@
-"""How many calls does it carry, and what does a call cost? Measured against bars that are told beside the figures.
+"""How many calls does Hearline carry, and what does a call cost? The figures are measured against bars.
 
-callers → peer → worker alone, two workers, the real Asterisk: a module each; figures and table are the same for all.
+callers → peer → worker alone, two workers, the real Asterisk: one module each. All share figures and table.
 """
 
-import hearline  # noqa: F401  (first of all: it keeps numpy to one thread)
+import hearline  # noqa: F401  (imported first, since it keeps numpy to one thread)

@@ -32,14 +32,14 @@ PARTS = {
 class Extent:
     """How much is measured.
 
-    `rungs`: numbers of calls that are tried, ascending; memory is counted from the first on.
+    `rungs`: the numbers of calls to try, ascending; memory is counted from the first on.
     """
 
     repetitions: int
     seconds: float
     rungs: tuple[int, ...]
     silent_rungs: tuple[int, ...]
-    two_workers: int  # calls of each
+    two_workers: int  # calls for each
     asterisk: int  # calls at once
     talks: int
     assist: tuple[int, ...]  # callers, of whom half talk
@@ -50,25 +50,25 @@ QUICK = Extent(1, 3.0, (50, 100, 200), (50, 200), 100, 30, 12, (20,))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """→ exit status: 0 if all was measured, whatever the figures."""
+    """Returns the exit status: 0 if everything was measured, whatever the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.load",
         description="How many calls does Hearline carry, and what does a call cost? Run it where nothing else runs.",
         epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="few calls, once: does it run? The figures tell nothing")
+    parser.add_argument("--quick", action="store_true", help="few calls, once, to see if it runs; ignore the figures")
     parser.add_argument("--repetitions", type=int, metavar="N", help=f"default {FULL.repetitions}")
-    parser.add_argument("--calls", type=int, metavar="N", help=f"at once through Asterisk, default {FULL.asterisk}")
-    parser.add_argument("--talks", type=int, metavar="N", help=f"in all, default {FULL.talks}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--calls", type=int, metavar="N", help=f"calls at once in Asterisk, default {FULL.asterisk}")
+    parser.add_argument("--talks", type=int, metavar="N", help=f"number of talks, default {FULL.talks}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     extent = QUICK if options.quick else FULL
     repetitions = options.repetitions or extent.repetitions
     say = partial(print, file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends everything that was started
     machine, parts = this_machine(), options.parts or PARTS
     began, core_time = time.monotonic(), core_time_s()
     figures: list[Figure] = []
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             OSError,
             RuntimeError,
             subprocess.SubprocessError,
-        ) as error:  # the other parts' figures count all the same
+        ) as error:  # the figures of the other parts still count
             say(f"{part}: not measured: {error}")
             failed = True
     all_s, stolen_s = (now - before for now, before in zip(core_time_s(), core_time, strict=True))

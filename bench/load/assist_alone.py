@@ -1,5 +1,5 @@
-"""What hundreds of calls cost agent assist itself, its media worker apart: Asterisk's events and the ears' reports at
-their real rate, no call and no sound. See `event_replay`, `reporting_worker`."""
+"""The cost of hundreds of calls in agent assist itself, without its media worker: Asterisk's events and the ears'
+reports come at their real rate, but there are no calls and no sound. See `event_replay`, `reporting_worker`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """``core``: % of one core. ``lag_ms``: of its loop, 99 % of the looks. ``events``: a second. ``legs``: in all."""
+    """``core``: % of one core. ``lag_ms``: lateness of its loop, 99th percentile. ``events``: per second. ``legs``:
+    their number."""
 
     core: float
     lag_ms: float
@@ -84,7 +85,7 @@ def run(callers: int, seconds: float) -> Run:
 
 @contextmanager
 def replayed(callers: int) -> Iterator[EventReplay]:
-    """In a thread; on the second core, where there is one, as everything else of ours."""
+    """Run it in a thread, on the second core if there is one, like everything else of ours."""
     replay, loop = EventReplay(callers), asyncio.new_event_loop()
     running: list[asyncio.Task] = []
 
@@ -108,7 +109,7 @@ def replayed(callers: int) -> Iterator[EventReplay]:
 
 @contextmanager
 def assist(folder: Path, replay: EventReplay, lags: Path) -> Iterator[int]:
-    """The process, alone on the first core. → its id"""
+    """Run the process, alone on the first core. Yields its pid."""
     cores = sorted(os.sched_getaffinity(0))
     secret = folder / "secret"
     secret.write_text(SECRET)
@@ -131,7 +132,7 @@ def assist(folder: Path, replay: EventReplay, lags: Path) -> Iterator[int]:
 
 
 def _lags(pid: int, file: Path) -> list[float]:
-    """What the watch on its loop has seen since the last time, ms."""
+    """The lateness of its loop since the last call, in ms."""
     file.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
     _until(file.exists, 5)
@@ -142,5 +143,5 @@ def _until(is_so: Callable[[], object], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise TimeoutError("agent assist did not come so far in time")
+            raise TimeoutError("agent assist did not reach this state in time")
         time.sleep(0.02)

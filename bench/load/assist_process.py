@@ -1,5 +1,5 @@
-"""Agent assist as `hearline serve` starts it, with a media worker that hears nothing and reports all the same, and a
-watch on its loop. SIGUSR1 has the watch write what it saw, as JSON, to the file that is the last argument."""
+"""Agent assist as `hearline serve` starts it, but with a media worker that hears nothing and still reports, and with a
+watch on its loop. On SIGUSR1 the watch writes what it saw, as JSON, to the file given as the last argument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK_S = 0.01
 
 
 class WatchedService(assist.Service):
-    """``lags_ms``: how much later than asked for the loop came back, each time."""
+    """``lags_ms``: how late the loop came back, each time."""
 
     async def run(self) -> None:
         lags_ms: list[float] = []

@@ -1,7 +1,7 @@
-"""What one writes for this with the usual parts: an EAGI script, a process a call, pyst2 and WebRTC's detector.
+"""A conventional solution for comparison: an EAGI script, one process per call, with pyst2 and WebRTC's detector.
 
-Asterisk starts it with the folder of the prompts as argument and hands it the caller's sound (16-bit, 8 kHz) as file 3.
-Imports nothing of Hearline.
+Asterisk starts it with the folder of the prompts as argument, and passes the caller's sound (16-bit, 8 kHz) as file 3.
+It imports nothing from Hearline.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from asterisk.agi import AGI, AGIException
 COURSE = (("opening", 3.0), ("noinput-1", 3.0), ("noinput-2", 3.0), ("noinput-goodbye", 2.0))  # prompt, wait in s
 RATE = 8_000  # Hz
 FRAME = 320  # bytes, 20 ms
-STRICT = 3  # the detector's strictest mode: as few false alarms as it can
+STRICT = 3  # the detector's strictest mode, with the fewest false alarms
 SPEECH_OF_LAST = (10, 15)  # frames
 
 
 class Listener(threading.Thread):
-    """Hears the caller from the first moment to the last."""
+    """Listens to the caller during the whole call."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -47,7 +47,7 @@ class Listener(threading.Thread):
             self._condition.notify()
 
     def wait_for_silence(self, seconds: float) -> None:
-        """Until nothing has been said for so long, counted from now at the earliest; or until the caller is gone."""
+        """Wait until nothing has been said for ``seconds``, counted from now at the earliest, or the caller is gone."""
         began = time.monotonic()
         with self._condition:
             while not self.gone and (left := max(began, self.spoken_at) + seconds - time.monotonic()) > 0:
@@ -55,7 +55,7 @@ class Listener(threading.Thread):
 
 
 def main() -> None:
-    with open(os.devnull, "w") as nowhere:  # pyst2 tells everything it does
+    with open(os.devnull, "w") as nowhere:  # pyst2 logs everything it does
         agi = AGI(stderr=nowhere)
         listener = Listener()
         listener.start()
@@ -66,7 +66,7 @@ def main() -> None:
                 if listener.gone:
                     return
             agi.hangup()
-        except (AGIException, ValueError, OSError):  # the caller has hung up: pyst2 fails in several ways
+        except (AGIException, ValueError, OSError):  # after a hang-up, pyst2 fails in several ways
             pass
 
 

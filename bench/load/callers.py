@@ -1,4 +1,4 @@
-"""What callers send: recorded speech at the level of a good and of a soft voice, and the noise of a silent line."""
+"""The sound that callers send: recorded speech at a good and at a soft level, and the noise of a silent line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SPEECH_DBOV = -26.0  # active level, ITU-T P.56: the nominal level of a telephon
 SOFT_DBOV = -51.0
 NOISE_DBOV = -63.0
 PAUSE_MS = 1_000  # between two sentences
-LONGEST_GAP_MS = 300  # of who speaks all the time
-GAP_UNDER_DB = 25.0  # a gap's frames lie so far under the active level
+LONGEST_GAP_MS = 300  # for callers who speak all the time
+GAP_UNDER_DB = 25.0  # frames this far under the active level are gaps
 
 
 class Kind(StrEnum):
@@ -33,7 +33,7 @@ THIRDS = (Kind.SILENT, Kind.SOFT, Kind.SPEAKING)
 
 
 def sounds(folder: Path = RECORDINGS) -> dict[Kind, np.ndarray]:
-    """What each kind sends again and again: int16 at 8 kHz, whole frames."""
+    """The sound that each kind sends in a loop: int16 at 8 kHz, whole frames."""
     sentences = [read_wav(path) for path in sorted(folder.glob("*.wav"))]
     pause = np.zeros(RATE * PAUSE_MS // 1_000, np.int16)
     speaking = [at_level(sentence, SPEECH_DBOV) for sentence in sentences]
@@ -53,7 +53,7 @@ def at_level(samples: np.ndarray, dbov: float) -> np.ndarray:
 
 
 def without_gaps(samples: np.ndarray, longest_ms: int = LONGEST_GAP_MS) -> np.ndarray:
-    """What lasts longer than `longest_ms` without speech, before, within and after it, is cut down to that."""
+    """Shorten everything without speech, before, within and after it, to at most `longest_ms`."""
     frames = whole_frames(samples).reshape(-1, FRAME)
     power = np.mean((frames / 32768.0) ** 2, axis=1)
     quiet = power < dbov_to_power(active_speech_level(samples, RATE).active_dbov - GAP_UNDER_DB)
@@ -66,23 +66,23 @@ def without_gaps(samples: np.ndarray, longest_ms: int = LONGEST_GAP_MS) -> np.nd
 
 
 def on_noise(samples: np.ndarray) -> np.ndarray:
-    """With the line's own noise under it, so that no pause is digital silence."""
+    """Add line noise, so that no pause is digital silence."""
     noise = np.random.default_rng(1).normal(0, 32768 * np.sqrt(dbov_to_power(NOISE_DBOV)), len(samples))
     return whole_frames(_as_int16(samples + noise))
 
 
 def whole_frames(samples: np.ndarray) -> np.ndarray:
-    """Without what is left over after the last full frame."""
+    """Drop the samples after the last full frame."""
     return samples[: len(samples) // FRAME * FRAME]
 
 
 def frames_of(samples: np.ndarray, before: bytes = b"") -> list[bytes]:
-    """Cut for sending: 20 ms each, `before` in front of every one."""
+    """Cut into frames of 20 ms for sending, each with `before` in front."""
     return [before + frame.astype("<i2").tobytes() for frame in samples.reshape(-1, FRAME)]
 
 
 def spread(kinds: Sequence[Kind], calls: int, lengths: dict[Kind, int], seed: int = 1) -> list[tuple[Kind, int]]:
-    """(kind, frame to begin with) of so many callers: the kinds in turn, each anywhere in its sound."""
+    """(kind, first frame) for each of `calls` callers: the kinds in turn, each from a random place in its sound."""
     random = np.random.default_rng(seed)
     return [(kind, int(random.integers(lengths[kind]))) for kind in (kinds[n % len(kinds)] for n in range(calls))]
 

@@ -1,7 +1,7 @@
-"""Asterisk's manager interface as agent assist sees it on a busy evening, without the calls: events that were taken
-down from a real Asterisk 22.10, told again for hundreds of callers at their real pace.
+"""Asterisk's manager interface as agent assist sees it on a busy evening, but without calls: events recorded from a
+real Asterisk 22.10 are replayed for hundreds of callers at their real pace.
 
-Half of the callers wait, half talk. A talk lasts `TALK_S`; whoever leaves is followed by the next in the line.
+Half of the callers wait, half talk. A talk lasts `TALK_S`; when a caller leaves, the next in the queue follows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROVEN = f"ChanVariable: {PROOF}={proof_of(SECRET)}"
 
 
 def _as_told(text: str) -> str:
-    """With the proof before each channel's variables."""
+    """The text with the proof inserted before each channel's variables."""
     first = r"^(\w*)(ChanVariable: HEARLINE_CALLER=)"
     return re.sub(first, rf"\1{PROVEN}\n\1\2", text, flags=re.MULTILINE).replace("\n", "\r\n") + "\r\n\r\n"
 
@@ -41,7 +41,7 @@ WAIT_FOR_AGENT_S = EVENTS["arrives"][WAITS][0]
 
 
 class Call:
-    """One caller, and the agent who will take the call. The names are what Asterisk would call the channels."""
+    """One caller, and the agent who will take the call. The names are those that Asterisk would give the channels."""
 
     def __init__(self, number: int, agent: int) -> None:
         phone = f"agent-{10_000 + agent}"
@@ -57,7 +57,7 @@ class Call:
             "ids": f"replay-{number}",
             "now": str(int(time.time())),
         }
-        self.spies: dict[str, str] = {}  # by the channel that they are on
+        self.spies: dict[str, str] = {}  # by the channel that they listen to
 
     def texts(self, part: str, first: int = 0, last: int | None = None, **more: str) -> list[tuple[float, str]]:
         """(s, event) of this part."""
@@ -65,7 +65,7 @@ class Call:
 
 
 class EventReplay:
-    """The server that agent assist connects to; ``run`` in a loop."""
+    """The server that agent assist connects to; call ``run`` in an event loop."""
 
     def __init__(self, callers: int) -> None:
         self._callers = callers
@@ -76,7 +76,7 @@ class EventReplay:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._writer: asyncio.StreamWriter | None = None
-        self.told = 0  # events
+        self.told = 0  # events sent
         self.steady_at = 0.0  # monotonic s: from here on events come at their real rate
         self.address: tuple[str, int] = ("127.0.0.1", 0)
 
@@ -102,7 +102,7 @@ class EventReplay:
 
     @property
     def spied(self) -> int:
-        """Channels that are listened to."""
+        """The number of channels that are listened to."""
         return sum(channel in call.spies for channel, call in self._talking.items())
 
     def _new(self) -> Call:
@@ -125,7 +125,7 @@ class EventReplay:
             self._writer.write(text.encode())
 
     def _leave(self, call: Call) -> None:
-        """The talk ends; the next in the line is rung for, and somebody else calls."""
+        """End the talk: an agent's phone rings for the next caller in the queue, and another caller arrives."""
         for channel in (call.names["caller"], call.names["agent"]):
             del self._talking[channel]
             if spy := call.spies.get(channel):
@@ -197,13 +197,13 @@ class EventReplay:
                 say("Response: Success")
 
     def _value(self, told: dict[str, str]) -> str:
-        """A channel's variable: who the caller is, and what an agent's line is raised by."""
+        """The value of a channel's variable: the caller's channel, or the gain of an agent's line."""
         if told["Variable"] == "HEARLINE_CALLER":
             return told.get("Channel", "")
         return "0" if "rtp" in told["Variable"] else ""
 
     def _channels(self, call: Call) -> list[list[str]]:
-        """(headers) of a call's channels, as `CoreShowChannels` lists them."""
+        """The headers of a call's channels, as `CoreShowChannels` lists them."""
         names = call.names
         about = [f"HEARLINE_CALLER={names['caller']}", "HEARLINE_QUEUE=care", "HEARLINE_HEARD=normal"]
         about.append(f"HEARLINE_QUEUED_AT={names['now']}")

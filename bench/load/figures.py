@@ -1,4 +1,4 @@
-"""Measured values, their spread over the repetitions, and the bars they are held against."""
+"""Measured values, their spread over the repetitions, and the bars they must meet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bar:
-    """What the median must reach (`at_least`) or keep under."""
+    """The limit that the median must reach (`at_least`) or not exceed."""
 
     limit: float
     at_least: bool
@@ -32,7 +32,7 @@ def at_most(limit: float) -> Bar:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: a value a repetition."""
+    """One line of the table, with one value per repetition."""
 
     part: str
     what: str
@@ -67,11 +67,11 @@ class Figure:
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Of each repetition: what was measured side by side is compared side by side."""
+    """The ratio for each repetition, so that values measured together are compared with each other."""
     return [a / b for a, b in zip(over, under, strict=True) if b]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (0…1) of them do not exceed; 0 of none."""
+    """The value that `share` (0…1) of them do not exceed; 0 if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

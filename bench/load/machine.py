@@ -1,4 +1,4 @@
-"""What it was measured on."""
+"""The machine on which it was measured."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Machine:
-    """`busy`: load average of the last minute before it was measured: what else was running. `stolen`: share of the
-    time, 0…1, that a virtual machine's host gave to others while it was measured."""
+    """`busy`: the load average in the minute before the measurement, to show what else was running. `stolen`: the share
+    of the time, 0…1, that a virtual machine's host gave to others during the measurement."""
 
     cpu: str
     cores: int

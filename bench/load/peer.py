@@ -1,8 +1,8 @@
-"""Asterisk's side of many AudioSocket connections at once, in a process of its own: sends each call's frames every
-20 ms and takes what comes back.
+"""Asterisk's side of many AudioSocket connections at once, in a separate process: sends each call's frames every 20 ms
+and reads what comes back.
 
-The pass over all calls costs too much for exact arrival times, so there are two of these: one for the many, and one
-for a few sampled calls, which waits on their sockets between its passes and notes when each frame came.
+A pass over all calls takes too long for exact arrival times, so there are two of these processes: one for most calls,
+and one for a few sampled calls, which waits on their sockets between its passes and notes when each frame came.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ = 16 * MESSAGE_BYTES
 
 @dataclass(frozen=True)
 class Dial:
-    """Connect this call and send its kind's frames from `offset` on."""
+    """A command: connect this call, and send its kind's frames from `offset` on."""
 
     uuid: str
     address: tuple[str, int]
@@ -38,10 +38,10 @@ class Dial:
 
 @dataclass
 class Tally:
-    """Frames and passes since the last one.
+    """Counts of frames and passes since the last tally.
 
-    `late`: passes over all calls that ended more than 20 ms after their time. `gaps_ms`: from one frame to the next, as
-    they came, of sampled calls.
+    `late`: passes over all calls that ended more than 20 ms after their time. `gaps_ms`: the times between frames, as
+    they arrived, of sampled calls.
     """
 
     passes: int = 0
@@ -54,7 +54,7 @@ class Tally:
 
 
 class Peer:
-    """Handle to the process. `listening`: note arrival times."""
+    """A handle to the process. `listening`: note arrival times."""
 
     def __init__(self, core: int, listening: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
@@ -68,12 +68,12 @@ class Peer:
         self._pipe.send(call)
 
     def tally(self) -> Tally:
-        """What was counted since the last question."""
+        """The counts since the last call of this method."""
         self._pipe.send("tally")
         return self._pipe.recv()
 
     def close(self) -> None:
-        """Ends the process, and with it its connections."""
+        """End the process, and with it its connections."""
         self._pipe.close()
         self._process.join(5)
         if self._process.is_alive():
@@ -103,8 +103,8 @@ class _Calls:
         self._calls: list[tuple[int, list[bytes], int, socket.socket]] = []
         self._poll = select.poll() if listening else None
         self._came: dict[int, float] = {}  # when the last frame of each sampled call came
-        self._rest: dict[int, int] = {}  # bytes of a frame that has not come whole
-        self._bytes = 0  # received, not yet a whole frame
+        self._rest: dict[int, int] = {}  # bytes of an incomplete frame
+        self._bytes = 0  # received bytes of an incomplete frame
         self._tally = Tally()
 
     def run(self) -> None:
@@ -123,7 +123,7 @@ class _Calls:
                 while self._pipe.poll():
                     self._obey(self._pipe.recv())
         except (EOFError, OSError):
-            return  # who started us is done
+            return  # our parent process is done
 
     def _obey(self, message: Dial | str) -> None:
         if isinstance(message, Dial):
@@ -153,7 +153,7 @@ class _Calls:
                 continue
             try:
                 received += len(read(fd, _READ))
-            except OSError:  # nothing there yet, or closed: then writing has noticed
+            except OSError:  # nothing there yet, or closed, which writing notices
                 pass
         tally.sent += len(self._calls)
         self._bytes += received

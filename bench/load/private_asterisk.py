@@ -1,4 +1,4 @@
-"""The project's private Asterisk with what the benchmark adds: two more numbers, and the way to a script of ours."""
+"""The project's private Asterisk with the benchmark's additions: two more numbers, and access to a script of ours."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .callers import Kind
 
 HERE = Path(__file__).parent
 MODULES = ("app_talkdetect.so", "app_waitforsilence.so", "app_playback.so")
-HOST = "/tmp/host"  # this machine's files, as Asterisk sees them in its root folder
+HOST = "/tmp/host"  # where Asterisk sees this machine's files in its root folder
 
 
 @contextmanager
 def private_asterisk(folder: Path, server: bool, script: bool = True) -> Iterator[Stack]:
-    """Up in `folder`, a caller's account for each kind of caller; down at the end. `server`: Hearline beside it.
-    `script`: the EAGI script within its reach."""
+    """Start it in `folder`, with an account for each kind of caller, and stop it at the end. `server`: also start
+    Hearline. `script`: give Asterisk access to the EAGI script."""
     shipped = Settings()
     flows, templates = folder / "flows", folder / "asterisk"
     shutil.copytree(shipped.flows, flows)
@@ -52,7 +52,7 @@ def private_asterisk(folder: Path, server: bool, script: bool = True) -> Iterato
 
 
 def kind() -> str:
-    """A container would not see the script: the installed one, or that of the root folder."""
+    """The kind of Asterisk: installed or root folder, since one in a container would not see the script."""
     return "installed" if ways.installed() else "root"
 
 
@@ -62,12 +62,12 @@ def _append(file: Path, text: str) -> None:
 
 
 def _show_script(stack: Stack) -> None:
-    """Put the script by hand where Asterisk looks for it, and this Python where Asterisk can start it."""
+    """Put the EAGI script where Asterisk looks for it, and this Python where Asterisk can start it."""
     place = ""
     if stack.running.kind == "root":
         _bind_host(stack.running.asterisk_pid, ways.root_folder(stack.settings.cache))
         place = HOST
-    # The root folder's C library is newer than this Python's own; of the rest it brings what it needs.
+    # Use the root folder's C library, which is newer than this Python's; the other libraries are this Python's.
     environment = {
         "PYTHONHOME": place + sys.base_prefix,
         "PYTHONPATH": place + sysconfig.get_path("purelib"),
@@ -90,7 +90,7 @@ def _try(stack: Stack, command: str) -> None:
 
 
 def _bind_host(pid: int, root: RootFolder) -> None:
-    """In Asterisk's own mount namespace and on its own tmpfs: nothing is left when it ends."""
+    """Mount the host's files in Asterisk's mount namespace, on its tmpfs, so that nothing is left when it ends."""
     inside = f"{root.root}{HOST}"
     script = f"mkdir '{inside}' && mount --bind / '{inside}' && mount -o remount,bind,ro '{inside}'"
     subprocess.run(["nsenter", f"--target={pid}", "--mount", "sh", "-ec", script], check=True, cwd="/")

@@ -1,4 +1,4 @@
-"""What processes cost, and what the cores had to give, as the kernel tells it (/proc)."""
+"""The CPU time and memory of processes, and the time of all cores, from the kernel (/proc)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cpu_s(pid: int) -> float:
 
 
 def reaped_cpu_s(pid: int) -> float:
-    """CPU seconds of its children that have ended."""
+    """CPU seconds of a process's children that have ended."""
     return sum(_times(pid)[2:]) * _TICK_S
 
 
@@ -32,12 +32,12 @@ def core_time_s() -> tuple[float, float]:
 
 
 def rss_kb(pid: int) -> int:
-    """Memory in RAM, kB, pages shared with others included."""
+    """Memory in RAM, in kB, including pages shared with others."""
     return _of_status(f"/proc/{pid}/status", "VmRSS")
 
 
 def pss_kb(pid: int) -> int:
-    """Memory in RAM, kB, of pages shared by n processes an nth."""
+    """Memory in RAM, in kB; a page shared by n processes counts 1/n."""
     return _of_status(f"/proc/{pid}/smaps_rollup", "Pss")
 
 
@@ -49,7 +49,7 @@ def _of_status(file: str, name: str) -> int:
 
 
 def children(pid: int) -> set[int]:
-    """Its children that live."""
+    """The living children of a process."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):
@@ -58,18 +58,18 @@ def children(pid: int) -> set[int]:
 
 
 def family(pid: int) -> set[int]:
-    """It, its children that live, theirs and so on."""
+    """A process and its living descendants."""
     return {pid}.union(*map(family, children(pid)))
 
 
 def pin(pid: int, *cores: int) -> None:
-    """All threads of a process to these cores."""
+    """Pin all threads of a process to these cores."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):
             os.sched_setaffinity(int(task.name), cores)
 
 
 def ask_for_precedence() -> None:
-    """As the media worker does, so that a load generator is not what is late. Nothing where we may not."""
+    """Ask for the media worker's priority, so that the load generator is not late. Does nothing if not permitted."""
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

@@ -1,6 +1,6 @@
-"""Stands in for agent assist's media worker: hears nothing, and reports as often as the real one does.
+"""Stands in for agent assist's media worker: it hears nothing, but reports as often as the real one.
 
-Every leg that is announced reports ten times a second; one turn of speech in three seconds begins, is judged and ends.
+Every announced leg reports ten times a second; a turn of speech begins, is judged and ends every three seconds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.media.worker_protocol import NO_BEAT, Announce, Channel, LegReport, Withdraw
 
 TICK_S = 0.020
-TICKS = 5  # from one report of a leg to the next
+TICKS = 5  # between two reports of a leg
 BEAT_TICKS = 10
 TURN_TICKS = 150
-REPORTS = 256  # in one message, as the worker sends them
+REPORTS = 256  # per message, like the worker
 HEARING = Hearing("speech", "normal", True, -26.0, 1.2, -60.0, 2_000, 120, 0.0, 0.9)
 
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def report(uuid: str, ticks: int) -> LegReport:
-    """What a leg reports so many ticks after it came."""
+    """The report of a leg, `ticks` ticks after it came."""
     at_ms = round(ticks * TICK_S * 1_000)
     match ticks % TURN_TICKS:
         case 50:

@@ -1,4 +1,4 @@
-"""Callers and agents with telephones: SIPp, one process for all of a kind."""
+"""Callers and agents with telephones: SIPp, with one process for all of a kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .callers import Kind
 
 SCENARIO = Path(__file__).with_name("caller.xml")
 AGENT = Path(__file__).with_name("agent.xml")
-# None that the system gives away.
+# Ports that the system does not assign.
 PORTS = {Kind.SILENT: 61_000, Kind.SOFT: 62_000, Kind.SPEAKING: 63_000, Kind.TALKING: 30_000}
 AGENTS_PORT = 28_000
 _STAT, _RTT = "stat.csv", "*_rtt.csv"
@@ -26,8 +26,8 @@ _STAT, _RTT = "stat.csv", "*_rtt.csv"
 
 @dataclass(frozen=True)
 class Group:
-    """Calls of one kind that are over. `ended_ms`: of those that the other side ended, how long they lasted; the
-    others hung up by themselves."""
+    """The finished calls of one kind. `ended_ms`: the lengths of those that the other side ended; the other callers
+    hung up themselves."""
 
     kind: Kind
     calls: int
@@ -39,7 +39,7 @@ class Group:
 def callers(
     stack: Stack, folder: Path, number: str, kind: Kind, samples: np.ndarray, calls: int, a_second: float, stay_ms: int
 ) -> Iterator[subprocess.Popen]:
-    """SIPp places `calls` calls to `number`, `a_second` of them begun each second. It is ended with the block."""
+    """SIPp places `calls` calls to `number`, beginning `a_second` each second. It ends with the block."""
     folder.mkdir(parents=True)
     (folder / "audio.alaw").write_bytes(encode_alaw(samples).tobytes())
     (account,) = (one for one in stack.accounts()[0] if one.name == kind)
@@ -70,7 +70,7 @@ def callers(
 
 @contextmanager
 def agents(folder: Path, samples: np.ndarray) -> Iterator[subprocess.Popen]:
-    """Whoever calls ``AGENTS_PORT`` is answered after half a second and hears `samples` until they hang up. It is ended
+    """SIPp answers calls to ``AGENTS_PORT`` after half a second, and plays `samples` until the caller hangs up. It ends
     with the block."""
     folder.mkdir(parents=True)
     (folder / "audio.alaw").write_bytes(encode_alaw(samples).tobytes())
@@ -99,7 +99,7 @@ def _sipp(folder: Path, options: dict[str, object], *more: str) -> Iterator[subp
 
 
 def group(folder: Path, kind: Kind) -> Group:
-    """What became of the calls of a SIPp that has ended."""
+    """The results of the calls of a SIPp that has ended."""
     with open(folder / _STAT, newline="") as file:
         *_, last = csv.DictReader(file, delimiter=";")
     failed = int(last["FailedCall(C)"])

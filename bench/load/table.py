@@ -1,4 +1,4 @@
-"""The table that people read, and the same for scripts."""
+"""Prints the figures as a table for people, and writes them as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from .figures import Figure
 from .machine import Machine
 
-_WIDTH = 140  # where it does not go to a terminal
+_WIDTH = 140  # if the output is not a terminal
 
 
 def show(machine: Machine, figures: Sequence[Figure], repetitions: int, console: Console | None = None) -> None:
@@ -41,14 +41,14 @@ def show(machine: Machine, figures: Sequence[Figure], repetitions: int, console:
 
 
 def number(value: float) -> str:
-    """With three digits that tell something: 1,000, 12.3, 0.0123."""
+    """A number with three significant digits: 1,000, 12.3, 0.0123."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def write_json(file: Path, machine: Machine, figures: Sequence[Figure], repetitions: int) -> None:
-    """The same as `show`, with every repetition's value."""
+    """Write what `show` prints, with the value of every repetition."""
     data = {
         "machine": asdict(machine),
         "repetitions": repetitions,

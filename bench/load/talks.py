@@ -1,8 +1,8 @@
-"""Callers and agents who talk, through a real Asterisk, with agent assist beside them: how soon are both listened to,
-what does it cost, and what is left behind?
+"""Callers and agents who talk through a real Asterisk, with agent assist: how soon are both listened to, at what cost,
+and what is left behind?
 
-SIPp's callers go straight to the queue, SIPp's agents answer, hear the whisper, and the two are joined until the caller
-hangs up. When they were joined is told by Asterisk's own events; when the sound of both came, by the talks' records.
+SIPp's callers go straight to the queue; SIPp's agents answer and hear the whisper; then the two are joined until the
+caller hangs up. Asterisk's events give the time of the join, and the talks' records the time when sound came from both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ A_SECOND = 4.0  # calls begun
 STAY_MS = 9_000  # from the caller's answer; the first 3.5 s are ringing and whisper
 BAR_MS = 500
 SETTLE_S = 2.0
-POOL = min(32, (os.cpu_count() or 1) + 4)  # threads that asyncio keeps, once they were needed, for what may wait
+POOL = min(32, (os.cpu_count() or 1) + 4)  # threads for blocking work, which asyncio keeps once it has started them
 SIDES = {"caller", "agent"}
 
 Say = Callable[[str], None]
@@ -44,8 +44,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """`heard_ms`: of each talk, from the join until the sound of both had come. CPU in ms a talk and second. `left`:
-    what was still there when all had hung up. `more`: threads and files of agent assist, against before."""
+    """`heard_ms`: for each talk, the time from the join until sound had come from both. CPU in ms per talk and second.
+    `…_left`: what was still there after everybody had hung up. `more_…`: additional threads and files of agent assist,
+    compared with before."""
 
     calls: int
     failed: int
@@ -68,7 +69,7 @@ class Run:
 
 
 def measure(calls: int, repetitions: int, say: Say) -> tuple[list[Figure], str]:
-    """So many talks, so many times; and Asterisk's version."""
+    """The figures of `calls` talks, measured `repetitions` times, and Asterisk's version."""
     runs = []
     for repetition in range(1, repetitions + 1):
         say(f"talks: {repetition} of {repetitions}, about {calls / A_SECOND + STAY_MS / 1_000 + 15:.0f} s")
@@ -105,7 +106,7 @@ def run(stack: Stack, folder: Path, calls: int, a_second: float = A_SECOND, stay
     heard = sounds()
     _wait(lambda: stack.get("/ready")["assist"].get("whispers"), 20)
     _wait(lambda: not _channels(stack), 10)
-    time.sleep(SETTLE_S)  # the loop call's last connections
+    time.sleep(SETTLE_S)  # for the last connections of the whisper self-test
     assist = _assist(stack)
     before = _holdings(assist)
     asterisk_s, assist_s = cpu_s(stack.running.asterisk_pid), sum(map(cpu_s, assist))
@@ -137,7 +138,7 @@ def run(stack: Stack, folder: Path, calls: int, a_second: float = A_SECOND, stay
 
 
 class _Joins:
-    """When each caller was joined with an agent, by Asterisk's own clock. `at`: by channel, Unix s."""
+    """When each caller was joined with an agent, by Asterisk's clock. `at`: by channel, in Unix seconds."""
 
     def __init__(self, stack: Stack) -> None:
         self.at: dict[str, float] = {}
@@ -149,7 +150,7 @@ class _Joins:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """While the block lasts."""
+        """Record joins within this block."""
         up, over = threading.Event(), None
 
         async def listen() -> None:
@@ -175,7 +176,7 @@ class _Joins:
 
 
 def heard_ms(records: Path, joined: dict[str, float]) -> list[float]:
-    """Of each talk whose both sides' sound came: from the join until it had."""
+    """For each talk in which both sides were heard: the time from the join until then, in ms."""
     found = []
     for file in records.glob("*/*.json"):
         talk = json.loads(file.read_text("utf-8"))
@@ -190,7 +191,7 @@ def heard_ms(records: Path, joined: dict[str, float]) -> list[float]:
 
 
 def _assist(stack: Stack) -> list[int]:
-    """Agent assist and its media worker."""
+    """The pids of agent assist and its media worker."""
     [assist] = [pid for pid in children(stack.running.server_pid) if b"hearline.server.assist" in _command(pid)]
     return [assist, *children(assist)]
 
@@ -200,7 +201,7 @@ def _command(pid: int) -> bytes:
 
 
 def _holdings(pids: Sequence[int]) -> tuple[int, int]:
-    """(threads, files) of these processes."""
+    """(threads, open files) of these processes."""
     threads = sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
     return threads, sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
 
@@ -218,7 +219,7 @@ def _console(stack: Stack, command: str) -> list[str]:
 
 
 def _until(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait, no longer than so; → has it come about?"""
+    """Wait for the condition, for at most `seconds`. Returns True if it was met."""
     deadline = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -1,9 +1,9 @@
-"""The same calls through a real Asterisk, answered in three ways: by Hearline, by an EAGI process a call, and by
+"""The same calls through a real Asterisk, answered in three ways: by Hearline, by one EAGI process per call, and by
 Asterisk's own applications.
 
-Each way has an Asterisk of its own, freshly started. A silent caller hears the course to its end and is hung up on; who
-speaks is listened to until it hangs up, so all calls last about as long. What a way costs is the CPU time of all its
-processes from before the first call until after the last, over the calls' own time.
+Each way has its own, freshly started Asterisk. Silent callers hear the whole flow, and are then hung up on; callers who
+speak are listened to until they hang up, so all calls last about equally long. The cost of a way is the CPU time of all
+its processes, from before the first call until after the last, divided by the total time of the calls.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from .sipp import Group, callers, group
 
 FLOWS = Path(__file__).with_name("flows")
 ANSWER_MS = 200  # the dialplan's Wait() before the first prompt
-STAYS_MS = 8_000  # who is still there so long after the course's end hangs up
-PILOT_CALLS = 12  # of the EAGI script, to see how many the machine can carry
-ROOM = 0.6  # of all cores may go to them and to Asterisk: the telephones run here too
-PEAK_S = 3.0  # after the last call began: all are there
+STAYS_MS = 8_000  # callers who are still there this long after the flow's end hang up
+PILOT_CALLS = 12  # with the EAGI script, to see how many the machine can carry
+ROOM = 0.6  # the share of all cores for them and Asterisk, since the telephones run here, too
+PEAK_S = 3.0  # after the last call began: by then all calls are there
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How calls are answered.
+    """A way to answer calls.
 
-    `own`: are there processes of its own beside Asterisk? `a_second`: calls begun, so few that starting them does not
-    take the machine from those that are there.
+    `own`: True if it has processes besides Asterisk. `a_second`: calls begun per second, few enough that starting them
+    does not slow down the present calls.
     """
 
     name: str
@@ -62,7 +62,7 @@ OWN_MEANS = Way("Asterisk's own applications", "8202", False, 30.0)
 
 @dataclass(frozen=True)
 class Run:
-    """Calls answered in one way. CPU in ms a call and second; memory in kB a call, shared pages counted once."""
+    """Calls answered in one way. CPU in ms per call and second; memory in kB per call, shared pages counted once."""
 
     way: Way
     calls: int
@@ -72,7 +72,7 @@ class Run:
     asterisk_kb: float
     own_kb: float
     groups: tuple[Group, ...]
-    told_too_soft: int  # by Hearline's records
+    told_too_soft: int  # according to Hearline's records
     version: str  # Asterisk's
 
     @property
@@ -80,7 +80,7 @@ class Run:
         return sum(group.failed for group in self.groups)
 
     def ended(self, kind: Kind) -> int:
-        """So many of this kind were hung up on."""
+        """How many callers of this kind were hung up on."""
         return sum(len(group.ended_ms) for group in self.groups if group.kind is kind)
 
     def of(self, kind: Kind) -> int:
@@ -88,18 +88,18 @@ class Run:
 
     @property
     def judged_rightly(self) -> float:
-        """Share of the silent and the speaking, 0…1: the silent were hung up on, the speaking were not."""
+        """The share, 0…1, of silent callers who were hung up on and speaking callers who were not."""
         right = self.ended(Kind.SILENT) + self.of(Kind.SPEAKING) - self.ended(Kind.SPEAKING)
         return right / (self.of(Kind.SILENT) + self.of(Kind.SPEAKING))
 
     @property
     def soft_kept(self) -> float:
-        """Share of those who are too soft, 0…1, that were not taken for silent."""
+        """The share, 0…1, of too soft callers who were not taken for silent."""
         return 1 - self.ended(Kind.SOFT) / self.of(Kind.SOFT)
 
     @property
     def over_ms(self) -> list[float]:
-        """How much longer than planned each silent caller's call was, all timers together."""
+        """How much longer than planned each silent caller's call was, summed over all timers."""
         planned = course_ms()
         return [ms - planned for group in self.groups if group.kind is Kind.SILENT for ms in group.ended_ms]
 
@@ -114,7 +114,7 @@ class Run:
 
 
 def measure(calls: int, repetitions: int, say: Say) -> tuple[list[Figure], str]:
-    """All three ways in turn, so many times; and Asterisk's version."""
+    """The figures of all three ways, measured in turn `repetitions` times, and Asterisk's version."""
     by_hand = by_hand_calls(run(BY_HAND, min(calls, PILOT_CALLS), say), calls)
     say(f"through Asterisk: {calls} calls; of the EAGI script {by_hand}, which is what this machine can carry")
     runs: dict[Way, list[Run]] = {HEARLINE: [], BY_HAND: [], OWN_MEANS: []}
@@ -126,15 +126,15 @@ def measure(calls: int, repetitions: int, say: Say) -> tuple[list[Figure], str]:
 
 
 def by_hand_calls(pilot: Run, wanted: int) -> int:
-    """So many of them, `wanted` at most, as leave the machine room for the telephones and are begun before the first
-    of them is over."""
+    """The number of calls, `wanted` at most, that leave the machine enough time for the telephones, and can all be
+    begun before the first is over."""
     room = ROOM * len(os.sched_getaffinity(0)) * 1_000 / (pilot.asterisk_cpu + pilot.own_cpu)
     begun = BY_HAND.a_second * (course_ms() / 1_000 - 2 * PEAK_S)
     return max(len(THIRDS), int(min(wanted, room, begun)) // len(THIRDS) * len(THIRDS))
 
 
 def figures(runs: dict[Way, list[Run]]) -> list[Figure]:
-    """What each way costs and how well it judges, then one against the other."""
+    """The cost and accuracy of each way, then comparisons."""
     found = [figure for way, done in runs.items() for figure in _of_way(way, done)]
     hearline, by_hand, own_means = runs[HEARLINE], runs[BY_HAND], runs[OWN_MEANS]
     part = "Through Asterisk: one against the other, CPU a call and second"
@@ -235,7 +235,7 @@ def run(way: Way, calls: int, say: Say) -> Run:
 
 @dataclass(frozen=True)
 class _Usage:
-    """CPU seconds so far and kB now, of Asterisk and of what works for it."""
+    """CPU seconds so far, and memory now in kB, of Asterisk and of the processes that work for it."""
 
     asterisk_s: float
     own_s: float
@@ -255,7 +255,7 @@ class _Usage:
 
 
 def _or_nothing(measure: Callable[[int], float], pid: int) -> float:
-    """0 of a process that has ended meanwhile."""
+    """The value; 0 if the process has ended meanwhile."""
     with suppress(OSError, KeyError):
         return measure(pid)
     return 0
@@ -272,7 +272,7 @@ def _wait_idle(stack: Stack, seconds: float = 10.0) -> None:
 
 
 def _told_too_soft(stack: Stack) -> int:
-    """Calls of soft callers whose record says so."""
+    """The number of calls whose record says that the caller was too soft."""
     records = (json.loads(file.read_text()) for file in (stack.settings.state / "calls").rglob("*.json"))
     return sum(
         record["channel"].startswith(f"PJSIP/{Kind.SOFT}-")
@@ -282,6 +282,6 @@ def _told_too_soft(stack: Stack) -> int:
 
 
 def _allow_many_files() -> None:
-    """Asterisk takes a dozen a call; what is started from here may have as many as we may."""
+    """Raise the limit of open files, which child processes inherit: Asterisk needs a dozen per call."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

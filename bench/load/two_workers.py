@@ -1,7 +1,7 @@
-"""Do two workers on two cores carry twice what one does?
+"""Do two workers on two cores carry twice as many calls as one?
 
-A load generator would need cores of its own, so nobody sends here: the worker's ticks follow one another without a
-pause, its legs replay frames from memory. What is missing against a live worker are the sockets' system calls.
+A load generator would need cores of its own, so there is none: the worker's ticks follow one another without a pause,
+and its legs replay frames from memory. Compared with a live worker, only the sockets' system calls are missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WARM_UP_TICKS = 150
 
 
 class ReplayLeg:
-    """A caller out of memory: his next frames, int16 [160], over and over. See `hearline.media.transport.Leg`."""
+    """A caller from memory: replays frames, int16 [160], in a loop. See `hearline.media.transport.Leg`."""
 
     gone = False
     lost_out = 0
@@ -53,7 +53,7 @@ class ReplayLeg:
 
 
 class ReplayTrunk(dict[int, ReplayLeg]):
-    """See `hearline.media.transport.Trunk`."""
+    """See `hearline.media.transport.Connections`."""
 
     join = dict.__setitem__
 
@@ -71,7 +71,7 @@ class ReplayTrunk(dict[int, ReplayLeg]):
 
 
 def measure(calls: int, seconds: float, repetitions: int, say: Callable[[str], None]) -> list[Figure]:
-    """One worker, then two at once, in turn."""
+    """Measure one worker, then two at once, in turn."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         say("two workers: this machine has one core; not measured")
@@ -90,7 +90,8 @@ def measure(calls: int, seconds: float, repetitions: int, say: Callable[[str], N
 
 
 def _capacities(cores: Sequence[int], calls: int, seconds: float) -> list[float]:
-    """Of a worker on each of these cores, all at once: calls that its core's whole time would do for."""
+    """The capacity, in calls, of a worker on each of these cores, all running at once, if it used all of its core's
+    time."""
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         pipes = []
@@ -118,7 +119,7 @@ def _end(process: multiprocessing.Process, pipe: Connection) -> None:
 def _main(pipe: Connection, core: int, calls: int, seconds: float) -> None:
     pin(os.getpid(), core)
     ours, theirs = Channel.pair()
-    with ours, theirs:  # nobody reads the worker's beats: it drops them
+    with ours, theirs:  # nobody reads the worker's beats, so it drops them
         worker = _worker(Channel(ours), calls)
         for _ in range(WARM_UP_TICKS):
             worker.tick(time.monotonic())
@@ -127,7 +128,7 @@ def _main(pipe: Connection, core: int, calls: int, seconds: float) -> None:
             pipe.recv()
             pipe.send(_run(worker, calls, seconds))
         except EOFError:
-            pass  # who started us is gone
+            pass  # our parent process is gone
         worker.close()
 
 
@@ -145,7 +146,7 @@ def _worker(channel: Channel, calls: int) -> Worker:
 
 
 def _run(worker: Worker, calls: int, seconds: float) -> float:
-    """Calls that a second of CPU does for."""
+    """The number of calls that one second of CPU time is enough for."""
     ticks, cpu, until = 0, time.process_time(), time.monotonic() + seconds
     while time.monotonic() < until:
         worker.tick(time.monotonic())

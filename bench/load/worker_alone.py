@@ -1,7 +1,7 @@
-"""One media worker on one core, driven from another: how many calls are on time, and what one costs.
+"""One media worker on one core, driven from another: how many calls are on time, and what does one cost?
 
-The door's `WorkerClient` starts the worker. Calls are added rung by rung; on each rung all of them are
-measured together for some seconds, until one rung is late.
+The door's `WorkerClient` starts the worker. Calls are added rung by rung. On each rung, all of them are measured
+together for some seconds, until a rung is late.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from .processes import children, cpu_s, pin, rss_kb
 FLOWS = Path(__file__).with_name("flows")
 SAMPLED = 8  # calls whose frames' arrival is timed
 A_TICK = 4  # calls that are added every 20 ms
-SETTLE_S = 3.0  # from the last call's connection until it is measured: the ears' first second is not like the others
+SETTLE_S = 3.0  # from the last connection to the measurement, since the ears' first second differs from the others
 ON_TIME = 0.999
-HEARD = 0.99  # a worker that is late may do without the speech network for a tick, but not live by that
+HEARD = 0.99  # a late worker may skip the speech network for a tick, but not regularly
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Rung:
-    """So many calls for some seconds. Shares are 0…1; `gap_ms`: 99.9 % of the sampled frames came within that of the
-    frame before."""
+    """A number of calls, measured for some seconds. Shares are 0…1. `gap_ms`: 99.9 % of the sampled frames came within
+    this time after the previous frame."""
 
     calls: int
     on_time: float
-    heard: float  # frames that were heard with all there is, the speech network included
+    heard: float  # share of frames heard in full, with the speech network
     cpu_ms: float  # per call and second
     rss_kb: int
     gap_ms: float
-    peer_late: float  # passes of the load generator
+    peer_late: float  # share of late passes of the load generator
     work_ms: float  # most CPU time of a tick
-    worst_ms: float  # latest tick
+    worst_ms: float  # lateness of the latest tick
 
     @property
     def carried(self) -> bool:
@@ -64,7 +64,7 @@ class Rung:
 
 
 def climb(kinds: Sequence[Kind], rungs: Sequence[int], seconds: float, seed: int, say: Say) -> list[Rung]:
-    """All rungs up to the first that is late, that one included."""
+    """All rungs up to and including the first that is late."""
     worker_core, peer_core = cores()
     crowd = spread(kinds, max(rungs), {kind: len(of) // FRAME for kind, of in sounds().items()}, seed)
     with ExitStack() as stack:
@@ -85,7 +85,7 @@ def climb(kinds: Sequence[Kind], rungs: Sequence[int], seconds: float, seed: int
             time.sleep(SETTLE_S)
             rung = _measure(line, pid, (many, few), seconds)
             say(f"  {rung}")
-            if not rung.carried:  # a host that took the core away for one tick does not do so twice
+            if not rung.carried:  # try again: the host may have taken the core away for a tick
                 rung = _measure(line, pid, (many, few), seconds)
                 say(f"  once more: {rung}")
             done.append(rung)
@@ -95,7 +95,7 @@ def climb(kinds: Sequence[Kind], rungs: Sequence[int], seconds: float, seed: int
 
 
 def _announce(line: WorkerClient) -> PendingCall | None:
-    """None: it has no time for a further call, also not after a moment (calls that begin cost more than later)."""
+    """Announce a call. None if the worker has no time for it, even after a moment (new calls cost more at first)."""
     plan = endless_plan()
     for _ in range(20):
         with suppress(WorkerDown):
@@ -107,11 +107,12 @@ def _announce(line: WorkerClient) -> PendingCall | None:
 def figures(
     part: str, climbs: Sequence[Sequence[Rung]], bar: Bar | None, memory_bar: Bar | None = None
 ) -> list[Figure]:
-    """A climb a repetition, of one mix of callers. Cost and memory are those of the highest rung that was on time."""
+    """Figures of one mix of callers, from one climb per repetition. Cost and memory are those of the highest rung that
+    was on time."""
     tops = [max((r for r in rungs if r.carried), key=lambda r: r.calls, default=None) for rungs in climbs]
     measured = [(top or rungs[0], rungs) for top, rungs in zip(tops, climbs, strict=True)]
     highest = max(rung.calls for rungs in climbs for rung in rungs)
-    bar = bar if bar and highest >= bar.limit else None  # what was not tried is not missed
+    bar = bar if bar and highest >= bar.limit else None  # no bar if its number of calls was not tried
     note = "the highest that was tried" if any(top and top.calls == highest for top in tops) else ""
     found = [
         Figure(
@@ -138,18 +139,18 @@ def figures(
 
 
 def memory_per_call(few: Rung, many: Rung) -> float:
-    """kB that each call more took."""
+    """The memory of each additional call, in kB."""
     return (many.rss_kb - few.rss_kb) / (many.calls - few.calls)
 
 
 @cache
 def endless_plan() -> Plan:
-    """A course that no caller leaves."""
+    """A flow that never ends."""
     return load_flow(FLOWS / "endless.yaml", Settings().flows, Settings().sounds).plan
 
 
 def cores() -> tuple[int, int]:
-    """(of the worker, of who drives it): two of them, or one for both where there is no second."""
+    """(the worker's core, the load generator's core): two cores, or the same one twice if there is only one."""
     mine = sorted(os.sched_getaffinity(0))
     return mine[-1], mine[0]
 
@@ -193,8 +194,8 @@ def _measure(line: WorkerClient, pid: int, peers: Sequence[Peer], seconds: float
 
 
 def on_time(first: Beat, last: Beat) -> float:
-    """Share of the frames between two beats that went out within 20 ms of their deadline. Frames of skipped time and
-    those that were not taken count as late."""
+    """The share of frames between two beats that were sent within 20 ms of their deadline. Frames of skipped time, and
+    those that the other side did not take, count as late."""
     sent = last.frames - first.frames
     skipped = (last.skipped_ms - first.skipped_ms) / 20 * last.calls
     late = last.late_20 - first.late_20 + last.lost_out - first.lost_out + skipped
@@ -202,7 +203,7 @@ def on_time(first: Beat, last: Beat) -> float:
 
 
 def next_beat(line: WorkerClient) -> Beat:
-    """The first one from now on."""
+    """The next beat from now on."""
     old = line.beat
     while line.beat is old and line.well:
         time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""How long until an agent sees it? python -m bench.page: see --help.
+"""How long does it take until an agent sees a change? python -m bench.page: see --help.
 
-One server with fifty desks, all of them busy: levels of both sides ten times a second, a card every second. Forty-nine
-pages are read by a process that does nothing else, the fiftieth is in a real Chromium, which tells when it has painted.
+One server has fifty desks, all busy: levels of both sides ten times a second, a card every second. A separate process
+reads forty-nine of the pages; the fiftieth is in a real Chromium, which reports when it has painted.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from hearline.audio.hearing import SpeechEnded, SpeechStarted
 BAR_MS = 200.0
 METER_S = 0.1
 CARD_S = 1.0  # on the other desks
-WATCHED_CARD_S = 0.3  # on the one that is in the browser
+WATCHED_CARD_S = 0.3  # on the desk in the browser
 SETTLE_S = 2.0
 
-# Notes, in ms, how long after its stamp a change has been painted: the frame after the change is drawn before the task
-# that its callback posts.
+# Records how many ms after its stamp a change was painted. The frame after the change is drawn before the task that the
+# frame's callback posts.
 MEASURE = """
 () => {
   window.seen = {state: [], levels: []};
@@ -54,16 +54,16 @@ MEASURE = """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """→ exit status: 0 if all was measured, whatever the figures."""
+    """Returns the exit status: 0 if everything was measured, whatever the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.page",
-        description="How long until an agent sees it? From the moment at which the server knows of a change to the "
-        "moment at which Chromium has painted it, with many agents signed in. Run it where nothing else runs.",
+        description="How long until an agent sees a change? Measures from the moment the server knows of the change to "
+        "the moment Chromium has painted it, with many agents signed in. Run it where nothing else runs.",
     )
-    parser.add_argument("--agents", type=int, default=50, metavar="N", help="signed in, all talking; default 50")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of each repetition; default 60")
+    parser.add_argument("--agents", type=int, default=50, metavar="N", help="agents signed in, all talking; default 50")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="length of a repetition; default 60")
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="default 3")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--readers", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.readers:
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(count: int, seconds: float, repetitions: int) -> list[Figure]:
-    """The figures of so many repetitions."""
+    """The figures of `repetitions` repetitions."""
     agents = tuple(f"{8_000 + i}" for i in range(count))
     found: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Floor(Path(folder), agents) as floor:
@@ -106,7 +106,7 @@ def measure(count: int, seconds: float, repetitions: int) -> list[Figure]:
             readers.terminate()
             readers.wait()
     if open_pages != count:
-        raise RuntimeError(f"{open_pages} pages of {count} were open at the end: the figures tell nothing")
+        raise RuntimeError(f"only {open_pages} of {count} pages were open at the end, so the figures are not valid")
     part = f"from the change to the eye, {count} agents talking"
     names = {"state": "a card", "levels": "a level"}
     return [
@@ -122,12 +122,12 @@ def measure(count: int, seconds: float, repetitions: int) -> list[Figure]:
 
 
 def _busy(floor: Floor):
-    """Let all desks be busy; returns what ends it. In the server's thread, as the ears' messages are."""
+    """Make all desks busy; returns a function that ends it. Runs in the server's thread, like the ears' messages."""
     loop = asyncio.get_running_loop()
     rules = [rule.name for rule in floor.book.book.rules.by_name.values() if rule.card and not rule.automatic]
 
     async def talk(agent: str, card_s: float) -> None:
-        """Two people speak in turns; somebody calls up one card after the other."""
+        """Two people speak in turn, and one card after another is called up."""
         await asyncio.sleep(random.random())
         beat, speaks, next_card = 0, Side.CALLER, 0.0
         while True:
@@ -151,7 +151,7 @@ def _busy(floor: Floor):
 
 
 async def _read(url: str, *cookies: str) -> int:
-    """So many pages, as far as the network goes: all that comes is read."""
+    """Stand in for pages as far as the network is concerned: read everything that comes."""
     import aiohttp
 
     async def one(http: aiohttp.ClientSession, cookie: str) -> None:

@@ -1,4 +1,4 @@
-"""A headless Chromium: Debian's, driven by Playwright, which brings none of its own here."""
+"""A headless Chromium: Debian's, driven by Playwright, without Playwright's own browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = [
-    "--no-sandbox",  # as root there is none; it sees nothing but our own page
+    "--no-sandbox",  # root cannot have a sandbox; the browser sees only our own page
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -25,10 +25,10 @@ def chromium_path() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """With a profile of its own, which goes with it. Raises FileNotFoundError where there is none."""
+    """A browser with a temporary profile. Raises FileNotFoundError if there is no Chromium."""
     path = chromium_path()
     if path is None:
-        raise FileNotFoundError("no Chromium here: apt-get install chromium")
+        raise FileNotFoundError("there is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def sign_in(page: Page, url: str, agent: str, pin: str) -> None:
-    """As a person does, by the keyboard."""
+    """Sign in like a person, with the keyboard."""
     page.goto(url)
     page.wait_for_selector("#agent:focus")
     page.keyboard.type(agent)

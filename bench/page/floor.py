@@ -1,5 +1,5 @@
-"""Agents at their desks without a telephone between them: agent assist's states, talks, hints and interface, and the
-page, in a thread of their own. What Asterisk and the ears would say is said by hand."""
+"""Agents at their desks without telephones: agent assist's states, talks, hints and interface, and the page, in a
+separate thread. Tests and benchmarks play Asterisk and the ears."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ NAMES = Names({"brand": "蓝智慧养老", "hotline": "95160"}, {"care": "养老
 TEAM = "care"
 JUST_NOW_S = 30.0
 MARKS = (Key.CALLBACK, Key.SUPERVISOR)
-"""Keys that only mark the talk: they need no Asterisk."""
+"""Keys that only mark the talk, and so need no Asterisk."""
 
 
 class _NoAsterisk:
-    """Stands where the manager interface stands: no line is raised."""
+    """Stands in for the manager interface; raises no line."""
 
     async def ask(self, _action: str, **_headers: str) -> dict[str, str]:
         return {"Response": "Success", "Value": ""}
@@ -67,12 +67,12 @@ def _recordings() -> Recordings:
 
 
 class Floor:
-    """A context manager. Everything may be called from any thread; times in s.
+    """A context manager. All methods can be called from any thread; times are in s.
 
     Args:
-        folder: for what the server keeps.
+        folder: the server's state folder.
         agents: work numbers; all have the same PIN, `PIN`.
-        hints: the folder of their rules and cards.
+        hints: the folder of the rules and cards.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Floor:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.asterisk_up = self.whispers_allowed = True
-        self.keeps: bool | None = True  # is what agents write kept? None: that is not known
+        self.keeps: bool | None = True  # whether agents' notes are saved; None: not known yet
         self.earlier: list[EarlierCall] = []
         self._conversations: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
@@ -113,7 +113,7 @@ class Floor:
         self._loop.close()
 
     def do(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        """Run this in the server's thread; returns what it returns."""
+        """Call a function in the server's thread, and return its result."""
 
         async def run() -> Any:
             return what(*arguments)
@@ -169,7 +169,7 @@ class Floor:
         return self.interface
 
     def _keep(self, desk: AgentState) -> Future[bool]:
-        """Kept, or not, or not yet, as ``keeps`` says."""
+        """Saved, not saved, or not known yet, according to ``keeps``."""
         if self.keeps:
             self.kept.append((desk.agent, desk.state, desk.outcome, desk.note and desk.note.matter))
         kept: Future[bool] = Future()
@@ -202,7 +202,7 @@ class Floor:
                 if (page.connect_ex(("127.0.0.1", self.port)), interface.connect_ex(interface_at)) == (0, 0):
                     return
             time.sleep(0.02)
-        raise TimeoutError("the page does not listen")
+        raise TimeoutError("the page's server did not start listening")
 
     @property
     def closed(self) -> bool:
@@ -222,7 +222,7 @@ class Floor:
         self._serving = []
 
     def hang(self, seconds: float) -> None:
-        """The server does nothing at all for so long."""
+        """Block the server completely for this time."""
         self._loop.call_soon_threadsafe(time.sleep, seconds)
 
     # ---- what happens -----------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class Floor:
         wait_s: float = 12.0,
         phrases: str = "lanzhi",
     ) -> str:
-        """A caller's call rings at this agent; returns the caller's channel."""
+        """A call from a caller rings at this agent's phone. Returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
         call = new_call_id("bench", datetime.now(UTC))
@@ -275,14 +275,14 @@ class Floor:
         self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
 
     def join(self, agent: str, **how: Any) -> None:
-        """The agent answers; without a call that rings, one comes at once."""
+        """The agent answers. If no call is ringing, one comes at once."""
         if agent not in self._ringing:
             self.ring(agent, **how)
         self._ringing.discard(agent)
         self.do(self._follow)
 
     def clear(self) -> None:
-        """Everybody is idle again, and the page is there."""
+        """Make everybody idle again, with the page served."""
         if self.closed:
             self.open()
         self.asterisk_up = self.whispers_allowed = self.keeps = True
@@ -297,7 +297,7 @@ class Floor:
             self.do(self.desks.done, agent)
 
     def pass_on(self, agent: str, to: str) -> None:
-        """The agent passes the caller on, whose call rings at a colleague's then."""
+        """The agent transfers the caller, whose call then rings at a colleague's phone."""
         before = self._conversations.pop(agent)
         self.do(self._follow)
         channel = f"PJSIP/agent-{to}-{self._count:08x}"
@@ -315,7 +315,7 @@ class Floor:
         self.do(self.desks.hear, event)
 
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
-        """``by`` None: they hear each other again."""
+        """Put the call on hold; with ``by`` None, end the hold."""
         conversation = self._conversations[agent]
         holder = {Side.AGENT: conversation.agents[0], Side.CALLER: conversation.caller}.get(by, "")
         self._conversations[agent] = replace(conversation, holder=holder)
@@ -332,11 +332,11 @@ class Floor:
         self.desks.follow(conversations, self.talks.of)
 
     def hear(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
-        """What the ears tell of one side."""
+        """Report something that the ears hear on one side."""
         self.do(self.hear_now, agent, side, dbov, *events)
 
     def hear_now(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
-        """The same, from the server's thread."""
+        """The same; call it in the server's thread."""
         conversation = self._conversations[agent]
         channel = conversation.caller if side is Side.CALLER else conversation.agents[0]
         leg = Leg(channel, side, conversation.caller, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
@@ -351,11 +351,11 @@ class Floor:
         self.hear(agent, side, -62.0, SpeechEnded(2_000, 2_000))
 
     def too_soft(self, agent: str, side: Side = Side.CALLER) -> None:
-        """A turn of 2 s that is too soft on the raised line as well."""
+        """A turn of 2 s that is too soft even on the raised line."""
         self.hear(agent, side, -53.0, Heard(5_000, too_soft_hearing()))
 
     def record(self) -> dict[str, Any]:
-        """The only talk's record."""
+        """The record of the only talk."""
         self.records.settle()
         [file] = (self.folder / "state" / "talks").glob("*/*.json")
         return json.loads(file.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What comes out of a page's loudspeaker: tapped in the browser, compared with a recording."""
+"""The sound from a page's loudspeaker: taps it in the browser, and compares it with a recording."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hearline.audio.resample import resample
 
 RATE = 8_000
 TAP = """(() => {
-    // Whatever is led to the loudspeaker is led to us as well, and waits for us while the page is busy.
+    // Connect everything that goes to the loudspeaker to our tap as well, which buffers while the page is busy.
     const connect = AudioNode.prototype.connect;
     window.heard = [];
     const listen = async (node) => {
@@ -32,7 +32,7 @@ TAP = """(() => {
         return connect.call(this, to, ...more);
     };
 })()"""
-"""A script that runs before the page's own."""
+"""A script to run before the page's own scripts."""
 _HEARD = """() => {
     const samples = new Float32Array(window.heard.reduce((n, part) => n + part.length, 0));
     window.heard.reduce((at, part) => (samples.set(part, at), at + part.length), 0);
@@ -43,14 +43,14 @@ _HEARD = """() => {
 
 
 def heard(page: Page) -> np.ndarray:
-    """What came out so far, while the page kept its loudspeaker open: 8 kHz, 16-bit scale."""
+    """The sound so far, while the page kept its loudspeaker open: 8 kHz, 16-bit scale."""
     rate, sound = page.evaluate(_HEARD)
     return resample(np.frombuffer(base64.b64decode(sound), "<f4"), int(rate), RATE).astype(float) * 32_768
 
 
 def likeness(sound: np.ndarray, recording: np.ndarray) -> tuple[float, int, float]:
-    """Of the recording, where ``sound`` is most like it: correlation, 1 at best; from which sample on; its level there
-    against the recording's, dB."""
+    """The best match of the recording in ``sound``: (correlation, 1 at best; its first sample; its level relative to
+    the recording, in dB)."""
     power = recording @ recording
     products = np.correlate(sound, recording, "valid")
     at = int(np.argmax(products))

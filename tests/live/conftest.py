@@ -1,7 +1,7 @@
-"""What live tests share: one private Asterisk and the server on it.
+"""Fixtures of the live tests: one private Asterisk with the server.
 
-Nothing here looks away: after every test there must be no channel left on Asterisk, and in no process, Asterisk's and
-the tests' own among them, a thread, descriptor or task more than before, or noticeably more memory.
+After every test, no channel may be left on Asterisk, and no process, Asterisk and the tests' own included, may hold a
+thread, descriptor or task more than before, or noticeably more memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def world(tmp_path_factory, pytestconfig, watch) -> World:
     pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"
     with stack:
         stack.up(say=print)
-        # A call's id tells its time in UTC. From the first one on Asterisk watches the zone's file: no test's leak.
+        # A call's id holds its time in UTC. From the first id on, Asterisk keeps the zone's file open: not a leak.
         stack.console("dialplan eval function STRFTIME(,UTC,%s)")
         yield World(stack, folder, watch)
 
@@ -60,7 +60,7 @@ def pytest_runtest_makereport(item):
 
 
 def nothing_leaks(world):
-    """Asterisk, the server with all its processes, and the tests' own process are left as they were found."""
+    """Check that Asterisk, the server with all its processes, and the tests' own process hold no more than before."""
     world.wait_ready()
     world.wait_idle()
     before = world.holdings()
@@ -70,15 +70,15 @@ def nothing_leaks(world):
     assert not left, "\n".join(left)
 
 
-# Round every test; and round every module, whose calls may be placed before its first test begins.
+# Around every test, and around every module, since its calls may be placed before its first test begins.
 nothing_leaks_from_a_module = pytest.fixture(nothing_leaks, scope="module", autouse=True)
 nothing_leaks_from_a_test = pytest.fixture(nothing_leaks, autouse=True)
 
 
-# ---- sounds that callers' lines carry --------------------------------------------------------------------------------
+# ---- sounds on callers' lines ----------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def line_noise(tmp_path_factory):
-    """WAV files of 10 s by name: comfort noise, hum, street, a television in the room, one knock."""
+    """WAV files of 10 s, by name: comfort noise, hum, street, a television in the room, one knock."""
     folder = tmp_path_factory.mktemp("noise")
     random = np.random.default_rng(7)
     n = 10 * RATE

@@ -1,4 +1,4 @@
-"""A SIP phone of the kind that no phone is: its INVITE says whatever it is told to say, to the letter."""
+"""A hostile SIP phone, whose INVITE contains exactly what the test says."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ WAIT_S = 5.0
 
 
 class RawCall:
-    """One INVITE, answered or not. ``user`` and ``sender`` are the user parts of the dialled and of the calling URI, as
-    they stand in the message: percent signs and all.
+    """One INVITE, answered or not. ``user`` and ``sender`` are the user parts of the dialled and of the calling URI,
+    copied into the message as they are, percent signs included.
 
     Args:
-        account: (name, password); None: an address that is trusted for itself.
+        account: (name, password); None to call from an address that is trusted without one.
         host: the address to call from.
     """
 
@@ -49,7 +49,7 @@ class RawCall:
         self._sound.close()
 
     def place(self) -> int:
-        """Call, and wait for the final answer; its code."""
+        """Call, wait for the final answer, and return its code."""
         code, answer = self._ask("INVITE")
         if code == 401 and self._account:
             code, _ = self._ask("INVITE", self._credentials(answer, "INVITE"))

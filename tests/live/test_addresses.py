@@ -1,4 +1,4 @@
-"""While a call goes on, nothing of ours can be reached from another machine."""
+"""During a call, none of our ports can be reached from another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asterisk itself is started anew in the middle of a talk: that call is lost, and nothing else is."""
+"""Asterisk restarts in the middle of a talk: that call is lost, but nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call, one id: from the dialplan through queue, talks and transfers into whatever is kept or said of it."""
+"""One call, one id: from the dialplan through queue, talks and transfers into every record and log line about it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     assert rows == [("queue:care", talked[-1].removeprefix("agent-"))]
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]
     assert kept(settings.state / "calls", [f"{records[name]['call']}.json" for name in used])
-    assert "an id that is none of ours" in (world.stack.home / "log" / "messages").read_text()
+    assert "an id that is not valid here" in (world.stack.home / "log" / "messages").read_text()
 
 
 def kept(folder, names: list[str]) -> list[dict] | None:

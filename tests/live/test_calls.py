@@ -1,4 +1,4 @@
-"""Callers of every kind, side by side, over twenty at once: judged by what each phone heard and when."""
+"""Callers of every kind, over twenty at the same time, judged by what each phone heard and when."""
 
 from __future__ import annotations
 

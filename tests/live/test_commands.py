@@ -1,4 +1,4 @@
-"""The commands that people begin with: `hearline demo` and `hearline stack`, as they type them."""
+"""The commands that people start with: `hearline demo` and `hearline stack`, as typed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What the dialplan does by itself: names of every kind, and the guard among thousands of channels.
+"""The dialplan by itself: names of every kind, and the guard among thousands of channels.
 
-No phones: channels of Asterisk's own (Local), and in the guard's tests a peer of ours in the server's place.
+There are no phones, only Asterisk's own channels (Local), and in the guard's tests a peer of ours in place of the
+server.
 """
 
 from __future__ import annotations

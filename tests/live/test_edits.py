@@ -1,4 +1,4 @@
-"""A flow is edited while the hotline runs: the next call goes by it; a broken edit costs nobody anything."""
+"""A flow is edited while the hotline runs: the next call follows the edit, and a broken edit affects no call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Whatever happens to Hearline, the caller reaches the queue: within 2 s of a death, within 3 s of a hang. In any step
-if the door and its worker die or hang together; in the first two prompts and waits of each kind if one of them does.
+"""Whatever happens to Hearline, the caller reaches the queue: within 2 s if a process dies, within 3 s if one hangs.
+Tested in every step for the door and its worker together, and in the first two prompts and waits of each kind for each
+of them alone.
 
-The moment is judged by where Asterisk has the channel, and by the caller's ear, which hears it up to 100 ms later: from
-then on every half second is music.
+The moment is judged by where Asterisk has the channel, and by the caller's ear, up to 100 ms later: from then on every
+half second must be music.
 """
 
 from __future__ import annotations

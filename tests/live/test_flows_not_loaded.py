@@ -1,4 +1,4 @@
-"""A hotline whose flow is broken when the server starts: callers reach an agent, and hear no other flow's prompts."""
+"""A hotline's flow is broken when the server starts: callers reach an agent, and hear no other flow's prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hearline listen --call` on a real call: what is seen must be what the phone sent."""
+"""`hearline listen --call` on a real call: it must show what the phone sent."""
 
 from __future__ import annotations
 

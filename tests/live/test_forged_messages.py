@@ -1,5 +1,5 @@
-"""Line breaks in what is dialled, and in the caller's number, become messages of Asterisk's. Somebody calls with such
-INVITEs while two others talk: nobody is moved, nothing of it is recorded, and the two go on hearing each other."""
+"""Line breaks in the dialled number, or in the caller's, become forged messages of Asterisk. Somebody calls with such
+INVITEs while two others talk: nobody is moved, nothing forged is recorded, and the two keep hearing each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peers that are not Asterisk, or not well: a call goes on undisturbed beside all of them."""
+"""Peers that are not Asterisk, or misbehave: a call at the same time is not disturbed by any of them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A hundred calls at once beside Asterisk on the same cores: no frame later than 40 ms but for those that the host held
-up, and every timer within 60 ms of its plan by the server's own clock."""
+"""A hundred calls at once, with Asterisk on the same cores: no frame is later than 40 ms, except those that the host
+held up, and every timer is within 60 ms of its plan by the server's own clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""From the caller's words to the agent's: music until the join, the whisper to the agent alone, then each the other."""
+"""From the caller's words to the agent's: music until the join, the whisper for the agent only, then both hear each
+other."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Hints on real calls: what comes, when, and who hears it. Each rule that fires by itself has a conversation in which
-it must come, and one like it in which it must not. Times and whispers by the phones, cards by the talk's record."""
+"""Hints on real calls: which come, when, and who hears them. Each rule that fires by itself has one conversation in
+which it must fire, and a similar one in which it must not. Times and whispers are judged by the phones, cards by the
+talk's record."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Keys that agents press in the middle of a call, judged by what both phones heard. Codes are pressed on the phones;
-the agent's page calls what they call."""
+"""Keys that agents press during a call, judged by what both phones heard. Codes are pressed on the phones; the agents'
+page runs the same actions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A recogniser on real talks: the real engine, with a model that takes whatever an agent says for a forbidden phrase
-(`tests/unit/tiny_recogniser.py`). The agent who speaks gets the card, the one who says nothing does not."""
+"""Speech recognition on real talks: the real engine, with a model that takes everything an agent says for a forbidden
+phrase (`tests/unit/tiny_recogniser.py`). The agent who speaks gets the card; the one who says nothing does not."""
 
 from __future__ import annotations
 

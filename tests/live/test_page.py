@@ -1,5 +1,5 @@
-"""The agents' page in a real call: what two agents see in a browser and hear from it, from the first ring to the end
-through a hold and a transfer, beside what their phones did."""
+"""The agents' page in a real call: what two agents see and hear in a browser, from the first ring to the end, through a
+hold and a transfer, compared with what their phones did."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A soft caller's line is raised for the agent, and only who is too soft even so is asked to speak up. Levels by ITU-T
-P.56 in what the agents' phones heard."""
+"""A soft caller's line is raised for the agent, and only callers who are too soft even then are asked to speak up.
+Levels are measured by ITU-T P.56 in what the agents' phones heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Agents hold callers, ask colleagues, pass callers on. Judged by what the phones heard, and by Asterisk's channels."""
+"""Agents hold callers, consult colleagues, transfer callers. Judged by what the phones heard, and by Asterisk's
+channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody has who installs the wheel and holds no checkout: flows, sounds, dialplan and a stack to call."""
+"""An installation of the wheel, without a checkout, has flows, sounds, the dialplan, and a stack to call."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whispers are for the agent alone: proven with a tone before there are any, and judged by what both phones heard, also
-while the caller's phone sends nothing at all."""
+"""Only the agent hears whispers: a tone proves it before there are any, and the phones' recordings show it, even while
+the caller's phone sends nothing at all."""
 
 from __future__ import annotations
 

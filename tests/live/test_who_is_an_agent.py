@@ -1,5 +1,5 @@
-"""Who counts as an agent: whoever a queue, or our own contexts, rang as one. The caller's own telephone, somebody
-outside, and the colleague whose ringing call was picked up do not. Judged by listening legs, pages and records."""
+"""A phone counts as an agent's if a queue, or our own contexts, rang it as one. The caller's own telephone, an outside
+party, and the colleague whose ringing call was picked up do not. Judged by listening legs, pages and records."""
 
 from __future__ import annotations
 

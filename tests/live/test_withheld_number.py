@@ -1,5 +1,5 @@
-"""A caller who withholds the number, on a trunk that is trusted and so tells it all the same: no agent sees it, and
-nothing is kept under it."""
+"""A caller withholds the number, but the trunk is trusted and sends it anyway: no agent sees it, and nothing is kept
+under it."""
 
 from __future__ import annotations
 

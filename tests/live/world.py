@@ -1,4 +1,4 @@
-"""Calls on a private Asterisk, judged by what the phones heard."""
+"""Places calls on a private Asterisk, to be judged by what the phones heard."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from leaks import Held, held, more
 from second_look import live_calls
 from stood_still import Watch
 
-TOLERANCE_MS = 40  # planned against heard
+TOLERANCE_MS = 40  # between planned and heard
 SILENCE = ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]  # what a silent caller hears
-LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller hears, after the opening, who is too soft
-TOO_SOFT = -28.0  # dB on recordings of −23 dBov: −51 dBov, more than raising the line can make up for
-MUSIC_DBOV = -55.0  # whatever is softer is dead silence
-STILL_S = 0.5  # between the machine's standing still and what a phone makes of it, its jitter buffer and all
+LOW = ["low-1", "low-2", "low-move", "low-goodbye"]  # what a caller who is too soft hears after the opening
+TOO_SOFT = -28.0  # dB on recordings at −23 dBov, so −51 dBov: too soft even on a raised line
+MUSIC_DBOV = -55.0  # softer sound is dead silence
+STILL_S = 0.5  # from when the machine stood still until a phone's recording shows it, jitter buffer included
 REPO = Path(__file__).resolve().parents[2]
 SOUNDS = REPO / "sounds"
 SPEECH = SOUNDS / "zh" / "callers"
@@ -48,7 +48,7 @@ POOL = 8 + min(32, (os.cpu_count() or 1) + 4)
 POOLS = {"agent assist": POOL, "the agents' page": POOL, "Asterisk": math.inf}
 TASKS_OF = {"agent assist": "hearline_assist_tasks", "the agents' page": "hearline_page_tasks"}
 
-# Flows that only tests dial.
+# Flows that only tests call.
 EXTRA_FLOWS = {
     "shut.yaml": 'like: hotline\nnumber: "8101"\nhours: {open: "00:00-00:01", closed: closed}\n',
     "quick.yaml": 'like: hotline\ntest_number: "8102"\n'
@@ -66,7 +66,7 @@ EXTRA_FLOWS = {
 
 
 class Phones(run.Phones):
-    """Softphones; while they are there, a test's calls go on."""
+    """Softphones. While they run, their calls count as the test's own."""
 
     def __enter__(self) -> Phones:
         self._calls = ExitStack()
@@ -97,7 +97,7 @@ class Scenario:
 
 @dataclass
 class Call:
-    """What became of a scenario."""
+    """The result of a scenario."""
 
     name: str
     account: str
@@ -147,12 +147,12 @@ class World:
         self._takes = itertools.count(1)
 
     def account(self) -> tuple[str, str]:
-        """(name, password) of an account that nobody has used yet."""
+        """(name, password) of an account that has not been used yet."""
         name = next(self._unused)
         return name, self._passwords[name]
 
     def script(self, scenarios: dict[str, Scenario], agents: list[dict] | None = None) -> tuple[dict, dict[str, str]]:
-        """The softphones' script, and which account each scenario uses (each is used for one call only)."""
+        """(the softphones' script, the account of each scenario). Each account is used for only one call."""
         take = self.folder / f"take{next(self._takes):02}"
         take.mkdir()
         used = {name: next(self._unused) for name in scenarios}
@@ -232,8 +232,8 @@ class World:
         }
 
     def timelines_by_call(self) -> dict[str, dict]:
-        """The server's records by their files' names: the call's id, with a number where it is not the call's first.
-        Waits a moment for the last ones to be written."""
+        """The server's records by file name: the call's id, with a number if it is not the call's first record. Waits a
+        moment for the last ones to be written."""
         time.sleep(0.3)
         files = (self.stack.settings.state / "calls").rglob("*.json")
         return {file.stem: json.loads(file.read_text("utf-8")) for file in files}
@@ -245,10 +245,10 @@ class World:
             for record in self.timelines_by_call().values()
         }
 
-    # ---- what only a machine can do that lets us run --------------------------------------------------------------
+    # ---- judgements that allow for a machine that stood still -------------------------------------------------------
     def glitches(self, call: Call, heard: HeardPrompt, prompt: np.ndarray) -> list[Glitch]:
-        """Faults in a prompt that a caller heard, but for those at a moment at which the machine stood still: then the
-        phone was not let run either."""
+        """Faults in a prompt as a caller heard it, except at times when the machine stood still, since the phone did
+        not run then either."""
         found = glitches(call.recording, prompt, heard.start_ms)
         answered = call.result.answered_at
         return [
@@ -260,18 +260,19 @@ class World:
         ]
 
     def off_time(self, call: Call) -> list[Timing]:
-        """Waits that a caller heard longer or shorter than planned, by more than the machine stood still in that call:
-        what a phone gets late once it plays late until its call ends."""
+        """Waits that were too long or too short as a caller heard them, by more than the time the machine stood still
+        in that call: once a phone has received sound late, it plays everything late until the call ends."""
         allowed = TOLERANCE_MS + self.still_ms(call.result)
         found = timings(call.timeline, call.heard, call.result.end("rx_packets"))
         return [timing for timing in found if abs(timing.error_ms) > allowed]
 
     def held_up(self, calls: int, began: float) -> float:
-        """Frames of so many calls that nobody was let send since ``began`` (monotonic s)."""
+        """The number of frames that could not be sent on ``calls`` calls since ``began`` (monotonic s), because the
+        machine stood still."""
         return calls * 1_000 * self.watch.stood_still_s(began, time.monotonic()) / FRAME_MS
 
     def still_ms(self, call: CallResult) -> float:
-        """So long the machine stood still in that call."""
+        """How long the machine stood still during that call, in ms."""
         return 1_000 * self.watch.stood_still_s(call.answered_at, call.disconnected_at)
 
     # ---- what must not leak -----------------------------------------------------------------------------------------
@@ -292,12 +293,12 @@ class World:
         until(lambda: self.tasks(TASKS_OF["the agents' page"]), seconds)
 
     def server_pids(self) -> list[int]:
-        """The door and its media worker."""
+        """The pids of the door and its media worker."""
         door = self.stack.running.server_pid
         return [door, *children_of(door, "hearline.media.worker")]
 
     def assist_pid(self) -> int:
-        """The process of agent assist."""
+        """The pid of agent assist."""
         [pid] = children_of(self.stack.running.server_pid, "hearline.server.assist")
         return pid
 
@@ -307,7 +308,7 @@ class World:
         return pid
 
     def processes(self) -> dict[str, int]:
-        """Ours, Asterisk's and the tests' own, by name: their pids."""
+        """The pids of our processes, Asterisk's and the tests' own, by name."""
         door, tests = self.stack.running.server_pid, os.getpid()
         found = {"the tests": tests, "door": door}
         for name, parent, module in (
@@ -334,8 +335,8 @@ class World:
         return found
 
     def left(self, before: dict[str, Held]) -> list[str]:
-        """What there is more of than ``before``, for people: channels and softphones (there should be none), and what
-        each process holds."""
+        """What is left or has grown since ``before``, for people: channels and softphones (there should be none), and
+        what each process holds."""
         now = self.holdings()
         channels = [f"channel left on Asterisk: {channel[0]}" for channel in self.channels()]
         phones = [f"{name} left, pid {now[name].pid}" for name in now.keys() - before if name.startswith("softphones")]
@@ -355,7 +356,7 @@ class World:
         }
 
     def metric(self, name: str) -> float:
-        """Of the only media worker."""
+        """The value of a metric of the only media worker. Raises KeyError."""
         for line in self._metrics().splitlines():
             if line.startswith((name + " ", name + "{")):
                 return float(line.split()[1])
@@ -367,18 +368,18 @@ class World:
 
 
 def dead(sound: np.ndarray) -> list[float]:
-    """Which half seconds of this are softer than any music, by their beginning in s."""
+    """The half seconds of this sound that are softer than any music, by their beginning in s."""
     parts = sound[: sound.size // (RATE // 2) * (RATE // 2)].reshape(-1, RATE // 2)
     return [number / 2 for number, part in enumerate(parts) if rms_dbov(part) <= MUSIC_DBOV]
 
 
 def named(name: str, pids: list[int]) -> dict[str, int]:
-    """The first by this name, further ones with a number."""
+    """The pids by name: the first by this name, further ones with a number added."""
     return {name if number == 1 else f"{name} {number}": pid for number, pid in enumerate(pids, 1)}
 
 
 def children_of(parent: int, module: str) -> list[int]:
-    """The processes that ``parent`` has started to run ``module``, whichever of its threads did."""
+    """The processes that run ``module`` and were started by any thread of ``parent``."""
     found = []
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with suppress(OSError):  # the thread, or the child, has just ended
@@ -389,7 +390,7 @@ def children_of(parent: int, module: str) -> list[int]:
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:
-    """What it tells, once that is true; it must be before so many seconds have passed."""
+    """Wait until ``condition`` returns something true, and return that. It must do so within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline

@@ -1,6 +1,6 @@
-"""What the browser tests share: one Chromium, one floor of agents, a fresh window for each test.
+"""Fixtures of the browser tests: one Chromium, one floor of agents, a fresh window for each test.
 
-Screenshots are kept in ``page-out/``, to be looked at.
+Screenshots are kept in ``page-out/``, for people to look at.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ OUT = REPO / "page-out"
 
 @pytest.fixture(scope="module")
 def browser():
-    """Closed before the next module: Playwright has a loop of its own in our thread, and suffers no other there."""
+    """Closed before the next module, since Playwright runs its own event loop in our thread, and allows no other."""
     if chromium_path() is None:
-        pytest.skip("no Chromium here: make setup installs it, as root; or apt-get install chromium")
+        pytest.skip("there is no Chromium: run make setup as root, or apt-get install chromium")
     with chromium() as browser:
         yield browser
 
@@ -42,8 +42,8 @@ def floor(shared_floor):
 
 @contextmanager
 def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
-    """Opens windows, as agent 8016 unless told otherwise: ``window(locale="en-GB", width=640, script="…", …)``;
-    ``script`` runs before the page's own. What goes wrong in the page's scripts fails the test."""
+    """Opens windows, by default as agent 8016: ``window(locale="en-GB", width=640, script="…", …)``; ``script`` runs
+    before the page's own scripts. An error in the page's scripts fails the test."""
     contexts, faults = [], []
 
     def open_(
@@ -79,14 +79,14 @@ def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def window(browser, floor):
-    """Opens windows of this test: ``window(locale="en-GB", …)``, see `windows`."""
+    """Opens windows for this test: ``window(locale="en-GB", …)``, see `windows`."""
     with windows(browser, floor) as open_:
         yield open_
 
 
 @pytest.fixture(scope="module")
 def shared_window(browser, shared_floor):
-    """The same for windows that the tests of a module share."""
+    """Opens windows that the tests of a module share."""
     with windows(browser, shared_floor) as open_:
         yield open_
 

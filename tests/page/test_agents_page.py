@@ -1,4 +1,4 @@
-"""The agent's page as an agent has it: in a browser, by the keyboard, in both languages and themes, and when the
+"""The agents' page as an agent uses it: in a browser, with the keyboard, in both languages and themes, and when the
 connection breaks."""
 
 from __future__ import annotations

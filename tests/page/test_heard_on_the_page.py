@@ -1,5 +1,5 @@
-"""What an agent hears from the page: the whisper in a hold, which their phone does not play. Judged by what comes out
-of the browser. And where no whisper is to be waited for, the page says so."""
+"""Sound from the page: during a hold, it plays the whisper that the phone does not. Judged by the browser's output. If
+no whisper is coming, the page says so."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Every row of the service standard's §2 that comes by hand: called up by the keyboard, on the page in either language,
-and what the card then says is the standard's to the letter, written out here."""
+"""Every row of the service standard's §2 that agents call up themselves: with the keyboard, on the page in either
+language. The card's text must be the standard's to the letter, as written out here."""
 
 from __future__ import annotations
 

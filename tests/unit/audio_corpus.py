@@ -1,4 +1,4 @@
-"""Sounds a caller's line may carry, at 8 kHz: float arrays, full scale 1.0, levels in dBov."""
+"""Sounds that a caller's line may carry, at 8 kHz: float arrays, full scale 1.0, levels in dBov."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -113,8 +113,8 @@ def call(clip: np.ndarray, before_s: float = 1.5, after_s: float = 1.2, noise_db
 def hear(
     lines: list[np.ndarray], detector: Detector | None = None, owns: Sequence[CallSettings | None] = ()
 ) -> tuple[list[list[Event]], list[Hearing]]:
-    """Run int16 lines side by side, each by settings of its own where they are given. → events per line, Hearing per
-    line at its end."""
+    """Run int16 lines side by side, each with its own settings if they are given. Returns the events of each line, and
+    its Hearing at the end."""
     detector = detector or Detector(len(lines))
     events, hearings = [[] for _ in lines], [None] * len(lines)
     frames, present = np.zeros((detector.capacity, FRAME_SAMPLES), np.int16), np.ones(detector.capacity, bool)

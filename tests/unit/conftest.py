@@ -1,4 +1,4 @@
-"""What unit tests share: the shipped flows, and virtual calls through them."""
+"""Fixtures of the unit tests: the shipped flows, and virtual calls through them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def call(flows):
 
 @pytest.fixture
 def machine_zone(monkeypatch):
-    """Sets the zone of the machine's own clock, e.g. "UTC", as a container's is."""
+    """Sets the machine's own time zone, e.g. "UTC", as in a container."""
 
     def set_zone(name: str) -> None:
         monkeypatch.setenv("TZ", name)

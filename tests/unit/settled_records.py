@@ -1,4 +1,4 @@
-"""Records that are on disk when they have been handed over, for tests that read them at once."""
+"""Records that are on the disk as soon as they are written, for tests that read them at once."""
 
 from __future__ import annotations
 

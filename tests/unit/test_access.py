@@ -1,5 +1,5 @@
-"""Roles by routes: who may do what, and at whose desk. Every route of the page is in the table, and every row of the
-table is tried by everybody."""
+"""Roles and routes: who may do what, and at whose desk. Every route of the page is in the table, and every row of the
+table is tried with every role."""
 
 from __future__ import annotations
 

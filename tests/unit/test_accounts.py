@@ -1,4 +1,4 @@
-"""Accounts: roles, teams, hashes that get dearer, files of earlier versions, and what is no account."""
+"""Accounts: roles, teams, hashes that become costlier, files of earlier versions, and invalid accounts."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_the_dearer_hash_never_brings_back_an_old_pin(file, monkeypatch):
     """Somebody sets another PIN while a right one is hashed anew."""
     Accounts(file, CHEAP).set_pin("8016", "271828")
     accounts = Accounts(file, DEARER)
-    keep = accounts._keep_dearer
+    keep = accounts._keep_costlier
 
     def late(account, dearer):
         Accounts(file, DEARER).set_pin("8016", "314159")
         keep(account, dearer)
 
-    monkeypatch.setattr(accounts, "_keep_dearer", late)
+    monkeypatch.setattr(accounts, "_keep_costlier", late)
     accounts.check("8016", "271828")
     assert accounts.check("8016", "314159") and not accounts.check("8016", "271828")
 
@@ -102,7 +102,7 @@ def test_a_full_disk_keeps_nobody_from_signing_in(file, monkeypatch, caplog):
 
     monkeypatch.setattr(module, "write_private", full)
     assert accounts.check("8016", "271828")
-    assert "cheaper hash" in caplog.text
+    assert "stronger hash" in caplog.text
 
 
 def test_a_number_that_nobody_has_costs_as_much(file, monkeypatch):

@@ -1,4 +1,5 @@
-"""What an agent's desk looks like: ringing, talking, after the call; whose it is; and nothing that nobody may see."""
+"""The state of an agent's desk: ringing, talking, after the call; whose call it is; and that it holds nothing
+private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The AGI wrapper against scripted peers: framing, quoting, odd replies, hang-ups, time limits."""
+"""The AGI session against scripted peers: framing, quoting, odd replies, hang-ups, time limits."""
 
 from __future__ import annotations
 

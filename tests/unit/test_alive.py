@@ -1,4 +1,4 @@
-"""What the guard is told: every call in the IVR hangs on it."""
+"""The answer to the guard's question, on which every call in the IVR depends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection to the manager interface, against an Asterisk of a few lines."""
+"""The connection to the manager interface, tested against a tiny stand-in for Asterisk."""
 
 from __future__ import annotations
 

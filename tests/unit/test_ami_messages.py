@@ -1,4 +1,4 @@
-"""Which messages of the manager interface are Asterisk's own, whatever callers put into their numbers."""
+"""Only Asterisk's own messages on the manager interface pass, whatever callers put into their numbers."""
 
 from __future__ import annotations
 

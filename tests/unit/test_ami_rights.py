@@ -1,4 +1,4 @@
-"""What the manager interface does not give us is named."""
+"""Missing rights at the manager interface are named."""
 
 from __future__ import annotations
 

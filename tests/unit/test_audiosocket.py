@@ -1,4 +1,4 @@
-"""AudioSocket on the wire: framing in any pieces, and who is let in."""
+"""AudioSocket on the wire: framing across any pieces, and which connections are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log: what a line says and what never stands in one, who can read it, and that no flood and no clock harms
+"""The audit log: what a line holds, and what it never holds; who can read it; floods and clocks that jump do not harm
 it."""
 
 from __future__ import annotations

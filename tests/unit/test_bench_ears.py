@@ -1,4 +1,4 @@
-"""The labels of the ears' test set are true. On made sounds: nothing is fetched."""
+"""The labels of the ears' test set are correct. Uses synthetic sounds, so nothing is downloaded."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""The business calendar: which day it is and whether the line is open, in any zone, on any day."""
+"""The business calendar: the business day, and whether the line is open, in any zone, on any day."""
 
 from __future__ import annotations
 

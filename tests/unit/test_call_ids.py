@@ -1,4 +1,4 @@
-"""The id of a call: its shape, that none comes twice, what is done with claims, and where it stands."""
+"""The id of a call: its shape, its uniqueness, the treatment of ids from outside, and where it appears."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def test_a_sites_name_must_be_fit_for_ids(monkeypatch):
     assert Settings().site == "sh-1"
     for name in ("Shanghai 1", "sh/1", "-sh", "sh-", "a" * 32):
         monkeypatch.setenv("HEARLINE_SITE", name)
-        with pytest.raises(ValidationError, match="no name for a site: use small letters"):
+        with pytest.raises(ValidationError, match="not a valid site name: use small letters"):
             Settings()
-        with pytest.raises(ValueError, match="no name of a site"):
+        with pytest.raises(ValueError, match="not a valid site name"):
             new_call_id(name, AT)
 
 

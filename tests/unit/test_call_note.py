@@ -1,4 +1,5 @@
-"""The call note: fields and ticks, what is kept without the caller's leave, and notes from before there were fields."""
+"""The call note: fields and ticks, what is kept without the caller's consent, and notes from before there were
+fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cards: wording to the letter, what each phrase set has of its own, search, and the naming of characters."""
+"""The cards: exact wording, the variants of each phrase set, search, and the naming of characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who talks with whom, by the events that Asterisk tells. The sequences are those of a real Asterisk 22.10."""
+"""Who talks with whom, derived from Asterisk's events. The sequences were recorded from a real Asterisk 22.10."""
 
 from __future__ import annotations
 

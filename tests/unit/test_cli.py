@@ -1,4 +1,4 @@
-"""The command line as a machine and a person meet it."""
+"""The command line, as scripts and people use it."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_with_agent_assist_one_file_holds_the_proof_and_is_closed_to_others(tmp_
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
     [
-        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is no address"),
+        ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is not an address"),
         ("HEARLINE_SOUNDS", "/nowhere", "cannot be read"),
         ("HEARLINE_AMI_SECRET_FILE", "/nowhere", "HEARLINE_AMI_SECRET_FILE: /nowhere: No such file"),
     ],
@@ -222,7 +222,7 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
     assert "HEARLINE_FALLBACK_QUEUE = seniors\n" in (tmp_path / "out" / "hearline-globals.conf").read_text()
     (flows / "hotline.yaml").write_text("begin: nowhere\n")
     answer = run("dialplan", "--out", tmp_path / "none")
-    assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'} says why" in answer.output
+    assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'}` says why" in answer.output
     assert not (tmp_path / "none").exists()
 
 
@@ -272,7 +272,7 @@ def test_the_demo_takes_away_nothing_but_its_own(tmp_path):
     (tmp_path / "1-speaks").mkdir()
     (tmp_path / "thesis.txt").touch()
     answer = run("demo", "--out", tmp_path)
-    assert answer.exit_code == 1 and "give --out a folder of its own" in " ".join(answer.output.split())
+    assert answer.exit_code == 1 and "give --out another folder" in " ".join(answer.output.split())
     assert (tmp_path / "thesis.txt").exists() and (tmp_path / "1-speaks").exists()
 
 
@@ -308,12 +308,12 @@ def test_calendars_are_checked_and_a_guessed_year_is_pointed_out(tmp_path):
     file.write_text("2098:\n  guessed: true\n  holidays: {2098-01-01: 元旦}\n", "utf-8")
     answer = run("flow", "check", file)
     assert answer.exit_code == 0 and f"{file}: ok" in answer.output
-    assert f"{file}:1: the days of 2098 are a guess. Draft it again or mend it" in answer.output
+    assert f"{file}:1: the days of 2098 are a guess. Draft it again, or correct it" in answer.output
     notes = json.loads(run("flow", "check", file, "--json").stdout)["notes"]
     assert [note["line"] for note in notes][-1] == 1
     file.write_text("2098:\n  holidays: {2099-01-01: 元旦}\n", "utf-8")
     answer = run("flow", "check", file)
-    assert answer.exit_code == 1 and f"{file}:2: 2099-01-01 is no day of 2098" in answer.output
+    assert answer.exit_code == 1 and f"{file}:2: 2099-01-01 is not a day of 2098" in answer.output
 
 
 def test_a_flow_is_checked_with_the_calendar_it_names(tmp_path):
@@ -361,7 +361,7 @@ def test_a_time_zone_that_there_is_not_is_told(monkeypatch):
     monkeypatch.setenv("HEARLINE_ZONE", "Asia/Shangai")
     answer = subprocess.run([sys.executable, "-m", "hearline", "flow", "check", FLOW], capture_output=True, text=True)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is no known time zone. Did you mean 'Asia")
+    assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is not a known time zone. Did you mean")
 
 
 def test_a_flow_that_is_not_there():
@@ -442,7 +442,7 @@ def test_hours_without_a_zone_are_tried_in_the_sites(silence, tmp_path, monkeypa
 
 def test_a_moment_that_cannot_be_tried():
     answer = run("flow", "run", FLOW, "--at", "noon")
-    assert answer.exit_code == 2 and "'noon' is no time" in answer.output
+    assert answer.exit_code == 2 and "'noon' is not a time" in answer.output
     answer = run("flow", "run", FLOW, "--at", "2026-10-01 08:00", "--closed")
     assert answer.exit_code == 2 and "Leave out --closed" in answer.output
 

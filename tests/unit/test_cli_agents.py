@@ -1,4 +1,4 @@
-"""`hearline agents` and `hearline callers`, and how the private stack lets its agents sign in."""
+"""`hearline agents` and `hearline callers`, and the accounts of the private stack's agents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_pin_is_set_from_standard_input(state):
 def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
     result = run("agents", "pin", agent, told=pin)
     assert result.exit_code == 2
-    assert "a PIN has 6 to 64 characters" in result.output or "no work number" in result.output
+    assert "a PIN must have 6 to 64 characters" in result.output or "not a work number" in result.output
 
 
 def test_a_caller_is_forgotten_at_their_request(state):
@@ -128,7 +128,7 @@ def test_roles_and_teams_are_set_shown_and_written_down(state):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("pin", "8001", "--role", "king"), "no role"),
+        (("pin", "8001", "--role", "king"), "not a role"),
         (("pin", "8001", "--role", "supervisor"), "--team"),
         (("role", "8001", "--role", "admin"), "no account"),
         (("remove", "8001"), "no account"),

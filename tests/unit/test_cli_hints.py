@@ -1,4 +1,4 @@
-"""`hearline hints` as a machine and a person meet it."""
+"""`hearline hints`, as scripts and people use it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_fault_is_told_with_file_line_and_remedy(folder):
 def test_rules_are_not_called_well_before_the_cards_are(folder):
     _edit(folder / "cards.yaml", 'section: "2.1"', "section: 2.1")
     answer = run("check", folder / "rules.yaml")
-    assert answer.exit_code == 1 and "Mend cards.yaml first" in answer.output
+    assert answer.exit_code == 1 and "Correct cards.yaml first" in answer.output
     assert run("check", folder / "mine.yaml").exit_code == 1
     (folder / "spoken.yaml").unlink()
     assert "cannot be read" in run("check", folder / "spoken.yaml").output
@@ -84,11 +84,11 @@ def test_a_conversation_is_run_in_no_time(tmp_path):
     [
         ("", "Begin with"),
         ('{"at_ms": 0, "event": "hold"}', "Begin with"),
-        ('{"at_ms": 0, "event": "joined"}\n{"at_ms": 0, "event": "hole"}', "-:2: no event: no event 'hole'"),
-        ('{"at_ms": 9, "event": "joined"}\n{"at_ms": 8, "event": "hold"}', "-:2: at_ms 8"),
-        ('{"event": "joined"}', "-:1: no at_ms"),
-        ("[]", "-:1: no event"),
-        ("nonsense", "-:1: no event"),
+        ('{"at_ms": 0, "event": "joined"}\n{"at_ms": 0, "event": "hole"}', "-:2: not an event: no event 'hole'"),
+        ('{"at_ms": 9, "event": "joined"}\n{"at_ms": 8, "event": "hold"}', "-:2: at_ms is 8"),
+        ('{"event": "joined"}', "-:1: at_ms is missing"),
+        ("[]", "-:1: not an event"),
+        ("nonsense", "-:1: not an event"),
         ('{"at_ms": "0", "event": "joined"}', "whole ms"),
     ],
 )
@@ -111,7 +111,7 @@ def test_the_report_names_what_nobody_uses(tmp_path):
     one.write_text(json.dumps({"listening": {"fired": 15, "shown": 15, "expired": 15}}))
     two.write_text(json.dumps({"listening": {"fired": 9, "shown": 9}, "before_hold": {"shown": 30, "used": 15}}))
     lines = run("report", one, two).output.splitlines()
-    assert lines[1].split()[:3] == ["listening", "24", "24"] and "nobody uses it" in lines[1]
+    assert lines[1].split()[:3] == ["listening", "24", "24"] and "unused" in lines[1]
     rows = {row["rule"]: row for row in map(json.loads, run("report", "--json", one, two).output.splitlines())}
     assert rows["before_hold"]["used_share"] == 0.5 and not rows["before_hold"]["unused"]
     assert [name for name, row in rows.items() if row["unused"]] == ["listening"]

@@ -1,4 +1,4 @@
-"""The rendered configuration: complete, private, and on no other address than it was told."""
+"""The rendered configuration: complete, private, and bound only to the given address."""
 
 from __future__ import annotations
 

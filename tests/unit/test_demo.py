@@ -1,4 +1,4 @@
-"""What the demo prints; its calls are made up."""
+"""The output of the demo, with made-up calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that a step collects: in the flow file, in virtual time, and where their digits must never come to light."""
+"""Keys that a step collects: in the flow file, in virtual time, and the places where their digits must never appear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Into the telephone, or across the room? Told by how the level changes, and only of a good deal of speech."""
+"""Into the telephone, or across the room? Decided by the changes of the level, and only after enough speech."""
 
 import numpy as np
 import pytest

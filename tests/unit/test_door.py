@@ -1,4 +1,4 @@
-"""The server as a whole, without Asterisk: what becomes of calls where a disk does not answer."""
+"""The server as a whole, without Asterisk: calls while a disk does not answer."""
 
 from __future__ import annotations
 

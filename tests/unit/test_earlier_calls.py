@@ -1,4 +1,4 @@
-"""Earlier calls: found again by the caller's number, which stands nowhere."""
+"""Earlier calls: found by the caller's number, which is stored nowhere."""
 
 from __future__ import annotations
 

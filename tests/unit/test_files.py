@@ -1,4 +1,4 @@
-"""Files are read where that cannot hang, and written whole or not at all."""
+"""Files: reading never hangs, and writing replaces the whole file or nothing."""
 
 from __future__ import annotations
 

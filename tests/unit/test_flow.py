@@ -1,4 +1,4 @@
-"""Flow files: what is taken, what is rejected, and whether the message helps."""
+"""Flow files: what is accepted, what is rejected, and whether the message helps."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_a_good_flow_is_settled():
         ("wait: 2s", "wait: 2", 11, "3s"),
         ("wait: 2s", "wait: 2 sec", 11, "3s"),
         ("queue: care", "queue: care home", 2, "letters, digits"),
-        ("queue: care", "queue: h", 2, "two of them or more"),
-        ("queue: care", "queue: _care", 2, "a letter or a digit first"),
+        ("queue: care", "queue: h", 2, "at least two letters"),
+        ("queue: care", "queue: _care", 2, "beginning with a letter or a digit"),
         ("    play: opening", "    plays: opening", 7, "Did you mean 'play'"),
         ("      noinput: hangup:noinput", "      speech: queue", 12, "Add `noinput: …`"),
         ("queue: care", "phrases: lanzi", 2, "Did you mean 'lanzhi'"),
@@ -201,7 +201,7 @@ def test_a_circle_of_steps_without_prompts_is_found():
     text = GOOD.replace("phrases", "").replace("queue: care", "queue: care\nphrases: training")
     text = text.replace("play: opening", "play: low-move").replace("noinput: bye", "noinput: again")
     text += "  again: {play: low-move, on: {noinput: hello}}\n"
-    assert any("circle" in fault for fault in faults(text))
+    assert any("leads back to itself" in fault for fault in faults(text))
 
 
 def test_a_plan_names_only_prompts_that_exist(flows):

@@ -1,5 +1,4 @@
-"""A live call followed: what the worker tells of it, how it goes over HTTP, and what `hearline listen --call` makes of
-it."""
+"""Following a live call: the worker's reports, their way over HTTP, and the output of `hearline listen --call`."""
 
 from __future__ import annotations
 
@@ -178,7 +177,7 @@ class FakeLine:
 
     def follow(self, uuid: str):
         if self.others >= MOST:
-            raise WorkerDown("as many calls are followed as may be at once")
+            raise WorkerDown("too many calls are being followed; stop following another one first")
         return self._follow()
 
     def _follow(self):
@@ -303,7 +302,7 @@ def test_no_such_call_lists_the_live_ones(served):
 def test_more_than_may_follow_are_told_so(served):
     served(FakeLine([], others=MOST))
     answer = run("--call", ROW.call)
-    assert answer.exit_code == 1 and "as many calls are followed as may be" in answer.stderr
+    assert answer.exit_code == 1 and "too many calls are being followed" in answer.stderr
 
 
 def test_a_call_of_which_nobody_knows_the_end(served):

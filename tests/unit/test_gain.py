@@ -1,4 +1,4 @@
-"""Raising a soft caller's line: how far, who is not raised, and what happens where Asterisk cannot do it."""
+"""Raising a soft caller's line: how far, which lines are not raised, and what happens if Asterisk cannot do it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The judge of what a softphone heard, on recordings made of the real prompts with known times and faults."""
+"""The analysis of what a softphone heard, tested on recordings made from the real prompts with known times and
+faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who hears music on hold from us: whoever would hear nothing."""
+"""Music on hold: we play it to callers who would otherwise hear nothing, and to nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script of a hotline call, without Asterisk: what it asks, and what it hands on of the caller."""
+"""The AGI script of a hotline call, without Asterisk: what it asks for, and what it passes on about the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening hours as written in flows and calendar files: what they mean, what is rejected, and with which message."""
+"""Opening hours as written in flows and calendar files: their meaning, what is rejected, and with which message."""
 
 from __future__ import annotations
 
@@ -177,16 +177,16 @@ def test_a_night_shift_goes_on_into_a_day_that_is_closed():
 @pytest.mark.parametrize(
     ("hours", "line", "says"),
     [
-        ('open: "8-21"', 3, "hours.open: '8-21' is no span of hours. Write it as \"08:00-21:00\""),
-        ('open: "08：00-21:00"', 3, "'：' in it is a fullwidth colon"),
-        ('open: "08:00–21:00"', 3, "'–' in it is a en dash"),
+        ('open: "8-21"', 3, "hours.open: '8-21' is not a span of hours. Write it as \"08:00-21:00\""),
+        ('open: "08：00-21:00"', 3, "it holds '：' (fullwidth colon)"),
+        ('open: "08:00–21:00"', 3, "it holds '–' (en dash)"),
         ('open: ["09:00-12:00", "11:00-18:00"]', 3, "two spans overlap at 11:00"),
-        ('open:\n  - "09:00-12:00"\n  - "13-18"', 5, "'13-18' is no span of hours"),
+        ('open:\n  - "09:00-12:00"\n  - "13-18"', 5, "'13-18' is not a span of hours"),
         ('open: {mon-fri: "09:00-18:00"}', 3, "no hours for sat and sun. Add `sat: closed`"),
         ('open:\n  mon-sat: "09:00-18:00"\n  sat-sun: closed', 3, "sat has hours twice"),
-        ('open:\n  mon-sat: "09:00-18:00"\n  sunday: closed', 5, "'sunday' is no day of the week. Write mon, tue"),
-        ('open:\n  mon-sat: "09:00-18:00"\n  sun:', 5, "no hours stand here"),
-        ('open:\n  mon-sat: "09:00-18:00"\n  sun: as usual', 3, "sun: `as usual` is a word for holidays"),
+        ('open:\n  mon-sat: "09:00-18:00"\n  sunday: closed', 5, "'sunday' is not a day of the week. Write mon, tue"),
+        ('open:\n  mon-sat: "09:00-18:00"\n  sun:', 5, "the hours are missing"),
+        ('open:\n  mon-sat: "09:00-18:00"\n  sun: as usual', 3, "sun: only holidays can be `as usual`"),
         ('open:\n  mon-sun: "09:00-18:00"\n  holidays: closed', 5, "only a calendar lists holidays, and these hours"),
         ('calendar: china\nopen:\n  mon-sat: "09:00-18:00"\n  sun: closed', 4, "Add `holidays: closed`"),
         ('calendar: chnia\nopen: "09:00-18:00"', 3, "there is no calendar 'chnia'. Name a file of the folder"),
@@ -194,10 +194,10 @@ def test_a_night_shift_goes_on_into_a_day_that_is_closed():
         ("timezone: Asia/Shanghai", 2, "'open' is missing in 'hours'"),
         ('calendar: china\ntimezone: Europe/Berlin\nopen: "09:00-18:00"', 4, "the calendar 'china' sets the time zone"),
         ('open: "09:00-18:00"\ntimezone: Asia/Shangai', 4, "Did you mean 'Asia/Shanghai'?"),
-        ('open: "09:00-18:00"\ntimezone: ../etc/passwd', 4, "is no known time zone. Write a name of the tz database"),
+        ('open: "09:00-18:00"\ntimezone: ../etc/passwd', 4, "is not a known time zone. Write a name of the tz"),
         ('open: "09:00-18:00"\ndays:\n  2026-02-30: closed', 5, "there is no 2026-02-30"),
-        ('open: "09:00-18:00"\ndays:\n  20260201: closed', 5, "20260201 is no date. Write it as 2027-02-05"),
-        ('open: "09:00-18:00"\ndays:\n  2026-02-01: close', 5, "'close' is no span of hours"),
+        ('open: "09:00-18:00"\ndays:\n  20260201: closed', 5, "20260201 is not a date. Write it as 2027-02-05"),
+        ('open: "09:00-18:00"\ndays:\n  2026-02-01: close', 5, "'close' is not a span of hours"),
         ('opened: "09:00-18:00"', 3, "Did you mean 'open'?"),
     ],
 )
@@ -210,19 +210,19 @@ def test_a_fault_in_the_hours_names_file_line_and_remedy(hours, line, says):
     ("old", "new", "line", "says"),
     [
         ("2026-10-02", "2026-10-32", 7, "there is no 2026-10-32"),
-        ("2026-10-02", "2027-10-02", 7, "2027-10-02 is no day of 2026. Write it below `2027:`"),
-        ("2026-10-10", "2026-10-01", 9, "both a holiday and a day that is worked"),
+        ("2026-10-02", "2027-10-02", 7, "2027-10-02 is not a day of 2026. Write it below `2027:`"),
+        ("2026-10-10", "2026-10-01", 9, "both a holiday and a make-up day"),
         ("    2026-10-02", "    2026-10-01", 7, "a second time"),
         ("makeup_days", "makeupdays", 8, "Did you mean 'makeup_days'?"),
         ("Asia/Shanghai", "Asia/Beijing", 1, "all of China is Asia/Shanghai"),
-        ('"09:00-15:00"', "09-15", 3, "'09-15' is no span of hours"),
+        ('"09:00-15:00"', "09-15", 3, "'09-15' is not a span of hours"),
         ("2026:\n", "open: {mon-sun: '09:00-18:00', tue: closed}\n2026:\n", 4, "tue has hours twice"),
         ("2026:\n", "open: {mon-fri: '09:00-18:00', sat-sun: closed}\n2026:\n", 4, "Add `holidays: closed`"),
         ("2026:\n", "2025:\n2026:\n", 4, "2025: None has no words"),
         ("2026:\n", "year:\n", 4, "unknown word 'year'"),
         ("国庆节调休", "", 9, "is not text"),
-        (CHINA, "", 1, "this is no calendar"),
-        (CHINA, "- 2026-10-01", 1, "this is no calendar"),
+        (CHINA, "", 1, "this is not a calendar"),
+        (CHINA, "- 2026-10-01", 1, "this is not a calendar"),
     ],
 )
 def test_a_fault_in_a_calendar_names_file_line_and_remedy(old, new, line, says):

@@ -1,4 +1,4 @@
-"""What an agent's keys decide, and what becomes of them where something is gone. How it sounds: tests/live."""
+"""The decisions behind an agent's keys, also if a channel or a process is gone. tests/live judges the sound."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def test_a_prompt_goes_to_the_caller_of_the_talk_and_to_nobody_else(telling, exc
 
     telling(story)
     assert exchange.data == [f"{CALLER},qoESuw"] == [prompt_data(TALK.caller)]
-    with pytest.raises(ValueError, match="is no channel"):
+    with pytest.raises(ValueError, match="is not the name of a channel"):
         prompt_data("a,qB")
 
 

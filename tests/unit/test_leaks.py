@@ -1,4 +1,4 @@
-"""The rig itself: a process that leaks is found out, and what it leaks is named."""
+"""The test rig: a process that leaks is detected, and the leak is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A leg of a talk, in the media worker: what is told of it."""
+"""A leg of agent assist in the media worker: its reports."""
 
 from __future__ import annotations
 

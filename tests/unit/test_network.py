@@ -1,4 +1,4 @@
-"""The network written out is the network that was published."""
+"""Our version of the network computes the same as the published one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One caller, one number, however it is written; and no two callers one number."""
+"""Each caller has one normal number, however it is written, and two callers never have the same."""
 
 from __future__ import annotations
 

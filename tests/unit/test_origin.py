@@ -1,4 +1,4 @@
-"""Where a request comes from: origins as origins, addresses past our own proxies and nobody else's."""
+"""Where a request comes from: its origin, and the client's address behind our own proxies, but nobody else's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The agents' page over HTTP: who is let in, what is told to whom, what an action reaches; and that a page that goes
-wrong costs nobody else anything."""
+"""The agents' page over HTTP: who gets in, who sees what, what an action affects; and a failing page affects nobody
+else."""
 
 from __future__ import annotations
 

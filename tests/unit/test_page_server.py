@@ -1,5 +1,5 @@
-"""The page's server and those who are not browsers: half requests, more connections than there may be, no descriptor
-left, bodies that never come. Nobody else notices, and the log stays short."""
+"""The page's server and clients that are not browsers: incomplete requests, too many connections, no descriptor left,
+bodies that never come. Nobody else notices, and the log stays short."""
 
 from __future__ import annotations
 
@@ -255,4 +255,4 @@ def test_a_limited_log_says_how_many_it_kept_back():
     assert [limit.filter(record) for _ in range(5)] == [True, False, False, False, False]
     assert limit.filter(logging.LogRecord("x", logging.ERROR, "file.py", 8, "another", (), None))
     now = 61.0
-    assert limit.filter(record) and record.getMessage() == "broken: pipe (and 4 times more in the meantime)"
+    assert limit.filter(record) and record.getMessage() == "broken: pipe (and 4 more since the last one)"

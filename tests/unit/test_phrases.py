@@ -1,4 +1,4 @@
-"""What counts as having said a phrase."""
+"""When a phrase counts as said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of `hearline listen --png`: what is in the figure, not its pixels; and what people are told."""
+"""The pictures of `hearline listen --png`: the content of the figure, not its pixels; and the messages to people."""
 
 from __future__ import annotations
 

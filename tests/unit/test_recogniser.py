@@ -1,5 +1,5 @@
-"""The recogniser: what it makes of an engine's results by itself, and as it runs, with the real engine on a model of a
-few kilobytes (`tiny_recogniser`), for legs that come in over AudioSocket."""
+"""The recogniser: its logic on an engine's results, and the running process, with the real engine and a model of a few
+kilobytes (`tiny_recogniser`), for legs that come in over AudioSocket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records lie in the folder of their business day."""
+"""Records are kept in the folder of their business day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of the hints: what is taken, what is rejected, and whether the message helps."""
+"""The files of the hints: what is accepted, what is rejected, and whether the message helps."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_what_a_phone_does_with_its_call():
 @pytest.mark.parametrize(
     ("act", "why"),
     [
-        ({"do": "park"}, "c0: acts: 'park' is none of hold, unhold, transfer"),
+        ({"do": "park"}, "c0: acts: 'park' is not one of hold, unhold, transfer"),
         ({"do": "transfer"}, "c0: acts: transfer needs a SIP URI"),
         ({"do": "consult", "to": "8017"}, "c0: acts: consult needs a SIP URI"),
         ({"do": "hold", "to": ELSEWHERE}, "c0: acts: hold takes no `to`"),

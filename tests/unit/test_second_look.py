@@ -1,4 +1,4 @@
-"""The rig itself: what may be looked at once more, and what may not."""
+"""The test rig: which failures get a second look, and which do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket as systemd's."""
+"""The notifications to systemd, received on a socket like systemd's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done for those who talk, and what is kept of it."""
+"""Sessions of agent assist: what they do for the people who talk, and what they record."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Guessing costs time, by number and by address; and whoever knows a PIN does not wait for those who guess. A look at a
-PIN takes virtual time here: what is tested is who is looked at, and when."""
+"""Guessing PINs takes time, by number and by address, and people who know their PIN do not wait for those who guess.
+Checking a PIN takes virtual time here: the tests are about which is checked, and when."""
 
 from __future__ import annotations
 

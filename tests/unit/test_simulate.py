@@ -1,4 +1,4 @@
-"""Calls without a phone: the clock may jump, and nobody can tell from what comes of it; nor does it take long."""
+"""Simulated calls: a clock that jumps does not change the result, and saves time."""
 
 from __future__ import annotations
 

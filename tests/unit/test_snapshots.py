@@ -1,4 +1,4 @@
-"""What is told of a line ten times a second."""
+"""The snapshots of a line, ten a second."""
 
 from __future__ import annotations
 

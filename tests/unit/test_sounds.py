@@ -1,4 +1,4 @@
-"""The sounds: wording to the letter, files in order, every kind of fault found, recordings win."""
+"""The sounds: exact wording, files in order, every kind of fault found, recordings take precedence."""
 
 import json
 import shutil
@@ -280,7 +280,7 @@ def test_a_clipped_or_unreadable_recording_is_left_alone_with_a_reason(root):
     [
         ("voice: host\n", "voice: nobody\n", "unknown voice 'nobody'"),
         ("rates: [8000, 16000]", "rates: [8000, 44100]", "rates.1"),
-        ("您好，{brand}，请问", "您好，{brnad}，请问", "a placeholder that is neither"),
+        ("您好，{brand}，请问", "您好，{brnad}，请问", "unknown placeholder"),
         ("level_dbov: -23", "level_dbov: loud", "level_dbov"),
         ("hotline:", "hotlyne:", "hotlyne"),
         ("hotline:", "brand: two\nhotline:", "a second time"),

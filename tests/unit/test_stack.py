@@ -1,6 +1,6 @@
 """Which Asterisk a machine gets, and that the stack ends only what it started.
 
-The machine is made up: programs of a few lines stand on its PATH for docker, podman, asterisk and mmdebstrap.
+The machine is made up: tiny programs on its PATH stand in for docker, podman, asterisk and mmdebstrap.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def test_what_is_asked_for_wins(machine):
     [
         ("container", "no container engine answers"),
         ("installed", "no Asterisk 22.10 or newer"),
-        ("vm", "'vm' is no kind of Asterisk: say container, installed, root"),
+        ("vm", "'vm' is not a way to run Asterisk: use container, installed, root"),
     ],
 )
 def test_what_is_asked_for_and_not_there_is_an_error(machine, kind, message):
@@ -411,7 +411,7 @@ def test_a_port_that_is_taken_is_left_to_its_owner():
     ("variable", "text", "says"),
     [
         ("agi", "203.0.113.7:4573", "HEARLINE_AGI 203.0.113.7 is not an address of this machine"),
-        ("media", "9092", "HEARLINE_MEDIA: '9092' is no address: write HOST:PORT"),
+        ("media", "9092", "HEARLINE_MEDIA: '9092' is not an address: write HOST:PORT"),
     ],
 )
 def test_an_address_of_the_environment_is_called_by_its_variable(machine, tmp_path, variable, text, says):
@@ -445,7 +445,7 @@ def test_a_sip_port_that_somebody_has_just_taken_is_no_stack(machine, stack, mon
     answers = {"core waitfullybooted": "Asterisk has fully booted.", "pjsip show transports": "No objects found."}
     monkeypatch.setattr(stack, "console", lambda command: answers.get(command, ""))
     machine.has("docker", ENGINE)
-    with pytest.raises(StackError, match="has just taken the SIP port"):
+    with pytest.raises(StackError, match="has just taken SIP port"):
         stack.up(server=False)
     assert stack.running is None
 

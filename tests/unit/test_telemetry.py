@@ -1,4 +1,4 @@
-"""Nothing that runs here reports to anybody."""
+"""No library that runs here sends telemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How loud an agent wants the whispers."""
+"""The volume that an agent chooses for whispers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are edited while calls go on: who reads them, and who never waits for that."""
+"""Files that are edited during calls: one thread reads them, and nobody else waits for that."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_an_edit_that_cannot_be_read_changes_nothing(text, caplog):
     store.refresh()
     file.unlink()
     assert store.refresh() and store.value == "one"
-    assert "No such file" in store.fault and "the text: an edit is rejected" in caplog.text
+    assert "No such file" in store.fault and "the text: edit rejected" in caplog.text
     file.write_text("three")
     assert store.refresh() and (store.value, store.fault) == ("three", "")
 
@@ -106,7 +106,7 @@ def test_a_look_that_fails_is_looked_again(caplog, monkeypatch):
     assert watcher.start(5.0)
     until(lambda: len(looks) > 2)
     watcher.stop()
-    assert "flows could not be looked at" in caplog.text
+    assert "flows: the check for edits failed" in caplog.text
 
 
 # ---- flows -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Who may be whispered to: the tone's levels and what follows from them, Asterisk and the line made up."""
+"""Permission to whisper: the levels of the test tone and what follows from them. Asterisk and the line are
+stand-ins."""
 
 from __future__ import annotations
 

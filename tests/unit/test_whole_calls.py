@@ -1,4 +1,4 @@
-"""What becomes of calls on lines that are not as they should be: with an echo, a television, a single sound."""
+"""Whole calls on imperfect lines: with an echo, a television, a single sound."""
 
 from __future__ import annotations
 

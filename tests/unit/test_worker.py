@@ -1,4 +1,4 @@
-"""The media worker without Asterisk: who is let in, and what happens when there is no room."""
+"""The media worker without Asterisk: which connections it accepts, and what happens when there is no room."""
 
 from __future__ import annotations
 

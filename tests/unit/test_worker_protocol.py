@@ -1,4 +1,4 @@
-"""What the door process and a worker say to each other: messages of any size, and a bad one is one bad one."""
+"""The messages between the door process and a worker: they have any size, and a bad one does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML with the line of everything in it."""
+"""YAML with the line of each key and item."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_an_empty_text_is_nothing(text):
     [
         ("a: 1\nb: [\n", 2, "not valid YAML"),
         ("a: 1\n\tb: 2\n", 2, "not valid YAML"),
-        ("a: 1\nb: 2\na: 3\n", 3, "'a' stands here a second time (first in line 1)"),
-        ("a: 1\nb: &x [*x]\n", 2, "an anchor that holds itself"),
+        ("a: 1\nb: 2\na: 3\n", 3, "'a' occurs here a second time (first in line 1)"),
+        ("a: 1\nb: &x [*x]\n", 2, "an anchor that contains itself"),
         ("? [1, 2]\n: 3\n", 1, "not valid YAML"),
         ("a: \x07\n", 1, "an invisible character"),
     ],

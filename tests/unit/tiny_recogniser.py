@@ -1,6 +1,6 @@
-"""Streaming models for sherpa-onnx that fit into a few kilobytes, one of each kind. So the engine, its way of loading a
-model and its results are the real ones, and what is "recognised" is known: to `tiny_model`, whoever makes a sound says
-`SAYS`, again and again; the others say characters of it."""
+"""Streaming models for sherpa-onnx of a few kilobytes, one of each kind. So the engine, its loading of models and its
+results are the real ones, and the "recognised" text is known: `tiny_model` recognises any sound as `SAYS`, over and
+over; the others recognise characters of it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 SAYS = "我不支道"  # 知 mistaken for a character that sounds alike
 _TOKENS = ["<blk>", *SAYS, "<unk>"]
-_LOUD = -9.0  # mean log mel energy: louder is a sound
+_LOUD = -9.0  # mean log mel energy above which there is a sound
 
 
 def tiny_model(folder: Path) -> Path:
-    """Write it into ``folder``."""
+    """Write the model into ``folder``."""
     size = _tokens(folder, _TOKENS)
 
     # Encoder: one frame out of nine in, with how quiet it was in favour of the blank.
@@ -67,7 +67,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def tiny_ctc(folder: Path) -> Path:
-    """A zipformer2 with CTC: its only layer counts the pieces of sound, and says a character with every other one."""
+    """A zipformer2 with CTC: its only layer counts the pieces of sound, and outputs a character for every other one."""
     size = _tokens(folder, _TOKENS)
     states = {
         "cached_key_0": (1, "N", 1), "cached_nonlin_attn_0": (1, "N", 1, 3), "cached_val1_0": (1, "N", 1),
@@ -99,7 +99,7 @@ def tiny_ctc(folder: Path) -> Path:
 
 
 def tiny_paraformer(folder: Path) -> Path:
-    """It takes every third frame for a character, always the same."""
+    """A Paraformer that takes every third frame for the same character."""
     size = _tokens(folder, ["<blank>", "<s>", "</s>", *SAYS, "<unk>"])
     always = np.zeros((1, 1, size), np.float32)
     always[..., 4] = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hearline.call import engine as e
 from hearline.call.plan import Plan, Verdict
 
-PROMPT_MS = 4_000  # every prompt lasts so long here
+PROMPT_MS = 4_000  # the length of every prompt here
 
 
 class VirtualCall:
@@ -73,13 +73,13 @@ class VirtualCall:
         return self
 
     def press(self, ms: int, keys: str, every_ms: int = 300) -> VirtualCall:
-        """Somebody presses these keys from ``ms`` on."""
+        """The caller presses these keys from ``ms`` on."""
         for number, key in enumerate(keys):
             self.at(ms + number * every_ms, e.Key(key))
         return self
 
     def speak(self, ms: int, lasts_ms: int, verdict: Verdict = Verdict.SPEECH) -> VirtualCall:
-        """Somebody speaks from ``ms`` on, as the ears would tell it (known after 150 ms, ended after 700 ms)."""
+        """The caller speaks from ``ms`` on, as the ears would report it (detected after 150 ms, ended after 700 ms)."""
         self.at(ms + 150, e.SpeechStarted())
         if lasts_ms > 1_000:
             self.at(ms + 1_150, e.Heard(verdict))

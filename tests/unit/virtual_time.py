@@ -1,4 +1,4 @@
-"""An event loop for tests: its clock goes on to the next timer as soon as there is nothing else to do."""
+"""An event loop for tests, whose clock jumps to the next timer as soon as there is nothing else to do."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Found = TypeVar("Found")
 
 
 def run(coroutine: Coroutine[object, object, Found]) -> Found:
-    """As ``asyncio.run``; an hour of sleep takes no time, and is an hour on the loop's clock. Not for what waits for
-    threads or other processes."""
+    """Like ``asyncio.run``, but an hour of sleep takes no time, and is an hour on the loop's clock. Not for code that
+    waits for threads or other processes."""
     with asyncio.Runner(loop_factory=VirtualTime) as runner:
         return runner.run(coroutine)
 

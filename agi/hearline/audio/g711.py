@@ -18,7 +18,7 @@ def _decode_table_mulaw() -> np.ndarray:
 
 
 def _encode_table(decode: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """For every int16 (as uint16 index) the byte whose value is nearest. `order`: bytes by rising value."""
+    """The byte with the nearest value for every int16 (as uint16 index). `order`: the bytes by rising value."""
     values = decode[order].astype(np.int32)
     borders = (values[:-1] + values[1:] + 1) // 2  # from here on the upper value is nearer
     samples = np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.int32)

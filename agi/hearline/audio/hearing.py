@@ -1,4 +1,4 @@
-"""What the ears report: the verdict on a line and the events on the way to it. Times are ms since `open`."""
+"""What the ears report: the verdict on a line, and events. Times are in ms since `open`."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -6,8 +6,8 @@ from typing import Literal
 
 Verdict = Literal["no_signal", "noise", "too_soft", "speech"]
 Reason = Literal[
-    "no_rtp", "digital_silence", "comfort_noise", "hum", "echo",  # no_signal; echo: our own prompt comes back
-    "tone", "sound", "noise",  # noise; sound: a single one, the line is silent otherwise
+    "no_rtp", "digital_silence", "comfort_noise", "hum", "echo",  # no_signal; echo: of our own prompt
+    "tone", "sound", "noise",  # noise; sound: a single sound on an otherwise silent line
     "soft",  # too_soft
     "normal",  # speech
 ]  # fmt: skip
@@ -24,18 +24,18 @@ class SpeechState(IntEnum):
 
 @dataclass(frozen=True)
 class Hearing:
-    """What the line carries, as far as it is known since the last question."""
+    """What the line has carried since the last question."""
 
     verdict: Verdict
     reason: Reason
     final: bool
-    """Enough was heard; before that, a first guess."""
+    """True once enough was heard; before that, the verdict is a first guess."""
     active_level_dbov: float | None
     """Speech level (ITU-T P.56 method B, noise subtracted); None if there was no speech."""
     active_level_error_db: float | None
-    """How far the level may be from that of all they will say, one standard deviation; see `level_error_db`."""
+    """One standard deviation between this level and that of everything the caller will say; see `level_error_db`."""
     noise_level_dbov: float
-    """What is there between the words."""
+    """Level between the words."""
     speech_ms: int
     speech_onset_ms: int | None
     """Start of the first speech since the question; None if there was none."""
@@ -44,14 +44,14 @@ class Hearing:
     max_p_recent: float
     """Highest speech probability of the last 600 ms."""
     far: bool | None = None
-    """They speak across the room or to a telephone on its loudspeaker; None before 4 s of talk.
-    False says little: many who are far off cannot be told from the others."""
+    """True if they speak across the room, or into a telephone on its loudspeaker; None before 4 s of talk. False says
+    little: many far voices are not recognised as such."""
 
 
 def level_error_db(speech_ms: int) -> float:
-    """Standard deviation of the active level after so much speech, dB: 1.7 after a second, 0.6 after three. Nearly all
-    of it is that people do not say every word alike: the level of clean speech up to that moment is as far from the
-    level of the whole (measured on `bench/ears`, to 20 dB SNR)."""
+    """Standard deviation of the active level after `speech_ms` of speech, in dB: 1.7 after a second, 0.6 after three.
+    Nearly all of it comes from people saying some words louder than others: the level of clean speech so far deviates
+    as much from the level of the whole (measured on `bench/ears`, down to 20 dB SNR)."""
     return 1.7 / max(speech_ms / 1000, 0.2)
 
 
@@ -59,7 +59,7 @@ def level_error_db(speech_ms: int) -> float:
 class SpeechStarted:
     at_ms: int
     onset_ms: int
-    """When it really began; the decision takes a moment."""
+    """When speech began; the decision comes later, at `at_ms`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SpeechEnded:
     end_ms: int
     """Where the silence began."""
     hearing: Hearing | None = field(default=None, compare=False)
-    """The verdict as it stands then; not in the dictionary of a look."""
+    """The verdict at `at_ms`; left out of `Snapshot.as_dict`."""
 
 
 @dataclass(frozen=True)

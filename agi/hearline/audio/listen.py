@@ -1,4 +1,4 @@
-"""Whole recordings through the same ears as live calls, many side by side (the network is quickest in batches)."""
+"""Runs whole recordings through the ears of live calls, many side by side (the network is fastest in batches)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,33 +14,33 @@ from hearline.audio.vad.snapshots import LineWatcher, Snapshot
 from hearline.audio.wav import BadAudio, read_wav
 
 SIDE_BY_SIDE = 64
-_BACKGROUND_EVERY_MS = 3000  # what the detector remembers of the background
-_SHORTEST_MS = 100  # the first look at the background
-_LATEST_ONSET_MS = 400  # of silence after the end: a last word may be known of that late
+_BACKGROUND_EVERY_MS = 3000  # the detector judges steady sounds by the last 3 s
+_SHORTEST_MS = 100  # when the detector first looks at the background
+_LATEST_ONSET_MS = 400  # of silence after the end: the last word may be detected this late
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a whole recording carries."""
+    """What was heard in a whole recording."""
 
     duration_ms: int
     hearing: Hearing
-    """Of all of it."""
+    """The verdict on the whole recording."""
     looks: tuple[Snapshot, ...] = ()
-    """Ten a second, where they were asked for; the last ones may be of the silence after the end."""
+    """Ten a second, if requested; the last ones may lie in the silence after the end."""
 
 
 def listen(samples: np.ndarray, settings: EarSettings = DEFAULT) -> Recording:
     """Listen to one recording, int16 [n] at 8 kHz."""
     [heard] = listen_all([samples], settings)
-    assert isinstance(heard, Recording)  # a BadAudio comes of a BadAudio only
+    assert isinstance(heard, Recording)  # only a BadAudio yields a BadAudio
     return heard
 
 
 def listen_to_files(
     paths: Iterable[Path | str], settings: EarSettings = DEFAULT, looks: bool = False
 ) -> Iterator[tuple[Path | str, Recording | BadAudio]]:
-    """Listen to WAV files; each path with what was heard, or with what is wrong with it, in order."""
+    """Listen to WAV files. Yields each path, in order, with what was heard or what is wrong with the file."""
     heard_paths: list[Path | str] = []
 
     def read() -> Iterator[np.ndarray | BadAudio]:
@@ -58,9 +58,9 @@ def listen_to_files(
 def listen_all(
     recordings: Iterable[np.ndarray | BadAudio], settings: EarSettings = DEFAULT, looks: bool = False
 ) -> Iterator[Recording | BadAudio]:
-    """Listen to recordings, int16 [n] at 8 kHz, side by side; results in order. A BadAudio passes through.
+    """Listen to recordings, int16 [n] at 8 kHz, side by side. Yields results in order; a BadAudio passes through.
 
-    looks: keep what was heard on the way, for a picture.
+    `looks`: keep ten snapshots a second, for a picture.
     """
     waiting = enumerate(recordings)
     detector = Detector(SIDE_BY_SIDE, settings)
@@ -114,7 +114,7 @@ class _Playing:
         return np.pad(frame, (0, FRAME_SAMPLES - frame.size)) if frame.size < FRAME_SAMPLES else frame
 
     def take_note(self, detector: Detector, slot: int) -> None:
-        """Keep the verdict on the background, every 3 s and at the end."""
+        """Keep the verdict every 3 s and at the end, for `_background`."""
         now_ms = detector.now_ms(slot)
         end_ms = max(-(-self.samples.size // FRAME_SAMPLES) * FRAME_MS, _SHORTEST_MS)
         if now_ms == end_ms or (now_ms < end_ms and now_ms % _BACKGROUND_EVERY_MS == 0):
@@ -135,7 +135,7 @@ class _Playing:
         verdict: Verdict
         reason: Reason
         if hearing.active_level_dbov is not None:
-            soft = hearing.active_level_dbov < settings.too_soft_dbov  # no hysteresis: all of it was heard
+            soft = hearing.active_level_dbov < settings.too_soft_dbov  # no hysteresis, since all of it was heard
             verdict, reason = ("too_soft", "soft") if soft else ("speech", "normal")
             noise = hearing.noise_level_dbov
         else:
@@ -149,7 +149,7 @@ class _Playing:
         return Recording(duration_ms, of_all, (*self.looks, self.watcher.look()) if self.watcher else ())
 
     def _background(self) -> tuple[Verdict, Reason]:
-        """Noise if it was there a third of the time, else no signal; with its most frequent reason."""
+        """Noise if there was noise a third of the time, else no signal; with the most frequent reason."""
         found = Counter((b.verdict, b.reason) for b in self.backgrounds)
         noise = {what: times for what, times in found.items() if what[0] == "noise"}
         counted = noise if sum(noise.values()) * 3 >= sum(found.values()) else found

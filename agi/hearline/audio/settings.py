@@ -1,7 +1,7 @@
-"""Every number the ears depend on, in one place, with its unit in its name.
+"""All numbers that the ears depend on, each with its unit in its name.
 
-Sources: the measured recipe for telephone audio (see each comment); ITU-T P.56 for the active level.
-What a timer profile may set for its calls is in `CallSettings`; the rest is one for all calls.
+Sources: measurements on telephone audio (see each comment); ITU-T P.56 for the active level.
+`CallSettings` holds what a timer profile may set for its calls; everything else is the same for all calls.
 """
 
 from dataclasses import dataclass
@@ -12,64 +12,66 @@ FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000  # 160
 
 
 ONSET_EVIDENCE = {"low": 4.0, "normal": 8.0, "high": 12.0}
-"""By how sure a profile wants the ears to be that somebody speaks: one, two or three windows beyond doubt. Known after
-80, 120 or 160 ms (median; p95 290, 360, 480); of noise and music 2, 0.4 or 0.4 % are taken for speech, of crowds and
-babble at odd levels 20, 11 or 7 %, of coughs and clicks 29, 19 or 16 % (the held-out part of `bench/ears`)."""
+"""The evidence for speech that a profile's `speech_certainty` demands: one, two or three windows beyond doubt.
+Speech is detected after 80, 120 or 160 ms (median; p95 290, 360, 480). Taken for speech: 2, 0.4 or 0.4 % of noise and
+music; 20, 11 or 7 % of crowds and babble at odd levels; 29, 19 or 16 % of coughs and clicks (the held-out part of
+`bench/ears`)."""
 
 
 @dataclass(frozen=True)
 class CallSettings:
-    """What may differ from call to call."""
+    """The settings that may differ from call to call."""
 
     too_soft_dbov: float = -38.0
     normal_dbov: float = -35.0
-    """Who was too soft counts as normal again from here (hysteresis); whoever is under it is raised first."""
+    """A caller who was too soft counts as normal again from this level (hysteresis). Lines below it are raised before
+    the caller is asked to speak up."""
     stop_ms: int = 700
-    """Speech has ended after so much silence; 95 % of the gaps inside talk are shorter than 577 ms. At most 3 s: a line
-    that carries nothing for longer is not listened to."""
+    """Speech has ended after this much silence; 95 % of the gaps inside talk are shorter than 577 ms. At most 3 s,
+    since lines that are silent for longer are not processed."""
     onset_evidence: float = ONSET_EVIDENCE["normal"]
     """Speech starts at this sum of log odds; see `EarSettings`."""
     sign_of_life: bool = True
-    """A single sound (a knock, a click, a cough) since the question makes a line that is silent otherwise noise. False:
-    it takes a line that carries noise most of the time."""
+    """True: a single sound since the question (a knock, a click, a cough) makes an otherwise silent line noise. False:
+    a line must carry noise most of the time."""
 
 
 @dataclass(frozen=True)
 class EarSettings(CallSettings):
-    """How a caller's line is judged. The defaults were measured on recorded prompts in several languages."""
+    """How the ears judge a line. The defaults were measured on recorded prompts in several languages."""
 
-    # Is it the caller? The networks' answer, 0…1, one per 32 ms window.
+    # Is it the caller? The networks answer with a probability, 0…1, for each window of 32 ms.
     speech_probability_keep: float = 0.35
-    """Once somebody speaks, a window counts as speech down to here."""
+    """While somebody is speaking, a window counts as speech from this probability."""
     spare_probability: float = 0.9
     spare_windows: int = 2
-    """While somebody speaks as clearly as this, the networks are not asked about so many windows in a row."""
+    """After a window with at least `spare_probability`, the networks skip this many windows."""
     maybe_probability: float = 0.3
-    """Worth waiting a little longer for (see `Detector.maybe_speech`)."""
+    """From this probability it is worth waiting a little longer; see `Detector.maybe_speech`."""
     maybe_window_ms: int = 600
     input_gain_db: float = 12.0
-    """Raises the sound for the network only: soft callers are heard."""
+    """Applied to the network's input only, so that it hears soft callers."""
 
-    # When does speech start? The log odds of the windows are added up, never below 0, to `onset_evidence`.
+    # When does speech start? When the sum of the windows' log odds, kept from going below 0, reaches `onset_evidence`.
     starting_evidence: float = 1.0
-    """It may be about to from here."""
+    """From this sum, speech may be about to start."""
     least_evidence: float = -1.5
     most_evidence: float = 4.0
-    """No window counts for more, nor for less, than this."""
+    """Limits of what one window adds."""
     gate_fast_dbov: float = -60.0
     """The loudest 100 ms of the last 300 ms must reach this."""
     onset_backdate_ms: int = 120
-    """How long before the decision speech began (the decision's median delay)."""
+    """How long before the decision speech is taken to have begun (the decision's median delay)."""
 
-    # Cheap tests before the networks: where nobody can be speaking, they rest.
+    # Cheap tests before the networks, which rest on lines where nobody can be speaking.
     warm_up_ms: int = 1000
-    """Before this there is hardly a floor to compare with."""
+    """Before this the noise floor is not reliable."""
     network_rest_dbov: float = -66.0
-    """Softer than this is silence."""
+    """Below this is silence."""
     network_rest_dynamics_db: float = 5.0
-    """A level that moves less than this over the floor is steady noise or hum."""
+    """A level less than this above the floor is steady noise or hum."""
     network_hush_dynamics_db: float = 1.5
-    """After speech it is silence only where the level lies no further than this over the floor."""
+    """After speech, only a level less than this above the floor is silence."""
 
     # Tones (DTMF, ringback, busy): nearly all energy in one or two steady lines.
     tone_lowest_hz: float = 330.0
@@ -78,61 +80,63 @@ class EarSettings(CallSettings):
     key_from_dbov: float = -45.0
     """Keys are louder."""
     key_share: float = 0.5
-    """No speech starts where a key pressed (DTMF) holds so much of the energy of the last 320 ms. It was 0.94 and more
-    of the keys that were taken for speech, at most 0.04 of 900 voices."""
+    """Speech does not start if DTMF tones hold this share of the energy of the last 320 ms. The share was at least 0.94
+    in keys that were taken for speech, and at most 0.04 in 900 voices."""
 
-    # Echo of our own prompt. How far under what was played is the sound?
+    # Echo of our own prompt. The prompt, filtered, may "explain" (predict) a share of the sound's power; see `echo.py`.
     echo_never_under_db: float = 14.0
-    """Less than this: hardly an echo, unless what was played explains more than `echo_explained_share` of it."""
+    """A sound less than this below the prompt is an echo only if the prompt explains over `echo_explained_share` of
+    it."""
     echo_explained_share: float = 0.5
-    """Otherwise it is the caller if what was played explains less than `echo_unexplained_share` of it, smoothed by
-    `echo_smoothing` over some askings, `echo_hold_ms` from one to the next."""
     echo_unexplained_share: float = 0.12
+    """A softer sound is the caller if the prompt explains less than this share of it, smoothed by `echo_smoothing` over
+    several checks, `echo_hold_ms` apart."""
     echo_smoothing: float = 0.5
     echo_hold_ms: int = 60
     echo_below_dbov: float = -53.0
-    """While we play, softer sounds than this are always taken for an echo: too little is left to foretell."""
+    """While we play, sounds below this level are always taken for echo: they are too soft to be predicted."""
     echo_look_share: float = 0.3
-    """At a look at the background, what was played explains so much of an echo: of 260 in rooms 92 % had more, of 400
-    doors, knocks and clicks 5 %."""
+    """In a look at the background, a sound is an echo if the prompt explains more than this share. That held for 92 %
+    of 260 echoes in rooms, and for 5 % of 400 doors, knocks and clicks."""
     echo_spread_db: float = 8.0
-    """What it does not explain is an echo all the same where it is no further than this over the loudest echo so far,
-    both against what was played; that one is forgotten by `echo_forgotten_db` a look."""
+    """A sound that the prompt does not explain is still an echo if it lies at most this far above the loudest echo so
+    far, both relative to the prompt. The loudest echo decays by `echo_forgotten_db` per look."""
     echo_forgotten_db: float = 0.1
 
     # How loud is the speech? Active level, ITU-T P.56 method B.
     provisional_speech_ms: int = 1000
     final_speech_ms: int = 2000
-    """So much speech gives a first and a final verdict on the level (error about 1.2 and 0.5 dB)."""
+    """The amount of speech for a first and a final verdict on the level (error about 1.2 and 0.5 dB)."""
     near_ms: int = 300
     loudest_over_normal_db: float = 1.0
-    """Who was so far over `normal_dbov` for about `near_ms` has been heard, however soft the rest is. Of callers at −32
-    dBov 98 % are, half of them with a single word, and 3 % of background talkers at −41."""
+    """A caller who was this far above `normal_dbov` for about `near_ms` is not too soft, however soft the rest is. This
+    holds for 98 % of callers at −32 dBov, half of them after one word, and for 3 % of background talkers at −41."""
     loudest_over_others_db: float = 12.0
-    """The same of who is not too soft, and so far over what was too soft before them: they are somebody else."""
+    """The same holds for a voice above `too_soft_dbov` that is this far above the soft speech before it: it is
+    another speaker."""
     loudest_over_db: float = 6.0
-    """The active level is told no further than this under the loudest `near_ms`."""
+    """The reported active level is at most this far below the loudest `near_ms`."""
     beside_db: float = 15.0
-    """Beside somebody at a normal level, what is so far under their loudest is somebody else, or something."""
+    """Once somebody has spoken at a normal level, sound this far below their loudest is not theirs."""
     clipping_from: int = 32000
-    """|sample| from here is clipped; G.711 tops out at 32256 (A-law) and 32124 (mu-law)."""
+    """|sample| from here counts as clipped; G.711 tops out at 32256 (A-law) and 32124 (mu-law)."""
 
     # What does the line carry while nobody speaks?
     digital_silence_dbov: float = -70.0
-    """Digital zeros; A-law's idle code decodes to ±8, which is −72 dBov."""
+    """Digital silence lies below this; A-law's idle code decodes to ±8, which is −72 dBov."""
     silence_dbov: float = -60.0
     silence_share: float = 0.5
-    """No signal: so many of the 200 ms levels lie under `silence_dbov`."""
+    """No signal if this share of the 200 ms levels lies below `silence_dbov`."""
     sound_rise_db: float = 10.0
-    """A single sound lies so far over most of what else is there."""
+    """A single sound lies this far above the median level."""
     hum_below_dbov: float = -35.0
     hum_correlation: float = 0.8
     """Hum repeats after 100 ms, whether 50 or 60 Hz."""
     comfort_noise_below_dbov: float = -48.0
     comfort_noise_spread_db: float = 1.5
-    """Comfort noise is soft and steady: 10–90 % spread of the 200 ms levels."""
+    """Comfort noise is soft and steady: the largest 10–90 % spread of its 200 ms levels."""
     background_settled_ms: int = 2000
-    """A verdict on a line without speech is final after so long."""
+    """The verdict on a line without speech is final after this time."""
 
 
 DEFAULT = EarSettings()

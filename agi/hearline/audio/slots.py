@@ -1,4 +1,4 @@
-"""Arrays with one row per call: thousands of calls are worked on in a few numpy operations."""
+"""Arrays with one row per call, so that a few numpy operations process thousands of calls."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Column:
-    """One value (or a row of `shape`) per slot, and what it is for a new call.
+    """One value (or an array of `shape`) per slot; `fresh` is its value for a new call.
 
-    With `ticks` there is one for each of so many ticks, [ticks, slots, *shape]: what all slots have of a tick is one
-    stretch of memory.
+    With `ticks`, the column keeps that many ticks, [ticks, slots, *shape], so that one tick of all slots is contiguous
+    in memory.
     """
 
     dtype: type
@@ -35,7 +35,7 @@ class SlotTable:
         self.grow(capacity)
 
     def grow(self, capacity: int) -> None:
-        """Make room for `capacity` slots; what the present ones hold stays."""
+        """Make room for `capacity` slots; the present ones keep their values."""
         if capacity < self.capacity:
             raise ValueError(f"cannot shrink from {self.capacity} to {capacity} slots")
         for name, column in self._columns.items():
@@ -45,7 +45,7 @@ class SlotTable:
         self.capacity = capacity
 
     def clear(self, slots: int | np.ndarray) -> None:
-        """Back to what a new call starts with."""
+        """Reset these slots to the values of a new call."""
         for name, column in self._columns.items():
             getattr(self, name)[slots if column.ticks is None else (slice(None), slots)] = column.fresh
 

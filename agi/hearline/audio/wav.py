@@ -25,7 +25,7 @@ _REMEDY = "convert it, e.g. sox IN -r 8000 -c 1 -b 16 OUT.wav"
 
 
 class BadAudio(ValueError):
-    """A file that cannot be heard; the message says which, what is wrong and what to do."""
+    """The audio file cannot be used; the message names the file, the problem and the remedy."""
 
     def __init__(self, path: Path | str, wrong: str, remedy: str = _REMEDY):
         super().__init__(f"{path}: {wrong}; {remedy}")
@@ -34,7 +34,7 @@ class BadAudio(ValueError):
 
 @dataclass(frozen=True)
 class Wav:
-    """A WAV file as it is: before mixing down and resampling."""
+    """A WAV file as stored, before channel selection and resampling."""
 
     rate_hz: int
     samples: np.ndarray
@@ -42,9 +42,10 @@ class Wav:
 
 
 def read_wav(path: Path | str) -> np.ndarray:
-    """The file as the line would carry it: int16 [n] at 8 kHz; of stereo its louder channel.
+    """The file as a telephone line would carry it: int16 [n] at 8 kHz; of a stereo file, the louder channel.
 
-    Not the mean: call recordings hold a side in each channel, and one that is empty would cost the other 6 dB.
+    The mean would be wrong: call recordings have one side per channel, and an empty one would cost the other 6 dB.
+    Raises BadAudio.
     """
     wav = load_wav(path)
     louder = np.argmax(np.mean(np.square(wav.samples), axis=0))
@@ -53,7 +54,8 @@ def read_wav(path: Path | str) -> np.ndarray:
 
 
 def load_wav(path: Path | str) -> Wav:
-    """The file's own rate and channels. Raises BadAudio for whatever `RATES_HZ` and the codecs leave out."""
+    """The file at its own rate, with all channels. Raises BadAudio, also for rates and codecs that are not
+    supported."""
     try:
         data = read_regular(Path(path), MOST_BYTES)
     except OSError as error:
@@ -68,9 +70,9 @@ def load_wav(path: Path | str) -> Wav:
     chunks = _chunks(path, data)
     codec, channels, rate_hz, bits = _format(path, chunks)
     if "data" not in chunks:
-        raise BadAudio(path, "there is no sound in it (no data chunk)", "record or copy it again")
+        raise BadAudio(path, "it contains no sound (no data chunk)", "record or copy it again")
     if not chunks["data"]:
-        raise BadAudio(path, "there is no sound in it (0 samples)", "record or copy it again")
+        raise BadAudio(path, "it contains no sound (0 samples)", "record or copy it again")
     return Wav(rate_hz, _decode(path, chunks["data"], codec, bits, channels))
 
 
@@ -81,7 +83,7 @@ def _chunks(path: Path | str, data: bytes) -> dict[str, bytes]:
     while at < len(data):
         if at + 8 > len(data):
             if "data" in chunks:
-                break  # a stray byte behind the sound harms nobody
+                break  # stray bytes after the sound are harmless
             raise BadAudio(path, "the WAV header is cut off", "record or copy it again")
         name, size = data[at : at + 4].decode("latin-1").strip(), struct.unpack_from("<I", data, at + 4)[0]
         body = data[at + 8 : at + 8 + size]
@@ -90,7 +92,7 @@ def _chunks(path: Path | str, data: bytes) -> dict[str, bytes]:
             size = len(body)
         if len(body) < size and "data" not in chunks:
             what = "sound" if name == "data" else f"header ({name} chunk)"
-            wrong = f"the {what} is cut off: {len(body)} of {size} bytes are there"
+            wrong = f"the {what} is cut off: only {len(body)} of {size} bytes are there"
             raise BadAudio(path, wrong, "record or copy it again")
         chunks.setdefault(name, body)
         at += 8 + size + size % 2
@@ -98,7 +100,7 @@ def _chunks(path: Path | str, data: bytes) -> dict[str, bytes]:
 
 
 def _only_chunks(data: bytes, at: int) -> bool:
-    """Is what follows nothing but further chunks, such as LIST? Then a data chunk of 0 bytes is empty indeed."""
+    """True if only further chunks follow, such as LIST: then a data chunk of 0 bytes really is empty."""
     while at + 8 <= len(data) and data[at : at + 4].strip().isalnum():
         size = struct.unpack_from("<I", data, at + 4)[0]
         at += 8 + size + size % 2
@@ -106,7 +108,7 @@ def _only_chunks(data: bytes, at: int) -> bool:
 
 
 def _format(path: Path | str, chunks: dict[str, bytes]) -> tuple[int, int, int, int]:
-    """Codec, channels, rate in Hz, bits per sample; all of them supported."""
+    """(codec, channels, rate in Hz, bits per sample). Raises BadAudio if one of them is not supported."""
     header = chunks.get("fmt", b"")
     if len(header) < 16:
         raise BadAudio(path, "the WAV header is cut off (no complete fmt chunk)", "record or copy it again")
@@ -123,8 +125,8 @@ def _format(path: Path | str, chunks: dict[str, bytes]) -> tuple[int, int, int, 
     if rate_hz not in RATES_HZ:
         raise BadAudio(path, f"{rate_hz} Hz is not supported ({', '.join(map(str, RATES_HZ))} are)")
     if block != bits // 8 * channels or bytes_a_second not in (0, rate_hz * block):
-        told = f"{channels} × {bits} bits per sample, in blocks of {block} bytes, {bytes_a_second} bytes a second"
-        raise BadAudio(path, f"its header contradicts itself: {rate_hz} Hz, {told}")
+        claims = f"{channels} × {bits} bits per sample, in blocks of {block} bytes, {bytes_a_second} bytes a second"
+        raise BadAudio(path, f"its header contradicts itself: {rate_hz} Hz, {claims}")
     return codec, channels, rate_hz, bits
 
 
@@ -133,13 +135,13 @@ def _decode(path: Path | str, sound: bytes, codec: int, bits: int, channels: int
     frame_bytes = bits // 8 * channels
     sound = sound[: len(sound) // frame_bytes * frame_bytes]
     if not sound:
-        raise BadAudio(path, "there is no sound in it (0 samples)", "record or copy it again")
+        raise BadAudio(path, "it contains no sound (0 samples)", "record or copy it again")
     raw = np.frombuffer(sound, np.uint8)
     if codec == _ALAW:
         samples = g711.decode_alaw(raw) / np.float32(32768)
     elif codec == _MULAW:
         samples = g711.decode_mulaw(raw) / np.float32(32768)
-    elif bits == 8:  # the only unsigned one
+    elif bits == 8:  # the only unsigned format
         samples = (raw.astype(np.float32) - 128) / 128
     elif bits == 24:
         padded = np.zeros((raw.size // 3, 4), np.uint8)

@@ -1,7 +1,7 @@
-"""The flow engine: events in, actions out. No sockets, no clock, no arrays.
+"""The flow engine: events in, actions out. It knows no sockets, no clock and no arrays.
 
-Time is a number of ms since the call's first frame, handed in by whoever runs the engine: the live line, the
-simulator or a test. The engine names one ``deadline``; when the time has come, ``due`` is called.
+Time is in ms since the call's first frame, passed in by the live line, the simulator or a test. The engine names one
+``deadline``; its caller calls ``due`` when that has come.
 
     PLAYING ──prompt ended──▶ WAITING ──deadline──▶ next step (noinput)
        │                         │
@@ -9,8 +9,8 @@ simulator or a test. The engine names one ``deadline``; when the time has come, 
        │                         │        │                          │
        └────── key ──────────────┴────────┴──────────────────────────┴──▶ COLLECTING ──▶ next step (collected, nomatch)
 
-In a step that does not collect keys, a key leads on at once. A hang-up ends the call in any state. ``ACTS_ON`` says
-which events a state acts on, ``TIMED`` in which of them a timer runs.
+In a step that does not collect keys, a key leads on at once. A hang-up ends the call in any state. ``ACTS_ON`` lists
+the events that each state acts on, ``TIMED`` the states in which a timer runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hearline.call.plan import KEYS, Bargein, Cause, Collect, End, Plan, Step, T
 # ---- what happened -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class PromptEnded:
-    """The last frame of the prompt was sent. ``play_id`` tells which: an event of a stopped prompt is old news."""
+    """The last frame of the prompt was sent. ``play_id`` is the ``Play``'s: an event of a stopped prompt is ignored."""
 
     play_id: int
 
@@ -36,8 +36,8 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the speech sounds like so far: ``verdict`` is SPEECH or TOO_SOFT. ``far``: the ears are sure that the caller
-    speaks far from the telephone, or on its loudspeaker."""
+    """The verdict on the current speech so far, SPEECH or TOO_SOFT. ``far``: the ears are sure that the caller speaks
+    far from the telephone, or on its loudspeaker."""
 
     verdict: Verdict
     far: bool = False
@@ -45,8 +45,8 @@ class Heard:
 
 @dataclass(frozen=True)
 class SpeechEnded:
-    """Speech ended ``ago_ms`` before now (the detector is sure only after its hangover). ``verdict`` None: none of it
-    was since the last question. ``far`` as in `Heard`."""
+    """Speech ended ``ago_ms`` before now (the detector is sure only after its hangover). ``verdict`` is None if all of
+    it came before the last question. ``far`` as in `Heard`."""
 
     verdict: Verdict | None
     ago_ms: int = 0
@@ -55,14 +55,14 @@ class SpeechEnded:
 
 @dataclass(frozen=True)
 class Key:
-    """A key was pressed. Only a step that collects keys cares which one it was: '' elsewhere will do."""
+    """A key was pressed. ``digit`` may be '' in steps that do not collect keys."""
 
     digit: str = field(default="", repr=False)  # personal data
 
 
 @dataclass(frozen=True)
 class HungUp:
-    """The caller's side is gone."""
+    """The caller hung up, or the connection broke."""
 
 
 Event = PromptEnded | SpeechStarted | Heard | SpeechEnded | Key | HungUp
@@ -71,7 +71,7 @@ Event = PromptEnded | SpeechStarted | Heard | SpeechEnded | Key | HungUp
 # ---- what to do ----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Play:
-    """Start this prompt. ``planned_ms``: when it should start by the plan."""
+    """Start this prompt. ``planned_ms``: when it should start according to the plan."""
 
     prompt: str
     play_id: int
@@ -91,7 +91,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class TimerSet:
-    """A wait has begun; for the record."""
+    """A wait has begun; for the record only."""
 
     step: str
     ends_ms: int
@@ -99,7 +99,7 @@ class TimerSet:
 
 @dataclass(frozen=True)
 class TimerExtended:
-    """The wait has run out, but something like speech was just heard: it goes on to ``ends_ms``; for the record."""
+    """The wait ran out just as something like speech was heard, so it goes on to ``ends_ms``; for the record only."""
 
     step: str
     ends_ms: int
@@ -107,7 +107,7 @@ class TimerExtended:
 
 @dataclass(frozen=True)
 class Keyed:
-    """The keys that this step collects are complete: ``keys``, '' for a terminator alone."""
+    """The input of this step is complete. ``keys`` is '' if only the terminator was pressed."""
 
     collect: Collect
     keys: str = field(repr=False)  # personal data
@@ -116,7 +116,7 @@ class Keyed:
 
 @dataclass(frozen=True)
 class Finish:
-    """The IVR's part is over. ``heard``: what the agent is told (normal, silent1, silent2, low, noise, key)."""
+    """The IVR's part is over. ``heard``: the agent's whisper (normal, silent1, silent2, low, noise, key)."""
 
     outcome: str
     heard: str
@@ -131,11 +131,11 @@ class State(StrEnum):
     WAITING = "waiting"
     SPEAKING = "speaking"
     TURN_PAUSE = "turn_pause"
-    COLLECTING = "collecting"  # at least one key is there; what is said meanwhile does not count
+    COLLECTING = "collecting"  # at least one key has come; speech is ignored meanwhile
     ENDED = "ended"
 
 
-# What a state acts on, where the step's bargein lets it; any other event is old news. A hang-up ends every state.
+# The events each state acts on, if the step's bargein allows. Others are late and ignored. A hang-up ends every state.
 ACTS_ON: dict[State, set[type]] = {
     State.PLAYING: {PromptEnded, SpeechStarted, Heard, SpeechEnded, Key},
     State.WAITING: {SpeechStarted, Key},
@@ -144,7 +144,7 @@ ACTS_ON: dict[State, set[type]] = {
     State.COLLECTING: {Key},
     State.ENDED: set(),
 }
-RUN_ON_MS = 1_000  # what is keyed in so soon after too long an input is the rest of it, and answers no question
+RUN_ON_MS = 1_000  # keys that follow an overlong input this soon are the rest of it, not a new answer
 TIMED = {State.WAITING, State.SPEAKING, State.TURN_PAUSE, State.COLLECTING}
 
 
@@ -159,13 +159,13 @@ class Engine:
         self._play_id = 0
         self._timer: int | None = None  # ms: end of a wait, of a turn pause, of the longest turn, or for the next key
         self._limit = plan.limit_ms
-        self._talking = False  # the caller is speaking just now, whether it is acted on or not
-        self._extended = False  # this wait was prolonged once because something like speech was heard
+        self._talking = False  # the caller is speaking now, whether or not the step acts on it
+        self._extended = False  # this wait has been extended: once only
         self._speech_since = 0
         self._verdict: Verdict | None = None
-        self._far = False  # this speech is far from the telephone
-        self._keys = ""  # collected so far; none but while COLLECTING
-        self._late = ("", 0)  # (keys, until ms): should one of them still come, it belongs to the input before
+        self._far = False  # the current speech comes from far from the telephone
+        self._keys = ""  # collected so far; empty except while COLLECTING
+        self._late = ("", 0)  # (keys, until ms): these still belong to the previous input, and are ignored
         self._silences = 0
         self._soft = 0
         self._last_cause: Cause | None = None
@@ -195,7 +195,7 @@ class Engine:
             return []
         if now >= self._limit:
             return self._finish(self.plan.fallback, self._limit)
-        planned = deadline  # the timer's: the limit's has not come
+        planned = deadline  # the timer's, since the limit has not been reached
         if self.state is State.WAITING:
             if maybe_speech and self.step.hears_speech and not self._extended:
                 self._extended = True
@@ -206,7 +206,7 @@ class Engine:
         if self.state is State.COLLECTING and self.step.collect:
             self._late = self.step.collect.termchar, planned + self.step.collect.interdigit_ms
             return self._keyed(planned)
-        return self._act_on_speech(planned)  # the turn is over, or has lasted long enough
+        return self._act_on_speech(planned)  # the turn is over, or has reached its limit
 
     # ---- events -----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: int) -> list[Action]:
@@ -235,17 +235,17 @@ class Engine:
         return []
 
     def _prompt_ended(self, now: int) -> list[Action]:
-        self.state = State.WAITING  # for what follows: there is nothing to stop
+        self.state = State.WAITING  # so that what follows does not stop a prompt that has ended
         if self._talking and self.step.bargein is Bargein.LOUD:
             self._speech_since, self._verdict = now, None
-            return self._listen_to_the_end()  # begun under the prompt: it is the answer, all of it
-        # An answer is what is said from here on; under other prompts it is what is said at any time.
+            return self._listen_to_the_end()  # it began during the prompt: all of it is the answer
+        # In a LOUD step only speech from here on is an answer; in other steps speech during the prompt is, too.
         measure: list[Action] = [Measure()] if self.step.bargein is Bargein.LOUD else []
         return measure + self._wait(now)
 
     def _speech_started(self, now: int) -> list[Action]:
         if self.state is State.PLAYING and self.step.bargein is Bargein.LOUD:
-            return []  # talk under a request to speak up: only _heard (loud enough) may cut it
+            return []  # soft talk during a request to speak up: only _heard (loud enough) may cut the prompt
         if self.state is not State.TURN_PAUSE:
             self._speech_since = now
             self._verdict = None
@@ -269,20 +269,20 @@ class Engine:
         return []
 
     def _cuts(self, verdict: Verdict | None) -> bool:
-        """Speech that is loud enough cuts any prompt; but where it began before the prompt, it does so only while it
-        lasts: who has ended listens."""
+        """True if this speech stops the prompt, which only loud enough speech does. Speech that began before the prompt
+        does so only while it lasts: a caller who has stopped speaking is listening."""
         if self.state is not State.PLAYING or verdict is not Verdict.SPEECH:
             return False
         return self._talking or self.step.bargein is Bargein.LOUD
 
     def _speech_ended(self, verdict: Verdict | None, ended: int, now: int) -> list[Action]:
         stop: list[Action] = []
-        if self._cuts(verdict):  # short, but loud enough
+        if self._cuts(verdict):  # over already, but loud enough
             self._speech_since, self._verdict = now, verdict
             stop = self._listen_to_the_end()
         if self.state is State.SPEAKING:
             if verdict is None and self.step.bargein is Bargein.LOUD:
-                return self._wait(now)  # the last of what was said before the question
+                return self._wait(now)  # this was the end of speech from before the question
             self._verdict = verdict
             self.state = State.TURN_PAUSE
             self._timer = max(now, ended + self.plan.turn_pause_ms)
@@ -307,16 +307,16 @@ class Engine:
         self._keys += key
         if not collect.is_whole(self._keys):
             return stop
-        if collect.max_length > 1 and not collect.matches(self._keys):  # they key in something longer
+        if collect.max_length > 1 and not collect.matches(self._keys):  # the caller is keying in something longer
             self._late = KEYS, now + RUN_ON_MS
         else:
-            self._late = collect.termchar, self._timer  # out of habit, after the last key of a number
+            self._late = collect.termchar, self._timer  # many press # after a number out of habit
         return stop + self._keyed(now)
 
     def _keyed(self, planned: int) -> list[Action]:
         """The input is complete."""
         collect, keys, self._keys = self.step.collect, self._keys, ""
-        assert collect is not None  # else there is no input
+        assert collect is not None  # only a step that collects has input
         matched = collect.matches(keys)
         cause = Cause.COLLECTED if matched else Cause.NOMATCH
         choice = collect.choices.get(keys)
@@ -334,7 +334,7 @@ class Engine:
         return [Measure(), *self._wait(planned)]  # the flow says `stay`: the countdown begins anew
 
     def _leave(self, cause: Cause, planned: int, choice: Target | None = None) -> list[Action]:
-        """By way of ``cause``, or of the key that was chosen."""
+        """Go where ``cause`` leads, or to ``choice``, the target of the keys that were pressed."""
         self._last_cause = cause
         self._silences += cause is Cause.NOINPUT and self._soft == 0
         self._soft += cause is Cause.TOO_SOFT
@@ -353,7 +353,7 @@ class Engine:
         return [Measure(), Play(self.step.prompt, self._play_id, name, planned)]
 
     def _wait(self, now: int) -> list[Action]:
-        """The countdown runs only while nobody speaks."""
+        """Start the countdown, or listen on if the caller is speaking: it runs only while nobody speaks."""
         if self._talking and self.step.hears_speech:
             self._speech_since, self._verdict = now, None
             return self._listen_to_the_end()
@@ -369,7 +369,7 @@ class Engine:
         return [*stop, Finish(end.outcome, self._what_was_heard(), planned)]
 
     def _what_was_heard(self) -> str:
-        """For the agent's whisper (service standard 2.1)."""
+        """The agent's whisper (service standard 2.1)."""
         if self._last_cause in (Cause.KEY, Cause.COLLECTED, Cause.NOMATCH):
             return "key"
         if self._soft:

@@ -1,4 +1,4 @@
-"""How a call came to the IVR."""
+"""How a call came to the IVR: its id, site, flow, dialled number and trunk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAMED_BY_US = ("PJSIP/", "SIP/", "IAX2/")
 
 @dataclass(frozen=True)
 class Entry:
-    """Names no caller.
+    """One visit of a call to the IVR. It holds nothing about the caller.
 
-    ``call``: the call's id, see ``core.ids``. ``began_at``: when this visit to the IVR began. ``dialled``: a number of
-    ours, '' where the call came by none. ``trunk``: see ``trunk_of``.
+    ``call``: the call's id, see ``core.ids``. ``began_at``: when this visit began. ``dialled``: the number of ours that
+    was dialled; '' if there is none. ``trunk``: see ``trunk_of``.
     """
 
     call: str
@@ -27,23 +27,23 @@ class Entry:
     trunk: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands at the head of a record."""
+        """The fields at the head of a record, JSON-ready."""
         return asdict(self) | {"began_at": utc(self.began_at)}
 
 
 def utc(moment: datetime) -> str:
-    """``2026-11-29T08:30:15.123+00:00``."""
+    """A moment (aware) in UTC, to the ms: ``2026-11-29T08:30:15.123+00:00``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def dialled_number(extension: str) -> str:
-    """The number that was dialled; '' for an extension that is none."""
+    """The dialled number; '' if the extension is not a number."""
     return extension if _NUMBER.fullmatch(extension) else ""
 
 
 def trunk_of(channel: str) -> str:
-    """The endpoint by which a channel came: ``PJSIP/carrier`` of ``PJSIP/carrier-0000002a``. Names that are not ours to
-    give may hold a caller's number (``Local/…``, ``DAHDI/i1/…``): of those the technology alone."""
+    """The endpoint of a channel: ``PJSIP/carrier`` for ``PJSIP/carrier-0000002a``. Channel names that we do not choose
+    (``Local/…``, ``DAHDI/i1/…``) may hold a caller's number: for those, only the technology."""
     if channel.startswith(_NAMED_BY_US):
         return channel.rpartition("-")[0]
     return channel.partition("/")[0]

@@ -1,7 +1,7 @@
 """The flow file: YAML in, a settled ``Plan`` out, or a list of faults that name file, line and remedy.
 
-A flow says which prompts are played in which order, how long each waits, and where what is heard leads. See
-``docs/flows.md`` for the words; ``ivr_flows/hotline.yaml`` is the one to copy.
+A flow says which prompts are played and in which order, how long to wait after each, and where to go for each thing the
+caller may do. See ``docs/flows.md`` for the words; ``ivr_flows/hotline.yaml`` is the one to copy.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from hearline.core.zones import DEFAULT_ZONE
 from hearline.yamlfiles.checked import Duration, Fault, Words, YamlDocument, between, duration, like
 from hearline.yamlfiles.checked import Rejected as FlowError
 
-# Which prompts exist, by language and phrase set. A set may say of a prompt that it has none (None): then a step that
-# would play it is passed over. Handed in by the caller: this module opens no files.
+# The prompts that exist, by language and phrase set. None: the set leaves this prompt out, and steps that would play it
+# are skipped. Passed in by the caller, since this module opens no files.
 Prompts = Mapping[tuple[str, str], Mapping[str, Any]]
 
-# What a profile sets beside waits
+# The words of a profile that are not waits
 NO_WAITS = (
     "interdigittimeout",
     "line_gain",
@@ -37,8 +37,8 @@ NO_WAITS = (
     "speech_ends_after",
     "speech_certainty",
 )
-STAY = "stay"  # as a target: the countdown of this step begins anew
-_QUEUE = r"[A-Za-z0-9][A-Za-z0-9_-]+"  # the dialplan's patterns take the same (hearline-to-queue)
+STAY = "stay"  # as a target: restart the countdown of this step
+_QUEUE = r"[A-Za-z0-9][A-Za-z0-9_-]+"  # as the dialplan's patterns (hearline-to-queue)
 _DECIBELS = re.compile(r"(\d+)\s*dB")
 _LEVEL = re.compile(r"([-−]?\d+)\s*dBov")
 
@@ -60,19 +60,19 @@ def _level(value: Any) -> int:
     """``-38 dBov`` as whole dBov."""
     found = _LEVEL.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no level|Write whole decibels under full scale with the unit: -38 dBov")
+        raise ValueError(f"{value!r} is not a level|Write whole decibels under full scale with the unit: -38 dBov")
     return int(found[1].replace("−", "-"))
 
 
 Gain = Annotated[int, BeforeValidator(_decibels)]
 Level = Annotated[int, BeforeValidator(_level)]
-_SPOKEN = between("-60 dBov", "-26 dBov", "Softer is hardly heard, louder is how telephone speech should be", _level)
+_SPOKEN = between("-60 dBov", "-26 dBov", "Below is hardly audible, above is the normal level of speech", _level)
 
 
 class TimerWords(Words):
-    """The waits of a call, by name, and what goes with them. A profile sets them all; a flow may set single ones. The
-    wait for the next key may be left out, and so may the ears' words: then it is as it was measured
-    (``audio/settings.py`` says the same numbers)."""
+    """The waits of a call, by name, and the thresholds that go with them. A profile must set all words that default to
+    None here; a flow may override any of them. The ears' defaults were measured, and equal those of
+    ``audio/settings.py``."""
 
     noinput_timeout: Annotated[Duration, between("500ms", "60s", "A caller needs time to speak")] | None = None
     hangup_pause: Duration | None = None
@@ -99,7 +99,7 @@ class StepWords(Words):
 
 
 class FlowWords(Words):
-    """A flow file as written. ``like`` names another flow that this one begins from."""
+    """A flow file as written. ``like`` names another flow that this one is based on."""
 
     like: str | None = None
     number: str | None = None
@@ -119,8 +119,8 @@ class FlowWords(Words):
     @classmethod
     def _queue_name(cls, value: str) -> str:
         if not re.fullmatch(_QUEUE, value):
-            remedy = "Use letters, digits, - and _, two of them or more, a letter or a digit first"
-            raise ValueError(f"{value!r} is no queue name|{remedy}")
+            remedy = "Use at least two letters, digits, - and _, beginning with a letter or a digit"
+            raise ValueError(f"{value!r} is not a queue name|{remedy}")
         return value
 
     @field_validator("number", "test_number")
@@ -133,7 +133,7 @@ class FlowWords(Words):
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow that was checked: its plan, its calendar, and what is needed to choose it."""
+    """A checked flow: its words, its plan and its calendar."""
 
     name: str
     words: FlowWords
@@ -141,7 +141,7 @@ class Flow:
     calendar: Calendar
 
     def begin_at(self, now: datetime) -> str:
-        """The step a call begins with at ``now`` (an aware time): the closed one outside the hours."""
+        """The step a call begins with at ``now`` (aware): the ``closed`` step outside the opening hours."""
         hours = self.words.hours
         return self.plan.begin if hours is None or self.calendar.is_open(now) else hours.closed
 
@@ -170,7 +170,7 @@ def read_profiles(text: str, file: str) -> dict[str, TimerWords]:
 
 
 def _crossed(timers: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Timers that are well by themselves but not together: (which, problem, remedy)."""
+    """Timer settings that contradict each other: (word, problem, remedy)."""
     soft, normal = timers["too_soft_below"], timers["normal_from"]
     if normal < soft:
         problem = f"normal_from is {normal} dBov, under too_soft_below, {soft} dBov"
@@ -186,7 +186,8 @@ def _no_calendar(name: str) -> SharedCalendar:
 
 
 def _overlay(own: dict, lines: YamlDocument, text_of: Callable[[str], str]) -> dict:
-    """``own`` on top of the flow that its ``like`` names: whole words replace, steps are replaced one by one."""
+    """``own`` on top of the flow that its ``like`` names. A word replaces the other flow's word; in ``steps`` and
+    ``always`` single entries do."""
     base_name = own.get("like")
     if base_name is None:
         return own
@@ -200,11 +201,11 @@ def _overlay(own: dict, lines: YamlDocument, text_of: Callable[[str], str]) -> d
     base = lines.base.data
     if not isinstance(base, dict) or "like" in base:
         raise FlowError(
-            [lines.fault(("like",), f"flow {base_name!r} is itself like another", "Name the flow that both are like")]
+            [lines.fault(("like",), f"flow {base_name!r} has a `like` itself", "Name the flow that both are like")]
         )
     shared = {k: v for k, v in base.items() if k not in ("number", "test_number", "title")}
     if "profile" in own:
-        shared.pop("timers", None)  # they were set beside another profile
+        shared.pop("timers", None)  # they were made for the other profile
     merged = shared | own
     for part in ("steps", "always"):
         if isinstance(shared.get(part), dict) and isinstance(own.get(part), dict):
@@ -226,21 +227,21 @@ def read_flow(
 
     Args:
         text: the YAML.
-        file: how the file is called in messages.
+        file: the file's name in messages.
         name: the flow's name (the file's stem).
         profiles: the timer profiles.
-        prompts: the prompts there are, by (language, phrase set).
-        text_of: the text of another flow, for ``like``; raises OSError where there is none.
-        calendar_named: the calendar that ``hours`` name; raises FileNotFoundError where there is none, FlowError
-            where it is broken.
-        zone: the time zone of hours that say none.
+        prompts: the prompts that exist, by (language, phrase set).
+        text_of: returns the text of another flow, for ``like``; raises OSError if there is none.
+        calendar_named: returns the calendar that ``hours`` name; raises FileNotFoundError if there is none, FlowError
+            if it is broken.
+        zone: the time zone of hours that name none.
 
     Raises:
-        FlowError: with every fault found.
+        FlowError: lists all faults.
     """
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
-        raise FlowError([Fault(file, 1, "this is no flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
+        raise FlowError([Fault(file, 1, "this is not a flow", "Begin with `begin: …` and `steps:`; copy hotline.yaml")])
     try:
         words = FlowWords.model_validate(_overlay(lines.data, lines, text_of))
     except ValidationError as error:
@@ -253,7 +254,7 @@ def read_flow(
 def _shared(
     hours: HoursWords | None, lines: YamlDocument, calendar_named: Callable[[str], SharedCalendar]
 ) -> SharedCalendar | None:
-    """The calendar that these hours name."""
+    """The calendar that these hours name. Raises FlowError if there is none."""
     if hours is None or hours.calendar is None:
         return None
     try:
@@ -313,10 +314,10 @@ class _Settler:
             self._begin(("hours", "closed"), self.words.hours.closed)
             for path, *what in contradictions(self.words.hours, self.shared):
                 self._fault(("hours", *path), *what)
-        if not self.faults:  # a misspelt target leaves steps unreached: one fault is enough
+        if not self.faults:  # a misspelt target also leaves steps unreached: report it once
             for step in sorted(set(self.words.steps) - self._reached()):
                 if ("steps", step) in self.lines.yaml.lines:
-                    remedy = "Lead to it from another step or remove it"
+                    remedy = "Name it as a target in another step, or remove it"
                     self._fault(("steps", step), f"step {step!r} is never reached", remedy)
         if self.faults:
             raise FlowError(sorted(dict.fromkeys(self.faults), key=lambda fault: fault.line))
@@ -357,7 +358,7 @@ class _Settler:
         return seen
 
     def _on(self, step: StepWords) -> dict[str, str]:
-        """By cause, and by key where keys are collected."""
+        """The targets as written, by cause, and by keys if the step collects them; ``always`` included."""
         on = self.words.always | step.on
         for moot in (Cause.KEY,) if step.collect else (Cause.COLLECTED, Cause.NOMATCH):
             on.pop(moot, None)
@@ -384,12 +385,12 @@ class _Settler:
         if self._on(words).get(Cause.NOINPUT, STAY) == STAY:
             self._fault(
                 (*path, "on") if words.on else path,
-                f"step {name!r} does not say what follows a silence",
+                f"step {name!r} does not say where silence leads",
                 "Add `noinput: …` under its `on:`",
             )
         for below, problem, remedy in digits.clashes(words.collect, words.bargein, words.on, self._on(words)):
             self._fault((*path, *below), problem, remedy)
-        # A set that lacks this prompt: passed over where it is led to, a mere wait where a call begins.
+        # If the set leaves this prompt out, targets skip the step; as the first step of a call it is only a wait.
         absent = words.play is not None and self.known is not None and self.known.get(words.play, words.play) is None
         prompt, wait_ms = None if absent else words.play, self._wait(path, words)
         if prompt is None and not wait_ms and self.timers and not self.faults:
@@ -410,7 +411,7 @@ class _Settler:
         if named in waits:
             return waits[named]
         if not self.timers:
-            return 0  # the profile is unknown, which is said already
+            return 0  # the profile is unknown, which is a fault already
         try:
             return duration(named)
         except ValueError:
@@ -433,19 +434,19 @@ class _Settler:
             self._fault(where, f"{text!r} is neither a step nor an end", like(text, known))
             return None
         if text in passed:
-            self._fault(where, f"step {text!r} leads round in a circle without a prompt", "Lead it to an end")
+            self._fault(where, f"step {text!r} leads back to itself without a prompt", "Make it lead to an end")
             return None
         step = self.words.steps[text]
         onward = self._on(step).get(Cause.NOINPUT, "queue")
         absent = step.play is not None and self.known is not None and self.known.get(step.play, step.play) is None
         says_goodbye = self.never_hang_up and onward.startswith("hangup:")
-        if absent or says_goodbye:  # the set has no such prompt; or the caller must not be sent away
+        if absent or says_goodbye:  # the set leaves the prompt out, or the caller must not be sent away
             return self._target(("steps", text), onward, (*passed, text))
         return Goto(text)
 
 
 def _reachable(steps: Mapping[str, Step], begins: list[str]) -> dict[str, Step]:
-    """The steps a call can come to; those that are passed over (their prompt does not exist) fall out."""
+    """The steps that a call can reach. Skipped steps (their set leaves the prompt out) are not among them."""
     todo, found = list(begins), {}
     while todo:
         name = todo.pop()

@@ -31,19 +31,19 @@ _NOTICE_MONTH = 12  # by then the State Council has announced the next year's ho
 
 # ---- the words -------------------------------------------------------------------------------------------------------
 def _span(value: Any) -> Span:
-    """``08:00-21:00`` in minutes after midnight; one that does not end after it begins ends on the next day."""
+    """``08:00-21:00`` in minutes after midnight. A span whose end is not after its start ends on the next day."""
     found = _SPAN.fullmatch(value) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f'{value!r} is no span of hours{_foreign(value)}|Write it as "08:00-21:00"')
+        raise ValueError(f'{value!r} is not a span of hours{_foreign(value)}|Write it as "08:00-21:00"')
     h1, m1, h2, m2 = map(int, found.groups())
     begins, ends = (h1 * 60 + m1) % DAY_MIN, (h2 * 60 + m2) % DAY_MIN
     return begins, ends if ends > begins else ends + DAY_MIN
 
 
 def _foreign(value: Any) -> str:
-    """Names the first character that only looks like one of a span, such as the colon of an input method."""
+    """Names the first non-ASCII character, such as the full-width colon of an input method; '' if there is none."""
     odd = next((sign for sign in str(value) if ord(sign) > 127), None)
-    return f": {odd!r} in it is a {unicodedata.name(odd, hex(ord(odd))).lower()}" if odd else ""
+    return f": it holds {odd!r} ({unicodedata.name(odd, hex(ord(odd))).lower()})" if odd else ""
 
 
 def _apart(spans: tuple[Span, ...]) -> Spans:
@@ -60,12 +60,12 @@ def _date(value: Any) -> date:
             return date.fromisoformat(value)
     except ValueError:
         raise ValueError(f"there is no {value}|Correct the day") from None
-    raise ValueError(f"{value!r} is no date|Write it as 2027-02-05")
+    raise ValueError(f"{value!r} is not a date|Write it as 2027-02-05")
 
 
 def _usual(value: Any) -> Any:
     if value is None:
-        raise ValueError(f"no hours stand here|Write them, or `{CLOSED}`")
+        raise ValueError(f"the hours are missing|Write them, or `{CLOSED}`")
     return None if value == AS_USUAL else value
 
 
@@ -77,11 +77,11 @@ def _zone(value: Any) -> str:
 
 
 def _weekdays(key: str) -> list[int]:
-    """``tue`` and ``mon-fri`` as numbers of weekdays, Monday is 0."""
+    """``tue`` or ``mon-fri`` as numbers of weekdays; Monday is 0."""
     first, dash, last = key.partition("-")
     if first not in WEEKDAYS or (last or first) not in WEEKDAYS or (dash and not last):
         raise ValueError(
-            f"{key!r} is no day of the week|Write mon, tue, wed, thu, fri, sat or sun, or mon-fri; "
+            f"{key!r} is not a day of the week|Write mon, tue, wed, thu, fri, sat or sun, or mon-fri; "
             f"{HOLIDAYS} and {MAKEUP_DAYS} are the days that a calendar lists"
         )
     begins, ends = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
@@ -98,7 +98,7 @@ def _day_key(value: Any) -> str:
 class Week:
     """``open`` as written: hours for each weekday, and for the days that a calendar lists.
 
-    ``holidays`` None: as on any other day. ``said``: the keys that were written.
+    ``holidays`` None: as on other days (`as usual`). ``said``: the keys that were written.
     """
 
     weekdays: tuple[Spans, ...]
@@ -111,7 +111,7 @@ def _week(written: dict[str, Spans | None]) -> Week:
     weekdays: dict[int, Spans] = {}
     for key, spans in written.items():
         if spans is None and key != HOLIDAYS:
-            raise ValueError(f"{key}: `{AS_USUAL}` is a word for {HOLIDAYS}|Write hours, or `{CLOSED}`")
+            raise ValueError(f"{key}: only {HOLIDAYS} can be `{AS_USUAL}`|Write hours, or `{CLOSED}`")
         for number in _weekdays(key) if key not in (HOLIDAYS, MAKEUP_DAYS) else ():
             if number in weekdays:
                 raise ValueError(f"{WEEKDAYS[number]} has hours twice|Name each day of the week once")
@@ -152,7 +152,7 @@ class HoursWords(Words):
 
 
 class YearWords(Words):
-    """The days of a year, each with its name. ``guessed``: the state has not decided them yet."""
+    """The special days of a year, each with its name. ``guessed``: not officially announced yet."""
 
     guessed: bool = False
     holidays: dict[Day, str] = Field(default_factory=dict)
@@ -160,7 +160,7 @@ class YearWords(Words):
 
 
 class CalendarWords(Words):
-    """A calendar file; beside these words it has years."""
+    """A calendar file, without its years."""
 
     timezone: Zone | None = None
     open: Open | None = None
@@ -169,32 +169,32 @@ class CalendarWords(Words):
 
 @dataclass(frozen=True)
 class SharedCalendar:
-    """A calendar file that was checked."""
+    """A checked calendar file."""
 
     words: CalendarWords
     years: dict[int, YearWords]
 
     def notes(self, today: date) -> Iterator[tuple[int | None, str, str]]:
-        """The years that are missing or guessed: (the year's key, problem, remedy). No reason to reject the file."""
+        """Warnings about years that are missing or guessed: (the year's key, problem, remedy)."""
         if not self.years:
             return
         for year in (today.year, today.year + 1):
             if year not in self.years and (year == today.year or today.month >= _NOTICE_MONTH):
                 remedy = f"Append what `hearline calendar draft {year}` writes"
-                yield None, f"{year} is missing, so none of its days is a holiday", remedy
+                yield None, f"{year} is missing, so it has no holidays", remedy
         for year, words in self.years.items():
             if words.guessed and year >= today.year:
-                remedy = "Draft it again or mend it by the State Council's notice, then remove `guessed`"
+                remedy = "Draft it again, or correct it by the State Council's notice, then remove `guessed`"
                 yield year, f"the days of {year} are a guess", remedy
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
 def read_calendar(text: str, file: str, today: date) -> tuple[SharedCalendar, list[Fault]]:
-    """Check a calendar file. Returns it and its ``SharedCalendar.notes``, with their lines. Raises Rejected."""
+    """Check a calendar file. Returns it, and its ``notes`` as faults with lines. Raises Rejected."""
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
         remedy = "Begin with what `hearline calendar draft YEAR` writes"
-        raise Rejected([Fault(file, 1, "this is no calendar", remedy)])
+        raise Rejected([Fault(file, 1, "this is not a calendar", remedy)])
     faults: list[Fault] = []
     words, years = CalendarWords(), {}
     try:
@@ -220,19 +220,19 @@ def _misplaced(year: int, words: YearWords) -> Iterator[tuple[tuple, str, str]]:
     for list_ in (HOLIDAYS, MAKEUP_DAYS):
         for day in getattr(words, list_):
             if day.year != year:
-                yield (list_, day.isoformat()), f"{day} is no day of {year}", f"Write it below `{day.year}:`"
+                yield (list_, day.isoformat()), f"{day} is not a day of {year}", f"Write it below `{day.year}:`"
     for day in words.holidays.keys() & words.makeup_days.keys():
-        problem = f"{day} is both a holiday and a day that is worked"
+        problem = f"{day} is both a holiday and a make-up day"
         yield (MAKEUP_DAYS, day.isoformat()), problem, "Keep one of the two"
 
 
 def _unsettled(week: Week | None, has_calendar: bool) -> Iterator[tuple[tuple, str, str]]:
-    """Hours that do not say what holds on holidays, or name days that no calendar lists: (path, problem, remedy)."""
+    """Faults of hours that say nothing about holidays, or name days that no calendar lists: (path, problem, remedy)."""
     if week is None:
         return
     if has_calendar and HOLIDAYS not in week.said and EVERY_DAY not in week.said:
         remedy = f"Add `{HOLIDAYS}: {CLOSED}`, their hours, or `{HOLIDAYS}: {AS_USUAL}`"
-        yield ("open",), "hours by weekday must say what holds on holidays", remedy
+        yield ("open",), "hours by weekday must say what applies on holidays", remedy
     if not has_calendar:
         for key in week.said & {HOLIDAYS, MAKEUP_DAYS}:
             remedy = "Add `calendar: NAME` below `hours`, NAME being a file of the folder calendar/"
@@ -240,7 +240,7 @@ def _unsettled(week: Week | None, has_calendar: bool) -> Iterator[tuple[tuple, s
 
 
 def contradictions(hours: HoursWords, shared: SharedCalendar | None) -> Iterator[tuple[tuple, str, str]]:
-    """What does not fit together in a flow's hours: (path below ``hours``, problem, remedy)."""
+    """Contradictions and omissions in a flow's hours: (path below ``hours``, problem, remedy)."""
     if shared and shared.words.timezone and hours.timezone:
         problem = f"the calendar {hours.calendar!r} sets the time zone already: {shared.words.timezone}"
         yield ("timezone",), problem, "Remove `timezone` here or there"
@@ -250,7 +250,7 @@ def contradictions(hours: HoursWords, shared: SharedCalendar | None) -> Iterator
 
 
 def settled(hours: HoursWords | None, shared: SharedCalendar | None, zone: str) -> Calendar:
-    """The calendar of a flow with these hours (None: always open). ``zone``: where none is written."""
+    """The calendar of a flow with these hours (None: always open). ``zone`` applies if none is written."""
     if hours is None:
         return Calendar(zone_named(zone))
     days: dict[date, Spans] = {}

@@ -1,6 +1,6 @@
-"""What a flow has become once everything in it is settled: the engine's only input beside events.
+"""The plan of a call: a flow with every name and default resolved. It is the engine's only input besides events.
 
-A plan is plain, frozen data: it can be sent to another process and compared. ``call/flow.py`` makes it from YAML.
+A plan is plain, frozen data, so it can be compared and sent to another process. ``call/flow.py`` makes it from YAML.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-KEYS = "0123456789*#"  # that a caller has; A to D are on no ordinary phone
+KEYS = "0123456789*#"  # the keys that callers have; A to D are on no ordinary phone
 
 
 class Bargein(StrEnum):
     """What may cut a prompt short."""
 
     ANY = "any"  # any speech, any key
-    LOUD = "loud"  # only speech at a normal level, or a key: soft talk goes on underneath
-    KEY = "key"  # only a key; speech is not acted on in this step
-    NONE = "none"  # nothing; speech and keys are not acted on in this step
+    LOUD = "loud"  # only speech at a normal level, or a key: the prompt plays on over soft talk
+    KEY = "key"  # only a key; this step ignores speech
+    NONE = "none"  # nothing; this step ignores speech and keys
 
 
 class Verdict(StrEnum):
@@ -35,7 +35,7 @@ class Cause(StrEnum):
 
     SPEECH = "speech"
     TOO_SOFT = "too_soft"
-    FAR = "far"  # somebody spoke far from the telephone; where a step has no `far`, as `speech` or `too_soft`
+    FAR = "far"  # somebody spoke far from the telephone; falls back to `speech` or `too_soft`
     KEY = "key"
     NOINPUT = "noinput"
     NOISE = "noise"  # the wait ran out on a line that carries noise; falls back to noinput
@@ -63,8 +63,9 @@ class Collect:
     """Keys that a step collects under ``name``. The input ends with ``termchar`` ('' for none), with its
     ``max_length``-th key, ``interdigit_ms`` after its last key, or as soon as it matches and no longer input could.
 
-    ``choices`` match, each with a target of its own, and so does what lies in one of the ``spans``: (lowest, highest),
-    of one length. ``spans`` None: any digits, at least ``min_length`` of them. ``personal``: they must not be recorded.
+    An input matches if it is one of the ``choices``, each with its own target, or lies in one of the ``spans``: pairs
+    (lowest, highest) of the same length. With ``spans`` None any digits match, at least ``min_length`` of them.
+    ``personal``: the keys must not be recorded.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Collect:
         return any(len(low) == len(keys) and low <= keys <= high for low, high in self.spans)
 
     def is_whole(self, keys: str) -> bool:
-        """Can a further key change nothing for the better?"""
+        """True if the input is complete: it has the maximum length, or it matches and no longer input could."""
         if len(keys) >= self.max_length:
             return True
         if self.spans is None or not self.matches(keys):
@@ -111,22 +112,22 @@ class Step:
 
     @property
     def targets(self) -> Iterable[Target]:
-        """Everywhere it may lead."""
+        """All places it may lead to."""
         return [*self.on.values(), *(self.collect.choices.values() if self.collect else ())]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A call's whole course. Times in ms.
+    """The whole course of a call. Times in ms.
 
-    ``turn_pause_ms``: silence after speech that ends a turn. ``max_speech_ms``: longest turn that is waited for.
-    ``maybe_ms``: how much longer to wait where something like speech was just heard. ``limit_ms``: after this the
-    call goes to ``fallback`` whatever happens, so no call is without an end. ``max_gain_db``: how far a soft caller's
-    line is raised at most before they are asked to speak up.
+    ``turn_pause_ms``: silence that ends a turn of speech. ``max_speech_ms``: the longest turn to wait for.
+    ``maybe_ms``: how much longer to wait if something like speech was just heard. ``limit_ms``: after this the call
+    goes to ``fallback`` in any state, so every call ends. ``max_gain_db``: the most by which a soft caller's line is
+    raised before the caller is asked to speak up.
 
-    Of the ears: speech under ``too_soft_dbov`` is too soft, from ``normal_dbov`` on it is normal (active level);
-    ``speech_ends_ms`` of silence end it; ``speech_certainty`` (low, normal, high): how sure they must be of it.
-    ``on_sound``: a single sound on a silent line is noise (person) or nothing (countdown).
+    For the ears: speech below ``too_soft_dbov`` is too soft, from ``normal_dbov`` up it is normal (active level);
+    ``speech_ends_ms`` of silence end it; ``speech_certainty`` (low, normal, high): how sure they must be that it is
+    speech. ``on_sound``: a single sound on a silent line counts as noise (person) or as nothing (countdown).
     """
 
     flow: str

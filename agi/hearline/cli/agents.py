@@ -1,4 +1,4 @@
-"""`hearline agents`: who may sign in at the agents' page, and as what."""
+"""`hearline agents`: manages the accounts for the agents' page."""
 
 from __future__ import annotations
 
@@ -12,68 +12,70 @@ import typer
 if TYPE_CHECKING:
     from hearline.store.accounts import Account, Accounts, Role
 
-app = typer.Typer(no_args_is_help=True, help="Who may sign in at the agents' page, and as what.")
+app = typer.Typer(no_args_is_help=True, help="Manage who can sign in to the agents' page, and with which role.")
 
 Number = Annotated[str, typer.Argument(metavar="NUMBER", help="The work number (工号), e.g. 8016.")]
 AsRole = Annotated[
     str | None,
-    typer.Option("--role", metavar="ROLE", help="agent, supervisor or admin; else as before, at first agent."),
+    typer.Option("--role", metavar="ROLE", help="agent, supervisor or admin. Default: unchanged; agent if new."),
 ]
-InTeam = Annotated[str | None, typer.Option("--team", metavar="TEAM", help="A supervisor sees the agents of theirs.")]
+InTeam = Annotated[
+    str | None, typer.Option("--team", metavar="TEAM", help="The team; a supervisor sees the agents of their team.")
+]
 
 
 @app.command()
 def pin(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
-    """Set somebody's PIN, asked for without being shown, or read from standard input.
+    """Set a PIN, typed without being shown, or read from standard input.
 
-    It counts at once; whoever was signed in with the old one is signed out. What is kept is a salted hash (scrypt), in
-    page/pins.json of the state folder, which only its owner can read. Run it as the account that the server runs as,
-    with its HEARLINE_STATE. What is done is written to the audit log (audit/ there), without the PIN.
+    It takes effect at once; anybody signed in with the old PIN is signed out. Only a salted hash (scrypt) is kept, in
+    page/pins.json of the state folder, which only its owner can read. Run this as the user that runs the server, with
+    the server's HEARLINE_STATE. The change is written to the audit log (audit/ there), without the PIN.
 
     \b
       hearline agents pin 8016
       hearline agents pin 8001 --role supervisor --team care
       pwgen -s 8 1 | hearline agents pin 8016
 
-    Exit status: 0 it is set, 1 the file cannot be written, 2 no PIN, no work number, or a supervisor without a team.
+    Exit status: 0 the PIN is set, 1 the file cannot be written, 2 the PIN, number, role or team is not acceptable.
     """
     if sys.stdin.isatty():
-        told = typer.prompt("PIN", hide_input=True, confirmation_prompt=True)
+        given = typer.prompt("PIN", hide_input=True, confirmation_prompt=True)
     else:
-        told = sys.stdin.readline().rstrip("\r\n")
-    account = _change("pin", "pin-set", lambda accounts: accounts.set_pin(agent, told, _role(role), team))
+        given = sys.stdin.readline().rstrip("\r\n")
+    account = _change("pin", "pin-set", lambda accounts: accounts.set_pin(agent, given, _role(role), team))
     typer.echo(f"{agent} can sign in with it, as {_shown(account)}")
 
 
 @app.command("role")
 def role_(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
-    """Change somebody's role or team; the PIN stays.
+    """Change an account's role or team. The PIN stays the same.
 
-    It counts within a second, for who is signed in as well. Everybody has a desk of their own; a supervisor sees those
-    of their team as well, an admin says who may sign in as what.
+    It takes effect within a second, even for people who are signed in. Everybody has their own desk; a supervisor also
+    sees those of their team; an admin manages the accounts.
 
     \b
       hearline agents role 8001 --role supervisor --team care
 
-    Exit status: 0 it is changed, 1 the file cannot be written, 2 no such account, or a supervisor without a team.
-    """
+    Exit status: 0 it is changed, 1 the file cannot be written, 2 no such account, or the role or team is not
+    acceptable."""
     account = _change("role", "role-set", lambda accounts: accounts.set_role(agent, _role(role), team))
     typer.echo(f"{agent} is {_shown(account)} now")
 
 
 @app.command()
 def remove(agent: Number) -> None:
-    """Remove somebody: they can sign in no more, and are signed out within a second.
+    """Remove an account. Anybody signed in with it is signed out within a second.
 
     Exit status: 0 it is removed, 1 the file cannot be written, 2 no such account.
     """
     _change("remove", "account-removed", lambda accounts: accounts.remove(agent))
-    typer.echo(f"{agent} can sign in no more")
+    typer.echo(f"{agent} can no longer sign in")
 
 
 @app.command("list")
 def list_() -> None:
-    """Tell who can sign in: work number, role and team, separated by tabs."""
+    """List the accounts: work number, role and team, separated by tabs."""
     accounts = _accounts()
     try:
         for account in accounts.all():
@@ -114,7 +116,7 @@ def _role(text: str | None) -> Role | None:
     try:
         return Role(text)
     except ValueError:
-        raise BadAccount(f"{text!r} is no role: agent, supervisor or admin") from None
+        raise BadAccount(f"{text!r} is not a role: use agent, supervisor or admin") from None
 
 
 def _shown(account: Account) -> str:

@@ -1,6 +1,6 @@
-"""The command line: `hearline VERB`. One verb a file.
+"""The command line: `hearline VERB`, with one file per verb.
 
-A verb imports what it needs when it is called: `--help`, and every other verb, would wait for it.
+A verb imports what it needs only when it is called; otherwise `--help`, and all other verbs, would be slower.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
     help="""Hearline answers a hotline on Asterisk: it greets, listens, prompts on time and routes to a person.
 
-Begin with `hearline demo`: five real calls on a private Asterisk, to be heard and seen in `demo-out/`.
+Begin with `hearline demo`: five real calls on a private Asterisk, to hear and see in `demo-out/`.
 
 蓝智慧热线：接听、倾听、按时提示、转人工。先运行 `hearline demo`。""",
 )
@@ -42,12 +42,12 @@ app.add_typer(sounds.app, name="sounds")
 def main() -> None:
     codecs.register_error("json", _as_json_has_it)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
+        if isinstance(stream, io.TextIOWrapper):  # a closed stream is None
             stream.reconfigure(errors="json")
     try:
         app()
     except ValueError as error:
-        if getattr(error, "title", "") != "Settings":  # a variable of the environment, which every verb reads
+        if getattr(error, "title", "") != "Settings":  # the settings come from the environment, for all verbs
             raise
         for fault in getattr(error, "errors", list)():
             problem = fault["msg"].removeprefix("Value error, ")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _as_json_has_it(error: UnicodeError) -> tuple[str, int]:
-    """Write what the locale's encoding lacks as JSON escapes it, so that `--json` stays JSON."""
+    """Write characters that the locale's encoding lacks as JSON escapes, so that `--json` stays valid JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")

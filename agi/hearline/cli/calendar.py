@@ -1,4 +1,4 @@
-"""`hearline calendar`: a year's holidays, drafted from a library that keeps them."""
+"""`hearline calendar`: drafts the holidays of a year from libraries that know them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ NEEDS = "needs the holiday libraries, which the server never imports: pip instal
 
 @app.callback()
 def calendar() -> None:
-    """A group, although it has one verb."""
+    """Makes this a group of verbs, although it has only one."""
 
 
 @app.command()
 def draft(year: Annotated[int, typer.Argument(metavar="YEAR", help="From 2004 on.", min=2004, max=2099)]) -> None:
     """Write the holidays of a year in mainland China, and the weekend days that are worked instead (调休).
 
-    What the State Council has announced comes from chinese-calendar. A year that it does not know yet comes from
-    holidays, which works out the days by rule and cannot know which days are swapped: that year is marked `guessed`,
-    and `hearline flow check` and the server remind you of it. The file is the truth: read it, mend it, check it.
+    Days that the State Council has announced come from the library chinese-calendar. If it does not know the year yet,
+    the library holidays works the days out by rule, but cannot know which days are swapped: then the year is marked
+    `guessed`, and `hearline flow check` and the server remind you. What counts is the file: read, correct and check it.
 
     \b
       hearline calendar draft 2027 >> ivr_flows/calendar/china.yaml
       hearline flow check ivr_flows/calendar/china.yaml
 
-    Exit status: 0 it is written, 1 a library is missing or does not know the year.
+    Exit status: 0 the year is written, 1 a library is missing.
     """
     try:
         text = "\n".join(_as_yaml(year, *(_announced(year) or _guessed(year)))) + "\n"
@@ -41,7 +41,7 @@ def draft(year: Annotated[int, typer.Argument(metavar="YEAR", help="From 2004 on
 
 
 def _announced(year: int) -> tuple[str, bool, Days, Days] | None:
-    """(source, guessed, holidays, make-up workdays); None: not announced when the library was released."""
+    """(source, guessed, holidays, make-up workdays); None if they were not announced when the library was released."""
     import chinese_calendar
 
     names = {holiday.value: holiday.chinese for holiday in chinese_calendar.Holiday}
@@ -72,7 +72,7 @@ def _days_of(year: int) -> Iterator[date]:
 def _as_yaml(year: int, source: str, guessed: bool, holidays: Days, makeup_days: Days) -> Iterator[str]:
     yield f"{year}:  # {source}"
     if guessed:
-        yield "  guessed: true  # 补假 is a guess, 调休 is missing: mend it by the State Council's notice, remove this"
+        yield "  guessed: true  # 补假 is a guess, 调休 is missing: correct by the official notice, then remove this"
     for word, days in (("holidays", holidays), ("makeup_days", makeup_days)):
         if days:
             yield f"  {word}:"

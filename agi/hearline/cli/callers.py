@@ -1,4 +1,4 @@
-"""`hearline callers`: what is remembered of those who have called."""
+"""`hearline callers`: manages what is kept about earlier callers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="What is remembered of callers: forget one at their request.")
+app = typer.Typer(no_args_is_help=True, help="Delete what is kept about a caller, at their request.")
 
 
 @app.callback()
 def callers() -> None:
-    """What is remembered of callers: forget one at their request."""
+    """Delete what is kept about a caller, at their request."""
 
 
 @app.command()
 def forget(
     number: Annotated[str, typer.Argument(metavar="CALLER", help="The caller's telephone number; - reads stdin.")],
 ) -> None:
-    """Delete what is remembered of a caller's earlier calls, notes included, at that caller's request.
+    """Delete what is kept about a caller's earlier calls, notes included, at the caller's request.
 
-    The number itself is kept nowhere: it is found by its keyed hash. Records under calls/ and talks/ name no caller.
-    Run it as the account that the server runs as, with its HEARLINE_STATE.
+    The number itself is not kept: its keyed hash finds the calls. Records under calls/ and talks/ name no caller. Run
+    this as the user that runs the server, with the server's HEARLINE_STATE.
 
     \b
       hearline callers forget -          # keeps the number out of the shell's history
 
-    Exit status: 0 they are forgotten, 1 there is nothing to look in or it cannot be read, 2 no telephone number.
+    Exit status: 0 the calls are deleted, 1 the database is missing or cannot be read, 2 not a telephone number.
     """
     from hearline.core.numbers import normal
     from hearline.core.settings import Settings
@@ -40,10 +40,10 @@ def forget(
     number = sys.stdin.readline().strip() if number == "-" else number
     folder = settings.state / "callers"
     if not normal(number, settings.home):
-        _fail("forget", ValueError("that is no telephone number"), 2)
+        _fail("forget", ValueError("that is not a telephone number"), 2)
     if missing := [name for name in ("calls.sqlite", "key") if not os.access(folder / name, os.R_OK)]:
-        told = f"{folder / missing[0]} is not there or cannot be read: is HEARLINE_STATE the server's?"
-        _fail("forget", ValueError(told), 1)
+        why = f"{folder / missing[0]} is missing or cannot be read: set HEARLINE_STATE as for the server"
+        _fail("forget", ValueError(why), 1)
     earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
     try:
         count = earlier.forget(number)

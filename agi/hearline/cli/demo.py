@@ -1,4 +1,4 @@
-"""`hearline demo`: five real calls, to hear and see."""
+"""`hearline demo`: plays five real calls, to hear and see."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where recordings, timelines and pictures go; emptied first.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for recordings, timelines and pictures; emptied first.")] = Path(
         "demo-out"
     ),
 ) -> None:
     """Play five real calls, to hear and see. Takes about a minute.
 
-    Five callers ring a private Asterisk side by side, and two agents answer:
+    Five callers call a private Asterisk at the same time, and two agents answer:
 
     \b
-      1-speaks            says what it wants
+      1-speaks            says what they want
       2-silent            sends silence
-      3-no-rtp            sends nothing at all
+      3-no-rtp            sends no RTP at all
       4-soft-then-louder  is asked to speak up, and does
-      5-too-soft          is asked, and does not
+      5-too-soft          is asked to speak up, and does not
 
     Each call leaves a folder:
 
     \b
       caller-heard.wav    what the caller's phone heard
-      caller-said.wav     what it said, if anything
-      agent-heard.wav     what the agent's phone heard, where one answered
+      caller-said.wav     what the caller said, if anything
+      agent-heard.wav     what the agent's phone heard, if one answered
       call.png            the call as a picture
       timeline.json       every event, planned and actual
 
-    Exit status: 0 every call went as planned, each wait to 40 ms as the phones heard it; 1 not so, or nothing
-    could be played.
+    Exit status: 0 every call went as planned, with each wait within 40 ms as the phones heard it; 1 a call did not, or
+    the demo could not be played.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -64,8 +64,8 @@ def _tell(judged: list, out: Path, console) -> None:
     from rich.table import Table
 
     table = Table(title="planned against heard", title_style="bold", box=SIMPLE_HEAD, collapse_padding=True)
-    for heading in ("caller", "outcome", "waits as heard (ms)", "worst", "agent was told", ""):
-        words = heading in ("caller", "waits as heard (ms)")  # 80 columns hold the table only if these wrap
+    for heading in ("caller", "outcome", "waits as heard (ms)", "worst", "whisper to agent", ""):
+        words = heading in ("caller", "waits as heard (ms)")  # the table fits 80 columns only if these wrap
         table.add_column(heading, no_wrap=not words, overflow="fold")
     for call in judged:
         waits = " · ".join(f"{t.heard_ms:.0f}" for t in call.timings)

@@ -1,4 +1,4 @@
-"""`hearline dialplan`: what an Asterisk that already works needs to hand its calls over."""
+"""`hearline dialplan`: writes the configuration with which an existing Asterisk hands its calls to Hearline."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ GOES_INTO = {
 def dialplan(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write all eight files there instead, e.g. /etc/asterisk."),
+        typer.Option(metavar="DIR", help="Write all eight files to this folder instead, e.g. /etc/asterisk."),
     ] = None,
     messages: Annotated[
         Path, typer.Option(metavar="DIR", help="Where Asterisk keeps the messages that callers leave.")
     ] = Path("/var/spool/asterisk/hearline-messages"),
 ) -> None:
-    """Print the dialplan for an Asterisk of your own.
+    """Print the dialplan for your own Asterisk.
 
-    With --out, eight files are written. Each is meant to be included, and none to be edited: what is yours stays in
-    your own files, and a later version of Hearline can write its files again.
+    With --out, eight files are written. Include them, but do not edit them: keep your changes in your own files, so
+    that a later version of Hearline can write its files again.
 
     \b
       hearline.conf              the contexts that a call goes through
@@ -41,12 +41,12 @@ def dialplan(
       hearline-queues.conf       a template for the queues that flows lead to
       hearline-musiconhold.conf  the music that callers hear while they wait
       hearline-modules.conf      the modules that all this uses
-      hearline-features.conf     the keys that agents press in the middle of a call
-      hearline-manager.conf      what agent assist may ask of the manager interface
-      hearline-bridges.conf      whispers that are heard also while a caller's phone sends nothing
+      hearline-features.conf     the keys that agents press during a call
+      hearline-manager.conf      the rights of agent assist at the manager interface
+      hearline-bridges.conf      makes whispers audible even while a caller's phone sends nothing
 
-    Addresses, folders and secrets in them are those of `hearline serve`, from the same environment variables; the
-    fallback queue is that of the flow `hotline`. Then this in extensions.conf hands a number over:
+    Addresses, folders and secrets come from the same environment variables as those of `hearline serve`; the fallback
+    queue is that of the flow `hotline`. These lines in extensions.conf then hand a number to Hearline:
 
     \b
       [from-trunk]
@@ -73,8 +73,8 @@ def dialplan(
         hotline = read_flows(settings).flows.get(DEFAULT)
         if hotline is None:
             _fail(
-                f"the flow {DEFAULT!r} cannot be used, so nobody knows which queue is for callers whom Hearline cannot "
-                f"serve; hearline flow check {settings.flows / DEFAULT}.yaml says why"
+                f"the flow {DEFAULT!r} cannot be used, so there is no queue for callers whom Hearline cannot serve; "
+                f"`hearline flow check {settings.flows / DEFAULT}.yaml` says why"
             )
         host, port = address(settings.agi)
         parts = Parts(
@@ -99,7 +99,7 @@ def dialplan(
     except ValueError as error:
         _fail(f"HEARLINE_AGI: {error}")
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you may write to")
+        _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you can write to")
     if out is None:
         typer.echo(files[DIALPLAN], nl=False)
         return
@@ -116,7 +116,7 @@ def _secret(file: Path) -> str:
 
 
 def _write(file: Path, text: str, secret: bool) -> None:
-    """A file with a secret is read by its owner, which is its folder's, and by their group."""
+    """Write a file. One with a secret gets mode 0640, and the owner and group of its folder."""
     if secret:
         file.touch(0o640)
         file.chmod(0o640)

@@ -1,4 +1,4 @@
-"""How every `check` tells what is wrong with a file."""
+"""Prints the faults of a file, for all `check` verbs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fault] = ()) -> None:
-    """One JSON object a file on stdout; or `ok` there, and each fault on stderr. ``notes`` are no faults, but somebody
-    should look at them."""
+    """Print one JSON object per file on stdout; or else `ok` on stdout, or each fault on stderr. ``notes`` are warnings
+    that do not make the file faulty."""
     if as_json:
-        told = {"faults": [vars(fault) for fault in faults], "notes": [vars(note) for note in notes]}
-        typer.echo(json.dumps({"file": str(file), "ok": not faults, **told}, ensure_ascii=False))
+        lists = {"faults": [vars(fault) for fault in faults], "notes": [vars(note) for note in notes]}
+        typer.echo(json.dumps({"file": str(file), "ok": not faults, **lists}, ensure_ascii=False))
         return
     if not faults:
         typer.secho(f"{file}: ok", fg="green")

@@ -1,4 +1,4 @@
-"""`hearline flow`: check flow files, run one with a recorded caller in no time."""
+"""`hearline flow`: checks flow files, and runs one against a recorded caller in simulated time."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-NEXT_KEY_MS = 340  # from one press to the next, as a practised hand does
+NEXT_KEY_MS = 340  # between key presses, as practised callers do
 
 if TYPE_CHECKING:
     from hearline.core.calendar import Calendar
     from hearline.core.settings import Settings
     from hearline.yamlfiles.checked import Fault
 
-app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out with a recorded caller.")
+app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out against a recorded caller.")
 
 
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files, profiles.yaml, calendars.")],
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Tell what is wrong with flow files and calendars: file, line, remedy.
+    """Check flow files and calendars. Faults name file, line and remedy.
 
-    The server checks them in the same way and keeps to the old flow while a file is broken: check before you
-    trust an edit. All words of a flow file: docs/flows.md.
+    The server makes the same checks, and keeps using the old version while a file is faulty: so check your edits. All
+    words of a flow file: docs/flows.md.
 
     \b
       hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
 
-    Exit status: 0 all is well, 1 something is wrong.
+    Exit status: 0 no faults, 1 faults.
     """
     from hearline.call.flow import Fault, FlowError
     from hearline.cli.faults import tell
@@ -52,7 +52,7 @@ def check(
         except OSError as error:
             faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
         except ManifestError as error:
-            faults = [Fault(str(file), 0, str(error), "Mend the sounds' manifest first, or set HEARLINE_SOUNDS")]
+            faults = [Fault(str(file), 0, str(error), "Correct the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
         tell(file, faults, json_, notes)
     if bad:
@@ -60,7 +60,7 @@ def check(
 
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
-    """Check a file of any kind. Returns its notes, which are no faults. Raises FlowError, OSError, ManifestError."""
+    """Check a file of any kind. Returns its notes (warnings). Raises FlowError, OSError, ManifestError."""
     from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
 
     if file.parent.name == CALENDARS:
@@ -79,13 +79,13 @@ def run(
         Path | None,
         typer.Option(
             metavar="WAV",
-            help="What the caller says: begins with the call, is played once, then silence. Without it: silence.",
+            help="What the caller says: played once from the start of the call, then silence. Default: silence.",
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object: outcome, duration_ms, events.")] = False,
     no_rtp: Annotated[
         bool,
-        typer.Option("--no-rtp", help="Digital silence is not sent at all, as by phones with silence suppression."),
+        typer.Option("--no-rtp", help="Send no frames of digital silence, like phones with silence suppression."),
     ] = False,
     keys: Annotated[
         list[str],
@@ -93,24 +93,24 @@ def run(
             "--keys",
             "--key",
             metavar="[KEYS@]TIME",
-            help="Press these keys from then on, three a second: 3@4.5s, 1234#@6s. May be given again. Without KEYS "
-            "it is some key, and TIME may be plain ms.",
+            help="Press these keys from TIME on, three a second: 3@4.5s, 1234#@6s. Can be repeated. Without KEYS, any "
+            "key is pressed, and TIME can be in plain ms.",
         ),
     ] = [],
-    hangup_at: Annotated[int, typer.Option(metavar="MS", help="The caller hangs up then.", show_default=False)] = -1,
+    hangup_at: Annotated[int, typer.Option(metavar="MS", help="When the caller hangs up.", show_default=False)] = -1,
     closed: Annotated[bool, typer.Option("--closed", help="Call outside the opening hours.")] = False,
     at: Annotated[
         str,
         typer.Option(
             metavar="TIME",
-            help='Call then, by the clock of the flow\'s zone: "2027-02-06 09:30". Without it the line is open.',
+            help='When the call comes, in the flow\'s time zone: "2027-02-06 09:30". Default: while the line is open.',
             show_default=False,
         ),
     ] = "",
 ) -> None:
     """Run a flow against a recorded caller.
 
-    The engine and the ears are those of the live server, and the clock jumps, so nobody has to wait.
+    It uses the engine and the ears of the live server, on a clock that jumps, so it takes no time.
 
     \b
       hearline flow run ivr_flows/hotline.yaml                        # a silent caller
@@ -119,7 +119,7 @@ def run(
       hearline flow run ivr_flows/hotline.yaml --at "2027-02-06 21:30"
       hearline flow run survey.yaml --keys 5@6s --keys 1024#@15s
 
-    Exit status: 0 the call came to its end, 2 a file cannot be used.
+    Exit status: 0 the call reached its end, 2 a file or an option cannot be used.
     """
     import numpy as np
 
@@ -149,10 +149,10 @@ def run(
         try:
             moment = datetime.fromisoformat(at)
         except ValueError:
-            typer.secho(f'--at: {at!r} is no time. Write it as "2027-02-06 09:30"', fg="red", err=True)
+            typer.secho(f'--at: {at!r} is not a time. Write it as "2027-02-06 09:30"', fg="red", err=True)
             raise typer.Exit(2) from None
         if closed:
-            typer.secho("--at says whether it is closed. Leave out --closed", fg="red", err=True)
+            typer.secho("--at decides already whether the line is open. Leave out --closed", fg="red", err=True)
             raise typer.Exit(2)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=flow.calendar.zone)
         begin = flow.begin_at(moment)
@@ -177,16 +177,16 @@ def run(
 
 
 def _hours_at(calendar: Calendar, moment: datetime) -> str:
-    """Whether it is open then, and until when."""
+    """Whether the line is open at this moment, and until when."""
     is_open = calendar.is_open(moment)
     turns = calendar.closes_next(moment) if is_open else calendar.opens_next(moment)
     then, until = (f"{t.astimezone(calendar.zone):%a %Y-%m-%d %H:%M}" if t else "" for t in (moment, turns))
-    state = ("open, closes" if is_open else "closed, opens") + (f" {until}" if turns else " at no time within a year")
+    state = ("open, closes" if is_open else "closed, opens") + (f" {until}" if turns else " not within a year")
     return f"{then} ({calendar.zone}): {state}"
 
 
 def _presses(text: str) -> list[tuple[int, str]]:
-    """``1234#@6s`` as (ms, key) each. Raises ValueError."""
+    """``1234#@6s`` as a list of (ms, key). Raises ValueError."""
     from hearline.call.plan import KEYS
     from hearline.yamlfiles.checked import duration
 
@@ -194,7 +194,7 @@ def _presses(text: str) -> list[tuple[int, str]]:
     try:
         ms = int(when) if when.isdecimal() and not at else duration(when)
     except ValueError:
-        raise ValueError(f"--keys {text}: {when!r} is no time. Write 3@4.5s or 1234#@6s") from None
+        raise ValueError(f"--keys {text}: {when!r} is not a time. Write 3@4.5s or 1234#@6s") from None
     if at and not (keys and set(keys) <= set(KEYS)):
         raise ValueError(f"--keys {text}: {keys!r} cannot be keyed in. Write keys of {KEYS}: 3@4.5s or 1234#@6s")
     return [(ms + number * NEXT_KEY_MS, key) for number, key in enumerate(keys or "#")]
@@ -216,7 +216,7 @@ def _tell(timeline: dict) -> None:
         planned_s = "" if planned is None else f"{planned / 1000:.2f} s"
         lines.append((f"{event['at_ms'] / 1000:.2f} s", planned_s, event["event"], what))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):  # by hand: rich would take longer to be imported than the call to run
+    for number, line in enumerate(lines):  # without rich: importing it would take longer than running the call
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         typer.secho(text.rstrip(), bold=number == 0)
     outcome = typer.style(timeline["outcome"], bold=True)

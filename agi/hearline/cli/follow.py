@@ -1,4 +1,4 @@
-"""`hearline listen --call`: what the ears of the running server hear of a live call."""
+"""`hearline listen --call`: shows what the running server's ears hear on a live call."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from hearline.audio.vad.snapshots import Snapshot
 from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
 from hearline.core.settings import Settings, address
 
-SILENT_S = 5.0  # a server that says nothing for so long has gone
+SILENT_S = 5.0  # a server that is silent for this long counts as gone
 _METER_FROM_DBOV, _METER_CELLS = -80, 60
 _STATE_COLOURS = {"QUIET": "dim", "STARTING": "cyan", "SPEAKING": "bold green", "STOPPING": "cyan"}
 
 
 class NotFollowed(Exception):
-    """The call cannot be followed; the message says why. ``calls``: the live ones, where that helps."""
+    """The call cannot be followed; the message says why. ``calls``: the live calls, if a list of them helps."""
 
     def __init__(self, why: str, calls: list[dict] | None = None) -> None:
         super().__init__(why)
@@ -36,21 +36,21 @@ class NotFollowed(Exception):
 
 
 def follow(call: str, server: str, as_json: bool, png: Path | None) -> int:
-    """Show a call until it leaves the IVR, then draw it where asked to. → exit status."""
+    """Show a call until it leaves the IVR, then draw it if ``png`` is given. Returns the exit status."""
     seen: list[dict[str, Any]] = []
     status = 0
     try:
-        _show(_told(call, *_status_address(server)), seen, as_json)
+        _show(_looks(call, *_status_address(server)), seen, as_json)
     except KeyboardInterrupt:
-        print("not followed any more; the call goes on", file=sys.stderr)
-    except BrokenPipeError:  # nobody reads what we print, e.g. `| head`
+        print("stopped watching; the call goes on", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads our output any more, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except NotFollowed as error:
         print(f"hearline listen: {error}", file=sys.stderr)
         if error.calls is not None:
             _print_calls(error.calls)
         status = 1
-    if png and any("over" not in told for told in seen):
+    if png and any("over" not in look for look in seen):
         picture = png if is_one_picture(png) else png / f"{seen[0]['call']}.png"
         try:
             _draw(seen, picture)
@@ -75,52 +75,52 @@ def _status_address(server: str) -> tuple[str, int]:
         raise NotFollowed(f"{'--server' if server else 'HEARLINE_STATUS'}: {error}") from None
 
 
-def _told(call: str, host: str, port: int) -> Iterator[dict[str, Any]]:
-    """What the server tells of the call, to the end. Raises NotFollowed."""
+def _looks(call: str, host: str, port: int) -> Iterator[dict[str, Any]]:
+    """The server's looks at the call, until it is over. Raises NotFollowed."""
     connection = http.client.HTTPConnection(host, port, timeout=SILENT_S)
     over = False
     try:
         connection.request("GET", f"/calls/{quote(call, safe='')}/ears")
         answer = connection.getresponse()
         if answer.status != 200:
-            told = json.loads(answer.read())
-            raise NotFollowed(told.get("error", "this server is too old for --call"), told.get("calls"))
+            refusal = json.loads(answer.read())
+            raise NotFollowed(refusal.get("error", "this server is too old for --call"), refusal.get("calls"))
         for line in answer:
-            told = json.loads(line)
-            over = "over" in told
-            yield told
+            look = json.loads(line)
+            over = "over" in look
+            yield look
     except (OSError, http.client.HTTPException, ValueError) as error:
         if not isinstance(error, ConnectionRefusedError):
             raise NotFollowed(
-                f"the server at {host}:{port} does not answer ({error}); the call is not touched"
+                f"the server at {host}:{port} does not answer ({error}); the call is not affected"
             ) from None
         raise NotFollowed(
-            f"no server at {host}:{port}; is `hearline serve` running? --server HOST:PORT says where its status is"
+            f"no server at {host}:{port}: start `hearline serve`, or give its status address with --server HOST:PORT"
         ) from None
     finally:
         connection.close()
     if not over:
-        raise NotFollowed("the server has gone away; Asterisk takes its calls to the queue")
+        raise NotFollowed("the server is gone; Asterisk sends its calls to the queue")
 
 
-def _show(told: Iterator[dict[str, Any]], seen: list[dict[str, Any]], as_json: bool) -> None:
+def _show(looks: Iterator[dict[str, Any]], seen: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        for look in told:
+        for look in looks:
             seen.append(look)
             print(json.dumps(look, ensure_ascii=False), flush=True)
         return
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
-        for look in told:
+        for look in looks:
             seen.append(look)
             if "over" in look:
                 break
             live.update(_screen(look), refresh=True)
     if not console.is_terminal:
-        console.line()  # to a file Live writes its last screen without the end of its last line
+        console.line()  # when writing to a file, Live leaves its last line open
     last = seen[-1] if seen else {}
     if "over" in last:
-        console.print(f"the call has left the IVR: [bold]{last['outcome'] or 'nobody knows where to'}[/bold]")
+        console.print(f"the call has left the IVR: [bold]{last['outcome'] or 'outcome unknown'}[/bold]")
 
 
 def _screen(look: dict[str, Any]) -> Group:
@@ -146,7 +146,7 @@ def _screen(look: dict[str, Any]) -> Group:
     title = Text(look["channel"], "bold").append(
         f"  {look['flow']}  {look['at_ms'] / 1000:.1f} s  ", "not bold"
     ).append(look["call"], "dim not bold")  # fmt: skip
-    return Group(title, table, facts, Text("^C ends the watching, not the call", "dim"))
+    return Group(title, table, facts, Text("^C stops watching; the call goes on", "dim"))
 
 
 def _speech(look: dict[str, Any]) -> str:
@@ -156,7 +156,7 @@ def _speech(look: dict[str, Any]) -> str:
 
 
 def _meter(dbov: float, noise_dbov: float, ears: CallSettings) -> Text:
-    """A bar up to `dbov`: yellow under what is too soft, with a mark there and one at the noise."""
+    """A bar up to `dbov`, yellow below the level that is too soft, with marks at both thresholds and at the noise."""
 
     def cell(level_dbov: float) -> int:
         share = (level_dbov - _METER_FROM_DBOV) / -_METER_FROM_DBOV
@@ -175,7 +175,7 @@ def _meter(dbov: float, noise_dbov: float, ears: CallSettings) -> Text:
 def _print_calls(calls: list[dict]) -> None:
     console = Console(stderr=True)
     if not calls:
-        console.print("there are no calls in the IVR now")
+        console.print("there are no calls in the IVR at the moment")
         return
     table = Table("id", "channel", "flow", "step", "for", box=None, header_style="bold", pad_edge=False)
     for call in calls:
@@ -184,25 +184,25 @@ def _print_calls(calls: list[dict]) -> None:
 
 
 def _draw(seen: list[dict[str, Any]], picture: Path) -> None:
-    """What was seen, with the steps of the flow. The verdict is the last one on speech: a caller who was too soft and
-    then said nothing was too soft."""
+    """Draw what was seen, with the steps of the flow. The verdict is the last one on speech, so a caller who was too
+    soft and then silent counts as too soft."""
     from hearline.pictures import ears
 
-    told = [look for look in seen if "over" not in look]
-    looks = [Snapshot.from_dict(look) for look in told]
-    steps = [(b["at_ms"], b["step"]) for a, b in zip([{"step": None}, *told], told) if a["step"] != b["step"]]
+    data = [look for look in seen if "over" not in look]
+    looks = [Snapshot.from_dict(look) for look in data]
+    steps = [(b["at_ms"], b["step"]) for a, b in zip([{"step": None}, *data], data) if a["step"] != b["step"]]
     last = looks[-1].hearing
     judged = next((look.hearing for look in reversed(looks) if look.hearing.speech_ms), last)
     outcome = [f"→ {seen[-1]['outcome']}"] if seen[-1].get("outcome") else []
     ears.save(
         picture,
         ears.Heard(
-            name="   ".join([told[0]["channel"], told[0]["call"], *outcome]),
+            name="   ".join([data[0]["channel"], data[0]["call"], *outcome]),
             looks=looks,
             hearing=replace(judged, noise_level_dbov=last.noise_level_dbov),
             start_ms=looks[0].at_ms - len(looks[0].levels_dbov) * FRAME_MS,
             end_ms=looks[-1].at_ms,
             marks=steps,
         ),
-        CallSettings(**told[0]["ears"]),
+        CallSettings(**data[0]["ears"]),
     )

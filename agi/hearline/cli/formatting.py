@@ -1,4 +1,4 @@
-"""Verdicts, times and levels as `hearline listen` shows them, of recordings and of live calls."""
+"""Formats verdicts, times and levels for `hearline listen`, both for recordings and live calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hearline hints`: check the rules and cards, run a conversation in no time, tell which rules nobody uses."""
+"""`hearline hints`: checks rules and cards, runs a conversation in simulated time, reports unused rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="Check hint rules and cards, try th
 
 RULES = Annotated[
     Path | None,
-    typer.Argument(metavar="RULES", help="The rules; the cards lie beside them. Default: ivr_flows/hints/rules.yaml."),
+    typer.Argument(
+        metavar="RULES", help="The rules, with the cards in the same folder. Default: ivr_flows/hints/rules.yaml."
+    ),
 ]
 
 
@@ -22,18 +24,18 @@ def check(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE", help="Default: all files of ivr_flows/hints.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Tell what is wrong with the files of the hints: file, line, remedy.
+    """Check the files of the hints. Faults name file, line and remedy.
 
-    The server checks them in the same way and keeps to what it had while one is broken: check before you trust an
-    edit. A file is checked together with those beside it. All words: docs/hints.md.
+    The server makes the same checks, and keeps using the old versions while a file is faulty: so check your edits. A
+    file is checked together with the others in its folder. All words: docs/hints.md.
 
     \b
       hearline hints check
       hearline hints check ivr_flows/hints/rules.yaml
 
-    Exit status: 0 all is well, 1 something is wrong.
+    Exit status: 0 no faults, 1 faults.
     """
     from hearline.assist.hints.hint_store import FILES
     from hearline.cli.faults import tell
@@ -67,22 +69,22 @@ def _of_one(file: Path, faults: list) -> list:
     from hearline.yamlfiles.checked import Fault
 
     if file.name not in FILES:
-        return [Fault(str(file), 0, "no file of the hints", f"They are called {', '.join(FILES)}")]
+        return [Fault(str(file), 0, "not a file of the hints", f"Those are {', '.join(FILES)}")]
     own = [fault for fault in faults if fault.file == str(file)]
     before = {Path(fault.file).name for fault in faults} & {CARDS, SPOKEN}
     if file.name == RULES and not own and before:
-        return [Fault(str(file), 0, "could not be checked", f"Mend {' and '.join(sorted(before))} first")]
+        return [Fault(str(file), 0, "could not be checked", f"Correct {' and '.join(sorted(before))} first")]
     return own
 
 
 def _whispers(settings: Any) -> Any:
-    """The whispers that were recorded; None, any, where the sounds have no such set."""
+    """The recorded whispers; None, which allows any, if the sounds have no such set."""
     from hearline.server.flow_store import prompts_of
 
     try:
         return prompts_of(settings.sounds).get(("zh", "hints"))
     except Exception:
-        return None  # the sounds have a check of their own
+        return None  # `hearline sounds check` is for that
 
 
 def _load(rules: Path | None) -> Any:
@@ -102,20 +104,18 @@ def _load(rules: Path | None) -> Any:
 def run(
     rules: RULES = None,
     events: Annotated[
-        Path, typer.Option(metavar="JSONL", help="What happens, an event a line, in order; - reads stdin.")
+        Path, typer.Option(metavar="JSONL", help="The events, one per line, in order; - reads stdin.")
     ] = Path("-"),
     until: Annotated[
         int,
-        typer.Option(
-            metavar="MS", help="Go on until then. Default: a minute after the last event.", show_default=False
-        ),
+        typer.Option(metavar="MS", help="When to stop. Default: a minute after the last event.", show_default=False),
     ] = -1,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object an action.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per action.")] = False,
 ) -> None:
-    """Run a conversation against the rules: which card comes when, what is whispered.
+    """Run a conversation against the rules, and print when cards are shown and what is whispered.
 
-    The engine is that of the live server, and the clock jumps. The events are those of docs/hints.md; the first one
-    is `joined`, and times are ms since then.
+    It uses the engine of the live server, on a clock that jumps. The events are those of docs/hints.md; the first is
+    `joined`, and times are in ms since then.
 
     \b
       {"at_ms": 0, "event": "joined", "queue": "care", "wait_s": 24.5}
@@ -141,9 +141,9 @@ def run(
         return
     for ms, action in done:
         if not isinstance(action, Count):
-            told = as_dict(action)
-            what = told.get("card") or told.get("whisper") or ""
-            typer.echo(f"{ms / 1000:9.2f} s  {told['action']:<12} {told.get('rule', ''):<20} {what}".rstrip())
+            data = as_dict(action)
+            what = data.get("card") or data.get("whisper") or ""
+            typer.echo(f"{ms / 1000:9.2f} s  {data['action']:<12} {data.get('rule', ''):<20} {what}".rstrip())
 
 
 def _story(file: Path) -> list:
@@ -156,19 +156,19 @@ def _story(file: Path) -> list:
     try:
         lines = (sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        refuse(0, f"{getattr(error, 'strerror', None) or 'not UTF-8 text'}. Give a file of events, one a line")
+        refuse(0, f"{getattr(error, 'strerror', None) or 'not UTF-8 text'}. Give a file of events, one per line")
     story: list = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
-            at = told.pop("at_ms")
-            event = event_from_dict(told)
+            data = json.loads(line)
+            at = data.pop("at_ms")
+            event = event_from_dict(data)
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            refuse(number, "no at_ms" if isinstance(error, KeyError) else f"no event: {error}")
+            refuse(number, "at_ms is missing" if isinstance(error, KeyError) else f"not an event: {error}")
         if isinstance(at, bool) or not isinstance(at, int) or at < (story[-1][0] if story else 0):
-            refuse(number, f"at_ms {at!r}: whole ms since the join, never less than in the line before")
+            refuse(number, f"at_ms is {at!r}; it must be whole ms since the join, and not less than in the line before")
         story.append((at, event))
     if not story or not isinstance(story[0][1], Joined):
         refuse(1, 'Begin with {"at_ms": 0, "event": "joined"}')
@@ -181,29 +181,29 @@ def report(
         list[Path],
         typer.Argument(
             metavar="FIGURES",
-            help='Records of talks, folders of them, or files of figures: {"RULE": {"shown": 3, "used": 1}}.',
+            help='Records of talks, folders with such records, or figures: {"RULE": {"shown": 3, "used": 1}}.',
         ),
     ],
     rules: Annotated[Path | None, typer.Option(metavar="RULES", help="Default: ivr_flows/hints/rules.yaml.")] = None,
     enough: Annotated[
-        int, typer.Option(metavar="N", help="From so many showings on a rule can be called unused.")
+        int, typer.Option(metavar="N", help="Call a rule unused only if it was shown at least this often.")
     ] = 20,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a rule.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per rule.")] = False,
 ) -> None:
-    """Tell how often each rule's card was shown and used, those that nobody uses first.
+    """Report how often each rule's card was shown and used, unused rules first.
 
     \b
-      fired      the rule had its occasion        used       the agent said it, or did it
-      shown      …and the card was seen           dismissed  the agent put it away
-      whispered  …and was heard                   expired    it went unanswered
-      silent     the whisper gave way to the card passed     what it was about was over
-      crowded    never seen: something more important was on the screen
+      fired      the rule applied                    used       the agent said or did it
+      shown      … and the card was on the screen    dismissed  the agent closed the card
+      whispered  … and the whisper was heard         expired    the agent did not react
+      silent     only the card, without the whisper  passed     its reason went away
+      crowded    not shown: something more important was on the screen
 
     \b
-      hearline hints report .hearline/talks                 # all talks that are kept
+      hearline hints report .hearline/talks                 # all talks on record
       hearline hints report .hearline/talks/2026-11-2*
 
-    Exit status: 0 it was told, 2 a file cannot be used.
+    Exit status: 0 the report was printed, 2 a file cannot be used.
     """
     from hearline.assist.hints.engine import Figures
     from hearline.assist.hints.events import Tallied
@@ -211,8 +211,8 @@ def report(
     book, all_of_them = _load(rules), Figures()
     for file in [f for given in figures for f in (sorted(given.rglob("*.json")) if given.is_dir() else [given])]:
         try:
-            told = json.loads(file.read_text("utf-8"))
-            for counts in _of_a_talk(told) if "talk" in told else [told]:
+            data = json.loads(file.read_text("utf-8"))
+            for counts in _of_a_talk(data) if "talk" in data else [data]:
                 all_of_them.merge(Figures(counts))
         except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             typer.secho(f"{file}: {error}. Give the record of a talk, or a file of figures", fg="red", err=True)
@@ -220,8 +220,8 @@ def report(
     rows = all_of_them.report(book.rules, enough)
     if json_:
         for row in rows:
-            told = {"rule": row.rule, "automatic": row.automatic, "unused": row.unused, "used_share": row.used_share}
-            typer.echo(json.dumps(told | {what: row[what] for what in Tallied}))
+            data = {"rule": row.rule, "automatic": row.automatic, "unused": row.unused, "used_share": row.used_share}
+            typer.echo(json.dumps(data | {what: row[what] for what in Tallied}))
         return
     from rich.console import Console
     from rich.table import Table
@@ -234,12 +234,12 @@ def report(
     for row in rows:
         share = "" if row.used_share is None else f"{row.used_share:.0%}"
         counted = [str(row[what] or "") for what in Tallied]
-        table.add_row(row.rule, *counted, share, "nobody uses it" if row.unused else "")
+        table.add_row(row.rule, *counted, share, "unused" if row.unused else "")
     Console(width=140).print(table)
 
 
 def _of_a_talk(record: dict) -> list[dict[str, dict[str, int]]]:
-    """What became of the hints of each agent in it."""
+    """The counts of hints for each agent in the talk."""
     return [event["counts"] for event in record["events"] if event["event"] == "hints"]
 
 
@@ -250,18 +250,20 @@ def hear(
     model: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The model's folder. Default: HEARLINE_RECOGNISER_MODEL.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a finding, and a last one.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per group heard, and one with the cost.")
+    ] = False,
 ) -> None:
-    """Try a recogniser: which groups of spoken.yaml it hears in recordings, when, and what it costs.
+    """Try a recogniser: which groups of spoken.yaml it hears in recordings, when, and at what cost.
 
-    Text is not shown, as in live talks. The last line tells how much of a core one leg takes: with it choose
-    HEARLINE_RECOGNISER_LEGS. Needs the extra: pip install 'hearline[recogniser]'.
+    As in live talks, the recognised text is not shown. The last line says how much of a core one leg takes: use it to
+    choose HEARLINE_RECOGNISER_LEGS. Needs the extra: pip install 'hearline[recogniser]'.
 
     \b
       hearline hints hear agent.wav --model /srv/models/zipformer-zh
       hearline hints hear caller.wav --side caller
 
-    Exit status: 0 all were heard, 2 a file or the model cannot be used.
+    Exit status: 0 all recordings were processed, 2 a file or the model cannot be used.
     """
     from hearline.assist.hints.events import Side
     from hearline.assist.speech.recogniser import Trial
@@ -271,7 +273,7 @@ def hear(
 
     folder = model or Settings().recogniser_model
     if folder is None or side not in list(Side):
-        remedy = "Give --model DIR, or set HEARLINE_RECOGNISER_MODEL" if folder is None else "--side: agent or caller"
+        remedy = "give --model DIR, or set HEARLINE_RECOGNISER_MODEL" if folder is None else "--side: agent or caller"
         typer.secho(f"hearline hints hear: {remedy}", fg="red", err=True)
         raise typer.Exit(2)
     groups = {name: group for name, group in _load(None).spoken.items() if group.of == side}
@@ -280,8 +282,8 @@ def hear(
         trial = Trial(folder, groups)
         for file, sound in zip(recordings, sounds):
             for at_s, group in trial.hear(sound):
-                told = {"file": str(file), "at_s": round(at_s, 1), "group": group}
-                typer.echo(json.dumps(told) if json_ else f"{file}: {at_s:6.1f} s  {group}")
+                found = {"file": str(file), "at_s": round(at_s, 1), "group": group}
+                typer.echo(json.dumps(found) if json_ else f"{file}: {at_s:6.1f} s  {group}")
     except (BadAudio, ModelFault) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None

@@ -1,5 +1,4 @@
-"""`hearline listen`: what do these recordings carry, or a call that is on the line now? The ears of live calls, for
-people and scripts."""
+"""`hearline listen`: runs recordings through the ears of live calls, or follows a live call, for people and scripts."""
 
 from __future__ import annotations
 
@@ -24,15 +23,16 @@ def listen(
         bool,
         typer.Option(
             "--json",
-            help="One JSON object a file, each in a line, in order; with --call one every 100 ms. Errors go to stderr.",
+            help="Print one JSON object per file, one per line, in order; with --call, one every 100 ms. Errors go to "
+            "stderr.",
         ),
     ] = False,
     png: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT",
-            help="Draw what is heard: OUT.png holds the picture of one file or call; any other OUT is a folder, made "
-            "where it is missing, with a picture for each under its name.",
+            help="Draw what is heard. OUT.png is the picture of one file or call; any other OUT is a folder, created "
+            "if necessary, with one picture per file or call, under its name.",
         ),
     ] = None,
     line_gain: Annotated[
@@ -41,8 +41,8 @@ def listen(
             metavar="DB",
             min=0,
             max=15,
-            help="How far a call would raise these lines at most, as in a timer profile: who is too soft as they came "
-            "may be so no longer.",
+            help="The most by which a call would raise these lines, as in a timer profile. A soft caller may then no "
+            "longer be too soft.",
         ),
     ] = 9,
     call: Annotated[
@@ -50,8 +50,8 @@ def listen(
         typer.Option(
             metavar="ID",
             show_default=False,
-            help="Follow a call in the IVR instead: its id, some of it from one of its dashes on, or the name of its "
-            "channel.",
+            help="Follow a call in the IVR instead. ID is the call's id, a part of it that follows a dash, or the name "
+            "of its channel.",
         ),
     ] = "",
     server: Annotated[
@@ -59,24 +59,24 @@ def listen(
         typer.Option(
             metavar="HOST:PORT",
             show_default=False,
-            help="With --call: the server's status address. Default: HEARLINE_STATUS, else that of the private stack "
-            "that runs here, else 127.0.0.1:9573.",
+            help="With --call: the server's status address. Default: HEARLINE_STATUS, else that of a private stack "
+            "running here, else 127.0.0.1:9573.",
         ),
     ] = "",
 ) -> None:
-    """Tell what recordings, or a live call, carry: speech, too soft, noise, no signal.
+    """Judge what recordings, or a live call, carry: speech, too soft, noise, no signal.
 
-    Each file is heard as a caller's line is, at 8 kHz.
+    Each file is heard like a caller's line, at 8 kHz.
 
     \b
       speech     somebody speaks and can be heard
-      too_soft   somebody speaks, under −38 dBov: such a caller is raised, or asked to speak up
-      noise      sounds, but nobody speaks: street, music, tones
-      no_signal  silence, comfort noise or hum: such a caller is asked whether they are there
+      too_soft   somebody speaks below −38 dBov: the line is raised, or the caller asked to speak up
+      noise      sounds, but no speech: street, music, tones
+      no_signal  silence, comfort noise or hum: the caller is asked whether they are there
 
-    The level is that of the speech alone, pauses left out (ITU-T P.56 method B), in dBov: 0 is a full-scale square
-    wave, ordinary speech lies round −26. The verdict is on the line as it came; a call first raises who speaks under
-    −35 dBov: `too_soft (speech at +9 dB)` is not asked to speak up. In JSON: gain_db and raised_verdict.
+    The level is that of the speech without its pauses (ITU-T P.56 method B), in dBov: 0 is a full-scale square wave,
+    ordinary speech is around −26. The verdict is on the line as received. A call first raises lines below −35 dBov, so
+    a caller who is `too_soft (speech at +9 dB)` is not asked to speak up. In JSON: gain_db and raised_verdict.
 
     \b
       hearline listen call.wav
@@ -85,19 +85,19 @@ def listen(
       hearline listen --json recordings/*.wav | jq -r 'select(.verdict == "too_soft") | .file'
 
     A live call is followed until it leaves the IVR: level, noise, state, verdict so far, step and timer. Watching does
-    not touch it, nor does ^C. An ID that no call has, e.g. a dash, lists the live calls.
+    not affect the call; ^C only stops watching. An ID that no call has, e.g. a dash, lists the live calls.
 
     \b
       hearline listen --call 482139075
       hearline listen --call PJSIP/trunk-00000002 --png seen.png
 
-    Exit status: 0 all was heard, 1 no picture can be drawn or no call followed, 2 at least one file could not be read.
+    Exit status: 0 success, 1 no picture could be drawn or no call followed, 2 at least one file could not be read.
     """
     wavs = wavs or []
     if bool(wavs) == bool(call):
         _refuse("give WAV files, or --call ID" + (", not both" if call else ""), 2)
     if server and not call:
-        _refuse("--server is for --call", 2)
+        _refuse("--server needs --call", 2)
     if png:
         _ready_to_draw(png, len(wavs) or 1)
     if call:
@@ -114,7 +114,7 @@ def _refuse(why: str, status: int) -> None:
 
 
 def _ready_to_draw(out: Path, count: int) -> None:
-    """Before anything is heard: can it be drawn, and is there a place for it?"""
+    """Check beforehand that pictures can be drawn, and that ``out`` can hold them. Exits if not."""
     from importlib.util import find_spec
 
     if not find_spec("matplotlib"):
@@ -132,7 +132,7 @@ def _ready_to_draw(out: Path, count: int) -> None:
 
 
 def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gain: int) -> bool:
-    """Could all of them be read?"""
+    """Listen to the files and print the results. Returns True if all files could be read."""
     from hearline.audio.listen import listen_to_files  # here, so that --help does not load the network
     from hearline.audio.wav import BadAudio
 
@@ -159,8 +159,8 @@ def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gai
 
 
 def _pictures(wavs: list[Path], png: Path) -> dict[int, Path]:
-    """Where each file's picture goes: under the file's name, with as many of its folders' names as tell it from others,
-    and a number where the very same file is given twice."""
+    """The picture of each file, by index: named after the file, with as many of its folders' names as needed to tell it
+    from the others, and with a number if the same file is given twice."""
     if is_one_picture(png):
         return {0: png}
     parts = [path.with_suffix("").absolute().parts[1:] for path in wavs]

@@ -1,4 +1,4 @@
-"""`hearline serve`: the server in the foreground."""
+"""`hearline serve`: runs the server in the foreground."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import typer
 if TYPE_CHECKING:
     from hearline.core.settings import Settings
 
-DESCRIPTORS = 16_384  # where we may have so many, and one more a call: a shell gives 1,024
+DESCRIPTORS = 16_384  # raise the limit to this, plus one per call, as far as permitted: a shell's is 1,024
 
 
 def serve(
     agi: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where Asterisk's AGI() connects to. Default: 127.0.0.1:4573.")
+        str, typer.Option(metavar="HOST:PORT", help="Address for Asterisk's AGI(). Default: 127.0.0.1:4573.")
     ] = "",
     media: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where its AudioSocket() connects to. Default: 127.0.0.1:9092.")
+        str, typer.Option(metavar="HOST:PORT", help="Address for Asterisk's AudioSocket(). Default: 127.0.0.1:9092.")
     ] = "",
     status: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT", help="Where /ready, /metrics and /calls are. Default: 127.0.0.1:9573."),
+        typer.Option(metavar="HOST:PORT", help="Address of /ready, /metrics and /calls. Default: 127.0.0.1:9573."),
     ] = "",
     allow: Annotated[
         str,
         typer.Option(
             metavar="NETWORKS",
-            help="Who may connect to the first two: Asterisk's own addresses or networks, comma separated. "
+            help="Who can connect to --agi and --media: Asterisk's addresses or networks, comma separated. "
             "Default: 127.0.0.0/8.",
         ),
     ] = "",
@@ -38,22 +38,22 @@ def serve(
         int,
         typer.Option(
             metavar="N",
-            help="Media workers, a core each, for more calls than one carries; the second listens on the next port "
-            "after --media, and so on. Default: 1.",
+            help="The number of media workers, one per core, for more calls than one can carry. The second listens on "
+            "the port after --media's, and so on. Default: 1.",
             show_default=False,
         ),
     ] = 0,
     always_open: Annotated[
-        bool, typer.Option("--always-open", help="Pay no heed to opening hours (demo, tests).")
+        bool, typer.Option("--always-open", help="Ignore opening hours (for demo and tests).")
     ] = False,
 ) -> None:
-    """Run the server that your Asterisk talks to, in the foreground.
+    """Run the server for your Asterisk, in the foreground.
 
-    Ends on SIGTERM or Ctrl-C; callers who are in the IVR then go to the queue. `hearline dialplan` gives
-    Asterisk its part, docs/operate.md says the rest.
+    It ends on SIGTERM or Ctrl-C; callers in the IVR then go to the queue. `hearline dialplan` writes Asterisk's part
+    of the configuration; docs/operate.md explains the rest.
 
-    Instead of an option, an environment variable will do (HEARLINE_AGI, HEARLINE_MEDIA, HEARLINE_STATUS,
-    HEARLINE_ALLOW, HEARLINE_WORKERS); HEARLINE_FLOWS, HEARLINE_SOUNDS and HEARLINE_STATE name the folders.
+    Each option can also be set as an environment variable (HEARLINE_AGI, HEARLINE_MEDIA, HEARLINE_STATUS,
+    HEARLINE_ALLOW, HEARLINE_WORKERS); HEARLINE_FLOWS, HEARLINE_SOUNDS and HEARLINE_STATE set the folders.
 
     \b
       hearline serve
@@ -68,7 +68,7 @@ def serve(
     try:
         settings = Settings(**{name: value for name, value in given.items() if value})
     except ValueError as error:
-        typer.secho(f"hearline serve: {_told(error)}", fg="red", err=True)
+        typer.secho(f"hearline serve: {_explained(error)}", fg="red", err=True)
         raise typer.Exit(2) from None
     _check(settings)
     log_to_stderr()
@@ -84,15 +84,15 @@ def serve(
         raise typer.Exit(1) from None
 
 
-def _told(error: ValueError) -> str:
-    """Which option is wrong and how."""
+def _explained(error: ValueError) -> str:
+    """The options that are wrong, and why."""
     faults: list[dict] = getattr(error, "errors", list)()
-    told = [f"--{fault['loc'][0]} (HEARLINE_{str(fault['loc'][0]).upper()}): {fault['msg']}" for fault in faults]
-    return "; ".join(told) or str(error)
+    parts = [f"--{fault['loc'][0]} (HEARLINE_{str(fault['loc'][0]).upper()}): {fault['msg']}" for fault in faults]
+    return "; ".join(parts) or str(error)
 
 
 def _check(settings: Settings) -> None:
-    """Exit 2 with the option's name where an address is none."""
+    """Exit with status 2, naming the option, if an address is not valid."""
     from hearline.core.peers import parse_networks
     from hearline.core.settings import address
 
@@ -113,13 +113,13 @@ def _check(settings: Settings) -> None:
 
 
 def _check_secret(settings: Settings) -> None:
-    """Exit 2 where the manager interface's secret cannot be read."""
+    """Exit with status 2 if the manager interface's secret cannot be read."""
     try:
         if settings.ami_secret_file is None:
             raise OSError(0, "not set")
         settings.ami_secret_file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        remedy = "Name a file that holds the secret of HEARLINE_AMI_USER in manager.conf"
+        remedy = "Set it to a file with the secret of HEARLINE_AMI_USER in manager.conf"
         typer.secho(f"hearline serve: HEARLINE_AMI_SECRET_FILE: {why}. {remedy}", fg="red", err=True)
         raise typer.Exit(2) from None

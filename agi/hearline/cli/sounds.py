@@ -1,4 +1,4 @@
-"""`hearline sounds`: make and check what callers hear."""
+"""`hearline sounds`: makes and checks the sounds that callers and agents hear."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ app = typer.Typer(help="Make and check the prompts, whispers and music.", no_arg
 SoundsFolder = Annotated[
     Path | None,
     typer.Option(
-        "--sounds", metavar="DIR", help="Folder with manifest.yaml. Default: $HEARLINE_SOUNDS, else the checkout's."
+        "--sounds", metavar="DIR", help="The folder of manifest.yaml. Default: $HEARLINE_SOUNDS, else the checkout's."
     ),
 ]
 
@@ -19,14 +19,15 @@ SoundsFolder = Annotated[
 @app.command()
 def check(
     sounds: SoundsFolder = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
 ) -> None:
-    """Find prompts that are missing or not in order.
+    """Find prompts that are missing or faulty.
 
-    Checks every file that the manifest asks for: is it there, does it say what the manifest says now, is its
-    rate and level right, is it clipped, too long, or untrimmed. A line each: file, what is wrong, remedy.
+    Checks every file that the manifest lists: whether it exists, says what the manifest says now, has the right sample
+    rate and level, and is neither clipped, too long, too short nor untrimmed. Each finding is one line: file, fault,
+    remedy.
 
-    Exit status: 0 all in order, 1 something is not, 2 the manifest cannot be used.
+    Exit status: 0 all in order, 1 faults were found, 2 the manifest cannot be used.
     """
     from hearline.sounds import ManifestError
     from hearline.sounds.check import check_sounds
@@ -51,21 +52,21 @@ def check(
 @app.command()
 def make(
     sounds: SoundsFolder = None,
-    only: Annotated[str, typer.Option(metavar="PATTERN", help="Only what is called like this.")] = "*",
+    only: Annotated[str, typer.Option(metavar="PATTERN", help="Only sounds whose key matches.")] = "*",
     resynthesise: Annotated[
-        bool, typer.Option("--resynthesise", help="Speak anew even what is in order, recordings too.")
+        bool, typer.Option("--resynthesise", help="Speak sounds again even if they are in order, or recordings.")
     ] = False,
 ) -> None:
-    """Speak what is missing or stale.
+    """Speak the prompts that are missing or stale.
 
-    Recordings that were put in the place of synthetic files are taken over and left alone. Needs the `voice`
-    extra, and the network when it is used for the first time.
+    Recordings that have replaced synthetic files are taken over, and not spoken again. Needs the `voice` extra, and
+    a network connection the first time.
 
     \b
       hearline sounds make
       hearline sounds make --only 'zh/whisper/*'
 
-    Exit status: 0 all is made, 1 a file had to be left alone (it is said why), 2 nothing could be made.
+    Exit status: 0 all is made, 1 a file was left alone (the output says why), 2 nothing could be made.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -80,7 +81,7 @@ def make(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("looking", total=None)
+            task = progress.add_task("checking", total=None)
             report = make_sounds(
                 root,
                 only=only,
@@ -102,7 +103,7 @@ def make(
 
 
 def _root(sounds: Path | None) -> Path:
-    """The folder asked for, else the one of the settings."""
+    """The folder given, else that of the settings."""
     from hearline.core.settings import Settings
 
     return sounds if sounds is not None else Settings().sounds

@@ -1,4 +1,4 @@
-"""`hearline stack`: the private Asterisk and the server, for testers."""
+"""`hearline stack`: runs a private Asterisk and the server, for testers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 AS_SET = "(as set by `hearline agents pin`)"
-app = typer.Typer(no_args_is_help=True, help="A private Asterisk with the Hearline server beside it, to ring up.")
+app = typer.Typer(no_args_is_help=True, help="Run a private Asterisk with the Hearline server, for test calls.")
 
 
 def _stack(verbose: int = 0):
@@ -24,8 +24,8 @@ def up(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="This machine's address for SIP and RTP. Another than 127.0.0.1 opens the stack to the network: do so "
-            "on purpose.",
+            help="This machine's address for SIP and RTP. Any address but 127.0.0.1 opens the stack to the network; do "
+            "that only on purpose.",
         ),
     ] = "127.0.0.1",
     kind: Annotated[
@@ -34,18 +34,18 @@ def up(
             metavar="KIND", help="How to run Asterisk: container, installed or root. Default: the first that works."
         ),
     ] = "",
-    always_open: Annotated[bool, typer.Option("--always-open", help="Pay no heed to opening hours.")] = False,
+    always_open: Annotated[bool, typer.Option("--always-open", help="Ignore opening hours.")] = False,
     verbose: Annotated[int, typer.Option(metavar="N", help="Asterisk's verbosity in `stack logs`.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Start everything and print what a softphone needs.
+    """Start everything, and print what a softphone needs.
 
-    That is: the SIP server, the accounts with their passwords, the numbers to dial. What runs already is left
-    as it is. docs/test-with-softphones.md says what to expect of each number.
+    It prints the SIP server, the accounts with their passwords, and the numbers to dial. Parts that are running already
+    are left as they are. docs/test-with-softphones.md says what to expect from each number.
 
     \b
       hearline stack up
-      hearline stack up --listen 192.0.2.10      # for phones elsewhere in the network
+      hearline stack up --listen 192.0.2.10      # for phones elsewhere on the network
     """
     from hearline.ops.asterisk import AsteriskUnavailable
     from hearline.ops.stack import StackError
@@ -57,7 +57,7 @@ def up(
         typer.secho(f"hearline stack up: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
     if differences := stack.differences(listen, kind or None, always_open):
-        remedy = "it is left as it is; to have it as asked: `hearline stack down`, then this again"
+        remedy = "it is left as it is; to change that, run `hearline stack down`, then this again"
         for line in (*differences, remedy):
             typer.secho(f"  {line}", fg="yellow", err=True)
     card = _card(stack)
@@ -72,7 +72,7 @@ def prepare(
 ) -> None:
     """Fetch or build the private Asterisk, without starting it.
 
-    `stack up` and `make setup` do this by themselves; this is for machines that have a network only now.
+    `stack up` and `make setup` do this anyway; use this on a machine that will have no network later.
     """
     from hearline.ops.asterisk import AsteriskUnavailable
     from hearline.ops.stack import StackError
@@ -82,14 +82,14 @@ def prepare(
     except (StackError, AsteriskUnavailable, OSError) as error:
         typer.secho(f"hearline stack prepare: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"  Asterisk is there ({kind})")
+    typer.echo(f"  Asterisk is ready to start ({kind})")
 
 
 @app.command()
 def down() -> None:
-    """Stop what `stack up` started. Calls in progress are cut.
+    """Stop what `stack up` started. Calls in progress are cut off.
 
-    Accounts and passwords are kept for the next time, in .hearline/stack/accounts.json.
+    Accounts and passwords are kept for next time, in .hearline/stack/accounts.json.
     """
     from hearline.ops.stack import StackError
 
@@ -103,9 +103,9 @@ def down() -> None:
 
 @app.command()
 def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Tell what runs: Asterisk, the server, how many calls.
+    """Show whether Asterisk and the server are running, and how many calls there are.
 
-    Exit status: 0 all of it runs, 1 something does not.
+    Exit status: 0 both are running, 1 not.
     """
     stack = _stack()
     up_ = stack.asterisk_alive()
@@ -122,10 +122,10 @@ def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 
 
 @app.command()
-def logs(lines: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many lines of each.")] = 30) -> None:
-    """Show the last lines of Asterisk's logs and the server's.
+def logs(lines: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Lines to show of each log.")] = 30) -> None:
+    """Show the last lines of Asterisk's logs and the server's log.
 
-    They lie in .hearline/stack/log: `messages` and `console.log` are Asterisk's, `hearline.log` is the server's.
+    They are in .hearline/stack/log: `messages` and `console.log` are Asterisk's, `hearline.log` is the server's.
     """
     stack = _stack()
     for name in ("messages", "console.log", "hearline.log"):
@@ -177,10 +177,10 @@ def _as_text(card: dict) -> str:
     lines += ["", "Dial"] + [f"  {number:<10} {what}" for number, what in card["numbers"].items()]
     lines += [
         "",
-        "Hear what an agent hears: register a softphone as that agent; or, from another agent's account, dial",
+        "To hear what an agent hears, register a softphone as that agent; or, from another agent's account, dial",
     ]
     lines += [f"  {dial:<10} to listen in on agent {agent}" for agent, dial in card["listen_in"].items()]
-    lines += ["", "Call a colleague or a queue, or pass a caller on to them; from an agent's account:"]
+    lines += ["", "To call a colleague or a queue, or to transfer a caller to them, dial from an agent's account"]
     lines += [f"  {number:<10} {whom}" for number, whom in card["pass_on"].items()]
     lines += ["", f"Live calls   {card['status']}", "Stop         hearline stack down"]
     return "\n".join(lines)

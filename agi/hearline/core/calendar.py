@@ -1,8 +1,8 @@
-"""The business calendar: which day it is, and whether the line is open, at a given moment.
+"""The business calendar: the business day at a given moment, and whether the line is open then.
 
-There is no clock and no file in here: every moment is passed in as an aware ``datetime``, in any zone. The wall clock
-of the calendar's zone decides. Where that clock is put forward, a span that begins within the missing hour begins when
-the hour is over; where it is put back, an hour that comes twice is open (or closed) both times.
+It reads no clock and no file: every moment is passed in as an aware ``datetime``, in any zone. The wall clock of the
+calendar's zone decides. When clocks go forward, a span that begins within the missing hour begins at its end. When they
+go back, the repeated hour is open (or closed) both times.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Calendar:
-    """Opening hours in a time zone. Without hours it is always open, and still knows which day it is.
+    """Opening hours in a time zone. The default is always open.
 
     Args:
-        zone: whose wall clock counts.
+        zone: the zone whose wall clock counts.
         week: the spans of Monday … Sunday.
-        days: the spans of single days, in place of their weekday's: holidays, make-up workdays, special days.
+        days: spans of single dates, which replace their weekday's: holidays, make-up workdays, special days.
     """
 
     zone: ZoneInfo
@@ -41,7 +41,8 @@ class Calendar:
     days: Mapping[date, Spans] = field(default_factory=dict)
 
     def business_day(self, at: datetime) -> date:
-        """The day it is at ``at``: it turns at midnight in the zone, whatever the hours and the machine's zone are."""
+        """The date in the calendar's zone at ``at``. It changes at midnight there, whatever the opening hours and the
+        machine's own zone are."""
         return self._wall(at).date()
 
     def day_begins(self, day: date) -> datetime:
@@ -64,21 +65,21 @@ class Calendar:
     def opens_next(self, at: datetime) -> datetime | None:
         """The first moment from ``at`` on at which it is open (``at`` itself, if it is open then), in UTC.
 
-        None: it stays closed for ``HORIZON_DAYS``.
+        None if it stays closed for ``HORIZON_DAYS``.
         """
         return next((moment for moment in self._turns(at) if self.is_open(moment)), None)
 
     def closes_next(self, at: datetime) -> datetime | None:
-        """The first moment from ``at`` on at which it is closed, in UTC. None: it stays open for ``HORIZON_DAYS``."""
+        """The first moment from ``at`` on at which it is closed, in UTC. None if it stays open for ``HORIZON_DAYS``."""
         return next((moment for moment in self._turns(at) if not self.is_open(moment)), None)
 
     def _wall(self, at: datetime) -> datetime:
         if at.tzinfo is None:
-            raise ValueError("a moment without a time zone is no moment: pass an aware datetime")
+            raise ValueError("this datetime has no time zone: pass an aware one")
         return at.astimezone(self.zone)
 
     def _turns(self, at: datetime) -> Iterator[datetime]:
-        """``at``, and in order all later moments at which it may open or close."""
+        """``at``, then all later moments at which it may open or close, in order."""
         first, at = self.business_day(at), at.astimezone(UTC)
         yield at
         for number in range(HORIZON_DAYS + 1):
@@ -87,12 +88,12 @@ class Calendar:
                     yield moment
 
     def _turns_on(self, day: date) -> Iterator[datetime]:
-        """When a span begins or ends on this day, and when the clock is changed."""
+        """The moments on this day at which a span begins or ends, or the clock is changed."""
         yesterday = ((minute - DAY_MIN) for span in self.spans_on(day - _ONE_DAY) for minute in span)
         for minute in chain(yesterday, *self.spans_on(day)):
             if 0 <= minute < DAY_MIN:
                 wall = datetime.combine(day, time(*divmod(minute, 60)))
-                for fold in (0, 1):  # an hour may come twice, or not at all
+                for fold in (0, 1):  # a wall-clock time may occur twice, or not at all
                     moment = wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
                     if moment.astimezone(self.zone).replace(tzinfo=None) == wall:
                         yield moment
@@ -104,5 +105,5 @@ class Calendar:
 
     def _offset(self, second: int) -> timedelta:
         offset = datetime.fromtimestamp(second, self.zone).utcoffset()
-        assert offset is not None  # there is a zone
+        assert offset is not None  # an aware datetime always has one
         return offset

@@ -1,4 +1,4 @@
-"""Files: read only where that cannot hang or fill the memory, and written whole or not at all."""
+"""Safe file access: a read never hangs or fills the memory, and a write replaces the whole file or nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MOST_TEXT = 4 * 1024 * 1024  # bytes; no file that people write by hand comes ne
 
 
 def read_regular(file: Path, most: int = MOST_TEXT) -> bytes:
-    """The bytes of a regular file. A FIFO, a socket or a device is refused instead of waited for.
+    """The bytes of a regular file. FIFOs, sockets and devices are refused, since opening one may block.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is longer than ``most`` bytes.
+        OSError: the file cannot be read, is not a regular file, or is longer than ``most`` bytes.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -34,20 +34,20 @@ def read_regular(file: Path, most: int = MOST_TEXT) -> bytes:
 
 
 def read_text(file: Path, most: int = MOST_TEXT) -> str:
-    """The same as UTF-8 text. Raises UnicodeDecodeError as well."""
+    """A regular file as UTF-8 text; see `read_regular`. Raises OSError, UnicodeDecodeError."""
     return read_regular(file, most).decode("utf-8")
 
 
 def write_whole(file: Path, data: bytes | str, mode: int = 0o600, sync: bool = True) -> None:
-    """Replace ``file``: whoever reads it finds the old content or the new one, and a write that fails leaves nothing
-    behind.
+    """Replace ``file`` atomically: a reader finds either the old content or the new. A write that fails leaves no
+    temporary file behind.
 
     Args:
-        mode: who may read it.
-        sync: have it outlive a power cut as well; takes as long as the disk takes.
+        mode: the file's permissions.
+        sync: flush to disk, so that the new content survives a power cut; takes as long as the disk takes.
 
     Raises:
-        OSError: the old content stays.
+        OSError: the write failed; the old content stays.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
     made, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=file.parent)
@@ -68,7 +68,7 @@ def write_whole(file: Path, data: bytes | str, mode: int = 0o600, sync: bool = T
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the new name outlives a power cut, too. Not every file system can; then it is as safe as it gets."""
+    """Make the new name survive a power cut, too. Some file systems cannot sync a folder; that is ignored."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -78,21 +78,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, made where it is missing (mode 0700)."""
+    """Create the folder if it is missing (mode 0700), and return it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def write_private(file: Path, text: str) -> None:
-    """`write_whole` for its owner alone (mode 0600), in a folder that is made where it is missing. Raises OSError."""
+    """`write_whole` with mode 0600, for the owner alone. Creates the folder if it is missing. Raises OSError."""
     private_folder(file.parent)
     write_whole(file, text)
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Only one of all processes at a time: around reading ``file``, changing what was read and writing it. Raises
-    OSError."""
+    """Hold a lock between processes while ``file`` is read, changed and written back. Raises OSError."""
     name = private_folder(file.parent) / f".{file.name}.lock"
     with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -100,7 +99,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def stamp(files: Iterable[Path]) -> tuple:
-    """Differs from an earlier one when a file has been changed, replaced, added or removed."""
+    """A value to compare: it differs from an earlier one if a file has been changed, replaced, added or removed."""
     seen = []
     for file in files:
         try:

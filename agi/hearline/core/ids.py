@@ -1,14 +1,15 @@
-"""The id of a call: made where the call enters, and carried by everything that is kept or said of it.
+"""The id of a call. It is made where the call enters, and every record, log line and message about the call carries it.
 
     20261129-083015123-482139075-shanghai
-    when it came, UTC  │         site
-                       by chance
+    arrival, UTC       │         site
+                       random
 
-It sorts by time, can be read out, names a file, and says nothing of the caller. Two calls share one only if they enter
-the same site in the same millisecond and draw the same of 900 million numbers; nothing is counted, so a restart or a
-second Asterisk repeats none. The dialplan makes it (``hearline.conf``, context ``hearline-call``).
+Ids sort by time, can be read out on the phone, are valid file names, and reveal nothing about the caller. Two calls
+share an id only if they enter the same site in the same millisecond and draw the same of 900 million numbers. There is
+no counter, so a restart or a second Asterisk repeats no id. The dialplan makes it (``hearline.conf``, context
+``hearline-call``).
 
-An id that comes from outside is a claim: look at its shape before it names anything.
+An id that comes from outside is untrusted: check its shape with `is_call_id` before using it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ _FIRST, _NUMBERS = 100_000_000, 900_000_000
 
 
 def new_call_id(site: str, at: datetime) -> str:
-    """An id for a call that came at ``at`` (aware). Raises ValueError: no name of a site."""
+    """An id for a call that came at ``at`` (aware). Raises ValueError if ``site`` is not a valid site name."""
     if not is_site(site):
-        raise ValueError(f"{site!r} is no name of a site")
+        raise ValueError(f"{site!r} is not a valid site name")
     return f"{at.astimezone(UTC).strftime('%Y%m%d-%H%M%S%f')[:-3]}-{_FIRST + secrets.randbelow(_NUMBERS)}-{site}"
 
 
 def is_call_id(claim: str) -> bool:
-    """Is it shaped as the ids that we make?"""
+    """True if ``claim`` has the shape of our ids."""
     found = _CALL.fullmatch(claim)
     if not found:
         return False
@@ -43,11 +44,11 @@ def is_call_id(claim: str) -> bool:
 
 
 def is_site(name: str) -> bool:
-    """May a site be called so? Small letters, digits and, in between, dashes; at most 31."""
+    """True for a valid site name: at most 31 small letters, digits and dashes, with no dash at either end."""
     return bool(_SITE.fullmatch(name))
 
 
 def site_from(host: str) -> str:
-    """A site's name for a host's: ``Box_7.example.org`` → ``box-7``."""
+    """A site name made from a host name: ``Box_7.example.org`` → ``box-7``."""
     name = re.sub(r"[^a-z0-9]+", "-", host.partition(".")[0].lower())[:SITE_LONGEST].strip("-")
     return name or "site"

@@ -1,4 +1,4 @@
-"""Random keys that outlive the process: for signatures and keyed hashes."""
+"""Random keys kept in files, for signatures and keyed hashes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KEY_BYTES = 32
 
 
 def lasting_key(file: Path) -> bytes:
-    """A random key, made by whoever asks for it first; two processes that ask at once get the same.
+    """The random key in ``file``, created on first use. Two processes that ask at the same time get the same key.
 
     Raises:
-        OSError: it can be neither read nor made, or is damaged.
+        OSError: the key can be neither read nor created, or is damaged.
     """
     with suppress(FileNotFoundError):
         if key := _key(file):
@@ -28,13 +28,13 @@ def lasting_key(file: Path) -> bytes:
         with suppress(FileNotFoundError):
             if key := _key(file):
                 return key
-            log.error("%s was empty; a new key is made, and what was kept under the old one is not found again", file)
+            log.error("%s was empty; making a new key. Records kept under the old key can no longer be found", file)
         write_whole(file, secrets.token_bytes(KEY_BYTES))
     return _key(file)
 
 
 def _key(file: Path) -> bytes:
-    """b'' for an empty file, which is what a full disk or a power cut may have left of a key."""
+    """The key, or b'' for an empty file: a full disk or a power cut may leave one."""
     key = read_regular(file, KEY_BYTES)
     if key and len(key) < KEY_BYTES:
         raise OSError(errno.EINVAL, f"a damaged key ({len(key)} of {KEY_BYTES} bytes): restore or remove it", str(file))

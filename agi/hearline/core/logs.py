@@ -1,4 +1,4 @@
-"""Log lines name the call that they are about."""
+"""Log lines that name the call they are about."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(call)s%(message)s"
 
 
 def name_call(call: str) -> None:
-    """What this thread or task logs from now on is about this call; so is what the tasks that it starts log."""
+    """Put ``call`` before every line that this thread or task, and the tasks it starts, log from now on."""
     _call.set(call)
 
 
 @contextmanager
 def about_call(call: str) -> Iterator[None]:
-    """What is logged within the block is about this call, and so is what tasks log that are started in it."""
+    """Put ``call`` before every line logged within the block, and by tasks started in it."""
     before = _call.set(call)
     try:
         yield
@@ -27,7 +27,7 @@ def about_call(call: str) -> Iterator[None]:
 
 
 class CallNamer(logging.Filter):
-    """Gives each record ``call``: the id and a colon where a call is known. Add it to a handler."""
+    """Sets ``record.call`` to ``call ID: ``, or to '' if no call is known. Add it to a handler."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         call = _call.get()
@@ -36,7 +36,7 @@ class CallNamer(logging.Filter):
 
 
 def log_to_stderr() -> None:
-    """What a process of the server logs, from INFO on."""
+    """Log to stderr from INFO up, naming calls. For the server's processes."""
     handler = logging.StreamHandler()
     handler.addFilter(CallNamer())
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=[handler])

@@ -1,4 +1,4 @@
-"""Which addresses may connect."""
+"""The addresses that may connect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def parse_networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Netw
 
 
 def is_allowed(host: str, networks: list) -> bool:
-    """Does one of the networks hold ``host``? IPv4 written as IPv6 counts as IPv4."""
+    """True if ``host`` is in one of the networks. IPv4-mapped IPv6 addresses count as IPv4."""
     address = ipaddress.ip_address(host.split("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped

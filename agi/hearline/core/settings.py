@@ -1,4 +1,4 @@
-"""Where things are and on which addresses they listen: one place, overridable from the environment.
+"""The settings of an installation: folders, addresses, the site. The environment overrides them.
 
 Every field can be set as ``HEARLINE_<FIELD>``, e.g. ``HEARLINE_STATE=/srv/hearline``.
 """
@@ -23,13 +23,13 @@ _CHECKOUT = _PACKAGE.parents[1]
 
 
 def _shipped(folder: str) -> Path:
-    """A folder with data: the checkout's (also of an editable install), else the current folder's, else the wheel's."""
+    """A data folder: in the checkout (editable installs too), else in the current folder, else in the wheel."""
     places = _CHECKOUT / folder, Path.cwd() / folder, _PACKAGE / "shipped" / folder
     return next((place for place in places if place.is_dir()), places[-1])
 
 
 class Settings(BaseModel):
-    """Addresses are ``host:port``; everything binds to loopback unless told otherwise."""
+    """Addresses are ``host:port``; by default everything binds to loopback."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,43 +39,44 @@ class Settings(BaseModel):
     state: Path = Path(".hearline").absolute()
     cache: Path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearline"
 
-    # The site's name, in the id of every call that enters here; by default the machine's.
+    # The site's name, part of the id of every call that enters here; by default made from the host name.
     site: str = Field(default_factory=lambda: site_from(socket.gethostname()))
-    # The site's time zone: when a day begins ("today", records by day), and that of opening hours that name none.
+    # The site's time zone: decides when a day begins ("today", records by day), and applies to opening hours that name
+    # no zone.
     zone: str = DEFAULT_ZONE
 
-    # Where numbers without a country code are from (ISO 3166), and those without an area code (no leading zero).
+    # The country (ISO 3166) of numbers without a country code, and the area code of numbers without one (no leading 0).
     country: str = "CN"
     area_code: str = Field("", pattern=r"^([1-9][0-9]{0,4})?$")
 
     agi: str = "127.0.0.1:4573"
     media: str = "127.0.0.1:9092"
     status: str = "127.0.0.1:9573"
-    # Asterisk's manager interface. Without it nobody listens to callers and agents while they talk: no hints.
+    # Asterisk's manager interface (AMI). Empty: agent assist is off.
     ami: str = ""
     ami_user: str = AMI_USER
     ami_secret_file: Path | None = None
-    # Where Asterisk brings the sound of those who talk.
+    # AudioSocket address for the listening legs of agent assist.
     legs: str = "127.0.0.1:9192"
-    # A soft tick before each whisper.
+    # Play a soft tick before each whisper.
     whisper_tick: bool = False
-    # A folder with a streaming model for sherpa-onnx: spoken triggers of hints. Without it nothing is recognised.
+    # The folder of a streaming model for sherpa-onnx, for spoken triggers of hints. None: no speech recognition.
     recogniser_model: Path | None = None
-    # How many legs are recognised at once; others go without.
+    # The most legs that are recognised at once; the others go without.
     recogniser_legs: int = Field(2, ge=1, le=64)
-    # What agents look at while they talk; only with agent assist. It has no TLS: put a proxy before it.
+    # The agents' page, part of agent assist. It has no TLS: put a proxy in front of it.
     page: str = "127.0.0.1:9673"
-    # Proxies before it, whose X-Forwarded-For and -Proto are believed (comma separated; networks allowed).
+    # The proxies in front of it, whose X-Forwarded-For and -Proto are trusted (comma separated; networks allowed).
     proxies: str = "127.0.0.0/8, ::1"
     # How long the audit log is kept.
     audit_days: int = Field(190, ge=1, le=3_650)
-    # How long it is remembered that a caller has called, and what came of it.
+    # How long earlier calls of a caller, and their outcomes, are kept.
     earlier_calls_days: int = Field(90, ge=1, le=3_650)
-    # So many days count for "third call lately": an agent sees it before answering.
+    # The period for "third call lately", which an agent sees before answering.
     trouble_days: int = Field(7, ge=1, le=90)
-    # Media workers, a core each; each takes a port of its own, from that of `media` upwards.
+    # The number of media workers, one per core. Each listens on its own port, from that of `media` upwards.
     workers: int = Field(1, ge=1, le=64)
-    # Asterisk's own address, from which AGI and AudioSocket connections are taken (comma separated; networks allowed).
+    # Asterisk's addresses: only they may open AGI and AudioSocket connections (comma separated; networks allowed).
     allow: str = "127.0.0.0/8"
 
     @field_validator("zone")
@@ -88,14 +89,14 @@ class Settings(BaseModel):
     def _fit_for_ids(cls, name: str) -> str:
         if not is_site(name):
             remedy = f"use small letters, digits and, in between, dashes, at most {SITE_LONGEST}"
-            raise ValueError(f"{name!r} is no name for a site: {remedy}, e.g. {site_from(name)}")
+            raise ValueError(f"{name!r} is not a valid site name: {remedy}, e.g. {site_from(name)}")
         return name
 
     @field_validator("country")
     @classmethod
     def _known_country(cls, name: str) -> str:
-        if name != "CN" and not is_country(name):  # the numbering plans take a while to be loaded
-            raise ValueError(f"{name!r} is no country: write two capital letters, e.g. CN")
+        if name != "CN" and not is_country(name):  # loading the numbering plans takes a while
+            raise ValueError(f"{name!r} is not a country code: write two capital letters, e.g. CN")
         return name
 
     @field_validator("proxies")
@@ -106,12 +107,12 @@ class Settings(BaseModel):
 
     @property
     def home(self) -> Home:
-        """Where numbers are from that do not say it."""
+        """The country and area of numbers that name none."""
         return Home(self.country, self.area_code)
 
     @property
     def calendar(self) -> Calendar:
-        """The site's: which day it is."""
+        """The site's calendar: it is always open, and knows the site's day."""
         return Calendar(zone_named(self.zone))
 
     @model_validator(mode="before")
@@ -125,9 +126,9 @@ def address(text: str) -> tuple[str, int]:
     """``"127.0.0.1:4573"`` as ``("127.0.0.1", 4573)``.
 
     Raises:
-        ValueError: no port, or none that there is.
+        ValueError: the port is missing or out of range.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+        raise ValueError(f"{text!r} is not an address: write HOST:PORT, e.g. 127.0.0.1:4573")
     return host.strip("[]") or "127.0.0.1", int(port)

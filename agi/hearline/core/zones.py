@@ -1,4 +1,4 @@
-"""Time zones by their names, as the tz database has them."""
+"""Time zones by name, from the tz database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEFAULT_ZONE = "Asia/Shanghai"
 
 
 class UnknownZone(ValueError):
-    """``problem`` and ``remedy`` are sentences without their full stop."""
+    """The zone is not in the tz database. ``problem`` and ``remedy`` are sentences without a full stop."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}. {remedy}")
@@ -23,10 +23,10 @@ def zone_named(name: str) -> ZoneInfo:
     except (ValueError, LookupError, OSError):  # a path, no such name, a folder of the database
         pass
     known = available_timezones()
-    if DEFAULT_ZONE not in known:  # nothing is there, or next to nothing, as in small containers
+    if DEFAULT_ZONE not in known:  # a small container may have no tz database, or nearly none
         raise UnknownZone(
             f"{name!r} cannot be looked up: this machine has no time-zone data", "Install it: pip install tzdata"
         )
     near = get_close_matches(name, known, n=1, cutoff=0.85)
     remedy = f"Write a name of the tz database, such as Europe/Berlin; all of China is {DEFAULT_ZONE}"
-    raise UnknownZone(f"{name!r} is no known time zone", f"Did you mean {near[0]!r}?" if near else remedy)
+    raise UnknownZone(f"{name!r} is not a known time zone", f"Did you mean {near[0]!r}?" if near else remedy)

@@ -1,4 +1,4 @@
-"""Who calls in the demo: five callers, what each says and when, and what must come of it."""
+"""The callers of the demo: what each says and when, and the result that is expected."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hearline.audio.wav import read_wav
 
 NUMBER = "95160"
 REPLY = "caller-here"  # what a caller says to the agent
-SOFT_DB = -28.0  # the callers' recordings are at −23 dBov: this makes −51, "too soft" even when the line is raised
+SOFT_DB = -28.0  # the callers' recordings are at −23 dBov, so this gives −51: too soft even on a raised line
 TURN_PAUSE_MS = 1_100
 THINKING_MS = 700
 RING_MS = 1_500  # how long an agent's phone rings
-GREETING_MS = 3_400  # from the agent's answer to the greeting: the whisper has ended by then
+GREETING_MS = 3_400  # from the agent's answer to the greeting; the whisper is over by then
 AGENT_TALK_MS = 11_000  # from the agent's answer to the agent's hang-up
 
 
@@ -26,7 +26,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Role:
-    """A caller. ``prompts``: what they must hear, in order; ``whisper``: what the agent must be told of them."""
+    """A caller. ``prompts``: the prompts they must hear, in order. ``whisper``: the last part of the id of the whisper
+    that the agent must hear."""
 
     name: str
     title: str
@@ -42,15 +43,15 @@ def ms(sounds: Path, sentence: str) -> float:
 
 
 def cast(sounds: Path) -> list[Role]:
-    """The five callers. The soft ones answer each prompt after a moment's thought, so their times follow from the
-    prompts' lengths."""
+    """The five callers. Their times follow from the lengths of the prompts, since they answer each prompt after a short
+    pause."""
     first = ms(sounds, "lanzhi/opening") + 900
     asked = first + ms(sounds, "callers/caller-ask") + TURN_PAUSE_MS
     answer = asked + ms(sounds, "lanzhi/low-1") + THINKING_MS
     ask = Said(first, "caller-ask")
 
     def reply(last: str, at: float) -> Said:
-        """The answer to the agent's greeting, of a caller whose last words to the IVR began at ``at``."""
+        """The reply to the agent's greeting, by a caller whose last sentence to the IVR began at ``at``."""
         joined = at + ms(sounds, f"callers/{last}") + TURN_PAUSE_MS + RING_MS + GREETING_MS
         return Said(joined + ms(sounds, "callers/agent-greeting") + THINKING_MS, REPLY)
 

@@ -1,4 +1,4 @@
-"""The demo: place the five calls, show them live, judge what was heard, leave it all in a folder."""
+"""The demo: places the five calls, shows them live, judges what was heard, and leaves the results in a folder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hearline.phone.judge import WHOLE, Timing, presence, prompts_of, timings
 from hearline.phone.run import CallResult, PhoneResult, Phones
 from hearline.sounds.manifest import load_manifest
 
-TOLERANCE_MS = 40  # planned against heard
+TOLERANCE_MS = 40  # between planned and heard
 AGENTS = 2
 CALL_S = 100
 
 
 @dataclass
 class Judged:
-    """One call, compared with its role. ``faults`` empty: it went as planned."""
+    """One call, compared with its role. It went as planned if ``faults`` is empty."""
 
     role: Role
     timeline: dict[str, Any]
@@ -43,11 +43,12 @@ class Judged:
 
 
 def play(settings: Settings, out: Path, console: Console) -> list[Judged]:
-    """Run the demo; everything is left under ``out``. Raises StackError, PhonesError and their like."""
+    """Run the demo, and leave everything under ``out``. Raises StackError, AsteriskUnavailable, PhonesError,
+    TimeoutError, OSError."""
     roles = cast(settings.sounds)
     folders = [out / f"{index}-{role.name}" for index, role in enumerate(roles, 1)]
     if others := set(out.iterdir() if out.exists() else ()) - set(folders):
-        raise FileExistsError(f"{min(others)} is not the demo's: give --out a folder of its own, it is emptied")
+        raise FileExistsError(f"{min(others)} is not the demo's: give --out another folder, since it is emptied")
     with tempfile.TemporaryDirectory(prefix="hearline-demo-") as state:
         own = settings.model_copy(update={"state": Path(state)})
         stack = Stack(own, callers=tuple(role.name for role in roles))
@@ -131,7 +132,7 @@ def _call(
         live.update(_table(roles, rows, time.monotonic() - started))
         results = phones.wait(15)
     if not console.is_terminal:
-        console.line()  # to a file Live writes its last table without the end of its last line
+        console.line()  # when writing to a file, Live leaves its last line open
     return results
 
 
@@ -163,7 +164,7 @@ def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
 
 
 def _timelines(folder: Path) -> dict[str, dict]:
-    """The records by the name of the caller's account."""
+    """The records, by the name of the caller's account."""
     found = {}
     for file in folder.rglob("*.json"):
         record = json.loads(file.read_text("utf-8"))
@@ -197,7 +198,7 @@ def _judge_one(
         judged.faults.append(f"ended with {timeline['outcome']}, planned {role.outcome}")
     if tuple(p.id for p in judged.heard) != role.prompts:
         judged.faults.append(f"heard {[p.id for p in judged.heard]}, planned {list(role.prompts)}")
-    judged.faults += [f"{p.id} was heard in part" for p in judged.heard if p.complete < WHOLE]
+    judged.faults += [f"{p.id} was heard only in part" for p in judged.heard if p.complete < WHOLE]
     judged.faults += [
         f"{t.what}: {t.heard_ms:.0f} ms, planned {t.planned_ms:.0f}"
         for t in judged.timings
@@ -209,7 +210,7 @@ def _judge_one(
 
 
 def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sounds: Path) -> None:
-    """Did the agent alone hear the whisper, and then each the other?"""
+    """Check that the agent heard the whisper, the caller did not, and then both heard each other."""
     gone = judged.caller.disconnected_at
     mine = [c for c in agent_calls if c.recording and abs(c.disconnected_at - gone) < 1.0]
     if not mine:
@@ -225,7 +226,7 @@ def _judge_agent(judged: Judged, recording, agent_calls: list[CallResult], sound
     else:
         judged.whisper = found[0].id
         if found[0].complete < WHOLE:
-            judged.faults.append(f"the agent heard {found[0].id} in part ({found[0].complete:.0%})")
+            judged.faults.append(f"the agent heard only {found[0].complete:.0%} of {found[0].id}")
         if not presence(recording, whispers[found[0].id]).absent:
             judged.faults.append("the caller heard the whisper")
     if not presence(recording, read_wav(sounds / "zh/callers/agent-greeting.wav")).heard:

@@ -1,5 +1,5 @@
-/* frames.py, compiled: the same functions. What they do and what their arguments are stands there. Every length is looked
- * at before anything is touched; nothing here can wait. */
+/* The functions of frames.py, compiled; frames.py documents them and their arguments. Every length is checked before any
+ * memory is touched, and nothing here can block. */
 #define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -1,7 +1,8 @@
 """AudioSocket: Asterisk's TCP framing of signed linear audio (8 kHz, 20 ms).
 
 A message is a type byte, a big-endian 16-bit length, and the payload; samples are little-endian. Types: 0x00 hang-up,
-0x01 UUID (first, from Asterisk), 0x03 DTMF digit, 0x10 audio. https://docs.asterisk.org/Configuration/Channel-Drivers/AudioSocket/
+0x01 UUID (first, from Asterisk), 0x03 DTMF digit, 0x10 audio.
+https://docs.asterisk.org/Configuration/Channel-Drivers/AudioSocket/
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ KIND_HANGUP, KIND_UUID, KIND_DTMF, KIND_AUDIO = 0x00, 0x01, 0x03, 0x10
 HANGUP = b"\x00\x00\x00"
 MAX_PAYLOAD = 25 * FRAME_BYTES  # half a second: far longer than any phone's packet time
 HANDSHAKE_S = 2.0
-MAX_WAITING = 256  # connections that have not said which call they are; each costs some µs in every tick
+MAX_WAITING = 256  # connections that have not sent their UUID; each costs some µs in every tick
 ACCEPTED_AT_ONCE = 64
 KEYS = "0123456789*#ABCD"
-MOST_KEYS = 16  # kept for one tick; no hand presses more than one
+MOST_KEYS = 16  # kept per tick; nobody presses more than one
 
 
 class AudioSocketLeg:
-    """A connection whose UUID was expected. See ``transport.Leg``; its sound comes and goes through ``connections.py``.
+    """A connection whose UUID was expected; see ``transport.Leg``. ``connections.py`` reads and writes its sound.
 
     Args:
-        early: what came right after the UUID.
+        early: bytes that came right after the UUID.
     """
 
     __slots__ = ("gone", "pressed", "lost_out", "early", "unsent", "_socket", "_fd", "_raw", "_pcm")
@@ -40,7 +41,7 @@ class AudioSocketLeg:
         self.lost_out = 0
         self.pressed = ""
         self.early = early
-        self.unsent = b""  # the rest of a message that went out in part
+        self.unsent = b""  # the rest of a message that was sent in part
         self._socket = connection
         self._fd = connection.fileno()
         self._raw = b""
@@ -51,18 +52,18 @@ class AudioSocketLeg:
 
     @property
     def amid(self) -> bool:
-        """A message or a frame has come in part."""
+        """True if part of a message or of a frame has come."""
         return bool(self._raw or self._pcm)
 
     def take(self, data: bytes) -> list[bytes]:
-        """The frames that are whole with these bytes; keys and the end are noted."""
+        """The frames that these bytes complete. Also notes keys in ``pressed`` and the end in ``gone``."""
         raw = self._raw + data if self._raw else data
         frames: list[bytes] = []
         at = 0
         while len(raw) - at >= 3:
             kind, length = raw[at], int.from_bytes(raw[at + 1 : at + 3], "big")
             if kind not in (KIND_HANGUP, KIND_DTMF, KIND_AUDIO) or length > MAX_PAYLOAD:
-                self.gone = True  # not AudioSocket: nothing after this can be trusted
+                self.gone = True  # not AudioSocket: nothing after this can be read
                 return frames
             if len(raw) - at - 3 < length:
                 break
@@ -82,14 +83,14 @@ class AudioSocketLeg:
             self.pressed += key
 
     def _cut(self, payload: bytes) -> list[bytes]:
-        """Any packet time into frames of 20 ms."""
+        """Cut packets of any length into frames of 20 ms."""
         pcm = self._pcm + payload if self._pcm else payload
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._pcm = pcm[whole:]
         return [pcm[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
 
     def send_rest(self) -> None:
-        """As much of what is `unsent` as the other side takes now."""
+        """Send as much of `unsent` as the other side takes now."""
         try:
             self.unsent = self.unsent[os.write(self._fd, self.unsent) :]
         except BlockingIOError:
@@ -125,14 +126,13 @@ class AudioSocketLeg:
 
 
 class AudioSocketListener:
-    """The listening socket: lets in only connections that bring an expected UUID, once, in time, from allowed
-    addresses.
+    """The listening socket. It accepts a connection only from an allowed address, and only if it sends an expected UUID
+    in time. Each UUID is good for one connection.
 
     Args:
-        address: (host, port); port 0 takes any.
-        allowed: tells whether a peer's address may connect.
-        claim: called with the UUID; returns the call it belongs to, or None when nobody expects it. Claiming uses
-            it up.
+        address: (host, port); port 0 takes any free one.
+        allowed: True if this peer address may connect.
+        claim: takes a UUID; returns the call it belongs to, or None if it is not expected. A UUID can be claimed once.
     """
 
     def __init__(
@@ -155,20 +155,20 @@ class AudioSocketListener:
 
     @property
     def shaking_hands(self) -> bool:
-        """Is a connection here that has not said yet which call it is?"""
+        """True while a connection has not sent its UUID yet."""
         return bool(self._waiting)
 
     def arrivals(self) -> list[tuple[object, AudioSocketLeg]]:
-        """The calls that have connected since the last question, each with its leg. Never blocks.
+        """The calls that have connected since the last time, each with its leg. Never blocks.
 
-        Who has not said its UUID yet makes room for who comes later: Asterisk says it at once.
+        If too many connections have not sent their UUID, the oldest is closed to make room: Asterisk sends it at once.
         """
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, peer = self._listener.accept()
             except (BlockingIOError, ConnectionError):
                 break
-            except OSError:  # out of file descriptors: the caller's Asterisk times out and goes to the queue
+            except OSError:  # out of file descriptors: Asterisk times out, and the caller goes to the queue
                 break
             if not self._allowed(peer[0]):
                 self._refuse(connection)
@@ -197,7 +197,7 @@ class AudioSocketListener:
     def _shake_hands(
         self, connection: socket.socket, data: bytearray
     ) -> tuple[object, AudioSocketLeg] | Literal[False] | None:
-        """(call, leg), None where refused, False where more must come."""
+        """(call, leg); None if refused; False if more bytes must come."""
         try:
             more = connection.recv(4096)
         except BlockingIOError:

@@ -1,7 +1,7 @@
-"""All AudioSocket connections of a worker: a frame each way on every one of them, once a tick.
+"""All AudioSocket connections of a worker: one frame each way on each of them, once per tick.
 
-Nearly always a whole frame comes and a whole frame goes; that is done for all at once, in `frames.py`. Here is what is
-seldom: a key, packets of another length, a message in part, an Asterisk that does not read, the end.
+Nearly always one whole frame arrives and one is sent; `frames.py` does that for all connections at once. This module
+handles the rare cases: a key, packets of another length, a partial message, an Asterisk that does not read, the end.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ except ImportError:  # no compiler when Hearline was installed
 
 
 class AudioSocketConnections:
-    """See ``transport.Trunk``. Room for `capacity` legs; what is done to each of them, by the functions `of` frames.py
-    or its compiled twin."""
+    """See ``transport.Connections``. `capacity`: the most legs. `of`: the module with the per-frame functions,
+    frames.py or its compiled twin."""
 
     def __init__(self, capacity: int, of=compiled or plain) -> None:
         self._of = of
-        self._legs: dict[int, AudioSocketLeg] = {}  # by slot, as all that follows
-        self._lines = 0  # slots up to the last one that is taken
-        self._to, self._from = np.full((2, capacity), -1, np.int32)  # descriptors; −1: none, or not by the short way
+        self._legs: dict[int, AudioSocketLeg] = {}  # by slot, like everything below
+        self._lines = 0  # slots up to the last one in use
+        self._to, self._from = np.full((2, capacity), -1, np.int32)  # descriptors; −1: none, or handled in this module
         self._messages = np.zeros((capacity, MESSAGE_BYTES), np.uint8)
         self._messages[:, :HEADER_BYTES] = list(plain.AUDIO_HEADER)
         self._sounds = [memoryview(message)[HEADER_BYTES:] for message in self._messages]
-        self._spoken: set[int] = set()  # whose message is not silence
-        self._behind: set[int] = set()  # on which the rest of a message must go out first
+        self._spoken: set[int] = set()  # slots whose message is not silence
+        self._behind: set[int] = set()  # slots on which the rest of a message must be sent first
         self._backlog = np.empty((capacity, BACKLOG, FRAME_BYTES), np.uint8)
         self._held, self._least, self._ticks = np.zeros((3, capacity), np.int32)
         self._begun = np.zeros(capacity, bool)
@@ -74,7 +74,8 @@ class AudioSocketConnections:
             self._sent_in_part(slot, written)
 
     def _sent_in_part(self, slot: int, written: int) -> None:
-        """Header and sound are one message: a gap inside is fatal on Asterisk's side."""
+        """Keep the unsent part of a message, so that it follows later: Asterisk cannot handle a gap within a
+        message."""
         leg = self._legs[slot]
         if written < 0:
             self._lose(slot)
@@ -86,7 +87,7 @@ class AudioSocketConnections:
             self._behind.add(slot)
 
     def _catch_up(self, slot: int) -> None:
-        """The rest of a message that went out in part must follow before anything else."""
+        """Send the rest of a partly sent message; until that has gone, nothing else may follow."""
         leg = self._legs[slot]
         leg.send_rest()
         if leg.gone:
@@ -114,7 +115,7 @@ class AudioSocketConnections:
         return stirred
 
     def _feed(self, slot: int, data: bytes) -> None:
-        """What came is more, less or something else than whole frames of 20 ms."""
+        """Process bytes that are not exactly whole frames of 20 ms."""
         leg = self._legs[slot]
         for frame in leg.take(data):
             plain.keep(self._backlog[slot], self._held, slot, frame)
@@ -130,6 +131,6 @@ class AudioSocketConnections:
         self._forget(slot)
 
     def _forget(self, slot: int) -> None:
-        """What has come of a line that is gone is still heard; nothing more comes or goes."""
+        """Stop reading and writing this line. What it has sent already is still heard."""
         self._to[slot] = self._from[slot] = -1
         self._behind.discard(slot)

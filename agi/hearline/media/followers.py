@@ -1,4 +1,4 @@
-"""Who follows which call, on the door's side: what a worker tells of it goes to everybody who does."""
+"""The followers of live calls, in the door process: passes a worker's messages about a call to all who follow it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from queue import Empty, Full, Queue
 
 from hearline.media.worker_protocol import Ears, Finished
 
-MOST = 8  # each costs the worker what ten silent calls do
-ASK_S = 0.8  # a worker tells of a call for two seconds after it was asked to
-KEPT = 50  # looks, 5 s, for one who reads slowly; then looks are dropped
+MOST = 8  # each costs the worker as much as ten silent calls
+ASK_S = 0.8  # a worker reports on a call for two seconds after each request
+KEPT = 50  # looks (5 s) for a slow reader; further ones are dropped
 
 
 class Followers:
@@ -34,7 +34,8 @@ class Followers:
                     pass
 
     def follow(self, uuid: str, ask: Callable[[], bool]) -> Generator[Ears | Finished]:
-        """All that is told of a call until it is over. ``ask`` has its worker tell, and says whether it is there."""
+        """Yields everything the worker reports on a call until it is over. ``ask`` requests reports from the worker,
+        and returns False if the call no longer exists."""
         with self._queue(uuid) as queue:
             there, asked = True, 0.0
             while True:

@@ -1,7 +1,7 @@
-"""A frame each way on every AudioSocket connection: what is done a thousand times in a tick.
+"""One frame each way on every AudioSocket connection: the part of a tick that is done a thousand times.
 
-Once in Python, once compiled (`_frames.c`, if there was a compiler when Hearline was installed). Both do the same to
-the same arrays, a row or a number for each line; `connections.py` has them and knows all that is seldom.
+It exists in Python and compiled (`_frames.c`, if there was a compiler when Hearline was installed). Both do the same to
+the same arrays, which have a row or a number for each line. `connections.py` owns the arrays and handles rare cases.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from hearline.media.transport import FRAME_BYTES
 
 HEADER_BYTES = 3
 MESSAGE_BYTES = HEADER_BYTES + FRAME_BYTES
-READ_BYTES = 8 * MESSAGE_BYTES  # at one stroke
+READ_BYTES = 8 * MESSAGE_BYTES  # per read
 AUDIO_HEADER = bytes([KIND_AUDIO]) + FRAME_BYTES.to_bytes(2, "big")
-BACKLOG = 25  # frames kept that no tick has taken yet: half a second
+BACKLOG = 25  # frames kept until a tick takes them: half a second
 EVEN_OUT_TICKS = 50
 
 
 def send(fds: np.ndarray, messages: np.ndarray, odd: np.ndarray) -> int:
-    """Write the message, uint8 [lines, MESSAGE_BYTES], to each non-blocking descriptor, int32 [lines]; −1 for none.
+    """Write each line's message, uint8 [lines, MESSAGE_BYTES], to its non-blocking descriptor, int32 [lines]; −1: none.
 
-    Those that did not go out whole are told in `odd`, int32 [lines, 2]: line, and the bytes written or −1 where the
-    connection is gone. Returns how many.
+    `odd`, int32 [lines, 2], receives the lines whose message was not sent whole: line, and bytes written, or −1 if the
+    connection is gone. Returns their number.
     """
     count = 0
     for line, fd in enumerate(fds.tolist()):
@@ -46,16 +46,16 @@ def send(fds: np.ndarray, messages: np.ndarray, odd: np.ndarray) -> int:
 def read(
     fds: np.ndarray, begun: np.ndarray, backlog: np.ndarray, held: np.ndarray, odd: np.ndarray, unread: np.ndarray
 ) -> int:
-    """Whole messages of sound from each descriptor, as in `send`, to the end of its `backlog`, uint8 [lines, BACKLOG,
-    FRAME_BYTES], of which `held`, int32 [lines], are filled. What does not fit pushes out the oldest.
+    """Read from each descriptor of `fds`, as in `send`, and append whole frames to the line's `backlog`, uint8 [lines,
+    BACKLOG, FRAME_BYTES]. `held`, int32 [lines], counts the frames there; new ones push out the oldest.
 
-    Of all else only the bytes are taken, one line's after the other, into `unread`, uint8 [lines * READ_BYTES], and
-    told in `odd` as in `send`: their number, 0 where the other side has closed, −1 where the connection is gone. So are
-    those of lines on which a message has `begun`, bool [lines], and not ended. Returns how many.
+    Bytes that are not whole frames, or that follow a message that has `begun` but not ended, bool [lines], go to
+    `unread`, uint8 [lines * READ_BYTES], one line's after another's. `odd`, int32 [lines, 2], receives these lines:
+    line, and number of bytes, 0 if the other side has closed, −1 if the connection is gone. Returns their number.
     """
     count = at = 0
     in_part, filled = begun.tolist(), held.tolist()
-    single: dict[int, bytes] = {}  # one message and room for it, as nearly always: kept all at once
+    single: dict[int, bytes] = {}  # the usual case, one message and room for it: stored for all lines at once
     for line, fd in enumerate(fds.tolist()):
         if fd < 0:
             continue
@@ -92,7 +92,7 @@ def _are_whole_frames(data: bytes) -> bool:
 
 
 def keep(backlog: np.ndarray, held: np.ndarray, line: int, frame: bytes) -> None:
-    """One frame more at the end of a line's `backlog`, uint8 [BACKLOG, FRAME_BYTES]."""
+    """Append a frame to a line's `backlog`, uint8 [BACKLOG, FRAME_BYTES], pushing out the oldest if it is full."""
     if held[line] == BACKLOG:
         backlog[:-1] = backlog[1:]
         held[line] -= 1
@@ -103,11 +103,11 @@ def keep(backlog: np.ndarray, held: np.ndarray, line: int, frame: bytes) -> None
 def take(
     backlog: np.ndarray, held: np.ndarray, least: np.ndarray, ticks: np.ndarray, rows: np.ndarray, came: np.ndarray
 ) -> None:
-    """The oldest frame of each line's backlog into its row, int16 [lines, 160], and whether there was one into `came`,
-    bool [lines].
+    """Move the oldest frame of each line's backlog into its row, int16 [lines, 160], and note in `came`, bool [lines],
+    whether there was one.
 
-    The backlog is a jitter buffer. Where two more were left of it in each of EVEN_OUT_TICKS ticks (the two clocks
-    differ, or a burst came), one is let go. `least` and `ticks`, int32 [lines], are what is remembered for that: begin
+    The backlog is a jitter buffer. If at least two frames were left in it after each of EVEN_OUT_TICKS ticks (the
+    clocks differ, or a burst came), one is dropped. `least` and `ticks`, int32 [lines], keep track of that; they start
     with BACKLOG and 0.
     """
     lines = len(held)

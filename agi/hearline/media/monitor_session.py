@@ -1,5 +1,5 @@
-"""A leg of two people's talk: listened to, and at times whispered into. In the tick it stands where a call's session
-stands; it decides nothing."""
+"""A leg of agent assist: listens to one side of a conversation, and can whisper into it. The tick treats it like a
+call's session, but it makes no decisions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ METER_MS = 100
 
 @dataclass(frozen=True)
 class SoundCame:
-    """The first frame, just now: whoever is on this leg is heard. Not before their phone sends something."""
+    """The first frame has come, so this leg hears its side from now on. Some phones send nothing at first."""
 
 
 class MonitorSession:
     """See ``session.Session``.
 
     Args:
-        came: has a frame come in this tick?
-        level: the present level of this line, dBov.
-        restart: forget what was heard; each turn is judged by itself.
-        tell: told (ms since the leg came, the ears' events since the last time, level), whenever there are events and
-            ten times a second.
+        came: True if a frame came in this tick.
+        level: the current level of this line, dBov.
+        restart: makes the ears forget what they heard, so that each turn is judged on its own.
+        tell: called with (ms since the leg came, the ears' events since the last call, level in dBov), on every event
+            and ten times a second.
     """
 
     outcome: str | None = None
     heard = ""
     collected: Mapping[str, str] = {}
-    nothing_until = 0  # ms: the next look at the meter, or for the first frame
+    nothing_until = 0  # ms: when the level is next reported, or the first frame looked for
 
     def __init__(
         self,
@@ -63,8 +63,7 @@ class MonitorSession:
         self.moved = False
 
     def say(self, pcm: bytes) -> None:
-        """Whisper these 16-bit samples (8 kHz) from the next tick on, instead of what is being whispered; b'' ends
-        it."""
+        """Whisper these 16-bit samples (8 kHz) from the next tick on, in place of any current whisper; b'' stops it."""
         self._player.play(cut(pcm))
 
     def record(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Frames = Sequence[bytes]
 
 
 def cut(pcm: bytes) -> list[bytes]:
-    """16-bit samples as frames of 20 ms; the last one is filled up with silence."""
+    """16-bit samples as frames of 20 ms; the last one is padded with silence."""
     pcm += bytes(-len(pcm) % FRAME_BYTES)
     return [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES)]
 
@@ -33,12 +33,12 @@ class Player:
     @property
     def left(self) -> int:
         """Frames still to be played."""
-        return length_hint(self._frames)  # exact: a sequence knows
+        return length_hint(self._frames)  # exact for a sequence's iterator
 
     @property
     def playing(self) -> bool:
         return self.left > 0
 
     def next_frame(self) -> bytes | None:
-        """The frame for this tick, None where there is nothing to say."""
+        """The frame for this tick; None if there is nothing to play."""
         return next(self._frames, None)

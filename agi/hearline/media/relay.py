@@ -1,5 +1,5 @@
-"""Passes on what comes on a leg to a process that may be slow: datagrams over a Unix socket, which the kernel drops
-when nobody takes them. The tick never waits and keeps no more than 100 ms."""
+"""Passes a leg's sound to a process that may be slow, as datagrams over a Unix socket. The kernel drops those that are
+not taken in time, so the tick never waits, and never holds more than 100 ms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import socket
 import uuid
 
 FRAMES = 5
-"""In each datagram."""
-HEADER = 20  # bytes: the leg's UUID, and a number that counts on; whoever misses one has missed sound
+"""Frames per datagram."""
+HEADER = 20  # bytes: the leg's UUID, and a sequence number, by which the receiver notices lost sound
 
 
 class Relay:
-    """One leg's. ``to``: the path of the socket that takes it."""
+    """Relays one leg. ``to``: the path of the receiver's socket."""
 
     def __init__(self, leg: str, to: str) -> None:
         self._leg, self._to = uuid.UUID(leg).bytes, to
@@ -22,7 +22,7 @@ class Relay:
         self._number = 0
 
     def take(self, frame: bytes) -> None:
-        """16-bit samples, 8 kHz. Never raises."""
+        """Pass on a frame: 16-bit samples, 8 kHz. Never raises."""
         self._frames.append(frame)
         if len(self._frames) < FRAMES:
             return
@@ -31,7 +31,7 @@ class Relay:
         self._number = (self._number + 1) % (1 << 32)
         try:
             self._socket.sendto(data, self._to)
-        except OSError:  # it is slow, or gone
+        except OSError:  # the receiver is slow, or gone
             pass
 
     def close(self) -> None:
@@ -39,5 +39,5 @@ class Relay:
 
 
 def unpacked(data: bytes) -> tuple[str, int, bytes]:
-    """A datagram as (leg, number, 16-bit samples)."""
+    """A datagram as (leg, sequence number, 16-bit samples)."""
     return str(uuid.UUID(bytes=data[:16])), int.from_bytes(data[16:HEADER], "big"), data[HEADER:]

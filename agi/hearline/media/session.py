@@ -1,5 +1,5 @@
-"""One call on the line: joins ears, engine and player, and keeps the record. The live tick and the simulator both
-move it on; it knows neither sockets nor clocks."""
+"""One call in the IVR: connects ears, engine and player, and keeps the record. Both the live tick and the simulator
+drive it; it knows neither sockets nor clocks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hearline.call.timeline import Timeline
 from hearline.media.player import Frames, Player
 from hearline.media.transport import FRAME_MS
 
-MOST_AT_ONCE = 100  # steps in one moment
-DEAF_SHARE = 0.9  # of the ticks; up to 0.97 whoever goes on speaking is still heard in the end
+MOST_AT_ONCE = 100  # steps within one tick
+DEAF_SHARE = 0.9  # of the ticks; up to 0.97, a caller who keeps speaking is still heard in the end
 
 
 class SlotEars:
-    """One slot of the detector, as its session sees it; opened for a call by this plan."""
+    """One slot of the detector, opened for a call with this plan, as its session sees it."""
 
     __slots__ = ("_detector", "_slot", "_since", "settings")
 
@@ -44,7 +44,7 @@ class SlotEars:
         self._since = self._detector.steps, self._detector.hasty_steps
 
     def deaf(self) -> bool:
-        """Has there been no time to listen to nearly all of what was said since the question?"""
+        """True if nearly everything since the question went unheard, because the machine had no time for detection."""
         steps, hasty = self._since
         return self._detector.hasty_steps - hasty > DEAF_SHARE * (self._detector.steps - steps)
 
@@ -59,9 +59,9 @@ class Session:
     """A call from its first frame to its outcome.
 
     Args:
-        plan: what to do; ``begin`` overrides its first step.
-        prompts: the frames of every prompt of the plan.
-        ears: this line's detector.
+        plan: the plan to follow; ``begin`` overrides its first step.
+        prompts: the frames of every prompt in the plan.
+        ears: this line's slot of the detector.
     """
 
     def __init__(self, plan: Plan, begin: str | None, prompts: Mapping[str, Frames], ears: SlotEars) -> None:
@@ -69,17 +69,16 @@ class Session:
         self.timeline = Timeline()
         self.heard = "unknown"
         self.collected: dict[str, str] = {}  # by name; personal data, which the timeline does not hold
-        self.last_hearing: Hearing | None = None  # as of the last verdict that was told or asked for
-        self.moved = False  # something was added to the timeline since `settle`
+        self.last_hearing: Hearing | None = None  # as of the last verdict
+        self.moved = False  # True if something was added to the timeline since `settle`
         self._prompts = prompts
         self.ears = ears
         self._player = Player()
         self.next_frame = self._player.next_frame
-        """What is to be sent after each ``tick``, also where there was none because nothing had happened and
-        ``nothing_until`` had not come."""
+        """The frame to send after each tick, including the ticks for which ``tick`` was not called."""
         self._play: flow.Play | None = None
         self._wait_from = 0
-        self.nothing_until = 0  # ms: before this only an event can change anything
+        self.nothing_until = 0  # ms: until then, ``tick`` need only be called for an event
         self._started = False
 
     @property
@@ -87,7 +86,7 @@ class Session:
         return self.engine.outcome
 
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> None:
-        """Move on to ``now`` (ms, a multiple of 20), with what came in since the last tick."""
+        """Move on to ``now`` (ms, a multiple of 20), with everything that came in since the last tick."""
         if now >= self.nothing_until or ear_events or keys or gone:
             self._move_on(now, ear_events, keys, gone)
             self.moved = True
@@ -95,12 +94,12 @@ class Session:
             self.nothing_until = ends if self._play is None else min(ends, now + self._player.left * FRAME_MS)
 
     def record(self) -> dict[str, Any]:
-        """The timeline as it is kept, and how loud the caller last was (dBov; None: nobody spoke)."""
+        """The timeline for the record, and the caller's last level (dBov; None if nobody spoke)."""
         level = self.last_hearing and self.last_hearing.active_level_dbov
         return self.timeline.as_dict() | {"level_dbov": None if level is None else round(level, 1)}
 
     def settle(self, late_ms: float) -> None:
-        """The frame of the last ``tick`` has gone out, ``late_ms`` after its time."""
+        """The frame of the last ``tick`` was sent, ``late_ms`` after its time."""
         self.timeline.settle(late_ms)
         self.moved = False
 
@@ -117,13 +116,13 @@ class Session:
             if self.outcome is None:
                 self.timeline.add(now, "key")
                 self._do(engine.handle(flow.Key(key), now), now)
-        if gone:  # last: what came with the end of the connection came before it
+        if gone:  # last, since what arrived together with the end of the connection came before it
             self._do(engine.handle(flow.HungUp(), now), now)
         for _ in range(MOST_AT_ONCE):
             if (deadline := engine.deadline) is None or deadline > now:
                 return
             self._due(now)
-        raise RuntimeError(f"step {engine.step.name!r} goes round without taking time")
+        raise RuntimeError(f"step {engine.step.name!r} leads back to itself without taking time")
 
     def _prompt_ended(self, now: int) -> None:
         play, self._play = self._play, None
@@ -147,8 +146,8 @@ class Session:
                 self._do(self.engine.handle(ended, now), now)
 
     def _of_speech(self, hearing: Hearing, now: int) -> Verdict | None:
-        """The verdict on what was said since the last question, on a line that is raised for it; None where nothing
-        was said. The last speech decides how far the line is raised."""
+        """The verdict on the speech since the last question, after raising the line for it; None if there was none. The
+        last speech decides how far the line is raised."""
         if not hearing.speech_ms:
             return None
         settings = self.ears.settings
@@ -171,12 +170,13 @@ class Session:
         )
 
     def _due(self, now: int) -> None:
-        """The engine's deadline has come: a wait has run out, a turn is over, or no further key has come."""
+        """The engine's deadline has come: a wait has run out, a turn is over, or no further key was pressed."""
         engine = self.engine
         step, planned = engine.step.name, engine.deadline
         if engine.state is State.WAITING:
             hearing, deaf = self.ears.hearing(), self.ears.deaf()
-            # Nobody is sent away for a silence that was not listened to: where noise leads to a person, they go there.
+            # A caller whom we had no time to hear must not be sent away for silence. Noise is the safe verdict, since
+            # it can lead to a person.
             line = Verdict.NOISE if deaf else Verdict(hearing.verdict)
             actions = engine.due(now, line, self.ears.maybe_speech())
             if not any(isinstance(action, flow.TimerExtended) for action in actions):

@@ -1,4 +1,4 @@
-"""A call without a phone: a recording in, a clock that jumps. The engine, ears and player of the live line."""
+"""Simulates a call from a recording, on a clock that jumps, with the engine, ears and player of live calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hearline.media.session import Session, SlotEars
 from hearline.media.transport import FRAME_MS, FRAME_SAMPLES, SILENCE
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
 
-ECHO_MS = 1_000  # what we played so long before a sound may echo in it
+ECHO_MS = 1_000  # what we played up to this long before a sound may echo in it
 
 
 def simulate(
@@ -32,9 +32,9 @@ def simulate(
     """Run a call to its end.
 
     Args:
-        caller: int16 [samples], 8 kHz, what the caller sends from 0 ms on; digital silence after it.
+        caller: int16 [samples], 8 kHz: what the caller sends, from 0 ms on; digital silence follows.
         drop_silence: frames of digital silence do not arrive at all.
-        keys: (ms, key) of each key that is pressed.
+        keys: (ms, key) of each key press.
         hangup_ms: when the caller hangs up.
 
     Returns:
@@ -73,7 +73,7 @@ def simulate(
 
 
 class _Line:
-    """What comes from the caller, frame by frame. Times in ms, multiples of 20."""
+    """The caller's sound, frame by frame. Times in ms, multiples of 20."""
 
     def __init__(self, samples: np.ndarray, drop_silence: bool) -> None:
         self._frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, 1, FRAME_SAMPLES)
@@ -82,12 +82,12 @@ class _Line:
         self._silence = np.zeros((1, FRAME_SAMPLES), np.int16)
 
     def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
-        """The frame int16 [1, 160], and whether it comes, bool [1]."""
+        """The frame, int16 [1, 160], and whether it arrives, bool [1]."""
         number = now // FRAME_MS
         frame = self._frames[number] if number < len(self._frames) else self._silence
         return frame, np.array([not self._drop_silence or bool(frame.any())])
 
     def silent_until(self, now: int) -> float:
-        """From ``now`` there is digital silence until then; inf where nothing follows."""
+        """The end of the digital silence at ``now``; inf if no sound follows."""
         following = np.searchsorted(self._sounding, now // FRAME_MS)
         return self._sounding[following] * FRAME_MS if following < len(self._sounding) else inf

@@ -1,4 +1,4 @@
-"""What the tick needs of a media path. AudioSocket is the first; another (WebSocket, RTP) has the same few words."""
+"""The interface between the tick and a media path. AudioSocket implements it; WebSocket or RTP could do the same."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ SILENCE = bytes(FRAME_BYTES)
 
 
 class Leg(Protocol):
-    """One channel we hear and speak to. No method ever blocks."""
+    """One channel that we hear and speak to. No method ever blocks."""
 
-    gone: bool  # the other side has closed, or broke the protocol
-    lost_out: int  # frames not sent because the other side did not take them
+    gone: bool  # the other side has closed or violated the protocol
+    lost_out: int  # frames not sent because the other side did not read
 
     def keys(self) -> str:
-        """The keys pressed since the last question, '' for none."""
+        """The keys pressed since the last call of this method; '' for none."""
 
     def finish(self) -> None:
-        """Give the channel back to the dialplan. Go on asking ``drained`` until it says yes, then ``close``."""
+        """Give the channel back to the dialplan. Then call ``drained`` until it returns True, and ``close``."""
 
     def drained(self) -> bool:
-        """After ``finish``: has the other side closed too?"""
+        """True once the other side has closed, too, after ``finish``."""
 
     def close(self) -> None:
-        """Let go of the connection at once."""
+        """Close the connection at once."""
 
 
 class Connections(Protocol):
-    """All of a worker's legs, each in a slot: a frame each way in every tick. No method ever blocks or raises for what
-    the other sides do."""
+    """All legs of a worker, each in a slot, with one frame each way per tick. No method ever blocks, and none raises
+    because of what the other side does."""
 
     def __len__(self) -> int:
-        """Legs that have joined and not left."""
+        """The number of legs that have joined and not left."""
 
     def join(self, slot: int, leg: Leg) -> None:
-        """This leg's sound comes and goes with the others' from now on."""
+        """Send and receive this leg's sound with the others' from now on."""
 
     def leave(self, slot: int) -> None:
-        """No longer, if it did."""
+        """Stop doing so. Does nothing if there is no leg in this slot."""
 
     def send(self, spoken: Mapping[int, bytes]) -> None:
-        """20 ms to each leg: by slot, 320 bytes; silence where there are none."""
+        """Send 20 ms to each leg: 320 bytes by slot; silence to slots that are not in ``spoken``."""
 
     def receive(self, rows: np.ndarray, came: np.ndarray) -> set[int]:
-        """The next 20 ms of each leg into its row of int16 [slots, 160]. Where none ``came``, bool [slots], what is in
-        it counts for nothing. Returns the slots on which a key was pressed, or whose leg is gone, since the last tick.
-        """
+        """Write the next 20 ms of each leg into its row of ``rows``, int16 [slots, 160], and note in ``came``, bool
+        [slots], whether there were any; if not, the row has no meaning. Returns the slots on which a key was pressed,
+        or whose leg is gone, since the last tick."""

@@ -1,13 +1,13 @@
 """The media process: one tick of 20 ms for all calls.
 
-    every tick:  speak:  a frame to every leg, as was decided in the last tick
+    every tick:  speak:  send every leg the frame decided in the last tick
                  listen: announcements → arrivals → a frame from every leg → ears (all at once)
-                 decide: the sessions to whom something happens or for whom it is time
+                 decide: the sessions that have an event or whose time has come
 
-Speaking comes first, so that a frame's punctuality does not hang on how much there was to hear. Deadlines are absolute,
-prompts and timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, and there is one ``read``
-and one ``write`` a call and tick (`connections.py`). When the door process is gone the worker ends at once, so that
-Asterisk notices and the callers reach the queue.
+Speaking comes first, so that frames are on time however much there was to hear. Deadlines are absolute; prompts and
+timers are counted in frames. Nothing in a tick waits: sockets are non-blocking, with one ``read`` and one ``write`` per
+call and tick (`connections.py`). When the door process is gone, the worker ends at once, so that Asterisk notices and
+the callers reach the queue.
 """
 
 from __future__ import annotations
@@ -63,27 +63,27 @@ log = logging.getLogger(__name__)
 TICK_S = FRAME_MS / 1_000
 ANNOUNCED_S = 5.0  # an announced connection that has not come by then never will
 LINGER_S = 1.0
-SKIP_S = 0.5  # further behind than this, lost time is given up instead of being sent in a burst
-SHED_S = 0.008  # a tick that begins so late does without the ears' network: sound goes before detection
-REPORTS = 256  # in one message
+SKIP_S = 0.5  # when further behind than this, skip the lost time instead of sending it in a burst
+SHED_S = 0.008  # a tick that begins this late skips the ears' network: sound comes before detection
+REPORTS = 256  # per message
 BEAT_TICKS = 10
-WATCH_TICKS = 100  # rows are told for so long after somebody asked
+WATCH_TICKS = 100  # how long rows are sent after each request
 
 
 @dataclass(slots=True)
 class LiveCall:
     uuid: str
     channel: str
-    entry: Entry | None  # of a call in the IVR
+    entry: Entry | None  # None for a leg of agent assist
     session: Session | MonitorSession
     leg: Leg
     slot: int
     began: int  # tick of its first decision
-    due: int  # tick at which its session must move on, though nothing may happen before
+    due: int  # tick at which its session must move on, even if nothing happens
 
     @property
     def id(self) -> str:
-        """The call's id; '' of a leg that is listened to."""
+        """The call's id; '' for a leg of agent assist."""
         return _id(self.entry)
 
 
@@ -91,11 +91,11 @@ class Worker:
     """All live calls of one process.
 
     Args:
-        address: where AudioSocket connections are taken.
-        allowed: tells whether a peer's address may connect.
-        channel: to the door process.
+        address: (host, port) on which to listen for AudioSocket connections.
+        allowed: True if this peer address may connect.
+        channel: the channel to the door process.
         capacity: the most calls at once; further ones are refused and go to the queue.
-        sound: where it comes from and goes to; AudioSocket, if nothing else is said.
+        sound: the connections that carry the sound; AudioSocket by default.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Worker:
         self._listener = AudioSocketListener(address, allowed, self._claim)
         self.address = self._listener.address
         self._channel = channel
-        self._prompts: dict[str, Frames] = {}  # by key, as the door process has sent them
+        self._prompts: dict[str, Frames] = {}  # by key, sent by the door process
         self._expected: dict[str, tuple[Announce, float]] = {}
         self._detector = Detector(capacity)
         self._free = list(range(capacity - 1, -1, -1))
@@ -118,15 +118,15 @@ class Worker:
         self._calls: dict[int, LiveCall] = {}  # by slot
         own = connections.AudioSocketConnections
         self._connections: Connections = own(capacity) if sound is None else sound  # type: ignore[assignment]
-        self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: where the next frame comes from
-        self._spoken: dict[int, bytes] = {}  # by slot: frames that went out in this tick, where it was not silence
-        self._moved: list[LiveCall] = []  # calls of whose sessions there is something new
-        self._due: list[tuple[int, int]] = []  # heap of (tick, slot); counts where the call's own `due` says the same
+        self._speaking: dict[int, Callable[[], bytes | None]] = {}  # by slot: returns the next frame
+        self._spoken: dict[int, bytes] = {}  # by slot: the frames sent in this tick, except silence
+        self._moved: list[LiveCall] = []  # calls whose sessions have added something to their timelines
+        self._due: list[tuple[int, int]] = []  # heap of (tick, slot); valid only if the call's own `due` is the same
         self._leaving: list[tuple[Leg, float]] = []
         self._ticks = 0
         self._watched_until = 0
-        self._reports: list[LegReport] = []  # of this tick
-        self._followed: dict[int, tuple[LineWatcher, int]] = {}  # by slot; until this tick
+        self._reports: list[LegReport] = []  # in this tick
+        self._followed: dict[int, tuple[LineWatcher, int]] = {}  # by slot: (watcher, tick until which it is needed)
         self._relays: dict[int, Relay] = {}  # by slot
         self._sent = self._late_20 = self._late_40 = self._skipped_ms = self._lost_out = 0
         self._worst_s = self._work_s = self._busy_s = 0.0
@@ -135,7 +135,7 @@ class Worker:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """The first run of the network is slow, and so is the first verdict (20 ms); neither must fall into a call."""
+        """Run the network and take a verdict once. The first of each is slow (20 ms), and must not delay a call."""
         self._detector.open(0)
         noise = np.zeros_like(self._frames)
         noise[0] = np.random.default_rng(0).normal(0, 3_000, FRAME_SAMPLES)
@@ -165,12 +165,12 @@ class Worker:
 
     @property
     def _idle(self) -> bool:
-        """Is nobody here, and nobody just coming or going?"""
+        """True if there is no call, and none is arriving or leaving."""
         return not (self._calls or self._leaving or self._listener.shaking_hands or self._channel.behind)
 
     def _rest(self, knocks: select.poll, deadline: float) -> int:
-        """Ticks that pass, from the one due at ``deadline``, until somebody comes, the door process has something to
-        say, or a beat is due."""
+        """Sleep until a connection or a message from the door process comes, or a beat is due. Returns how many ticks
+        passed, counted from the one due at ``deadline``."""
         most = BEAT_TICKS - 1 - self._ticks % BEAT_TICKS
         knocks.poll(max(0.0, deadline + most * TICK_S - time.monotonic()) * 1_000)
         passed = min(most, max(0, math.ceil((time.monotonic() - deadline) / TICK_S)))
@@ -178,7 +178,7 @@ class Worker:
         return passed
 
     def tick(self, deadline: float) -> None:
-        """All that is due at ``deadline`` (monotonic seconds)."""
+        """Do the tick that is due at ``deadline`` (monotonic seconds)."""
         cpu_before, began = time.thread_time(), time.monotonic()
         self._speak(deadline)
         self._hear_door()
@@ -192,7 +192,7 @@ class Worker:
         self._send_reports()
         self._see_off()
         self._work_s = max(self._work_s, time.thread_time() - cpu_before)
-        # A tick in which the process was stopped is no load.
+        # If the process was stopped during the tick, that is not load.
         self._busy_s += min(time.monotonic() - began, 2 * TICK_S)
         self._ticks += 1
         if self._ticks % BEAT_TICKS == 0:
@@ -217,13 +217,13 @@ class Worker:
             self._end(call, call.session.outcome)
 
     def _send_reports(self) -> None:
-        """What was heard on the legs in this tick: few messages, since each costs more than what is in it."""
+        """Send what was heard on the legs in this tick, in few messages: each costs more than its content."""
         for first in range(0, len(self._reports), REPORTS):
             self._channel.send(self._reports[first : first + REPORTS])
         self._reports.clear()
 
     def _next_frames(self) -> dict[int, bytes]:
-        """By slot, where there is something to say."""
+        """The next frame by slot; only slots that have something to say."""
         frames = {slot: next_frame() for slot, next_frame in self._speaking.items()}
         for slot in [slot for slot, frame in frames.items() if frame is None]:
             del frames[slot], self._speaking[slot]
@@ -234,8 +234,8 @@ class Worker:
         for message in self._channel.received():
             try:
                 self._do(message)
-            except Exception:  # one bad message is one bad message
-                log.exception("a message of the door process could not be acted on: %s", type(message).__name__)
+            except Exception:  # one bad message must not stop the others
+                log.exception("a message from the door process could not be processed: %s", type(message).__name__)
 
     def _do(self, message: object) -> None:
         match message:
@@ -267,7 +267,7 @@ class Worker:
                     self._relays[slot] = Relay(uuid, to)
 
     def _claim(self, uuid: str) -> Announce | None:
-        if uuid not in self._expected:  # announced in this very tick, after we listened to the door
+        if uuid not in self._expected:  # perhaps announced in this tick, after we read the door's messages
             self._hear_door()
         announcement, _ = self._expected.pop(uuid, (None, 0))
         return announcement
@@ -278,7 +278,7 @@ class Worker:
             slot = self._free.pop()
         except IndexError:
             with about_call(_id(announcement.entry)):
-                log.error("no room for a further call; it goes to the queue")
+                log.error("all %d places for calls are taken; this call goes to the queue", len(self._frames))
             self._refuse(announcement, leg)
             return
         if plan is None:
@@ -288,7 +288,7 @@ class Worker:
             prompts = {prompt: self._prompts[key] for prompt, key in prompt_keys(plan).items()}
         except KeyError as error:
             with about_call(_id(announcement.entry)):
-                log.error("a call goes to the queue, a prompt of %s cannot be played: %s", plan.flow, error)
+                log.error("the call goes to the queue: flow %s has a prompt that is not loaded, %s", plan.flow, error)
             self._free.append(slot)
             self._refuse(announcement, leg)
             return
@@ -319,7 +319,7 @@ class Worker:
         self._say_goodbye(leg)
 
     def _listen(self, in_haste: bool) -> tuple[dict[int, list[object]], set[int]]:
-        """(the ears' events by slot, slots on which a key was pressed or the other side is gone)."""
+        """Returns (the ears' events by slot, the slots on which a key was pressed or the other side is gone)."""
         stirred = self._connections.receive(self._frames, self._present)
         for slot, relay in self._relays.items():
             if self._present[slot]:
@@ -336,9 +336,9 @@ class Worker:
             leg, session = call.leg, call.session
             try:
                 session.tick((self._ticks - call.began) * FRAME_MS, events.get(slot, ()), leg.keys(), leg.gone)
-            except Exception:  # one call's failure is that call's: it goes to the queue
+            except Exception:  # a failure affects only its own call
                 with about_call(call.id):
-                    log.exception("a call failed; it goes to the queue")
+                    log.exception("the call failed; it goes to the queue")
                 self._end(call, None)
                 continue
             if session.moved:
@@ -350,7 +350,7 @@ class Worker:
                 heapq.heappush(self._due, (due, slot))
 
     def _due_now(self) -> set[int]:
-        """Slots whose time has come."""
+        """The slots whose time has come."""
         found = set()
         while self._due and self._due[0][0] <= self._ticks:
             tick, slot = heapq.heappop(self._due)
@@ -396,7 +396,7 @@ class Worker:
             self._expected = {uuid: kept for uuid, kept in self._expected.items() if kept[1] > now}
 
     def _note_lateness(self, late_s: float, frames: int) -> None:
-        """The last call served is the measure for all frames of the tick."""
+        """Count late frames. The lateness of the call served last is taken for all frames of the tick."""
         self._worst_s = max(self._worst_s, late_s)
         if late_s > 0.020:
             self._late_20 += frames
@@ -423,14 +423,14 @@ class Worker:
         self._worst_s = self._work_s = self._busy_s = 0.0
 
     def _rows(self) -> list[CallSummary] | None:
-        """The live calls, while somebody looks at them."""
+        """The live calls; None while nobody is watching them."""
         if self._ticks > self._watched_until:
             return None
         return [self._row(call) for call in self._calls.values() if isinstance(call.session, Session)]
 
     def _row(self, call: LiveCall) -> CallSummary:
         engine = call.session.engine
-        hearing = call.session.last_hearing  # asking the detector anew costs as much as ten ticks of a call
+        hearing = call.session.last_hearing  # asking the detector again would cost as much as ten ticks of a call
         now = (self._ticks - call.began) * FRAME_MS
         left = None if engine.timer is None else max(0, engine.timer - now)
         return CallSummary(
@@ -455,7 +455,7 @@ class Worker:
                 self._followed[slot] = watcher, self._ticks + WATCH_TICKS
 
     def _tell_ears(self, events: dict[int, list[object]]) -> None:
-        """What is heard of the followed calls; whoever follows must not harm them."""
+        """Send what is heard on the followed calls. An error here must not affect the calls."""
         for slot, (watcher, until) in list(self._followed.items()):
             try:
                 look = watcher.note(self._frames[slot] if self._present[slot] else None, events.get(slot, ()))
@@ -463,13 +463,13 @@ class Worker:
                     self._channel.offer(Ears(self._row(self._calls[slot]), look))
             except Exception:
                 with about_call(self._calls[slot].id):
-                    log.exception("a call cannot be followed")
+                    log.exception("the call cannot be followed any further")
                 until = 0
             if self._ticks >= until:
                 del self._followed[slot]
 
     def close(self) -> None:
-        """Let go of everything: Asterisk sees the connections end and sends the callers to the queue."""
+        """Close everything: Asterisk sees the connections end, and sends the callers to the queue."""
         for call in self._calls.values():
             call.leg.close()
         for leg, _ in self._leaving:
@@ -484,9 +484,9 @@ def _id(entry: Entry | None) -> str:
 
 
 def _ask_for_precedence() -> None:
-    """Ahead of ordinary processes, where we may: a late frame is heard, a late web page is not.
+    """Run ahead of ordinary processes if permitted: callers hear late frames, but nobody notices a late web page.
 
-    Real-time round robin at its lowest priority, as Asterisk's own ``-p``; else a negative nice value; else nothing.
+    Tries real-time round robin at its lowest priority, like Asterisk's ``-p``, then a negative nice value.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
@@ -497,12 +497,12 @@ def _ask_for_precedence() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     except OSError:
         log.info(
-            "running at ordinary priority; allow real-time scheduling or nice -10 to keep frames on time under load"
+            "running at ordinary priority; to keep frames on time under load, permit real-time scheduling or nice -10"
         )
 
 
 def main() -> None:
-    """Entry of the worker process; started by ``media/worker_client.py``, not by people."""
+    """Entry point of the worker process, which ``media/worker_client.py`` starts."""
     parser = argparse.ArgumentParser(prog="hearline media worker")
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--listen", required=True)
@@ -523,8 +523,8 @@ def main() -> None:
     _ask_for_precedence()
     if connections.compiled is None:
         log.warning(
-            "what is sent and received is handled in Python, which takes more of the processor; with a C compiler and "
-            "Python's headers (Debian: gcc, libc6-dev, python3-dev), install Hearline again"
+            "frames are sent and received in Python, which takes more CPU time; to have that part compiled, install a "
+            "C compiler and Python's headers (Debian: gcc, libc6-dev, python3-dev), then install Hearline again"
         )
     channel.send(("listening", worker.address))
     gc.freeze()

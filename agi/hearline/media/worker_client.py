@@ -1,4 +1,4 @@
-"""The door's side of the media workers: start them, watch their beat, hand calls over, learn what came of them."""
+"""A media worker as the door process sees it: starts the worker, watches its beat, hands it calls, receives results."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from hearline.media.worker_protocol import (
 log = logging.getLogger(__name__)
 
 START_S = 20.0
-BEAT_S = 1.0  # a worker that has not been heard for so long is taken for hung: it is killed and replaced
-RESTART_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
-LASTED_S = 5.0  # a worker that ran for so long is replaced as quickly as the first time
+BEAT_S = 1.0  # a worker that is silent for this long counts as hung: it is killed and replaced
+RESTART_S = (0.5, 1.0, 2.0, 5.0)  # delays before restarts; the last repeats
+LASTED_S = 5.0  # after a worker has run for this long, the delays start over
 ROWS_S = 0.6
 TWO_MINUTES = 600  # beats
 CAPACITY = 1_500
-FULL = 0.9  # of its time: a worker as busy as this takes no further call, so that the live ones do not suffer
+FULL = 0.9  # a worker busy for more than this share of its time takes no further call, to protect the live ones
 
 
 class WorkerDown(RuntimeError):
@@ -52,8 +52,8 @@ class WorkerDown(RuntimeError):
 
 @dataclass
 class PendingCall:
-    """A call handed to a worker. ``uuid``: the secret that lets its one connection in, made for it and used once.
-    ``address``: where Asterisk must connect for it."""
+    """A call handed to a worker. ``uuid``: the secret that admits its connection, once. ``address``: where Asterisk
+    must connect."""
 
     uuid: str
     address: tuple[str, int]
@@ -61,7 +61,7 @@ class PendingCall:
     over: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, seconds: float) -> Finished | None:
-        """What came of it, None where nothing is known within ``seconds``."""
+        """The result of the call; None if there is none within ``seconds``."""
         return self.result if self.over.wait(seconds) else None
 
 
@@ -69,10 +69,12 @@ class WorkerClient:
     """One media worker process, kept alive.
 
     Args:
-        listen: address for AudioSocket, ``host:port``.
-        on_finished: told of every call that ended, in the watching thread.
-        on_reports: called in the same thread with what is heard on the legs that are listened to, a tick at a time.
-        module: what the worker process runs.
+        listen: the address for AudioSocket, ``host:port``.
+        allow: the networks that may connect, comma separated.
+        on_finished: called with every call that ended, in the watching thread.
+        capacity: the most calls at once.
+        on_reports: called in the same thread with the reports from the legs of agent assist, one tick at a time.
+        module: the module that the worker process runs.
     """
 
     def __init__(
@@ -90,18 +92,18 @@ class WorkerClient:
         self.capacity = capacity
         self._lock = threading.Lock()
         self._visits: dict[str, PendingCall] = {}
-        self._recordings: dict[str, bytes] = {}  # by key: what every new worker is given first
+        self._recordings: dict[str, bytes] = {}  # by key: sent first to every new worker
         self._followers = Followers()
         self._process: subprocess.Popen | None = None
         self._channel: Channel | None = None
-        self._address: tuple[str, int] | None = None  # once it takes calls
+        self._address: tuple[str, int] | None = None  # set once the worker takes calls
         self._listening: tuple[str, int] | None = None
         self._failure = "see its message above"
         self._last_beat = 0.0
         self.beat: Beat | None = None
         self.restarts = 0
         self._spawned, self._in_a_row = 0.0, 0
-        self.busy = 0.0  # share of the worker's time, smoothed over about a second
+        self.busy = 0.0  # the share of the worker's time that is used, smoothed over about a second
         self.worst_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self.work_ms: deque[float] = deque(maxlen=TWO_MINUTES)
         self._stopping = threading.Event()
@@ -109,7 +111,7 @@ class WorkerClient:
 
     @property
     def calls(self) -> int:
-        """Calls that are here or on their way."""
+        """The number of calls that are live or announced."""
         return len(self._visits)
 
     def has(self, uuid: str) -> bool:
@@ -118,7 +120,7 @@ class WorkerClient:
     # ---- for the scripts --------------------------------------------------------------------------------------------
     @property
     def well(self) -> bool:
-        """Is a worker there, and was it heard within the last second?"""
+        """True if the worker takes calls and was heard from within the last second."""
         return self._address is not None and time.monotonic() - self._last_beat < BEAT_S
 
     def announce(
@@ -129,13 +131,13 @@ class WorkerClient:
         tone_hz: float | None = None,
         entry: Entry | None = None,
     ) -> PendingCall:
-        """Expect a connection for a new call, or without a plan, for a leg that is listened to; see
-        ``worker_protocol.Announce``. Raises WorkerDown."""
+        """Expect a connection for a new call, or, without a plan, for a leg of agent assist; see
+        ``worker_protocol.Announce``. Raises WorkerDown if the worker cannot take it."""
         with self._lock:
             if not self.well:
                 raise WorkerDown("the media worker does not answer")
             if len(self._visits) >= self.capacity:
-                raise WorkerDown("as many calls as this machine takes")
+                raise WorkerDown(f"the media worker has {self.capacity} calls, and takes no more")
             if self.busy > FULL:
                 raise WorkerDown("the media worker has no time left for a further call")
             visit = PendingCall(str(uuid.uuid4()), self._address)
@@ -144,8 +146,8 @@ class WorkerClient:
         return visit
 
     def load(self, recordings: Mapping[str, bytes]) -> None:
-        """Give the worker these prompts (16-bit samples, 8 kHz, by key), and every one that is started later. What is
-        announced from now on may name them."""
+        """Send these prompts (16-bit samples, 8 kHz, by key) to the worker and to every later one. Calls announced from
+        now on may use them."""
         with self._lock:
             self._recordings |= recordings
             if self._listening is not None:
@@ -156,32 +158,32 @@ class WorkerClient:
             self._channel.send(Recording(key, pcm))
 
     def say(self, uuid: str, pcm: bytes) -> None:
-        """Say 16-bit samples (8 kHz) into a leg that is listened to, instead of what is being said there."""
+        """Play 16-bit samples (8 kHz) into a leg of agent assist, in place of anything playing there."""
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(Say(uuid, pcm))
 
     def pass_on(self, uuid: str, to: str) -> None:
-        """Pass on what comes on a leg that is listened to, to the Unix socket ``to``; '' ends it."""
+        """Pass the sound of a leg of agent assist on to the Unix socket ``to``; '' stops that."""
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(PassOn(uuid, to))
 
     def withdraw(self, visit: PendingCall) -> None:
-        """Asterisk is done with this visit; whatever is left of it is let go."""
+        """Asterisk is done with this visit: drop whatever is left of it."""
         with self._lock:
             if self._visits.pop(visit.uuid, None) and not visit.over.is_set() and self._channel:
                 self._channel.send(Withdraw(visit.uuid))
 
     def watch(self) -> None:
-        """Ask for `rows`: the worker tells them with its next beats."""
+        """Request `rows`: the worker sends them with its next beats."""
         with self._lock:
             if self._channel and not self._channel.closed:
                 self._channel.send(Watch())
 
     def rows(self, deadline: float) -> list[CallSummary]:
-        """The live calls, at most a beat old; waits until ``deadline`` (monotonic seconds) for the next beat where
-        nobody has looked for a while."""
+        """The live calls, at most one beat old. Waits until ``deadline`` (monotonic seconds) for the next beat if
+        nobody has asked for a while. Call `watch` first."""
         while self.well:
             if self.beat and self.beat.rows is not None:
                 return self.beat.rows
@@ -191,10 +193,10 @@ class WorkerClient:
         return []
 
     def follow(self, uuid: str) -> Generator[Ears | Finished]:
-        """What the ears hear of a live call, ten times a second, and last, what came of it (missing where nobody
-        knows). Raises WorkerDown where as many calls are followed as may be."""
+        """What the ears hear of a live call, ten times a second, and its result at the end (missing if it is unknown).
+        Raises WorkerDown if too many calls are being followed."""
         if self._followers.full:
-            raise WorkerDown("as many calls are followed as may be at once")
+            raise WorkerDown("too many calls are being followed; stop following another one first")
         return self._followers.follow(uuid, lambda: self._ask_to_follow(uuid))
 
     def _ask_to_follow(self, uuid: str) -> bool:
@@ -211,7 +213,7 @@ class WorkerClient:
         deadline = time.monotonic() + START_S
         while self._address is None:
             if time.monotonic() > deadline or self._process.poll() is not None:
-                self._read(0)  # its last words
+                self._read(0)  # its last message may give the reason
                 self._kill()
                 raise WorkerDown(f"the media worker did not start: {self._failure}")
             self._read(0.1)
@@ -253,20 +255,20 @@ class WorkerClient:
             try:
                 self._read(0.1)
             except Exception:
-                log.exception("a message of the media worker could not be read")
+                log.exception("a message from the media worker could not be read")
             away = time.monotonic() - looked
             looked += away
-            if away > BEAT_S / 2:  # we were not running ourselves: the worker's beats may be waiting to be read
+            if away > BEAT_S / 2:  # this process was not running: the worker's beats may be waiting to be read
                 self._last_beat = max(self._last_beat, looked)
             hung = time.monotonic() - self._last_beat > BEAT_S
             if hung or self._channel.closed or self._process.poll() is not None:
                 log.error(
-                    "the media worker %s; it is replaced, its callers go to the queue", "hangs" if hung else "is gone"
+                    "the media worker %s; starting another, its callers go to the queue", "hangs" if hung else "is gone"
                 )
                 try:
                     self._replace()
                 except OSError as error:  # no memory, no process, no file handle: try again
-                    log.error("no new media worker: %s", error)
+                    log.error("no media worker could be started, trying again: %s", error)
                     self._stopping.wait(RESTART_S[-1])
 
     def _replace(self) -> None:
@@ -299,15 +301,15 @@ class WorkerClient:
         for message in self._channel.received():
             try:
                 self._hear(message)
-            except Exception:  # one bad message is one bad message
-                log.exception("a message of the media worker could not be acted on: %s", type(message).__name__)
+            except Exception:  # one bad message must not stop the others
+                log.exception("a message from the media worker could not be processed: %s", type(message).__name__)
         with self._lock:
             self._channel.flush()
-            if self._address is None and not self._channel.behind:  # it has all its prompts
+            if self._address is None and not self._channel.behind:  # the worker has all its prompts
                 self._address = self._listening
 
     def _hear(self, message: Any) -> None:
-        self._last_beat = time.monotonic()  # whoever speaks lives: where much is said, a beat may be left out
+        self._last_beat = time.monotonic()  # any message counts, since a busy channel may drop beats
         match message:
             case Beat():
                 self.beat = message

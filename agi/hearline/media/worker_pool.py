@@ -1,4 +1,4 @@
-"""Several media workers behind one door: a call goes to the one that has the fewest."""
+"""Several media workers behind one door: each call goes to the worker that has the fewest."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hearline.media.worker_protocol import CallSummary, Ears, Finished
 
 
 class WorkerPool:
-    """As many workers as there are cores to give away. Each listens on a port of its own, from the given one upwards.
+    """Several workers, one per core. Each listens on its own port, from the given one upwards.
 
     Args:
-        listen: (host, port) of the first worker; port 0 gives each any.
-        workers: how many.
-        others: as for ``WorkerClient``.
+        listen: (host, port) of the first worker; port 0 gives each any free port.
+        workers: their number.
+        allow, on_finished: as for ``WorkerClient``.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class WorkerPool:
 
     @property
     def well(self) -> bool:
-        """Can at least one worker take calls?"""
+        """True if at least one worker can take calls."""
         return any(line.well for line in self._lines)
 
     def announce(self, plan: Plan, begin: str | None, channel: str = "", entry: Entry | None = None) -> PendingCall:
-        """Expect a connection for a new call. Raises WorkerDown: no worker can take it."""
+        """Expect a connection for a new call. Raises WorkerDown if no worker can take it."""
         refusal = WorkerDown("the media worker does not answer")
         for line in sorted(self._lines, key=lambda line: line.calls):
             try:
@@ -68,7 +68,7 @@ class WorkerPool:
             line.load(recordings)
 
     def rows(self) -> list[CallSummary]:
-        """The live calls of all workers, which are asked at the same time."""
+        """The live calls of all workers; all are asked at the same time."""
         for line in self._lines:
             line.watch()
         deadline = time.monotonic() + ROWS_S
@@ -82,7 +82,7 @@ class WorkerPool:
         raise WorkerDown("the call is over")
 
     def start(self) -> None:
-        """Start all workers. Raises WorkerDown; then none runs."""
+        """Start all workers. Raises WorkerDown if one does not start; then none runs."""
         try:
             for line in self._lines:
                 line.start()

@@ -1,5 +1,5 @@
-"""What the door process and a media worker say to each other: whole messages over a socket pair, never blocking the
-tick. Both ends are ours and of one version, so a message is a pickled dataclass, cut into datagrams."""
+"""The messages between the door process and a media worker, over a socket pair that never blocks the tick. Both ends
+are ours and of the same version, so a message is a pickled dataclass, cut into datagrams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hearline.call.plan import Plan
 
 log = logging.getLogger(__name__)
 
-PART = 60 * 1024  # bytes of a datagram; Linux takes some 200 kB, its first byte says whether more follows
+PART = 60 * 1024  # bytes in a datagram, after a first byte that says whether more follow; Linux takes some 200 kB
 MOST_MESSAGE = 64 * 1024 * 1024  # bytes; a prompt has at most 5 MB
 _KEPT = 10_000  # messages
 _MORE, _LAST = b"+", b"."
@@ -26,9 +26,9 @@ _MORE, _LAST = b"+", b"."
 
 @dataclass(frozen=True)
 class Announce:
-    """A connection with this UUID will come within seconds; this is what to do with it. Without a plan it is a leg of
-    two people's talk, to be listened to: see ``tap.Tap``. ``tone_hz``: of what is on that leg, tell the level of
-    this tone alone. ``uuid`` lets one connection in and is a secret; the call's id, ``entry.call``, is none."""
+    """A connection with this UUID will come within seconds, for this plan. Without a plan it is a leg of agent assist,
+    see ``monitor_session.MonitorSession``; if ``tone_hz`` is given, its reports give the level of this tone only.
+    ``uuid`` admits one connection and is a secret; the call's id, ``entry.call``, is not."""
 
     uuid: str
     plan: Plan | None
@@ -40,8 +40,8 @@ class Announce:
 
 @dataclass(frozen=True)
 class Recording:
-    """A prompt that plans may name from now on, and what it sounds like: 16-bit samples, 8 kHz. Takes the place of an
-    earlier one with this key (``zh/lanzhi/opening``); calls that play that one go on with it."""
+    """A prompt that plans may use from now on: 16-bit samples, 8 kHz. It replaces an earlier one with the same key
+    (``zh/lanzhi/opening``); calls that already use the earlier one keep it."""
 
     key: str
     pcm: bytes
@@ -49,19 +49,19 @@ class Recording:
 
 @dataclass(frozen=True)
 class Watch:
-    """Somebody looks at the live calls: tell their rows with the next beats."""
+    """Somebody is watching the live calls: send their rows with the next beats."""
 
 
 @dataclass(frozen=True)
 class Follow:
-    """Somebody follows this call: tell what the ears hear of it, for two seconds from now."""
+    """Somebody follows this call: send what the ears hear of it, for two seconds from now."""
 
     uuid: str
 
 
 @dataclass(frozen=True)
 class Say:
-    """Say this into a leg that is listened to: 16-bit samples, 8 kHz; b'' ends what is being said."""
+    """Play this into a leg of agent assist: 16-bit samples, 8 kHz; b'' stops what is playing."""
 
     uuid: str
     pcm: bytes
@@ -69,7 +69,7 @@ class Say:
 
 @dataclass(frozen=True)
 class PassOn:
-    """Pass on what comes on this leg to a recogniser, at the Unix socket ``to``; see ``relay.Relay``. '' ends it."""
+    """Pass this leg's sound on to a recogniser at the Unix socket ``to``; see ``relay.Relay``. '' stops that."""
 
     uuid: str
     to: str
@@ -77,8 +77,8 @@ class PassOn:
 
 class LegReport(NamedTuple):
     """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last report, and the level of the
-    last 100 ms (of the announced tone, where there was one); ten times a second, and with every event. The worker sends
-    a list of them, those of all legs in one tick."""
+    last 100 ms (of the announced tone, if there is one). Sent ten times a second, and on every event; the worker sends
+    the reports of all legs in one tick as a list."""
 
     uuid: str
     at_ms: int
@@ -88,16 +88,16 @@ class LegReport(NamedTuple):
 
 @dataclass(frozen=True)
 class Withdraw:
-    """The announced connection is not expected any more; a live call with this UUID is let go."""
+    """The announced connection is no longer expected; a live call with this UUID is ended."""
 
     uuid: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A call's IVR part is over. ``outcome`` None: it could not be served; the caller belongs in the queue.
-    ``collected``: the keys by the name that the flow gives them. Personal data: for the dialplan and whoever asked, not
-    for a record or a log."""
+    """The IVR part of a call is over. ``outcome`` is None if the call could not be served; the caller belongs in the
+    queue. ``collected``: keys by the field's name in the flow. They are personal data, for the dialplan and the flow's
+    own use, never for a record or a log."""
 
     uuid: str
     channel: str
@@ -110,9 +110,9 @@ class Finished:
 
 @dataclass(frozen=True)
 class CallSummary:
-    """A live call as shown to people, who get ``call``, its id, in place of ``uuid``. Times in ms. ``channel`` is
-    Asterisk's name for the caller's leg. ``gain_db``: how far it is raised for the agent, so far; ``ears``: by what it
-    is judged."""
+    """A live call as shown to people, who see ``call``, its id, and not ``uuid``. Times in ms. ``channel`` is
+    Asterisk's name for the caller's leg. ``gain_db``: how far it is to be raised for the agent, so far. ``ears``: the
+    settings by which it is judged."""
 
     uuid: str
     channel: str
@@ -130,7 +130,7 @@ class CallSummary:
 
 @dataclass(frozen=True)
 class Ears:
-    """A followed call, ten times a second."""
+    """What is heard on a followed call; sent ten times a second."""
 
     row: CallSummary
     look: Snapshot
@@ -138,10 +138,16 @@ class Ears:
 
 @dataclass(frozen=True)
 class Beat:
-    """The worker is alive. Counters since its start; ``late_*``: frames sent so many ms after their deadline.
-    Since the last beat: ``worst_ms``, the worst lateness; ``work_ms``, the most CPU time that one tick took. Late
-    without much work means that the machine did not let us run. ``busy``: share of its time that the ticks took, 0…1
-    and more. ``shed``: frames that were heard without asking the speech network, because the tick was late."""
+    """The worker is alive.
+
+    Counters since its start: ``late_20`` and ``late_40``, frames sent more than 20 or 40 ms after their deadline;
+    ``shed``, frames that were heard without the speech network because the tick was late; ``skipped_ms``, time that was
+    given up; ``refused``, connections; ``lost_out``, frames that the other side did not take.
+
+    Since the last beat: ``worst_ms``, the worst lateness; ``work_ms``, the most CPU time in one tick; ``busy``, the
+    share of the time that ticks took, 0…1 and more. Lateness without much work means that the machine did not let us
+    run.
+    """
 
     calls: int
     frames: int
@@ -154,7 +160,7 @@ class Beat:
     lost_out: int
     busy: float = 0.0
     shed: int = 0
-    rows: list[CallSummary] | None = None  # None: nobody looks
+    rows: list[CallSummary] | None = None  # None: nobody is watching
 
 
 NO_BEAT = Beat(calls=0, frames=0, late_20=0, late_40=0, worst_ms=0.0, work_ms=0.0, skipped_ms=0, refused=0, lost_out=0)
@@ -167,8 +173,8 @@ class Channel:
         self._socket = end
         end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
-        self._unsent: deque[deque[bytes]] = deque()  # messages, each the parts of it that have not been sent
-        self._begun = bytearray()  # of a message whose end has not come
+        self._unsent: deque[deque[bytes]] = deque()  # messages, each as its unsent parts
+        self._begun = bytearray()  # the parts so far of a message whose end has not come
         self.closed = False
 
     @staticmethod
@@ -180,19 +186,19 @@ class Channel:
 
     @property
     def behind(self) -> bool:
-        """Is something kept for the next ``flush``?"""
+        """True if something waits for the next ``flush``."""
         return bool(self._unsent)
 
     def send(self, message: object) -> None:
-        """Send, or keep for the next ``flush`` when the other side is slow; of more than ten thousand messages the
-        oldest is dropped."""
+        """Send a message, or keep it for the next ``flush`` if the other side is slow. Beyond ten thousand messages,
+        the oldest is dropped."""
         if len(self._unsent) >= _KEPT:
-            del self._unsent[1]  # of the first, a part may have been sent
+            del self._unsent[1]  # not the first, which may have been sent in part
         self._unsent.append(_cut(message))
         self.flush()
 
     def offer(self, message: object) -> None:
-        """Send unless the other side is slow; then it is dropped (for what is soon out of date)."""
+        """Send a message, or drop it if the other side is slow: for messages that are soon out of date."""
         if self._unsent:
             return
         parts = _cut(message)
@@ -222,8 +228,8 @@ class Channel:
         return True
 
     def received(self) -> Iterator[Any]:
-        """The messages that have come. One that cannot be read is logged and left out. Sets ``closed`` when the other
-        side is gone."""
+        """The messages that have come. One that cannot be read is logged and skipped. Sets ``closed`` if the other side
+        is gone."""
         while True:
             try:
                 data = self._socket.recv(PART + 1)

@@ -1,7 +1,7 @@
-"""Ways to run an Asterisk ≥ 22.10: installed on this host, or out of a root folder bootstrapped from Debian.
+"""Ways to run an Asterisk ≥ 22.10: the one installed on this host, or one from a root folder bootstrapped from Debian.
 
-Each way answers the same three questions: how to start it with a configuration of ours, how to send it a console
-command, and where its modules are. (Containers are run by compose: see ``ops/stack.py``.)
+Each way answers the same questions: how to start it with our configuration, how to send it a console command, which
+version it is, and where its modules and data are. (Containers are run with compose: see ``ops/stack.py``.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
 class AsteriskUnavailable(RuntimeError):
-    """No way to run an Asterisk here; the message says what was tried and what to do."""
+    """Asterisk cannot be run here; the message says what was tried and what to do."""
 
 
 class Asterisk(Protocol):
@@ -39,7 +39,7 @@ class Asterisk(Protocol):
 
 @dataclass(frozen=True)
 class Installed:
-    """The host's own binary, with our configuration folder and ports."""
+    """The host's binary, with our own configuration folder and ports."""
 
     binary: str
     kind: str = "installed"
@@ -62,9 +62,9 @@ class Installed:
 
 @dataclass(frozen=True)
 class RootFolder:
-    """A Debian root with Asterisk in it, entered by chroot. What it must see is bound into it inside a mount namespace
-    of its own, so nothing is left mounted when it ends. The folder of its configuration it may write to, the others it
-    may read. Of root's powers it keeps one: to read what belongs to another user."""
+    """A Debian root folder with Asterisk in it, entered by chroot. The folders it needs are bound into it in a separate
+    mount namespace, so nothing stays mounted when it ends. Asterisk can write to the folder of its configuration; the
+    others are read-only. It keeps only one of root's capabilities: to read other users' files."""
 
     root: Path
     kind: str = "root"
@@ -80,7 +80,7 @@ class RootFolder:
             'mkdir -m 1777 "$root/dev/shm"',
             'for d in null zero random urandom; do touch "$root/dev/$d"; mount --bind /dev/$d "$root/dev/$d"; done',
         ]
-        # The host's names: without them Asterisk waits for a DNS answer about itself when it listens everywhere.
+        # Without the host's names, an Asterisk that listens everywhere waits for a DNS answer about itself.
         script.append(
             "for f in /etc/hosts /etc/resolv.conf; do [ ! -e $f ] || "
             '{ touch "$root$f"; mount --bind $f "$root$f"; mount -o remount,bind,ro "$root$f"; }; done'
@@ -134,13 +134,13 @@ def _modules_under(root: Path) -> str:
 
 
 def _data_under(root: Path) -> str:
-    """Where its sounds and documentation are: Debian's place, else the one of an Asterisk built from source."""
+    """The folder of Asterisk's sounds and documentation: Debian's, else that of an Asterisk built from source."""
     places = ("/usr/share/asterisk", "/var/lib/asterisk")
     return next((place for place in places if (root / place[1:] / "documentation").is_dir()), places[0])
 
 
 def _version(command: list[str]) -> tuple[int, int]:
-    """What this Asterisk says of itself; (0, 0) where it says nothing."""
+    """The version that this command prints; (0, 0) if there is none."""
     try:
         return version_of(subprocess.run(command, capture_output=True, text=True, timeout=10).stdout)
     except (OSError, subprocess.TimeoutExpired):
@@ -148,7 +148,7 @@ def _version(command: list[str]) -> tuple[int, int]:
 
 
 def installed() -> Installed | None:
-    """The host's Asterisk if it is new enough."""
+    """The host's Asterisk; None if there is none, or it is too old."""
     binary = shutil.which("asterisk", path=PLACES)
     if not binary:
         return None
@@ -156,10 +156,10 @@ def installed() -> Installed | None:
 
 
 def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) -> RootFolder:
-    """The bootstrapped root under ``cache``, made on first use (about 40 s and 370 MB).
+    """The bootstrapped root folder under ``cache``, created on first use (about 40 s and 370 MB).
 
     Raises:
-        AsteriskUnavailable: not root, or mmdebstrap failed.
+        AsteriskUnavailable: we are not root, or mmdebstrap is missing or failed.
     """
     root = cache / f"asterisk-{DEBIAN_SUITE}"
     if os.geteuid() != 0:
@@ -169,7 +169,7 @@ def root_folder(cache: Path, say: Callable[[str], None] = lambda _line: None) ->
         )
     cache.mkdir(parents=True, exist_ok=True)
     with open(root.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time; the others find it made
+        fcntl.flock(lock, fcntl.LOCK_EX)  # only one process creates it; the others wait
         if not (root / "usr/sbin/asterisk").exists():
             _bootstrap(root, say)
     return RootFolder(root)
@@ -180,7 +180,7 @@ def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
         raise AsteriskUnavailable("mmdebstrap is missing: run `make setup`, or `apt-get install mmdebstrap`")
     half_made = root.with_name(root.name + ".part")
     shutil.rmtree(half_made, ignore_errors=True)
-    mirror = os.environ.get("HEARLINE_MIRROR", "").split()  # none: mmdebstrap's own default
+    mirror = os.environ.get("HEARLINE_MIRROR", "").split()  # if empty, mmdebstrap's default
     command = [
         "mmdebstrap",
         "--variant=minbase",
@@ -201,7 +201,7 @@ def _bootstrap(root: Path, say: Callable[[str], None]) -> None:
     if process.returncode:
         shutil.rmtree(half_made, ignore_errors=True)
         raise AsteriskUnavailable(
-            f"mmdebstrap failed: {error or last} (another mirror: HEARLINE_MIRROR=URL; "
-            "unknown signatures: apt-get install debian-archive-keyring)"
+            f"mmdebstrap failed: {error or last} (to use another mirror, set HEARLINE_MIRROR=URL; "
+            "for unknown signatures, apt-get install debian-archive-keyring)"
         )
     half_made.rename(root)

@@ -1,6 +1,6 @@
-"""The private stack: one Asterisk with our configuration, and beside it the Hearline server.
+"""The private stack: an Asterisk with our configuration, and the Hearline server.
 
-What runs is written to ``<state>/stack/stack.json``; only processes that this file names are ever ended.
+``<state>/stack/stack.json`` names the running processes; only those are ever ended.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hearline.server.flow_store import DEFAULT, read_flows
 from hearline.store.accounts import Accounts, accounts_file
 
 Say = Callable[[str], None]
-BUILD_S, COMPOSE_S = 1_800, 120  # a container image, and anything else that compose does
+BUILD_S, COMPOSE_S = 1_800, 120  # time limits for building the image, and for other compose commands
 LOCK = Path(tempfile.gettempdir()) / "hearline-stack.lock"
 BOOT_S = 30.0
 STOP_S = 8.0
@@ -45,7 +45,7 @@ SIP_PORT = 5070
 AMI_PORT = 5038
 RTP_SPAN = 1_000
 TEAM = "care"  # of the accounts that agents sign in with
-CHEAP = 2**14  # of a hash, as in `store.accounts`: these PINs are on the screen
+CHEAP = 2**14  # scrypt's N, as in `store.accounts`; low, since these PINs are printed on the screen anyway
 KINDS = ("container", "installed", "root")
 
 
@@ -57,7 +57,7 @@ class StackError(RuntimeError):
 class Running:
     """What was started, and how. Addresses are ``host:port``; a pid of 0 means not started by us.
 
-    A pid may be given to another process when ours has ended: its start (see `_started`) tells the two apart.
+    The system may reuse a pid after our process has ended; the start time (see `_started`) tells the two apart.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Stack:
     """One private stack in ``settings.state/stack``.
 
     Args:
-        settings: where things are. Ports in use by others are replaced by free ones.
+        settings: folders and addresses. Ports that are in use are replaced by free ones.
         verbose: Asterisk's console verbosity.
         callers: names of the callers' accounts.
     """
@@ -104,22 +104,22 @@ class Stack:
         always_open: bool = False,
         kind: str | None = None,
     ) -> Running:
-        """Start what is not running yet. Raises StackError, AsteriskUnavailable."""
+        """Start whatever is not running yet. Raises StackError, AsteriskUnavailable."""
         with _one_at_a_time(say):
             self.running = self._read()  # another `up` in the same folder may just have started it
             return self._up(listen, say, server, always_open, kind)
 
     def _up(self, listen: str, say: Say, server: bool, always_open: bool, kind: str | None) -> Running:
         if not self.asterisk_alive():
-            with suppress(StackError):  # of a container whose engine is gone; a new one replaces it
-                self.down()  # a server that has lost its Asterisk has ports that the next one may not get
+            with suppress(StackError):  # the container's engine may be gone; a new container replaces it
+                self.down()  # otherwise the server of the old Asterisk would still hold its ports
             self._start_asterisk(listen, say, kind)
         if server and not self._server_alive():
             self.start_server(say, always_open)
         return self.running
 
     def differences(self, listen: str, kind: str | None, always_open: bool) -> list[str]:
-        """What of these options is not how the running stack was started, a sentence each."""
+        """The options that differ from those of the running stack, one sentence each."""
         r = self.running
         found = []
         if r.listen != listen:
@@ -140,10 +140,10 @@ class Stack:
         return way.kind if way else "container"
 
     def down(self) -> None:
-        """End what we started. Calls in progress are cut.
+        """Stop what we started. Calls in progress are cut off.
 
         Raises:
-            StackError: the container could not be ended; it is remembered, so that this can be tried again.
+            StackError: the container could not be stopped. It is still on record, so this can be tried again.
         """
         if self.running is None:
             return
@@ -242,14 +242,14 @@ class Stack:
                     return
                 with suppress(StackError):
                     self.down()
-                raise StackError(f"somebody has just taken the SIP port {port}: try again")
+                raise StackError(f"another process has just taken SIP port {port}: try again")
             time.sleep(0.1)
         with suppress(StackError):
             self.down()
-        raise StackError(f"Asterisk did not come up; see {self.home}/log/console.log and `hearline stack logs`")
+        raise StackError(f"Asterisk did not start; see {self.home}/log/console.log and `hearline stack logs`")
 
     def console(self, command: str) -> str:
-        """What Asterisk's console answers to ``command``; '' where it cannot be reached."""
+        """The output of a command on Asterisk's console; '' if the console cannot be reached."""
         conf = self.home / "etc" / "asterisk.conf"
         if self.running.kind == "container":
             full = [*self._compose(), "exec", "-T", "asterisk", "asterisk", "-C", str(conf), "-rx", command]
@@ -267,12 +267,12 @@ class Stack:
     def _choose_again(self) -> Asterisk:
         self._way = ways.installed() if self.running.kind == "installed" else ways.root_folder(self.settings.cache)
         if self._way is None:
-            raise AsteriskUnavailable("the Asterisk that was started is not installed any more")
+            raise AsteriskUnavailable("the Asterisk that was started is no longer installed")
         return self._way
 
     # ---- containers -------------------------------------------------------------------------------------------------
     def _compose(self) -> list[str]:
-        project = "hearline-" + hashlib.sha256(str(self.home).encode()).hexdigest()[:8]  # a stack a folder
+        project = "hearline-" + hashlib.sha256(str(self.home).encode()).hexdigest()[:8]  # one stack per folder
         return [
             *(_compose_command() or ["docker", "compose"]),
             "--project-name",
@@ -293,7 +293,7 @@ class Stack:
 
     def _compose_up(self, say: Say) -> None:
         self._compose_build(say)
-        # A container left by a stack that nobody remembers has the same options, but the configuration of its own time.
+        # A container left over from an old stack has the same options, but an old configuration.
         self._compose_run("up", "--detach", "--force-recreate")
 
     def _compose_run(self, *what: str) -> None:
@@ -304,11 +304,11 @@ class Stack:
                 command, env=self._compose_environment(), capture_output=True, text=True, timeout=limit
             )
         except subprocess.TimeoutExpired:
-            raise StackError(f"compose {what[0]} did not end within {limit} s: is the container engine well?") from None
+            raise StackError(f"compose {what[0]} did not end within {limit} s: check the container engine") from None
         except OSError as error:
             raise StackError(f"compose {what[0]} failed: {error}") from None
         if done.returncode:
-            # Podman's own last line names only the compose program that it ran.
+            # Podman's last line only names the compose program that it ran.
             said = [line for line in done.stderr.splitlines() if line.strip() and "Error: executing " not in line]
             said = said or ["no message"]
             raise StackError(f"compose {what[0]} failed: {said[-1]}")
@@ -337,7 +337,7 @@ class Stack:
         }
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
-        """Start `hearline serve` beside Asterisk and wait until it takes calls; returns its pid."""
+        """Start `hearline serve` and wait until it takes calls. Returns its pid. Raises StackError."""
         say("starting the Hearline server")
         self._give_pins()
         command = self.server_command(always_open)
@@ -346,17 +346,17 @@ class Stack:
         self.running.always_open = always_open
         self._write()
         deadline = time.monotonic() + BOOT_S
-        while not (told := self.readiness()).get("ready"):
-            if missing := told.get("flows_not_loaded"):
+        while not (state := self.readiness()).get("ready"):
+            if missing := state.get("flows_not_loaded"):
                 say(f"not loaded: {', '.join(missing)}; calls to their numbers go straight to the queue")
                 break
             if process.poll() is not None or time.monotonic() > deadline:
-                raise StackError(f"the server did not come up; see {self.home}/log/hearline.log")
+                raise StackError(f"the server did not start; see {self.home}/log/hearline.log")
             time.sleep(0.1)
         return process.pid
 
     def _give_pins(self) -> None:
-        """To agents who have none; what `hearline agents pin` has set stays."""
+        """Give a PIN to each agent without one. PINs set by `hearline agents pin` stay."""
         known = {account.number for account in self.pins.all()}
         for agent in self.accounts()[1]:
             if agent.number not in known:
@@ -364,7 +364,7 @@ class Stack:
 
     @property
     def pins(self) -> Accounts:
-        """Those that the agents' page goes by. Their PINs are printed, so a cheap hash does."""
+        """The accounts of the agents' page. Their PINs are printed, so a cheap hash is enough."""
         return Accounts(accounts_file(self.settings.state), cost=CHEAP)
 
     def stop_server(self) -> None:
@@ -375,7 +375,7 @@ class Stack:
             self._write()
 
     def get(self, path: str) -> dict:
-        """What the server's status page answers, e.g. ``/calls``. Raises OSError."""
+        """The JSON answer of the server's status address to a path such as ``/calls``. Raises OSError."""
         with urllib.request.urlopen(f"http://{self.running.status}{path}", timeout=2) as answer:
             return json.load(answer)
 
@@ -383,7 +383,7 @@ class Stack:
         return bool(self.readiness().get("ready"))
 
     def readiness(self) -> dict:
-        """What ``/ready`` answers, also where it is not; empty where nobody does."""
+        """The answer of ``/ready``, whether ready or not; empty if the server does not answer."""
         try:
             return self.get("/ready")
         except urllib.error.HTTPError as error:
@@ -394,7 +394,7 @@ class Stack:
         return {}
 
     def _launch(self, command: list[str], log: str, **how: Any) -> subprocess.Popen:
-        """A process in a session of its own, so that a Ctrl-C here does not end it; its output goes to ``log``."""
+        """Start a process in its own session, so that Ctrl-C here does not end it. Its output goes to ``log``."""
         with open(self.home / "log" / log, "ab") as out:
             return subprocess.Popen(
                 command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, **how
@@ -422,21 +422,19 @@ class Stack:
 
 
 def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Asterisk | None:
-    """How Asterisk is to be run: as `kind` says, else the first that this machine has. None stands for a container.
+    """The way to run Asterisk: `kind`, else the first that works on this machine. None stands for a container.
 
     Raises:
-        StackError: `kind` is not to be had here.
-        AsteriskUnavailable: nothing is.
+        StackError: `kind` is not available here.
+        AsteriskUnavailable: no way is available.
     """
     if kind not in (None, *KINDS):
-        raise StackError(f"{kind!r} is no kind of Asterisk: say {', '.join(KINDS)}, or leave the choice to us")
+        raise StackError(f"{kind!r} is not a way to run Asterisk: use {', '.join(KINDS)}, or leave out --kind")
     if kind in (None, "container"):
         if _compose_command():
             return None
         if kind:
-            raise StackError(
-                "no container engine answers: start Docker or Podman (with compose), or leave the choice to us"
-            )
+            raise StackError("no container engine answers: start Docker or Podman (with compose), or leave out --kind")
     if kind in (None, "installed"):
         if found := ways.installed():
             return found
@@ -447,7 +445,7 @@ def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Aste
 
 @cache
 def _compose_command() -> list[str] | None:
-    """The compose command of a container engine that answers, None where there is none."""
+    """The compose command of a container engine that answers; None if there is none."""
     for engine in ("docker", "podman"):
         if not shutil.which(engine):
             continue
@@ -473,16 +471,16 @@ def queues_of(settings: Settings) -> list[str]:
 
 @contextmanager
 def _one_at_a_time(say: Say) -> Iterator[None]:
-    """Only one stack of this machine is brought up at a time: a port that two find free, one of them does not get."""
+    """Start only one stack on this machine at a time: two might find the same port free, and one would not get it."""
     try:
         lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise StackError(f"{LOCK}: {error.strerror}. Take it away, it is nothing but a lock") from None
+        raise StackError(f"{LOCK}: {error.strerror}. Remove this file; it is only a lock") from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another stack that is being brought up on this machine")
+            say("waiting for another stack that is being started on this machine")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
@@ -490,16 +488,16 @@ def _one_at_a_time(say: Say) -> Iterator[None]:
 
 
 def _started(pid: int) -> int:
-    """When the process was started, in clock ticks since the machine was; 0 where there is none, or only its zombie."""
+    """The start time of a process, in clock ticks since boot; 0 if there is none, or it is a zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third field on
     except OSError:
         return 0
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
 def _end(pid: int, seconds: float) -> None:
-    """SIGTERM, then SIGKILL. Reaps a child of ours."""
+    """End a process: SIGTERM, then SIGKILL. Reaps it if it is our child."""
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
         try:
             os.kill(pid, number)
@@ -517,7 +515,8 @@ def _end(pid: int, seconds: float) -> None:
 
 
 def _free(preferred: int, kind: int, host: str = "127.0.0.1", option: str = "") -> int:
-    """``preferred`` if nobody has it, else any free port. ``option`` is where ``host`` came from."""
+    """The port ``preferred`` if it is free, else any free port. ``option``: the option that gave ``host``. Raises
+    StackError."""
     for port in (preferred, 0):
         with socket.socket(socket.AF_INET, kind) as probe:
             if kind == socket.SOCK_STREAM:
@@ -544,7 +543,7 @@ def _free_address(preferred: str, option: str) -> str:
 
 
 def _free_rtp(host: str) -> int:
-    """First port of a span for RTP whose ends are free."""
+    """The first port of a span for RTP whose ends are free. Raises StackError."""
     for first in range(20_000, 60_000, RTP_SPAN):
         if all(_free(port, socket.SOCK_DGRAM, host) == port for port in (first, first + 1, first + RTP_SPAN - 1)):
             return first

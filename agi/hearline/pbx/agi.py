@@ -1,12 +1,13 @@
-"""pyst2's AGI commands over a socket, with the parts that break on a live system replaced.
+"""pyst2's AGI commands over a socket, with the parts replaced that break on a live system.
 
-pyst2 0.5.1 gives the vocabulary (``answer``, ``appexec``, ``set_variable``, …). What is ours: the socket and its time
-limits, framing, text encoding, quoting, reply parsing, and telling a hang-up from a failure. Nothing is logged here:
-every line may hold personal data.
+pyst2 0.5.1 provides the commands (``answer``, ``appexec``, ``set_variable``, …). Ours are the socket and its time
+limits, framing, text encoding, quoting, reply parsing, and the distinction between a hang-up and a failure. Nothing is
+logged here, since every line may hold personal data.
 
-Asterisk writes the dialled number and the caller's as the phone sent them, line breaks included: into the headers at
-the start, where a caller can add headers, end them, and go on with replies; and into replies. Only the script's name
-comes before all that. Everything else is asked for, and each value comes between two marks that no caller can know.
+Asterisk writes the dialled number and the caller's number as the phone sent them, line breaks included, into replies
+and into the headers at the start. So a caller can add headers, end them, and continue with forged replies. Only the
+script's name comes before all that. Everything else is queried, and each value comes between two marks that no caller
+can guess.
 
 Protocol: https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Gateway-Interface-AGI/
 """
@@ -39,7 +40,7 @@ CALL = {
     "agi_callerid": "CALLERID(num)",
     "agi_extension": "EXTEN",
 }
-"""What is asked of each call."""
+"""What is queried for each call: the name in ``AgiSession.env``, and the dialplan expression."""
 
 _REPLY = re.compile(r"(\d{3})([ -])(.*)", re.DOTALL)
 _RESULT = re.compile(r"result=(?P<result>\S*)(?: \((?P<data>.*)\))?(?: endpos=(?P<endpos>\d+))?", re.DOTALL)
@@ -50,20 +51,21 @@ class AGITimeout(AGIAppError):
 
 
 class AgiSession(AGI):
-    """One AGI conversation. ``script`` is the one that Asterisk asks for, ``env`` says for which call: see `CALL`.
+    """One AGI session. ``script``: the script that Asterisk asks for; ``env``: the call's values, see `CALL`.
 
     Args:
         connection: the connected socket; closed by ``close``.
-        patience_s: how long a reply may take, unless ``patience`` says otherwise.
-        early: what has been read from the connection already.
+        patience_s: how long a reply may take, except within ``patience``.
+        early: bytes already read from the connection.
 
     Raises:
-        AGIHangup: the other side is gone, or the channel is.
-        AGITimeout: no complete start in time.
+        AGIHangup: the connection or the channel is gone.
+        AGITimeout: the headers did not come in time.
     """
 
     def __init__(self, connection: socket.socket, patience_s: float = 5.0, early: bytes = b"") -> None:
-        # Not calling AGI.__init__: it takes over a signal (impossible outside the main thread) and logs every line.
+        # Does not call AGI.__init__, which sets a signal handler (impossible outside the main thread) and logs all
+        # lines.
         self.env: dict[str, str] = {}
         self._got_sighup = False
         self._connection = connection
@@ -78,12 +80,12 @@ class AgiSession(AGI):
 
     @property
     def local_host(self) -> str:
-        """The address by which Asterisk reached us."""
+        """Our address, as Asterisk reached it."""
         return self._connection.getsockname()[0]
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
-        """Within this block a reply may take ``seconds``: for applications that last."""
+        """Allow ``seconds`` for a reply within this block: for applications that run long."""
         before, self._patience_s = self._patience_s, seconds
         try:
             yield
@@ -92,7 +94,7 @@ class AgiSession(AGI):
 
     # ---- overridden: everything that touches the wire ---------------------------------------------------------------
     def _get_agi_env(self) -> None:
-        """The script's name, then what we ask ourselves. Whatever comes before our first answer is no answer."""
+        """Take the script's name from the headers, then query the rest. Lines before our own mark are ignored."""
         deadline = time.monotonic() + self._patience_s
         lines = 0
         while (line := self._head_line(deadline, lines)) != "":
@@ -107,17 +109,17 @@ class AgiSession(AGI):
 
     def _head_line(self, deadline: float, lines: int) -> str:
         if lines > MAX_HEADERS:
-            raise AGIUsageError("too many AGI headers")
+            raise AGIUsageError("too many lines before the call's values")
         return self._read_line(deadline)
 
     def get_variable(self, name: str) -> str:
-        """Its value on the channel, or that of a function; '' where it has none."""
+        """The value of a channel variable or dialplan function; '' if it has none."""
         self._ask_for([name])
         deadline = time.monotonic() + self._patience_s
         line = self._read_reply(deadline)
         if not line.startswith(f"200 result=1 ({self._mark}"):
-            self._checked(line, deadline)  # raises what it says
-            raise AGIUnknownError("not the value that was asked for")
+            self._checked(line, deadline)  # raises the error that the reply names
+            raise AGIUnknownError("the reply is not the value that was queried")
         [value] = self._marked(line, deadline, 1)
         return value
 
@@ -126,7 +128,7 @@ class AgiSession(AGI):
         self.send_command("GET FULL VARIABLE", self._quote(asked))
 
     def _marked(self, line: str, deadline: float, count: int) -> list[str]:
-        """So many values, which may hold line breaks, in a reply to `_ask_for`; the last mark ends it."""
+        """``count`` values, which may hold line breaks, from a reply to `_ask_for`; the last mark ends it."""
         while line.count(self._mark) <= count:
             if len(line) > MAX_LINE:
                 raise AGIUnknownError("a reply without end")
@@ -134,7 +136,7 @@ class AgiSession(AGI):
         return line.split(self._mark)[1:-1]
 
     def _quote(self, text: object) -> str:
-        """``text`` as one quoted AGI argument: nothing in it can end the argument or the command."""
+        """``text`` as one quoted AGI argument. Nothing in it can end the argument or the command."""
         clean = str(text).translate({10: " ", 13: " ", 0: ""})
         return '"' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -144,7 +146,7 @@ class AgiSession(AGI):
             raise AGIUsageError("a command must be one line")
         data = line.encode("utf-8", "surrogateescape") + b"\n"
         if len(data) > MAX_COMMAND:
-            raise AGIUsageError(f"a command of {len(data)} bytes is longer than Asterisk reads")
+            raise AGIUsageError(f"the command has {len(data)} bytes; Asterisk reads {MAX_COMMAND} at most")
         try:
             self._connection.settimeout(self._patience_s)
             self._connection.sendall(data)
@@ -155,7 +157,7 @@ class AgiSession(AGI):
             raise AGIHangup("the connection is gone") from None
 
     def get_result(self, stdin: object = None) -> dict[str, tuple[str, str]]:
-        """The reply to the last command, as pyst2 gives it: ``{"result": (value, data), …}``."""
+        """The reply to the last command, in pyst2's form: ``{"result": (value, data), …}``."""
         deadline = time.monotonic() + self._patience_s
         return self._checked(self._read_reply(deadline), deadline)
 
@@ -227,7 +229,7 @@ class AgiSession(AGI):
 
 
 def _text(data: bytes) -> str:
-    """UTF-8, else Latin-1: a caller's name in an old encoding must not cost the call."""
+    """Decode UTF-8, else Latin-1: a caller's name in an old encoding must not end the call."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

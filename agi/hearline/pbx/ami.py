@@ -1,7 +1,8 @@
-"""Asterisk's manager interface (AMI): actions out, events in, over one connection that comes back by itself.
+"""Asterisk's manager interface (AMI): actions out, events in, over one connection that reconnects by itself.
 
-Of the clients on PyPI none both matches answers by ActionID and survives a restart of Asterisk, and values with line
-breaks inject actions; the protocol is small: https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Manager-Interface-AMI/
+No client on PyPI both matches answers by ActionID and survives a restart of Asterisk, and they let values with line
+breaks inject actions. The protocol is small:
+https://docs.asterisk.org/Configuration/Interfaces/Asterisk-Manager-Interface-AMI/
 """
 
 from __future__ import annotations
@@ -23,33 +24,33 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
 LIST_S = 15.0
-PING_S = 5.0  # no sign of life for longer than two of these: the connection is taken for dead
-RETRY_S = (0.25, 0.5, 1.0, 2.0)  # the last again and again
+PING_S = 5.0  # after about two of these without a sign of life, the connection counts as dead
+RETRY_S = (0.25, 0.5, 1.0, 2.0)  # delays before reconnecting; the last repeats
 TAMPERED = "a number holds line breaks, or `channelvars` lacks HEARLINE_PROOF (docs/operate.md)"
-STOCK_S, STOCK_MOST_S = 5.0, 60.0  # between two takings of stock, while somebody tampers with messages
-_MOST = 1 << 20  # bytes of one message
-_MOST_WAITING = 50_000  # events that have been read and not been worked on
+STOCK_S, STOCK_MOST_S = 5.0, 60.0  # between two calls of `on_up`, while somebody tampers with messages
+_MOST = 1 << 20  # bytes per message
+_MOST_WAITING = 50_000  # events that have been read but not processed
 
 
 class AmiDown(ConnectionError):
-    """No connection to Asterisk's manager interface just now."""
+    """There is no connection to Asterisk's manager interface at the moment."""
 
 
 class AmiRefused(RuntimeError):
-    """Asterisk said no; the message is its own."""
+    """Asterisk refused the action; the message is Asterisk's."""
 
 
 class Ami:
-    """One connection, kept up by ``run``. Messages that somebody else has had a hand in are left out; since a real one
-    may be lost with them, stock is taken anew.
+    """One connection, kept up by ``run``. Messages that a caller has tampered with are dropped. A real one may be lost
+    with them, so ``on_up`` is then run again.
 
     Args:
         address: (host, port).
-        user, secret: of manager.conf.
-        on_event: told of each event, in order, from the loop's thread.
-        on_down: told when the connection is lost that was up.
-        on_up: run after each login, before any event; asks Asterisk how things stand. Events that come meanwhile wait.
-        vouch: asks Asterisk whether an event that comes without proof is true.
+        user, secret: from manager.conf.
+        on_event: called with each event, in order, in the loop's thread.
+        on_up: run after each login, before any event: queries Asterisk for the current state. Events wait meanwhile.
+        on_down: called when an established connection is lost.
+        vouch: asks Asterisk whether an event that carries no proof is true.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Ami:
         self.up = False
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled."""
+        """Keep the connection up until cancelled."""
         tries, said = 0, ""
         while True:
             odd = None
@@ -83,11 +84,11 @@ class Ami:
                 why, level = f"Asterisk's manager interface refuses us: {error}", logging.ERROR
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 why, level = f"no connection to Asterisk's manager interface: {error or type(error).__name__}", WARNING
-            except Exception as error:  # an odd answer must not end agent assist
-                why, level, odd = "Asterisk's manager interface answers oddly", logging.ERROR, error
+            except Exception as error:  # an unexpected answer must not end agent assist
+                why, level, odd = "unexpected answer from Asterisk's manager interface", logging.ERROR, error
             if self.up:
                 tries, said = 0, ""
-            if why != said:  # once, not with every try
+            if why != said:  # once, not on every attempt
                 log.log(level, "%s", why, exc_info=odd)
                 said = why
             self._lose()
@@ -96,22 +97,22 @@ class Ami:
 
     @property
     def refused(self) -> int:
-        """Messages of this connection that were not believed."""
+        """The number of messages on this connection that were refused."""
         return self._screen.refused
 
     async def ask(self, action: str, *, within: float = ANSWER_S, **headers: str | list[str]) -> Message:
-        """Do one action. A list gives its header once for each of its items.
+        """Do one action and return its answer. A list repeats its header for each item.
 
         Raises:
-            AmiDown: no connection, or no answer ``within`` seconds.
-            AmiRefused: Asterisk said no.
+            AmiDown: there is no connection, or no answer ``within`` seconds.
+            AmiRefused: Asterisk refused the action.
             ValueError: a value holds a line break.
         """
         number = self._send(action, headers)
         return await self._answer(number, within)
 
     async def ask_list(self, action: str, **headers: str) -> list[Message]:
-        """Do an action that is answered with a list of events; these. Raises as ``ask``."""
+        """Do an action whose answer is a list of events, and return them. Raises as ``ask``."""
         number = next(self._actions)
         found: list[Message] = []
         self._lists[number] = found
@@ -144,7 +145,7 @@ class Ami:
     async def _live(self, waiting: asyncio.Queue[Message | None]) -> None:
         challenge = await self.ask("Challenge", AuthType="MD5")
         if "Challenge" not in challenge:
-            raise AmiRefused("no challenge was given")
+            raise AmiRefused("it sent no challenge for the login")
         key = hashlib.md5((challenge["Challenge"] + self._secret).encode(), usedforsecurity=False).hexdigest()
         await self.ask("Login", AuthType="MD5", Username=self._user, Key=key)
         await self._on_up()
@@ -164,7 +165,7 @@ class Ami:
             if event is not None:
                 await self._work_on(event)
             if self._screen.refused > seen and now() >= taken + pause:
-                log.warning("%d messages of Asterisk's were tampered with: %s", self._screen.refused - seen, TAMPERED)
+                log.warning("%d messages from Asterisk were tampered with: %s", self._screen.refused - seen, TAMPERED)
                 seen = self._screen.refused
                 await self._on_up()
                 pause = STOCK_S if now() > taken + 2 * pause else min(2 * pause, STOCK_MOST_S)
@@ -178,8 +179,8 @@ class Ami:
                 self._screen.refused += 1
         except AmiDown:
             raise
-        except Exception:  # one odd event must not cost the connection
-            log.exception("an event of Asterisk could not be worked on: %s", event.get("Event"))
+        except Exception:  # one unexpected event must not end the connection
+            log.exception("an event from Asterisk could not be processed: %s", event.get("Event"))
 
     async def _read(self, reader: asyncio.StreamReader, waiting: asyncio.Queue[Message | None]) -> None:
         while True:
@@ -187,7 +188,7 @@ class Ami:
             message = self._screen.admit(await reader.readuntil(b"\r\n\r\n"), self._answers)
             if message is None:
                 if self._screen.refused > before and waiting.empty():
-                    waiting.put_nowait(None)  # wakes who waits
+                    waiting.put_nowait(None)  # wakes the loop that processes events
                 continue
             number = message.get("ActionID", "")
             if "Response" in message:
@@ -202,7 +203,7 @@ class Ami:
                 else:
                     self._lists[number].append(message)
             elif waiting.full():
-                raise AmiDown("more events come than can be worked on; stock is taken anew")
+                raise AmiDown("events come faster than they can be processed; reconnecting")
             else:
                 waiting.put_nowait(message)
 
@@ -214,7 +215,7 @@ class Ami:
         for name, given in headers.items():
             lines += [f"{name}: {value}" for value in ([given] if isinstance(given, str) else given)]
         if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a line break in a value would be another header")
+            raise ValueError("a value holds a line break, which would start another header")
         request = "\r\n".join([*lines, "", ""]).encode()
         self._answers[number] = asyncio.get_running_loop().create_future()
         self._writer.write(request)

@@ -1,23 +1,24 @@
-"""Messages of Asterisk's manager interface, and which of them Asterisk itself wrote. Pure: bytes in, messages out.
+"""Messages of Asterisk's manager interface: parses them, and lets through only those that Asterisk itself wrote. Pure:
+bytes in, messages out.
 
 Asterisk 22 writes the caller's number and the dialled number into its messages as the phone sent them, line breaks
 (``%0D%0A`` in a SIP URI) included. So a caller can end a message, add others, and begin one that the rest of the real
-one completes. A caller cannot write a secret. Asterisk adds the variables that `channelvars` names (manager.conf)
-after each channel that a message describes, and one of them, `PROOF`, is a global that holds a secret:
+message completes. But a caller cannot know a secret. After each channel that a message describes, Asterisk adds the
+variables that `channelvars` names (manager.conf). One of them, `PROOF`, is a global variable that holds a secret:
 
     Event: Newchannel                    the head of the real message: a channel without proof
     Channel: PJSIP/trunk-00000007
     CallerIDNum: 1
                                          the caller's line break
-    Event: Hangup                        the caller's own messages: no proof either
+    Event: Hangup                        the caller's own message: no proof either
     Channel: PJSIP/agent-8016-00000003
-                                         and the last of them, which has the tail of the real one, with its proof
-    Event: UserEvent
+
+    Event: UserEvent                     the caller's last message: the real one's tail completes it, with the proof
     X: 1
     Uniqueid: …
     ChanVariable: HEARLINE_PROOF=…
 
-A message with a channel that has no proof was cut, and everything up to the next proof is the caller's text.
+A message with a channel but no proof was cut, and everything up to the next proof is the caller's text.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ import re
 from collections.abc import Collection
 
 Message = dict[str, str]
-"""The headers of a response or an event; no value holds a line break. `variables` finds those of a channel's variables
-that `channelvars` names in manager.conf."""
+"""The headers of a response or an event. Values hold no line breaks. `variables` extracts the channel variables that
+`channelvars` names in manager.conf."""
 
 PROOF = "HEARLINE_PROOF"
 UNPROVEN = frozenset({
     "BridgeDestroy", "CoreShowChannelMap", "QueueMemberAdded", "QueueMemberStatus", "Rename",
 })  # fmt: skip
-"""Events that describe no channel and so come without proof. Before they are believed, Asterisk is asked."""
+"""Events that describe no channel, and so come without proof. `Ami` asks Asterisk before it believes them."""
 
 _VARIABLE = "ChanVariable"
-_NAMED = frozenset({"ConnectedChannel", "DestTransfererChannel"})  # names, no more
+_NAMED = frozenset({"ConnectedChannel", "DestTransfererChannel"})  # only names: no variables follow them
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def proof_of(secret: str) -> str:
-    """The value of `PROOF` that goes with this secret of the manager interface. It says nothing of the secret."""
+    """The value of `PROOF` for this secret of the manager interface. The secret cannot be derived from it."""
     return hmac.new(secret.encode(), b"hearline: proof that a message is Asterisk's", hashlib.sha256).hexdigest()[:32]
 
 
 def headers(raw: bytes) -> list[tuple[str, str]]:
-    """The lines of a message as (name, value); a line that is no header has an empty name. Bytes that are not UTF-8 (in
-    a caller's name, say) are replaced, and so are all line breaks but the protocol's own."""
+    """The lines of a message as (name, value); a line that is not a header has an empty name. Bytes that are not UTF-8,
+    as in some callers' names, are replaced, and so are all line breaks except the protocol's own."""
     found = []
     for line in raw.decode(errors="replace").split("\r\n"):
         if line:
@@ -61,22 +62,22 @@ def headers(raw: bytes) -> list[tuple[str, str]]:
 
 
 def parse(raw: bytes) -> Message:
-    """A message's headers. Of one that comes several times the first counts; channel variables are all kept."""
+    """The headers of a message. The first of several with the same name counts, but all channel variables are kept."""
     return _message(headers(raw))
 
 
 def variables(message: Message, prefix: str = "") -> dict[str, str]:
-    """The channel variables that an event tells of; ``prefix`` is that of its second channel, e.g. ``Dest``."""
-    told: dict[str, str] = {}
+    """The channel variables in an event. ``prefix`` chooses another of its channels, e.g. ``Dest``."""
+    found: dict[str, str] = {}
     for line in message.get(f"{prefix}{_VARIABLE}", "").split("\n"):
         name, equals, value = line.partition("=")
         if equals:
-            told.setdefault(name, value)
-    return told
+            found.setdefault(name, value)
+    return found
 
 
 class Screen:
-    """Lets through what Asterisk has written. One for each connection.
+    """Lets through the messages that Asterisk wrote. Each connection has its own.
 
     Args:
         proof: see `proof_of`.
@@ -86,13 +87,13 @@ class Screen:
         self._proof = proof.encode()
         self._cut = False
         self.refused = 0
-        """Messages that were not let through because somebody else has had a hand in them."""
+        """The number of messages that were refused because a caller may have tampered with them."""
 
     def admit(self, raw: bytes, ours: Collection[str] = ()) -> Message | None:
-        """The message, without its proof; None where it is not to be believed.
+        """The message, without its proof; None if it cannot be trusted.
 
         Args:
-            ours: the ActionIDs that answers are awaited for. Nobody else can know them.
+            ours: the ActionIDs of pending actions, which nobody else can know.
         """
         lines = headers(raw)
         if not lines:
@@ -103,10 +104,10 @@ class Screen:
             return message if answers else None
         kind, proven, whole = message.get("Event"), self._take_proofs(message), self._ends_whole(lines)
         described = {name.removesuffix("Channel") for name in message if _is_described(name)}
-        if answers and lines[-1][0] == "ActionID":  # nobody else knows it: the tail is Asterisk's
+        if answers and lines[-1][0] == "ActionID":  # a secret number at the end: the tail is Asterisk's
             proven, whole = described, True
         if answers and [name for name, _ in lines[:2]] == ["Event", "ActionID"]:
-            self._cut = False  # the head is Asterisk's; it may have been cut behind it
+            self._cut = False  # the head is Asterisk's, but the message may have been cut after it
         if self._cut:
             self._cut = not whole
             return self._refuse()
@@ -118,7 +119,7 @@ class Screen:
         return message if proven or answers or kind in UNPROVEN else None
 
     def _ends_whole(self, lines: list[tuple[str, str]]) -> bool:
-        """There is a proof, and it is that of the last channel."""
+        """True if the last channel of the message has a proof."""
         for name, value in reversed(lines):
             if _is_described(name):
                 return False
@@ -134,13 +135,13 @@ class Screen:
         return None
 
     def _take_proofs(self, message: Message) -> set[str]:
-        """Of which channels (by prefix) there is a proof."""
+        """Remove the proofs from the message; return the prefixes of the channels that had one."""
         proven = set()
         for name in [name for name in message if name.endswith(_VARIABLE)]:
-            told = [line.partition("=") for line in message[name].split("\n")]
-            if any(self._is_proof(variable, value) for variable, _, value in told):
+            parts = [line.partition("=") for line in message[name].split("\n")]
+            if any(self._is_proof(variable, value) for variable, _, value in parts):
                 proven.add(name.removesuffix(_VARIABLE))
-            message[name] = "\n".join("".join(line) for line in told if line[0] != PROOF)
+            message[name] = "\n".join("".join(line) for line in parts if line[0] != PROOF)
         return proven
 
 
@@ -159,6 +160,7 @@ def _message(lines: list[tuple[str, str]]) -> Message:
 
 
 def _well_formed(lines: list[tuple[str, str]]) -> bool:
-    """Nothing but headers, and each once: a line break within a value has made none of them."""
+    """True if the message is all headers, and none occurs twice. Otherwise a line break in a value may have made
+    one."""
     names = [f"{name}={value.partition('=')[0]}" if name.endswith(_VARIABLE) else name for name, value in lines if name]
     return len(names) == len(lines) == len(set(names))

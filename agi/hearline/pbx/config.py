@@ -1,8 +1,8 @@
-"""Asterisk's configuration: templates in ``docker/asterisk/etc``.
+"""Asterisk's configuration, rendered from the templates in ``docker/asterisk/etc``.
 
-All of them together are the private Asterisk's, rendered into a folder of its own: one set for the container, an
-installed Asterisk and a root folder alike. Those called ``hearline*`` hold nothing but what Hearline needs; the private
-Asterisk's files include them, and so can the files of any other.
+All templates together configure the private Asterisk, in a folder of its own; the same set serves the container, an
+installed Asterisk and a root folder. The templates named ``hearline*`` hold only what Hearline needs: the private
+Asterisk's files include them, and so can the files of any other Asterisk.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ CHANNEL_VARIABLES = (
     "HEARLINE_CAME_AT",
     "HEARLINE_CALL",
 )
-"""The variables that Asterisk adds to every event of a channel: who the caller is, what the IVR found out, when this
+"""The variables that Asterisk adds to every event of a channel: the caller's channel, what the IVR found out, when this
 wait began, whether the channel is an agent's, when the caller's first wait began, and the call's id."""
 PRESENTATION = "CALLERID(num-pres)"
-"""A dialplan function: may the caller's number be seen? Asterisk adds it to every event as it does the variables."""
+"""A dialplan function: whether the caller's number may be shown. Asterisk adds it to every event, like the
+variables."""
 NUMBER_SHOWN = "allowed"
-"""How the presentations begin in which it may; the others are ``prohib…`` and ``unavailable``."""
+"""Presentations that begin like this allow showing the number; the others are ``prohib…`` and ``unavailable``."""
 EVENTS = (
     "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
     "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
     "QueueCallerJoin", "QueueCallerLeave", "QueueMemberAdded", "QueueMemberStatus", "Rename", "SoftHangupRequest",
     "Unhold",
 )  # fmt: skip
-"""The events that agent assist works on, beside the agents' keys; Asterisk sends no others."""
+"""The events that agent assist uses, besides the agents' keys; Asterisk sends no others."""
 KEY_EVENT = "HearlineKey"
 KEY_CODES = {
     "*4": "low_volume",
@@ -54,17 +55,17 @@ KEY_CODES = {
     "*9": "nuisance",
     "*#": "supervisor",
 }
-"""What an agent presses in the middle of a call, and which of `assist.hints.events.Key` it is. Asterisk's own samples
-have other things on *0 to *3. (*8 picks up a call only where it is dialled, never inside a call.)"""
+"""The feature codes that an agent can press during a call, with the name in `assist.hints.events.Key`. Asterisk's
+sample configuration uses *0 to *3 for other features. (*8 is call pickup only when dialled, not during a call.)"""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 FIRST_QUEUE = 8090
-"""What agents of the private stack dial for the first of its queues; the others come after it."""
+"""The number that agents of the private stack dial for its first queue; the other queues follow."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A SIP account; ``number`` is what others see, for an agent the work number (工号), ``pin`` what they sign in with
-    at the page."""
+    """A SIP account. ``number`` is shown to others; an agent's is the work number (工号). ``pin`` is for signing in at
+    the page."""
 
     name: str
     number: str
@@ -74,7 +75,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Queue:
-    """``number``: what agents dial to reach it."""
+    """A queue. ``number``: agents dial it to reach the queue."""
 
     name: str
     number: str
@@ -83,7 +84,7 @@ class Queue:
 
 @dataclass(kw_only=True)
 class Parts:
-    """What the templates called ``hearline*`` need, whoever's Asterisk it is."""
+    """The values for the templates named ``hearline*``, for any Asterisk."""
 
     sounds_dir: Path
     messages_dir: Path
@@ -91,9 +92,9 @@ class Parts:
     agi_host: str = "127.0.0.1"
     agi_port: int = 4573
     fallback_queue: str = "care"
-    whisper_waits: list[int] = field(default_factory=list)  # seconds for which there is a whisper, ascending
+    whisper_waits: list[int] = field(default_factory=list)  # the waits (s) for which there is a whisper, ascending
     channel_variables: str = ",".join((PROOF, *CHANNEL_VARIABLES, PRESENTATION))
-    proof: str = ""  # that a message of the manager interface is Asterisk's; '' where there is no agent assist
+    proof: str = ""  # see ami_messages; '' without agent assist
     events: tuple[str, ...] = EVENTS
     key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
@@ -101,14 +102,14 @@ class Parts:
 
     @property
     def agi_url(self) -> str:
-        """Where Asterisk asks Hearline. One that listens everywhere is on this machine."""
+        """The URL that Asterisk calls. An address that listens everywhere becomes this machine's loopback address."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.agi_host, self.agi_host)
         return f"agi://[{host}]:{self.agi_port}" if ":" in host else f"agi://{host}:{self.agi_port}"
 
 
 @dataclass(kw_only=True)
 class Layout(Parts):
-    """All that the templates need. ``home`` holds etc, run, log, spool and lib of this Asterisk."""
+    """The values for all templates. ``home`` holds etc, run, log, spool and lib of this Asterisk."""
 
     home: Path
     listen: str = "127.0.0.1"
@@ -122,7 +123,7 @@ class Layout(Parts):
     ami: Account = Account(AMI_USER, "", "")
     ami_port: int = 5038
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
-    whispers_into_silence: bool = False  # see pbx/version.py; also where the version is not known
+    whispers_into_silence: bool = False  # see pbx/version.py; False if the version is unknown
     verbose: int = 0
 
     @property
@@ -131,9 +132,9 @@ class Layout(Parts):
 
 
 def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[Account], list[Account]]:
-    """(callers, agents) with their passwords and PINs, made once and kept in ``home/accounts.json`` (mode 0600).
+    """(callers, agents) with their passwords and PINs, created once and kept in ``home/accounts.json`` (mode 0600).
 
-    ``callers`` names the callers' accounts where they are made now.
+    ``callers`` names the callers' accounts; it matters only when they are created.
     """
     kept = home / "accounts.json"
     if kept.exists():
@@ -154,7 +155,7 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
 
 
 def ami_secret(home: Path) -> Path:
-    """The file with the manager interface's secret, made once (mode 0600)."""
+    """The file with the manager interface's secret, created once (mode 0600)."""
     kept = home / "ami-secret"
     if not kept.exists():
         write_private(kept, secrets.token_urlsafe(24))
@@ -162,7 +163,7 @@ def ami_secret(home: Path) -> Path:
 
 
 def whisper_waits(sounds: Path) -> list[int]:
-    """The waits (s) that the whispers of ``sounds`` name, ascending. Raises ManifestError."""
+    """The waits (s) for which ``sounds`` has whispers, ascending. Raises ManifestError."""
     found: set[int] = set()
     for sets in load_manifest(sounds).languages.values():
         for phrases in sets.values():
@@ -175,7 +176,7 @@ def render(templates: Path, layout: Layout) -> Path:
     """Write every ``*.conf.j2`` of ``templates`` into ``layout.home/etc``; returns the path of asterisk.conf."""
     for folder in ("etc", "run", "log", "spool/messages", "lib/agi-bin", "cache"):
         (layout.home / folder).mkdir(parents=True, exist_ok=True)
-    for private in ("spool/messages", "log"):  # callers' voices, and what Asterisk says of them when it is verbose
+    for private in ("spool/messages", "log"):  # callers' voices, and their numbers if Asterisk logs verbosely
         (layout.home / private).chmod(0o700)
     for name, text in _rendered(templates, "", layout):
         write_whole(layout.home / "etc" / name, text, sync=False)
@@ -183,7 +184,7 @@ def render(templates: Path, layout: Layout) -> Path:
 
 
 def render_parts(templates: Path, parts: Parts) -> dict[str, str]:
-    """The files for somebody else's Asterisk, by name: the dialplan ``hearline.conf`` and what goes with it."""
+    """The files to include in any other Asterisk, by name: the dialplan ``hearline.conf`` and what goes with it."""
     return dict(_rendered(templates, "hearline", parts))
 
 

@@ -1,5 +1,5 @@
-"""Before a channel is moved, changed or listened to: is it where we believe it is? Asked of Asterisk itself, so that no
-event by itself moves anybody.
+"""Asks Asterisk whether a channel is where we believe it is. Done before a channel is moved, changed or listened to, so
+that no event alone can move anybody.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from hearline.pbx.ami import Ami, AmiRefused
 from hearline.pbx.config import CHANNEL_VARIABLES
 
 CALLER = CHANNEL_VARIABLES[0]
-TRIES, AGAIN_S = 3, 0.1  # a channel that is just being moved is in no bridge for a moment
+TRIES, AGAIN_S = 3, 0.1  # while a channel is being moved, it is briefly in no bridge
 
 
 class Unconfirmed(AmiRefused):
-    """Asterisk says otherwise than we believed."""
+    """Asterisk contradicts what we believed."""
 
 
 async def confirm(ami: Ami, caller: str, *others: str) -> None:
-    """``caller`` is the channel of a caller of ours, and each of ``others`` is connected with it, through whatever
-    bridges and Local channels.
+    """Confirm that ``caller`` is the channel of one of our callers, and that each of ``others`` is connected to it,
+    through any number of bridges and Local channels.
 
     Raises:
-        Unconfirmed: Asterisk says otherwise.
+        Unconfirmed: Asterisk says that this is not so.
         AmiDown, AmiRefused, ValueError: as `Ami.ask`.
     """
     if await value(ami, caller, CALLER) != caller:
@@ -36,19 +36,19 @@ async def confirm(ami: Ami, caller: str, *others: str) -> None:
 
 
 async def connected(ami: Ami, channel: str) -> list[str]:
-    """The channels that are connected with this one. Raises as `confirm`."""
-    found = await ami.ask_list("CoreShowChannelMap", Channel=channel)
-    return [told["ConnectedChannel"] for told in found if told.get("Channel") == channel]
+    """The channels that are connected to this one. Raises as `confirm`."""
+    events = await ami.ask_list("CoreShowChannelMap", Channel=channel)
+    return [event["ConnectedChannel"] for event in events if event.get("Channel") == channel]
 
 
 async def value(ami: Ami, channel: str, variable: str) -> str:
-    """Of a variable or a function on this channel; '' where it has none. Raises as `confirm`."""
+    """The value of a variable or function on this channel; '' if it has none. Raises as `confirm`."""
     return (await ami.ask("Getvar", Channel=channel, Variable=variable)).get("Value", "")
 
 
 async def transfer_context(ami: Ami, channel: str) -> str:
-    """Where the blind transfers of this channel go, as `res_pjsip_refer` finds it: TRANSFER_CONTEXT, else the context
-    of its endpoint. Raises as `confirm`."""
+    """The context of this channel's blind transfers, found as `res_pjsip_refer` does: TRANSFER_CONTEXT, else the
+    context of its endpoint. Raises as `confirm`."""
     if context := await value(ami, channel, "TRANSFER_CONTEXT"):
         return context
     endpoint = await value(ami, channel, "CHANNEL(endpoint)")

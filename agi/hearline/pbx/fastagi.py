@@ -1,8 +1,8 @@
 """The FastAGI server: Asterisk connects, names a script, and the script runs in a thread of its own.
 
-A connection gets its thread only when its headers are complete. Until then it costs a few kilobytes, and the oldest of
-too many makes room for a new one: Asterisk sends its headers at once. Each script has a number of sessions of its own:
-calls, however many, leave room for the guard's question.
+A connection gets its thread only when its headers are complete. Until then it costs a few kilobytes. If there are too
+many of these, the oldest is closed to make room, since Asterisk sends its headers at once. The number of sessions is
+limited for each script separately, so that any number of calls leaves room for the guard's question.
 
 Any failure ends the session without a result; the dialplan then sends the caller to the queue.
 """
@@ -27,25 +27,25 @@ log = logging.getLogger(__name__)
 Script = Callable[[AgiSession], None]
 STARTS = b"agi_"  # the first line of every request
 HEADER_PATIENCE_S = 5.0
-_SCRIPT = re.compile(rb"^agi_network_script: *([^?\n]*)", re.M)  # the first: whatever a caller adds comes after it
-LOOK_S = 0.5  # how often it looks round at least
+_SCRIPT = re.compile(rb"^agi_network_script: *([^?\n]*)", re.M)  # the first match: anything a caller adds comes later
+LOOK_S = 0.5  # the serving thread wakes up at least this often
 STUCK_S = 3.0
 HEADER_BYTES = 16 * 1024
 MAX_STARTING = 1_024  # connections whose headers are not complete
 ACCEPTED_AT_ONCE = 64
-SESSIONS = 256  # of a script that has no number of its own
-THREAD_STACK = 256 * 1024  # bytes: a session waits, it does not recurse
-BACKLOG = 4_096  # Linux drops the rest, and Asterisk's kernel tries again only after a second
-EXHAUSTED_S = 0.1  # pause when no connection can be accepted: no descriptor is left
+SESSIONS = 256  # the default limit for a script
+THREAD_STACK = 256 * 1024  # bytes; enough, since sessions do not recurse
+BACKLOG = 4_096  # Linux drops connections beyond this, and Asterisk's kernel retries only after a second
+EXHAUSTED_S = 0.1  # pause while no file descriptor is left for a connection
 
 
 class FastAgiServer:
     """Serves ``scripts`` by name (the path of ``agi://host:port/NAME``).
 
     Args:
-        address: (host, port); port 0 takes any.
-        networks: from where connections are taken.
-        sessions: how many of a script may run at once, by name; else ``SESSIONS``.
+        address: (host, port); port 0 takes any free one.
+        networks: the networks that may connect.
+        sessions: how many sessions of a script may run at once, by name; ``SESSIONS`` for the others.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FastAgiServer:
         self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
         self._listener.setblocking(False)
         self.server_address = self._listener.getsockname()[:2]
-        self._starting: dict[socket.socket, tuple[float, bytearray]] = {}  # the oldest first: (deadline, what has come)
+        self._starting: dict[socket.socket, tuple[float, bytearray]] = {}  # oldest first: (deadline, bytes so far)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._end, self._ended = socket.socketpair()
@@ -73,7 +73,7 @@ class FastAgiServer:
 
     @property
     def accepts(self) -> bool:
-        """Does its loop go round?"""
+        """True while the serving thread is running and not stuck."""
         return time.monotonic() - self._looked < STUCK_S
 
     def serve_in_thread(self) -> threading.Thread:
@@ -83,7 +83,7 @@ class FastAgiServer:
         return self._thread
 
     def shutdown(self) -> None:
-        """Take no further connections; sessions go on."""
+        """Accept no further connections; sessions continue."""
         self._end.close()
         if self._thread:
             self._thread.join()
@@ -105,17 +105,17 @@ class FastAgiServer:
                 try:
                     if key.fileobj is self._listener:
                         self._accept()
-                    elif key.fileobj in self._starting:  # not dropped meanwhile, to make room
+                    elif key.fileobj in self._starting:  # unless dropped meanwhile to make room
                         self._read(key.fileobj)
                 except Exception:
-                    log.exception("AGI connection failed; its caller goes to the queue")
+                    log.exception("an AGI connection failed; its caller goes to the queue")
             self._drop_the_late()
             self._looked = time.monotonic()
 
     def _drop_the_late(self) -> None:
         now = time.monotonic()
         while self._starting and (oldest := next(iter(self._starting))) and self._starting[oldest][0] <= now:
-            log.info("AGI connection without a proper start: no headers in time")
+            log.info("an AGI connection was closed: its headers did not come in time")
             self._drop(oldest)
 
     def _drop(self, connection: socket.socket) -> None:
@@ -134,13 +134,13 @@ class FastAgiServer:
                 return
             except OSError as error:
                 if not self._exhausted:
-                    log.error("no AGI connection can be accepted: %s; callers go to the queue", error.strerror)
+                    log.error("AGI connections cannot be accepted: %s; callers go to the queue", error.strerror)
                 self._exhausted = True
                 time.sleep(EXHAUSTED_S)
                 return
             self._exhausted = False
             if not is_allowed(peer[0], self._networks):
-                log.warning("FastAGI connection from an address that is not allowed (see HEARLINE_ALLOW)")
+                log.warning("refused an AGI connection from an address that HEARLINE_ALLOW does not list")
                 connection.close()
                 continue
             if len(self._starting) >= MAX_STARTING:
@@ -149,7 +149,7 @@ class FastAgiServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._selector.register(connection, selectors.EVENT_READ)
             self._starting[connection] = time.monotonic() + HEADER_PATIENCE_S, bytearray()
-            self._read(connection)  # most have sent theirs already
+            self._read(connection)  # most have sent their headers already
 
     def _read(self, connection: socket.socket) -> None:
         _, data = self._starting[connection]
@@ -161,7 +161,7 @@ class FastAgiServer:
             came = b""
         data += came
         if not came or len(data) > HEADER_BYTES or not data.startswith(STARTS[: len(data)]):
-            log.info("AGI connection without a proper start")
+            log.info("an AGI connection was closed: it did not begin with AGI headers")
             self._drop(connection)
         elif b"\n\n" in data or b"\n\r\n" in data:
             self._forget(connection)
@@ -175,7 +175,7 @@ class FastAgiServer:
         if place is None:
             log.error("Asterisk asked for an AGI script that does not exist; known: %s", ", ".join(self._scripts))
         elif not place.acquire(blocking=False):
-            log.error("too many AGI sessions of %s: refused one, its caller goes to the queue", name)
+            log.error("too many AGI sessions of %s: refused another, its caller goes to the queue", name)
         else:
             try:
                 run = threading.Thread(
@@ -185,7 +185,7 @@ class FastAgiServer:
                 return
             except RuntimeError:  # no thread could be started
                 place.release()
-                log.exception("AGI session failed; the caller goes to the queue")
+                log.exception("an AGI session failed; the caller goes to the queue")
         connection.close()
 
     # ---- in the session's thread ------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class FastAgiServer:
         try:
             agi = AgiSession(connection, HEADER_PATIENCE_S, headers)
         except AGIException as error:
-            log.info("AGI connection without a proper start: %s", type(error).__name__)
+            log.info("an AGI connection was closed at its start: %s", type(error).__name__)
         else:
             self._serve_call(name, agi)
         finally:
@@ -208,4 +208,4 @@ class FastAgiServer:
         except AGIException as error:
             log.warning("AGI script %s ended by %s; the caller goes to the queue", name, type(error).__name__)
         except Exception:
-            log.exception("AGI session failed; the caller goes to the queue")
+            log.exception("an AGI session failed; the caller goes to the queue")

@@ -1,5 +1,5 @@
-"""Softphones of the tests and the demo, the judge of what a softphone heard, and the picture of a call.
+"""Softphones for tests and the demo, analysis of what a softphone heard, and pictures of calls.
 
-`softphone` needs pjsua2, which is GPL: it runs in a process of its own (`python -m hearline.phone
-SCRIPT.json`) and nothing else imports it. Tests and the demo start it through `run.Phones`.
+`softphone` needs pjsua2, which is GPL, so it runs in its own process (`python -m hearline.phone SCRIPT.json`) and
+nothing else imports it. Tests and the demo start it through `run.Phones`.
 """

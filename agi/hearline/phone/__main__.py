@@ -1,4 +1,4 @@
-"""`python -m hearline.phone SCRIPT.json`: run a script of softphones, events as JSON lines on stdout."""
+"""`python -m hearline.phone SCRIPT.json`: runs a script of softphones, and prints events as JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def _print(event: dict) -> None:
 def main() -> int:
     faulthandler.enable()  # pjsua2 is C++
     parser = argparse.ArgumentParser(prog="python -m hearline.phone", description=__doc__)
-    parser.add_argument("script", help="JSON file; with --held also '-': the first line of stdin")
-    parser.add_argument("--held", action="store_true", help="one process; wait for commands on stdin")
+    parser.add_argument("script", help="JSON file; with --held, '-' reads the first line of stdin")
+    parser.add_argument("--held", action="store_true", help="run one process, which waits for commands on stdin")
     parser.add_argument("--log", type=int, default=0, metavar="0-6", help="pjsip's own log on stderr")
     options = parser.parse_args()
     try:
@@ -36,7 +36,7 @@ def main() -> int:
 
         return softphone.run(script, held=options.held, log_level=options.log)
     if options.held:
-        print(f"hearline.phone: more than {scripts.CALLS_PER_PROCESS} phones in one process", file=sys.stderr)
+        print(f"hearline.phone: --held allows at most {scripts.CALLS_PER_PROCESS} phones", file=sys.stderr)
         return 2
 
     from hearline.phone.run import Phones

@@ -1,8 +1,8 @@
-"""Where a known signal lies in a recording, and how the recording follows it from there.
+"""Finds a known signal in a recording, and follows the recording along it.
 
-Everything works on whitened signals: speech is mostly low frequencies, and two different sentences of one
-voice are alike enough in those to be confused. With the spectrum made flatter, a prompt matches itself and
-little else. All positions are in samples of 8 kHz.
+Everything works on whitened signals. Speech has mostly low frequencies, in which two different sentences of the same
+voice are so alike that they could be confused. With a flatter spectrum, a prompt matches itself and little else. All
+positions are in samples at 8 kHz.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 320  # 40 ms: what is compared at once while following
+BLOCK = 320  # 40 ms: the unit of comparison while following
 SEARCH = 480  # 60 ms: how far the recording may slip at a missing or an additional frame
-WINDOW = 1200  # 150 ms: what a slip is recognised by
-LEAP = 3200  # 400 ms: how far where somebody stood still, or much was lost
-GIVE_UP = 2400  # 300 ms without a likeness: it is over
-SURE = 3  # blocks in a row that are alike: by chance it does not happen
+WINDOW = 1200  # 150 ms: the length by which a slip is recognised
+LEAP = 3200  # 400 ms: how far it may slip if a process stood still, or much was lost
+GIVE_UP = 2400  # 300 ms without a match: the reference has ended
+SURE = 3  # this many matching blocks in a row do not happen by chance
 LIKE = 0.6
-DRIFT = 4000  # 500 ms: how far all slips together may lead
+DRIFT = 4000  # 500 ms: the most that all slips may add up to
 TAIL = 80  # 10 ms
-QUIET = 1e-5  # energy of a block relative to the loudest one, below which it says nothing
+QUIET = 1e-5  # blocks with less energy than this, relative to the loudest, are not compared
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:
@@ -30,17 +30,17 @@ def as_float(samples: np.ndarray) -> np.ndarray:
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> float:
-    """Inner product. Not np.dot: its threads cost more than they bring here, most of all on a busy machine."""
+    """Inner product. np.dot would be slower here, because of its threads, most of all on a busy machine."""
     return float(np.einsum("i,i->", a, b))
 
 
 def whiten(samples: np.ndarray) -> np.ndarray:
-    """First difference, leaky: takes the usual 6–12 dB per octave out of speech."""
+    """Leaky first difference, which compensates the usual 6–12 dB per octave of speech."""
     return np.diff(samples, prepend=0.0) + 0.05 * samples
 
 
 class Searchable:
-    """A signal that many templates are looked for in: what does not depend on the template is done once."""
+    """A signal in which many templates are searched. Work that does not depend on the template is done once."""
 
     def __init__(self, signal: np.ndarray) -> None:
         self._signal = signal
@@ -94,9 +94,10 @@ def peaks(values: np.ndarray, threshold: float, apart: int) -> list[int]:
 
 
 def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
-    """`position`, moved to where the first part of `template` itself is found, if that is elsewhere nearby.
+    """`position`, moved to where the first part of a template is found, if that is nearby.
 
-    A frame missing from the middle of a template leaves its longer part to decide where the whole is found.
+    `template` is that first part. If a frame is missing from the middle of the whole, its longer part decides where the
+    whole is found.
     """
     first = max(0, position - SEARCH)
     values = Searchable(white[first : position + SEARCH + len(template)]).likeness(template)
@@ -109,7 +110,7 @@ def refine(white: np.ndarray, template: np.ndarray, position: int) -> int:
 
 @dataclass(frozen=True)
 class Slip:
-    """From `position` of the reference on, the recording is `by` samples later (negative: earlier)."""
+    """From `position` in the reference on, the recording lags by `by` samples (negative: leads)."""
 
     position: int
     by: int
@@ -117,13 +118,12 @@ class Slip:
 
 @dataclass(frozen=True)
 class Path:
-    """A reference followed through a recording.
+    """The result of following a reference through a recording.
 
-    aligned: for every sample of the reference the recording's, as far as it was followed; zeros beyond the
-    recording.
-    gain: what the reference must be multiplied with. extent: samples of the reference that were heard.
-    likeness: of the heard part, whitened. explained: energy of the recording that the reference accounts for.
-    alike: number of blocks that were found where they were expected.
+    aligned: the recording's sample for each sample of the reference, as far as it was followed; zeros beyond the end of
+    the recording. gain: the factor by which the reference appears in the recording. extent: how many samples of the
+    reference were heard. likeness: that of the heard part, whitened. explained: the energy of the recording that the
+    reference accounts for. alike: the number of blocks that were found where they were expected.
     """
 
     reference: np.ndarray
@@ -160,7 +160,7 @@ def follow(recording: np.ndarray, reference: np.ndarray, start: int) -> Path:
                 again = begin
             continue
         row, parted = 0, alike > 0
-        # Nothing has slipped that was never aligned; that its first blocks are the ones hit is possible.
+        # Only something that was aligned can slip, except that a slip may hit the first blocks.
         found = _slip(white, white_ref, begin, lag) if alike or begin <= 3 * BLOCK else None
         if found is None and alike:
             found = _leap(white, white_ref, begin, lag)
@@ -188,15 +188,14 @@ def _judge(
     alike: int,
     again: int,
 ) -> Path:
-    """Gain, extent and likeness of an aligned recording; `again`: after a gap, up to here it was heard again.
+    """Gain, extent and likeness of an aligned recording. `again`: after a gap, it was heard again up to here.
 
-    The extent is where the recording stops being explained by the reference: every sample that is explained
-    makes the sum of (r − g·p)² − r² smaller, every other makes it larger, and its minimum is exact to the
-    sample.
+    The extent ends where the reference no longer explains the recording: every sample that it explains makes the sum of
+    (r − g·p)² − r² smaller, every other sample makes it larger, so its minimum is exact to the sample.
     """
     r, p = whiten(aligned), white_ref[: len(aligned)]
     gain, extent, cost, explained = 0.0, len(p), np.zeros(1), 0.0
-    for _ in range(4):  # gain and extent need one another; both settle at once
+    for _ in range(4):  # gain and extent depend on each other; both settle together
         energy = inner(p[:extent], p[:extent])
         if energy == 0:
             break
@@ -204,7 +203,7 @@ def _judge(
         cost = np.concatenate([[0.0], np.cumsum((r - gain * p) ** 2 - r**2)])
         explained = -float(cost.min())
         cost[:again] = np.inf
-        # On a plateau (a pause, or the silent end of the prompt) the last of the equals counts.
+        # On a plateau (a pause, or the silent end of the prompt), take its last sample.
         best = cost.min()
         settled = int(np.flatnonzero(cost <= best + 1e-4 * abs(best))[-1])
         if settled == extent:
@@ -217,12 +216,11 @@ def _judge(
 
 
 def _trim(r: np.ndarray, meant: np.ndarray, cost: np.ndarray, white_ref: np.ndarray, extent: int) -> int:
-    """From the end of a plateau back to where the reference was certainly still heard.
+    """Move back from the end of a plateau to where the reference was certainly still heard.
 
-    Where other sound follows a stop, the sum may by chance go on falling a little in the reference's quiet
-    samples: the last 10 ms must mostly be explained. Where only silence is left of the reference, or less
-    than the noise on the line, it was heard to its end.
-    """
+    If other sound follows a stop, the sum may by chance keep falling a little in the reference's quiet samples, so the
+    last 10 ms must mostly be explained. If only silence is left of the reference, or less than the line noise, it
+    counts as heard to its end."""
     exact = int(np.argmin(cost))
     while exact > TAIL:
         tail = slice(exact - TAIL, exact)
@@ -248,23 +246,23 @@ def _like(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _slip(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int | None:
-    """The new lag, where the recording goes on with the reference somewhat earlier or later than expected."""
-    # The slip lies somewhere in this block: recognise it by what comes after.
+    """The new lag, if the recording continues a little earlier or later than expected; None if not."""
+    # The slip is somewhere in this block: recognise it by what follows.
     template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
     return _found_again(white, template, begin + BLOCK, lag, SEARCH, 0.75) if len(template) >= BLOCK else None
 
 
 def _leap(white: np.ndarray, white_ref: np.ndarray, begin: int, lag: int) -> int | None:
-    """The same after a longer gap: further away there is more to be mistaken for it, so it must be more alike; still
-    more where little of the reference is left."""
+    """The same after a longer gap. A wider search finds more false matches, so it requires more likeness, and still
+    more if little of the reference is left."""
     template = white_ref[begin + BLOCK : begin + BLOCK + WINDOW]
     like = 0.9 if len(template) == WINDOW else 0.97
     return _found_again(white, template, begin + BLOCK, lag, LEAP, like) if len(template) >= BLOCK else None
 
 
 def _found_again(white: np.ndarray, template: np.ndarray, begin: int, lag: int, search: int, like: float) -> int | None:
-    """The lag, other than `lag` and no further than `search` from it, with which what begins at `begin` of the
-    reference is most like the recording; None where that is less than `like`."""
+    """The lag at which `template`, which begins at `begin` of the reference, matches best, within `search` of `lag`.
+    None if that is `lag` itself, or the likeness is below `like`."""
     if inner(template, template) == 0:
         return None
     first = max(0, begin + lag - search)
@@ -279,7 +277,7 @@ def _found_again(white: np.ndarray, template: np.ndarray, begin: int, lag: int, 
 def _boundary(padded: np.ndarray, reference: np.ndarray, first: int, last: int, old: int, new: int) -> int:
     """The sample of the reference from which the new lag fits better than the old one."""
     limit = len(padded) - 1
-    certain = np.arange(last, min(last + WINDOW, len(reference)))  # here the new lag holds: gives the gain
+    certain = np.arange(last, min(last + WINDOW, len(reference)))  # the new lag applies here; measure the gain
     if not len(certain):
         certain = np.arange(first, last)
     sample = reference[certain]

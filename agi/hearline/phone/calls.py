@@ -1,4 +1,4 @@
-"""A SIP account and a call, as pjsua2 reports on them and as the script wants them."""
+"""SIP accounts and calls: react to what pjsua2 reports, and do what the script says."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hearline.phone import wav
 from hearline.phone.endpoint import Endpoint, pj
 from hearline.phone.script import Account, Act, Phone, Say, Script
 
-# pjsip sends a key as 200 ms of RFC 4733 events, and the last packet twice more.
+# pjsip sends a key as 200 ms of RFC 4733 events, and repeats the last packet twice.
 KEY_MS = 200
 REPEATED = 2
-LOOK_MS = 10  # until the next look whether they are out
-SETTLED_MS = 1_000  # by then a player that has played to its end has been told so
+LOOK_MS = 10  # between checks whether they have been sent
+SETTLED_MS = 1_000  # by then pjmedia has notified a player of the end of its file
 
 
 class PhoneLoop(Protocol):
-    """What all phones of the process share (`softphone.Desk`)."""
+    """The part shared by all phones of the process (`softphone.Desk`)."""
 
     endpoint: Endpoint
     script: Script
@@ -33,7 +33,7 @@ class PhoneLoop(Protocol):
 
 
 class OwnPhone(Protocol):
-    """The phone that a call is on (`softphone.SoftPhone`)."""
+    """The phone that has the call (`softphone.SoftPhone`)."""
 
     desk: PhoneLoop
     spec: Phone
@@ -62,7 +62,7 @@ def with_code(code: int) -> Any:
 
 
 def guarded(report: Callable) -> Callable:
-    """A callback of pjsua2, which swallows exceptions: print them and stop the run as failed instead."""
+    """Decorates a callback of pjsua2, which swallows exceptions: prints them, and ends the run as failed."""
 
     @functools.wraps(report)
     def wrapper(self: Any, prm: Any) -> None:
@@ -76,7 +76,7 @@ def guarded(report: Callable) -> Callable:
 
 
 class SipAccount(pj.Account):
-    """A SIP account; an agent's one registers and hands its calls to the agent."""
+    """A SIP account. An agent's account registers, and passes incoming calls to the agent."""
 
     def __init__(self, desk: PhoneLoop, who: Account, server: str, agent: AnsweringPhone | None = None) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class SipAccount(pj.Account):
         rtp = config.mediaConfig.transportConfig
         rtp.boundAddress = desk.script.bind
         rtp.port, rtp.portRange = first, last - first
-        # Keep-alive packets would be RTP from a phone that sends none.
+        # Keep-alive packets would count as RTP from a phone that must send none.
         config.mediaConfig.streamKaEnabled = False
         self.create(config)
 
@@ -112,7 +112,8 @@ class SipAccount(pj.Account):
 
 
 class SipCall(pj.Call):
-    """One call of one phone. `about`: the call that this one is a consultation about; then it follows no script."""
+    """One call of one phone. `about`: the call that this one is a consultation about; then the script does not
+    apply."""
 
     def __init__(self, phone: OwnPhone, number: int, call_id: int | None = None, about: SipCall | None = None) -> None:
         super().__init__(phone.account, *(() if call_id is None else (call_id,)))
@@ -123,13 +124,13 @@ class SipCall(pj.Call):
         self.audio: Any = None
         self.confirmed = self.begun = self.gone = self.ended_here = self.held = False
         self.voice: Any = None
-        self.sound: list[Any] = []  # players and the recorder live as long as they are held here
+        self.sound: list[Any] = []  # keeps players and the recorder alive
         self.record: str | None = None
-        self.codec: str | None = None  # once it is answered
+        self.codec: str | None = None  # known once it is answered
         self.packets = (0, 0)
         self.stream: int | None = None
-        self.talking = 0  # reasons to send, where the phone sends only then
-        self.sent_keys_at = 0  # packets of this stream, when the last key is out
+        self.talking = 0  # number of reasons to send, for phones that do not always send
+        self.sent_keys_at = 0  # number of packets in this stream by which the last key has been sent
 
     def emit(self, event: str, **more: Any) -> None:
         self.desk.emit(self.phone.spec.name, self.number, event, **more)
@@ -149,7 +150,7 @@ class SipCall(pj.Call):
 
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
-        info = self.getInfo()  # held: its list of media dies with it
+        info = self.getInfo()  # keep a reference: its list of media dies with it
         for index, media in enumerate(info.media):
             if media.type != pj.PJMEDIA_TYPE_AUDIO:
                 continue
@@ -182,7 +183,7 @@ class SipCall(pj.Call):
 
     @guarded
     def onCallTransferStatus(self, prm: Any) -> None:
-        """How the far side fares with our REFER."""
+        """The far side's progress with our REFER."""
         if not prm.finalNotify:
             return
         done = prm.statusCode // 100 == 2
@@ -196,7 +197,7 @@ class SipCall(pj.Call):
     # ---- what follows from it
 
     def begin(self) -> None:
-        """The call is answered and its sound flows: this moment is 0 ms of the recording and of the script."""
+        """The call is answered and has media: this moment is 0 ms of the recording and of the script."""
         if self.begun or not self.confirmed or self.audio is None:
             return
         self.begun = True
@@ -207,13 +208,12 @@ class SipCall(pj.Call):
             self.recorder = pj.AudioMediaRecorder()
             self.recorder.createRecorder(record)
             self.sound.append(self.recorder)
-            # The recorder writes only the ticks in which something plays into it: silence keeps its time
-            # going.
+            # The recorder writes only ticks in which something plays into it, so feed it silence to keep its time.
             endpoint.silence.startTransmit(self.recorder)
         if spec.rtp == "always" and self.phone.track and not self.about:
             self.voice = endpoint.player(self.phone.track, loop=False)
             self.sound.append(self.voice)
-            self.voice.startTransmit(endpoint.nowhere)  # so that it goes on while the phone holds
+            self.voice.startTransmit(endpoint.nowhere)  # so that it continues during a hold
         self.connect()
         self.codec = self.getStreamInfo(0).codecName
         self.emit("answered", codec=self.codec, record=self.record)
@@ -241,44 +241,45 @@ class SipCall(pj.Call):
                 self.voice.startTransmit(self.audio)
 
     def say(self, say: Say, *, from_track: bool) -> None:
-        """One utterance now. Where it is part of the track it plays already, and this only reports it."""
+        """Say something now. If it is part of the track, it is playing already, and this only reports it."""
         if not from_track and not self.held:
             samples = wav.read(say.wav) * 10 ** (say.gain_db / 20)
             player = self.desk.endpoint.player(self.desk.endpoint.wav_of(samples, "say"), loop=False)
             self.sound.append(player)
             player.startTransmit(self.audio)
             self.send(True)
-            # Disconnected at once, and so silent on the line, when the utterance is over.
+            # Disconnect when the utterance is over, so that the line is silent at once.
             self.later(1000 * len(samples) / wav.RATE + 20, lambda: self.drop(player))
         self.emit("said", wav=say.wav, gain_db=say.gain_db, planned_ms=say.at_ms)
 
     def drop(self, player: Any) -> None:
-        with suppress(pj.Error):  # the stream that it played to is gone: the phone holds, or held
+        with suppress(pj.Error):  # after a hold, the stream that it played to is gone
             player.stopTransmit(self.audio)
         self.sound.remove(player)
-        # pjmedia's event thread tells the player of its file's end, which is just now: freed by then, the process dies.
+        # pjmedia's event thread is about to notify the player of its file's end. If it were freed, the process would
+        # die.
         self.desk.later(SETTLED_MS, lambda: player and None)
         self.send(False)
 
     def send(self, on: bool) -> None:
-        """Open the tap while there is something to send. Nothing to do for a phone that always sends."""
+        """Open the tap while there is something to send. Does nothing for a phone that always sends."""
         if self.phone.spec.rtp == "always":
             return
-        self.talking += 1 if on else -1  # while the phone holds as well: its next stream begins as it should
+        self.talking += 1 if on else -1  # also during a hold, so that the next stream begins correctly
         if self.stream is not None and self.talking == int(on):  # the first reason, or the last one gone
             (self.desk.endpoint.tap.open if on else self.desk.endpoint.tap.close)(self.stream)
 
     def key(self, digit: str, planned_ms: float | None = None) -> None:
         self.count_packets()
-        self.dialDtmf(digit)  # while its events are in the queue, the stream sends them and no sound
+        self.dialDtmf(digit)  # while its events are queued, the stream sends them in place of sound
         self.sent_keys_at = max(self.sent_keys_at, self.packets[0]) + self.desk.endpoint.packets_of(KEY_MS) + REPEATED
         self.send(True)
         self.stop_after(self.sent_keys_at, self.stream)
         self.emit("key", digit=digit, planned_ms=planned_ms)
 
     def stop_after(self, packets: int, stream: int | None) -> None:
-        """A key is over when its packets are out, not when its time is: without the last ones it stays pressed until
-        the next key, and a machine that stands still for a moment sends them late."""
+        """Stop sending once this many packets have been sent. The time of a key is not enough: without its last packets
+        it would stay pressed until the next key, and a machine that stands still for a moment sends them late."""
         self.count_packets()
         if self.stream == stream and self.packets[0] < packets:
             self.later(LOOK_MS, lambda: self.stop_after(packets, stream))
@@ -297,7 +298,7 @@ class SipCall(pj.Call):
     # ---- hold and transfer
 
     def act(self, act: Act) -> None:
-        """Do it, or say why not."""
+        """Do this, or report why it failed."""
         try:
             getattr(self, act.do)(*([act.to] if act.to else []))
         except pj.Error as error:
@@ -312,8 +313,8 @@ class SipCall(pj.Call):
         self._offer_again(self.reinvite, parameters)
 
     def _offer_again(self, offer: Callable, parameters: Any) -> None:
-        """Only the codec that is in use. Where an offer brings others, Asterisk may drop the call: what it sends just
-        then has no codec any more (https://github.com/asterisk/asterisk/issues/2059)."""
+        """Offer only the codec in use. If an offer has others, Asterisk may drop the call, because the sound it is just
+        sending has no codec any more (https://github.com/asterisk/asterisk/issues/2059)."""
         self.desk.endpoint.offer(self.codec)
         try:
             offer(parameters)
@@ -321,7 +322,7 @@ class SipCall(pj.Call):
             self.desk.endpoint.offer(None)
 
     def transfer(self, to: str) -> None:
-        """Blind: the far side calls `to` by itself."""
+        """Blind transfer: the far side calls `to` itself."""
         self.xfer(to, pj.CallOpParam(True))
         self.emit("transferring", to=to)
 
@@ -335,9 +336,9 @@ class SipCall(pj.Call):
         return next((call for call in self.phone.live if call.about is self), None)
 
     def hand_over(self) -> None:
-        """Attended: the far side and whom we consult are joined, and we are out."""
+        """Attended transfer: joins the far side and the party we consult, and leaves the call."""
         if self.consultation is None:
-            self.emit("error", cause="hand_over: nobody is consulted")
+            self.emit("error", cause="hand_over: there is no consultation")
             return
         self.xferReplaces(self.consultation, pj.CallOpParam(True))
         self.emit("transferring")
@@ -352,12 +353,12 @@ class SipCall(pj.Call):
             rtcp = self.getStreamStat(0).rtcp
             self.packets = (rtcp.txStat.pkt, rtcp.rxStat.pkt)
         except pj.Error:
-            pass  # no stream (any more): the last count stands
+            pass  # there is no stream (any more), so the last count stays
 
     def end(self, info: Any) -> None:
         self.count_packets()
         self.gone = True
-        self.sound.clear()  # closes the recording: the file is complete when the event below is out
+        self.sound.clear()  # closes the recording, so the file is complete before the event below is sent
         self.recorder = self.voice = None
         duration = info.connectDuration.sec * 1000 + info.connectDuration.msec
         self.emit(

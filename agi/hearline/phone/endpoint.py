@@ -1,8 +1,8 @@
-"""The pjsua2 endpoint of one process: bound to one address, timed for faithful recordings, G.711 alone.
+"""The pjsua2 endpoint of one process: bound to one address, timed for faithful recordings, G.711 only.
 
-Timing: the sound device is pjsua2's null device (a clock of 20 ms in a native thread), the bridge runs at 8
-kHz so that nothing is resampled, and the jitter buffer is fixed and never discards, so a recording keeps the
-distances between the frames as they arrived.
+Timing: the sound device is pjsua2's null device (a 20 ms clock in a native thread), the bridge runs at 8 kHz so that
+nothing is resampled, and the jitter buffer has a fixed length and never discards, so a recording keeps the distances
+between the frames as they arrived.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ try:
 except ImportError as missing:
     raise SystemExit(f"softphones need pjsua2 ({missing}): pip install 'hearline[softphone]'") from missing
 
-# What waits before play-out: enough for the scheduling jitter of a busy 2-core machine.
+# Delay before playing: enough for the scheduling jitter of a busy 2-core machine.
 JITTER_MS = 100
-# A talkspurt shorter than this is padded: the WAV player refuses files that do not fill its first buffer.
+# Shorter utterances are padded, since the WAV player refuses files that do not fill its first buffer.
 SHORTEST_WAV_S = 0.3
 
 
 class Endpoint:
-    """pjsua2's endpoint with what all calls share: codecs, players, a source of silence, a folder of WAV
-    files.
+    """pjsua2's endpoint, with everything that calls share: codecs, players, a source of silence, a folder of WAV files.
 
-    packet_ms: how much sound the RTP packets hold that it sends; whatever comes in may be of any length.
+    packet_ms: how much sound is in each RTP packet that it sends; received packets may have any length.
     """
 
     def __init__(self, bind: str, packet_ms: int, log_level: int) -> None:
@@ -54,12 +53,12 @@ class Endpoint:
         media = config.medConfig
         media.clockRate = media.sndClockRate = wav.RATE
         media.audioFramePtime = 20
-        media.ptime = packet_ms  # goes before what the far side asks for
+        media.ptime = packet_ms  # overrides what the far side asks for
         media.threadCnt = 1
         media.ecTailLen = 0
-        media.noVad = True  # who sends no silence has the stream's tap closed: exact, and per call
+        media.noVad = True  # silence suppression is done with `Tap`: exact, and per call
         media.sndAutoCloseTime = -1  # the clock must not stop between two calls
-        # A stream is read in the portions in which it is written: one portion more must lie ready.
+        # A stream is read in portions as large as those written, so one more portion must be ready.
         media.jbInit = media.jbMinPre = media.jbMaxPre = JITTER_MS + packet_ms - media.audioFramePtime
         media.jbMax = 1000
         self._kept = never_discard(media)
@@ -73,14 +72,14 @@ class Endpoint:
         self.library.libStart()
         for name in CODECS:
             parameters = self.library.codecGetParam(f"{name}/8000/1")
-            # It would blend the edges of every pause and delay everything by 5 ms.
+            # Loss concealment would blend the edges of every pause, and delay everything by 5 ms.
             parameters.setting.plc = False
             self.library.codecSetParam(f"{name}/8000/1", parameters)
         self.offer(None)
         self.silence = self.player(self.wav_of(np.zeros(wav.RATE), "silence"), loop=True)
 
     def close(self) -> None:
-        """Destroy the library; every call, player and account must be gone or shut down by now."""
+        """Destroy the library. All calls, players and accounts must be gone or shut down before."""
         self.silence = self.nowhere = None
         try:
             self.library.libDestroy()
@@ -89,10 +88,10 @@ class Endpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def offer(self, codec: str | None) -> None:
-        """Let the next offer or answer hold `codec` alone; None: A-law and mu-law.
+        """Make the next offer or answer contain only `codec`; None: A-law and mu-law.
 
-        Codecs are chosen for the whole endpoint, but an offer is written inside `makeCall`: it is set before
-        and put back after.
+        Codecs are chosen for the whole endpoint, but `makeCall` writes the offer, so call this before it, and again
+        with None after it.
         """
         wanted = {codec} if codec else set(CODECS)
         for info in self.library.codecEnum2():
@@ -100,7 +99,7 @@ class Endpoint:
             self.library.codecSetPriority(info.codecId, 255 if chosen else 0)
 
     def packets_of(self, length_ms: int) -> int:
-        """So many packets hold it."""
+        """The number of packets for this much sound."""
         return -(-length_ms // self.packet_ms)
 
     def wav_of(self, samples: Any, name: str) -> str:
@@ -118,9 +117,9 @@ class Endpoint:
 class Tap:
     """Opens and closes the sending side of a stream, so that a phone can send no RTP at all.
 
-    The endpoint's silence suppression is no way to that: it sends everything for 600 ms and a frame now and
-    then afterwards, and a call with nothing connected to it sends silence. pjsua2 does not wrap pausing, but
-    exports it.
+    The endpoint's silence suppression cannot do that: it sends everything for 600 ms, and an occasional frame after
+    that; and a call with nothing connected to it sends silence. pjsua2 does not wrap pausing, but its library exports
+    it.
     """
 
     _ENCODING = 1  # PJMEDIA_DIR_ENCODING
@@ -139,10 +138,10 @@ class Tap:
 
 
 def never_discard(media: Any) -> Any:
-    """Jitter buffer: PJMEDIA_JB_DISCARD_NONE (0). The binding does not wrap that enum, hence the write by
+    """Set the jitter buffer to PJMEDIA_JB_DISCARD_NONE (0). The binding does not wrap that enum, so it is written by
     address.
 
-    Returns the wrapper, to be kept: the binding complains on stderr when it is dropped.
+    Returns the wrapper; keep it, since the binding complains on stderr when it is dropped.
     """
     algorithm = media.jbDiscardAlgo
     ctypes.c_int.from_address(int(algorithm)).value = 0

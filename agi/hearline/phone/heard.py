@@ -1,6 +1,6 @@
-"""What a softphone heard: which prompts, when, how much of them, how cleanly; which sentence, how loud.
+"""Analyses what a softphone heard: which prompts, when, how completely and how cleanly; which sentence, how loud.
 
-Pure numpy on recordings of 8 kHz (int16, or float in −1…1). Times are ms from the start of the recording.
+Pure numpy on recordings at 8 kHz (int16, or float in −1…1). Times are in ms from the start of the recording.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from hearline.phone import align
 RATE = 8000
 PER_MS = RATE // 1000
 
-ANCHOR = 400 * PER_MS  # a prompt is looked for by this much of its beginning
+ANCHOR = 400 * PER_MS  # the length of a prompt's beginning by which it is searched
 LEAD = 400 * PER_MS  # how much of a prompt's beginning may lie before the recording
-SHORTEST_MS = 250  # less of a prompt than this is not a prompt
-CANDIDATE = 0.35  # likeness of the anchor worth a closer look (half of it may have slipped)
-HEARD = 0.6  # likeness of everything heard, from which it is this prompt
+SHORTEST_MS = 250  # less of a prompt than this does not count
+CANDIDATE = 0.35  # likeness of the anchor from which to look closer (half of it may have slipped)
+HEARD = 0.6  # likeness of the heard part from which it is this prompt
 
 
 @dataclass(frozen=True)
 class HeardPrompt:
     """One prompt in a recording.
 
-    complete: how far it was heard, 1.0 = to its end; what is missing before that, `glitches` tells. score: likeness of
+    complete: how far it was heard, 1.0 = to its end; `glitches` finds what is missing before that. score: likeness of
     that part, 1.0 = identical.
     """
 
@@ -40,12 +40,10 @@ class HeardPrompt:
 
 @dataclass(frozen=True)
 class Glitch:
-    """A fault inside a prompt.
+    """A fault inside a prompt, `ms` long.
 
-    kind: "missing" (ms of it were left out), "inserted" (it went on ms later than it should: a repeated
-    frame or a gap), "hole" (ms of silence in its place, the time after it is right), "click" (ms of other
-    sound in its place).
-    """
+    kind: "missing" (a part was left out), "inserted" (it continued too late: a repeated frame or a gap), "hole"
+    (silence in place of a part, with correct timing after it), "click" (other sound in place of a part)."""
 
     at_ms: float
     kind: str
@@ -56,11 +54,10 @@ class Glitch:
 class Contained:
     """How much of a reference is in a recording.
 
-    score: best normalised correlation (0…1). level_db: level of the reference's component there, relative to
-    the reference itself (0 = as loud as the file). floor_db: what a signal of the same spectrum that is
-    certainly not there (the reference backwards) reaches by chance in the same recording; a level not well
-    above it (6 dB) means: not heard.
-    """
+    score: best normalised correlation (0…1). level_db: level of the reference there, relative to the reference itself
+    (0 = as loud as the file). floor_db: the level reached by chance in the same recording by a signal with the same
+    spectrum that is certainly not in it (the reference backwards). The reference was not heard unless level_db is well
+    above floor_db (6 dB)."""
 
     score: float
     level_db: float
@@ -73,10 +70,10 @@ class Contained:
 
 
 def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> list[HeardPrompt]:
-    """All prompts in the recording in order of time, also such that were broken off.
+    """All prompts in the recording in order of time, including interrupted ones.
 
-    Where several prompts begin alike, the one that accounts for most of the sound is the one that was heard.
-    A frame missing or repeated in a prompt's first 200 ms may move its start by that frame.
+    If several prompts begin alike, the one that accounts for most of the sound was heard. A frame missing or repeated
+    in the first 200 ms of a prompt may move its start by that frame.
     """
     samples = align.as_float(recording)
     white = align.whiten(np.pad(samples, (LEAD, 0)))
@@ -85,7 +82,7 @@ def find_prompts(recording: np.ndarray, prompts: Mapping[str, np.ndarray]) -> li
     for name, prompt in prompts.items():
         reference = align.as_float(prompt)
         onset = _onset(reference)
-        # Whitened as a part of the whole, as it is in the recording.
+        # Whiten it as a part of the whole, as it is in the recording.
         anchor = align.whiten(reference)[onset : onset + ANCHOR]
         if len(anchor) < SHORTEST_MS * PER_MS // 2:
             continue
@@ -149,7 +146,7 @@ def tone_level_db(recording: np.ndarray, hz: float, *, window_ms: float = 500.0)
 
 
 def contains(recording: np.ndarray, reference: np.ndarray) -> Contained:
-    """Whether, where and how loud `reference` (a sentence of known samples) is in `recording`."""
+    """Find out whether, where and how loud `reference` (the samples of a sentence) is in `recording`."""
     sentence = align.whiten(align.as_float(reference))
     lead = min(LEAD, len(sentence) // 2)
     samples = align.as_float(recording)
@@ -158,7 +155,7 @@ def contains(recording: np.ndarray, reference: np.ndarray) -> Contained:
     energy = align.inner(sentence, sentence) or 1.0
     searchable = align.Searchable(white)
     likeness = searchable.likeness(sentence)
-    # By likeness and not by level: a quiet sentence is found beside loud ones.
+    # By likeness and not by level, so that a quiet sentence is found among loud ones.
     best = int(np.argmax(likeness))
     score = max(float(likeness[best]), 0.0)
     chance = float(np.abs(searchable.likeness(sentence[::-1])).max())
@@ -184,10 +181,10 @@ def _best_start(
     position: int,
     lead: int,
 ) -> tuple[align.Path, int]:
-    """The path from where the anchor was found, or from where its first part alone is, if more fits from
-    there.
+    """The path from the place where the anchor was found, or from where its first part alone was found, if more
+    matches from there.
 
-    A slip costs a block: without a price, one could stand for a beginning that was not heard.
+    Each slip counts as one block less; otherwise a slip could stand in for a beginning that was not heard.
     """
     parts = anchor[: ANCHOR // 4], anchor[: ANCHOR // 8]
     positions = {position, *(align.refine(white, part, position) for part in parts)}
@@ -196,15 +193,15 @@ def _best_start(
 
 
 def _overlap(one: HeardPrompt, other: HeardPrompt) -> float:
-    """Shared time as a part of the shorter one."""
+    """The time shared by both, as a share of the shorter one."""
     shared = min(one.end_ms, other.end_ms) - max(one.start_ms, other.start_ms)
     return shared / min(one.end_ms - one.start_ms, other.end_ms - other.start_ms)
 
 
 def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
-    """Runs of 5 ms pieces in which the recording is not the prompt, though it is before and after."""
+    """Runs of 5 ms pieces in which the recording differs from the prompt, although it matches before and after."""
     piece = 5 * PER_MS
-    count = min(path.extent, len(path.aligned)) // piece  # what lies under the noise counts as heard, not followed
+    count = min(path.extent, len(path.aligned)) // piece  # parts below the noise count as heard, but were not followed
     if count < 3:
         return []
     heard = path.aligned[: count * piece].reshape(count, piece)
@@ -212,9 +209,9 @@ def _distortions(path: align.Path, start_ms: float) -> list[Glitch]:
     error = ((heard - meant) ** 2).mean(axis=1)
     power = (meant**2).mean(axis=1)
     around = np.convolve(np.pad(power, 4, mode="edge"), np.ones(9) / 9, mode="valid")
-    # G.711's own error is 35 dB below the sound; line noise shows in every piece and so in the median.
+    # G.711's own error is 35 dB below the sound. Line noise is in every piece, and so in the median.
     bad = error > np.maximum(np.maximum(0.1 * around, 10 * np.median(error)), 1e-7)
-    for slip in path.slips:  # reported already; what is missing fits nowhere
+    for slip in path.slips:  # reported as such already
         reach = piece + max(0, -slip.by)
         bad[max(0, (slip.position - reach) // piece) : (slip.position + reach) // piece + 1] = False
     edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))

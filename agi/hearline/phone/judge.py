@@ -1,4 +1,4 @@
-"""What was planned against what a softphone heard: the ms between prompts, and who heard whom."""
+"""Compares what was planned with what a softphone heard: the ms between prompts, and who heard whom."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import HeardPrompt, contains
 
-WHOLE = 0.97  # so much of a prompt makes it a whole one
-AUDIBLE_DB = 6.0  # a sentence stands out of chance by this much where it was heard at all
-CLEAR_DB = -12.0  # and is so loud, relative to its file, where it was heard well
+WHOLE = 0.97  # a prompt heard to this share counts as whole
+AUDIBLE_DB = 6.0  # a sentence that was heard is at least this far above chance …
+CLEAR_DB = -12.0  # … and, if it was heard well, at least this loud relative to its file
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One planned moment. All in ms; ``heard_ms`` is the length that the phone heard."""
+    """One planned wait: its planned length, and its length as the phone heard it, in ms."""
 
     what: str
     planned_ms: float
@@ -32,7 +32,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Presence:
-    """How a sentence stands in a recording: dB relative to its file, and above what chance reaches."""
+    """A sentence in a recording: its level relative to its file, and above the level reached by chance, in dB."""
 
     level_db: float
     above_chance_db: float
@@ -63,9 +63,9 @@ def timings(timeline: Mapping[str, Any], heard: list[HeardPrompt], packets: int)
     Args:
         timeline: the record of the call.
         heard: its prompts in order, as the phone heard them.
-        packets: RTP packets of 20 ms that the phone received. They begin with the first prompt and end with the call,
-            so they tell how long the last pause was; the phone's clock would not, since what it plays lies behind
-            what it receives by its jitter buffer, and the hang-up does not.
+        packets: the number of RTP packets of 20 ms that the phone received. They begin with the first prompt and end
+            with the call, so they give the length of the last pause. The phone's clock would not, since its jitter
+            buffer delays the sound but not the hang-up.
     """
     found, left = [], list(heard)
     stream_ms = packets * 20 + (heard[0].start_ms if heard else 0)

@@ -1,8 +1,7 @@
-"""The picture of a call: both directions as waveforms on one time axis, what the IVR did and when, what it
-heard.
+"""The picture of a call: both directions as waveforms on one time axis, with what the IVR did and heard.
 
-The picture is laid out in pixels (1600 wide), one lane below the other, so that labels can be placed where
-no other label is. Times are ms of the timeline.
+The picture is laid out in pixels (1600 wide), one lane below another, so that labels can be placed without overlap.
+Times are in ms of the timeline.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ LEGEND = (
     "Waveforms on a square-root scale, so that soft callers can be seen.  Blue: a prompt plays.  "
     "Amber: a timer runs.  Green: heard as speech.  Planned and actual in ms."
 )
-# How late a timed point may be, in ms: a frame on the server's own clock, two as heard.
+# How late a timed point may be, in ms: one frame on the server's clock, two as heard.
 ON_TIME, LATE = 20, 40
 
 NAMES = {"route": "route", "hangup": "hang-up", "speech_start": "speech starts", "speech_end": "speech ends"}
@@ -59,7 +58,7 @@ NAMES = {"route": "route", "hangup": "hang-up", "speech_start": "speech starts",
 
 @dataclass
 class _Label:
-    """A short text that belongs to one moment."""
+    """A short text for one moment."""
 
     at_ms: float
     text: str
@@ -83,14 +82,13 @@ def draw_call(
     """Write the picture of one call.
 
     timeline: {"call", "outcome", "duration_ms", "events": [{"at_ms", "event", …}]}; events are prompt_start and
-    prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key,
-    collected and nomatch ("name", "count" of keys, "digits" where they are no personal data), route, hangup.
-    Where an event has "planned_ms" (on the same time axis), planned and actual are printed. A timer's span
-    reaches from its "from_ms", or else from the end of the prompt before it, to its at_ms.
-    name: whose call it was, for the title. texts: prompt id → its words, shown where a font for them is
-    installed.
-    offset_ms, agent_offset_ms: where 0 ms of the caller's and of the agent's recordings lie on the time axis;
-    without the latter, the agent's recording is placed so that both end together.
+    prompt_end ("prompt"), verdict ("verdict", "level_dbov"), timer, speech_start, speech_end, key, collected and
+    nomatch ("name", "count" of keys, "digits" unless they are personal data), route, hangup. For events with
+    "planned_ms" (on the same time axis), planned and actual are printed. A timer's span reaches from its "from_ms", or
+    else from the end of the previous prompt, to its at_ms.
+    name: the caller's name, for the title. texts: the words of prompts by id, shown if there is a font for them.
+    offset_ms, agent_offset_ms: the position of 0 ms of the caller's and the agent's recording on the time axis;
+    without the latter, both recordings end together.
     """
     events = sorted(timeline.get("events", ()), key=lambda event: event["at_ms"])
     files = caller_heard_wav, caller_said_wav, agent_heard
@@ -119,7 +117,7 @@ def draw_call(
 
 
 class _Page:
-    """Lanes below one another; knows how many px a ms is before anything is drawn."""
+    """Lanes below one another. The scale, in px per ms, is known before anything is drawn."""
 
     def __init__(self, end_ms: float) -> None:
         self.end_ms = end_ms
@@ -141,7 +139,7 @@ class _Page:
             width = self.width_px(label.text)
             at = label.at_ms * self.px_per_ms
             label.left_px = at + 6 if at + 6 + width <= WIDTH - LEFT - RIGHT else max(0.0, at - 6 - width)
-            # The mark at the moment itself is part of what must stay free.
+            # The mark at the moment itself must not be covered either.
             first, last = min(at - 3, label.left_px), max(at + 3, label.left_px + width)
             label.row = next((i for i, end in enumerate(ends) if end + 14 <= first), len(ends))
             if label.row == len(ends):
@@ -191,7 +189,7 @@ class _Page:
 
 
 def _draw_flow(axes: Axes, page: _Page, height: int, events: list[dict], texts: Mapping[str, str] | None) -> None:
-    """Prompts and timers as spans, each with its name if that fits."""
+    """Draw prompts and timers as spans, each with its name if there is room."""
     axes.set_ylim(0, height)
     for start, end, prompt in _prompts(events, page.end_ms):
         words = (texts or {}).get(prompt, "")
@@ -216,7 +214,8 @@ def _span(
     edge: str,
     texts: list[str],
 ) -> None:
-    """A rounded span. A prompt's texts go below one another, a timer's are choices; too long ones are cut."""
+    """Draw a rounded span. A prompt's texts are drawn below one another; of a timer's texts, the first that fits. Texts
+    that are too long are cut."""
     bottom, height = box
     inset = 1.5 / page.px_per_ms
     axes.add_patch(
@@ -276,7 +275,7 @@ def _draw_wave(
     pieces = np.pad(samples, (0, count * per_px - len(samples))).reshape(count, per_px)
     x = offset_ms + (np.arange(count) + 0.5) * per_px / 8
     low, high = (np.sign(v) * np.sqrt(np.abs(v)) for v in (pieces.min(axis=1), pieces.max(axis=1)))
-    if offset_ms * page.px_per_ms > 20:  # an agent comes into the call
+    if offset_ms * page.px_per_ms > 20:  # an agent joins the call
         axes.plot([offset_ms] * 2, [-0.7, 0.7], color=colour, linewidth=1.2)
         axes.text(offset_ms - 6 / page.px_per_ms, 0.45, "answers", color=colour, ha="right")
     axes.fill_between(x, low, high, color=colour, linewidth=0.4, alpha=0.9)
@@ -312,7 +311,7 @@ def _timers(events: list[dict]) -> list[tuple[float, float, str]]:
 
 
 def _speech(events: list[dict], end_ms: float) -> list[tuple[float, float]]:
-    """What Hearline took for speech; it no longer listens once the call is routed."""
+    """The spans that Hearline took for speech. It stops listening when the call is routed."""
     spans, start = [], None
     for event in events:
         if event["event"] == "speech_start" and start is None:
@@ -324,7 +323,7 @@ def _speech(events: list[dict], end_ms: float) -> list[tuple[float, float]]:
 
 
 def _timing_labels(events: list[dict]) -> list[_Label]:
-    """Planned and actual at every timed point; of a timer and what it sets off, the effect alone."""
+    """Planned and actual times of every timed point; for a timer and the event it triggers, only the event."""
     labels = []
     planned = [event for event in events if event.get("planned_ms") is not None]
     effects = {round(event["planned_ms"]) for event in planned if event["event"] != "timer"}
@@ -342,7 +341,7 @@ def _timing_labels(events: list[dict]) -> list[_Label]:
 
 
 def _noticed_labels(events: list[dict]) -> list[_Label]:
-    """Verdicts with levels, speech, keys, and what became of the call."""
+    """Verdicts with levels, speech, keys, and the outcome of the call."""
     labels = []
     for event in events:
         kind, level = event["event"], event.get("level_dbov")
@@ -368,7 +367,7 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
 
 
 def _title(name: str, timeline: Mapping[str, Any], events: list[dict], end_ms: float) -> tuple[str, str, str]:
-    """Title, subtitle, and the subtitle's colour."""
+    """(title, subtitle, the subtitle's colour)."""
     title = f"{name + '  ·  ' if name else ''}{timeline.get('outcome', 'unknown outcome')}"
     parts = [f"{end_ms / 1000:.1f} s", f"{sum(e['event'] == 'prompt_start' for e in events)} prompts"]
     planned = [event for event in events if event.get("planned_ms") is not None]
@@ -384,7 +383,7 @@ def _rows(labels: list[_Label]) -> int:
 
 
 def _number(ms: float) -> str:
-    """Thousands apart by a narrow space."""
+    """A number with narrow spaces between thousands."""
     return f"{ms:,.0f}".replace(",", "\u2009")
 
 

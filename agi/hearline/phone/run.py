@@ -1,4 +1,4 @@
-"""Run softphones from tests and the demo: start, watch, wait, and always clean up."""
+"""Runs softphones for tests and the demo: starts them, watches them, waits for them, and always cleans up."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Event = dict[str, Any]
 
 
 class PhonesError(RuntimeError):
-    """The softphones did not do what was asked; the message holds what they printed."""
+    """The softphones failed; the message holds what they printed."""
 
 
 @dataclass
 class CallResult:
-    """One call of one phone. Times are `time.monotonic()` seconds; None where it did not come to that."""
+    """One call of one phone. Times are in seconds of `time.monotonic()`; None if it did not happen."""
 
     number: int
     events: list[Event] = field(default_factory=list)
@@ -42,7 +42,7 @@ class CallResult:
 
     @property
     def answered_at(self) -> float | None:
-        """Also the zero of the recording and of `at_ms`."""
+        """When it was answered; also 0 ms of the recording and of `at_ms`."""
         return self._at("answered")
 
     @property
@@ -76,12 +76,11 @@ class PhoneResult:
 
 
 class Phones:
-    """Softphones while the `with` block lasts. May be used from any thread.
+    """Softphones that run for the duration of a `with` block. Can be used from any thread.
 
-    script: a parsed Script, the object of a JSON script, or the path of a JSON file. A script with more
-    phones than one process can hold is spread over several; the callers' common time begins when every agent
-    is registered.
-    on_event: called with every event from a reader thread, one at a time.
+    script: a parsed Script, the object of a JSON script, or the path of a JSON file. A script with more phones than one
+    process can hold is spread over several processes. The callers' common time begins when all agents are registered.
+    on_event: called from reader threads with every event, one at a time.
     """
 
     def __init__(
@@ -124,10 +123,10 @@ class Phones:
         self.close()
 
     def wait(self, timeout: float | None = None) -> dict[str, PhoneResult]:
-        """Wait until every caller's call is over (agents alone: until each has had `max_answers`), then end
+        """Wait until every caller's call is over (without callers: until each agent has had `max_answers`), then end
         the agents.
 
-        Raises TimeoutError with the state of the calls after `timeout` seconds.
+        Raises TimeoutError, which gives the state of the calls, after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         callers = [p for p in self._processes if p.script.callers] or self._processes
@@ -150,9 +149,9 @@ class Phones:
         timeout: float = 30.0,
         since: int = 0,
     ) -> Event:
-        """The first `event` (of `phone`, of its call number `call`), waiting for it if need be.
+        """The first `event` (of `phone`, of its call number `call`); waits for it if necessary.
 
-        since: look only at `events[since:]`, so that a later one of the same kind can be awaited.
+        since: look only at `events[since:]`, to wait for a later event of the same kind.
         """
 
         def match() -> Event | None:
@@ -170,24 +169,24 @@ class Phones:
         return found
 
     def say(self, phone: str, wav: str | Path, gain_db: float = 0.0) -> None:
-        """Let `phone` say `wav` now, in its running call."""
+        """Make `phone` say `wav` now, in its running call."""
         self._command(phone, do="say", wav=str(wav), gain_db=gain_db)
 
     def key(self, phone: str, digit: str) -> None:
-        """Let `phone` press a key now."""
+        """Make `phone` press a key now."""
         self._command(phone, do="key", digit=digit)
 
     def act(self, phone: str, do: str, to: str = "") -> None:
-        """Let `phone` do one of `script.ACTS` now. Who consults needs two `lines`."""
+        """Make `phone` do one of `script.ACTS` now. To consult, it needs two `lines`."""
         scripts.check_act(phone, do, to)
         self._command(phone, do=do, to=to)
 
     def hang_up(self, phone: str) -> None:
-        """Let `phone` hang up now."""
+        """Make `phone` hang up now."""
         self._command(phone, do="hangup")
 
     def results(self) -> dict[str, PhoneResult]:
-        """What has happened so far, for each phone by name."""
+        """The results so far, by the phones' names."""
         with self._changed:
             events = list(self.events)
         results = {phone.name: PhoneResult(phone.name) for phone in self.script.phones}
@@ -204,7 +203,7 @@ class Phones:
         return results
 
     def close(self) -> None:
-        """Hang everything up and end the processes; after 5 s by force. Safe to call again."""
+        """Hang up all calls and end the processes, by force after 5 s. Can be called again."""
         for process in self._processes:
             process.terminate()
         deadline = time.monotonic() + 5
@@ -228,7 +227,7 @@ class Phones:
         return bool(open_calls) and not all(p.exited for p in self._processes)
 
     def _take(self, event: Event | None) -> None:
-        """From the reader threads: an event, or None when a process has ended."""
+        """Called by the reader threads with an event, or with None when a process has ended."""
         with self._changed:
             if event is not None:
                 self.events.append(event)
@@ -247,7 +246,7 @@ class Phones:
 
 
 class _Process:
-    """One `python -m hearline.phone` and the thread that reads its events."""
+    """One process of `python -m hearline.phone`, and the thread that reads its events."""
 
     def __init__(self, script: scripts.Script, take: Callable[[Event | None], None]) -> None:
         self.script = script

@@ -1,7 +1,6 @@
-"""The JSON script of softphones: what it may say, with its defaults, and how it is split over processes.
+"""The JSON script of softphones: its fields and their defaults, and how it is split into processes.
 
-Times are in ms. `at_ms` counts from the moment that the call was answered, `start_ms` from the start of the
-run.
+Times are in ms. `at_ms` counts from the moment the call was answered, `start_ms` from the start of the run.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from typing import Any
 
 # Compiled into the pjsua2 2.15.1 wheel (PJSUA_MAX_CALLS): uaConfig.maxCalls can only lower it.
 CALLS_PER_PROCESS = 4
-# RTP and RTCP for each call, and as much again for calls whose ports are still closing.
+# RTP and RTCP for each call, and as many again for calls whose ports are still closing.
 RTP_PORTS_PER_PROCESS = CALLS_PER_PROCESS * 4
 
 RTP_MODES = ("always", "none", "speech_only")
 CODECS = ("PCMA", "PCMU")
-PACKETS_MS = range(20, 161, 20)  # whole frames of the endpoint's clock, and what an Ethernet frame holds
+PACKETS_MS = range(20, 161, 20)  # whole frames of the endpoint's clock, up to what fits into an Ethernet frame
 ACTS = {"hold": False, "unhold": False, "transfer": True, "consult": True, "hand_over": False, "take_back": False}
-"""What a phone can do with its call, and whether it needs to know `to` whom."""
+"""What a phone can do with its call; True if that needs a `to`."""
 
 
 class ScriptError(ValueError):
-    """The script says something that no softphone can do; the message names the phone and the field."""
+    """The script asks for something that softphones cannot do; the message names the phone and the field."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who a phone is at the SIP server. An empty `server` means the host and port that the caller dials."""
+    """A phone's account at the SIP server. An empty `server` means the host and port that the caller dials."""
 
     user: str
     password: str = ""
@@ -58,7 +57,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Act:
-    """What is done with the call `at_ms` after the answer, one of `ACTS`. `to` is a SIP URI.
+    """Something to do with the call `at_ms` after the answer: one of `ACTS`. `to` is a SIP URI.
 
     transfer: blind, by REFER. consult: hold, and call `to`; then hand_over (attended transfer: REFER with Replaces)
     or take_back (hang up on `to`, unhold).
@@ -71,8 +70,8 @@ class Act:
 
 @dataclass(frozen=True)
 class Phone:
-    """What callers and agents have in common. `packet_ms` of sound are in each RTP packet that it sends; `lines`: how
-    many calls it may have at once (two where its acts have a consultation)."""
+    """The common part of callers and agents. `packet_ms`: how much sound is in each RTP packet that it sends. `lines`:
+    how many calls it can have at once (two if its acts include a consultation)."""
 
     name: str
     account: Account
@@ -85,8 +84,8 @@ class Phone:
     keys: tuple[Key, ...] = ()
     acts: tuple[Act, ...] = ()
     record: str | None = None  # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
-    said: str | None = None  # what the phone was to say, likewise; none if nothing
-    max_ms: float = 120_000  # the phone hangs up at the latest this long after the answer
+    said: str | None = None  # what the phone was meant to say, likewise; not written if that is nothing
+    max_ms: float = 120_000  # the phone hangs up this long after the answer at the latest
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Script:
     agents: tuple[Agent, ...] = ()
     bind: str = "127.0.0.1"
     rtp_ports: tuple[int, int] = (20000, 20999)  # first and last UDP port for RTP and RTCP
-    linger_ms: float = 3000  # how long agents may finish when the last caller has gone
+    linger_ms: float = 3000  # how long agents' calls may go on after the last caller has gone
 
     @property
     def phones(self) -> tuple[Phone, ...]:
@@ -124,7 +123,8 @@ class Script:
 
 
 def load(path: str | Path) -> Script:
-    """Read a script from a JSON file. Paths of WAV files in it count from the current directory."""
+    """Read a script from a JSON file. Paths of WAV files in it are relative to the current directory. Raises
+    ScriptError."""
     try:
         return parse(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError) as error:
@@ -132,7 +132,7 @@ def load(path: str | Path) -> Script:
 
 
 def parse(data: Any) -> Script:
-    """Check `data` (the object of a JSON script) and fill in the defaults."""
+    """Check `data` (the object of a JSON script) and fill in the defaults. Raises ScriptError."""
     if not isinstance(data, dict):
         raise ScriptError("a script is a JSON object with `callers` and `agents`")
     fields = dict(data)
@@ -156,10 +156,10 @@ def parse(data: Any) -> Script:
 
 
 def split(script: Script) -> list[Script]:
-    """Scripts that each fit in one process, with RTP ports of their own.
+    """Split into scripts that each fit in one process, with separate RTP ports.
 
-    What fits in one stays in one. Otherwise agents and callers go to separate processes, so that agents can
-    be ended when the last caller has gone. All phones of a process have the same `packet_ms`.
+    A script that fits into one process is not split. Otherwise agents and callers go into separate processes, so that
+    the agents can be ended when the last caller has gone. All phones in a process have the same `packet_ms`.
     """
     if _lines(script.phones) <= CALLS_PER_PROCESS and len({phone.packet_ms for phone in script.phones}) == 1:
         return [script]
@@ -188,7 +188,7 @@ def _chunks(phones: tuple) -> list[tuple]:
     for packet_ms in sorted({phone.packet_ms for phone in phones}):
         alike = sorted((phone for phone in phones if phone.packet_ms == packet_ms), key=lambda phone: -phone.lines)
         shares: list[list] = [[] for _ in range(-(-_lines(alike) // CALLS_PER_PROCESS))]
-        for phone in alike:  # those with two lines first, so that all fit
+        for phone in alike:  # phones with two lines come first, so that all fit
             min(shares, key=_lines).append(phone)
         chunks += [tuple(share) for share in shares]
     return chunks
@@ -238,9 +238,9 @@ def _phone(kind: type, entry: Any) -> Any:
 
 
 def check_act(phone: str, do: str, to: str) -> None:
-    """Raises ScriptError where no phone can do that."""
+    """Raises ScriptError if phones cannot do that."""
     if do not in ACTS:
-        raise ScriptError(f"{phone}: acts: {do!r} is none of {', '.join(ACTS)}")
+        raise ScriptError(f"{phone}: acts: {do!r} is not one of {', '.join(ACTS)}")
     if ACTS[do] != to.startswith("sip:"):
         wanted = "needs a SIP URI (sip:…)" if ACTS[do] else "takes no"
         raise ScriptError(f"{phone}: acts: {do} {wanted} `to`, not {to!r}")

@@ -1,10 +1,9 @@
 """Callers and agents as real SIP softphones, up to `CALLS_PER_PROCESS` at once, driven by a script.
 
-Runs in a process of its own: pjsua2 is GPL, wants one main thread for everything, and holds one endpoint a
-process. Events go to stdout, one JSON object a line: {"at", "phone", "call", "event", …}; "at" is
-`time.monotonic()` in seconds, which other processes on the machine can compare with their own. pjsua2 writes
-to stdout by itself, so file descriptor 1 is turned away from it and the events keep a descriptor of their
-own.
+It runs in its own process: pjsua2 is GPL, needs one main thread for everything, and has one endpoint per process.
+Events go to stdout, one JSON object per line: {"at", "phone", "call", "event", …}; "at" is `time.monotonic()` in
+seconds, which other processes on the machine can compare with their own. pjsua2 itself writes to stdout, so file
+descriptor 1 is redirected, and the events keep their own descriptor.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ POLL_MS = 10
 
 
 def run(script: Script, *, held: bool = False, log_level: int = 0) -> int:
-    """Run `script` to its end and return the exit status.
+    """Run `script` to its end, then exit the process: status 0, or 1 if it failed.
 
-    held: report "ready" when all agents are registered, then read commands from stdin, one JSON object a
-    line: {"do": "start", "at": monotonic seconds} lets the callers' time begin; {"do": "say", "phone",
-    "wav", "gain_db"}, {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} and {"do": one of `ACTS`, "phone",
-    "to"} act on a running call. End of stdin hangs up.
+    held: report "ready" when all agents are registered, then read commands from stdin, one JSON object per line:
+    {"do": "start", "at": monotonic seconds} starts the callers' time; {"do": "say", "phone", "wav", "gain_db"},
+    {"do": "key", "phone", "digit"}, {"do": "hangup", "phone"} and {"do": one of `ACTS`, "phone", "to"} act on a running
+    call. The end of stdin hangs up.
     """
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     if log_level:
@@ -55,12 +54,12 @@ def run(script: Script, *, held: bool = False, log_level: int = 0) -> int:
         desk.fail(repr(error))
     desk.close()
     events.flush()
-    # SWIG's objects would now be torn down in no particular order, some after the library that owns them.
+    # An ordinary exit would tear down SWIG's objects in no particular order, some after the library that owns them.
     os._exit(int(desk.failed))
 
 
 class Desk:
-    """The endpoint, the time line and the phones of one process."""
+    """The endpoint, the schedule and the phones of one process."""
 
     def __init__(self, script: Script, events: Any, held: bool, log_level: int) -> None:
         self.script = script
@@ -149,7 +148,7 @@ class Desk:
         return not busy or now > self.callers_over_at + self.script.linger_ms / 1000
 
     def stop(self, cause: str) -> None:
-        """Hang everything up; `loop` ends when the far sides have confirmed it, or after 2 s."""
+        """Hang up all calls; `loop` ends when the far sides have confirmed that, or after 2 s."""
         if self.stopping_at is not None:
             return
         self.stopping_at = time.monotonic()
@@ -163,7 +162,7 @@ class Desk:
             phone.hang_up()
 
     def fail(self, cause: str) -> None:
-        """A fault of ours: report it, end the run, exit with 1."""
+        """Report an error of our own, and end the run with status 1."""
         self.failed = True
         self.emit("", 0, "error", cause=cause)
         self.stop("error")
@@ -172,7 +171,7 @@ class Desk:
         for phone in self.by_name.values():
             phone.hang_up()
         self.finished.clear()
-        self.agenda.clear()  # and the players that it keeps, which must go before the library
+        self.agenda.clear()  # also drops the players that it holds, which must go before the library
         for account in self.accounts.values():
             account.shutdown()
         if self.endpoint:
@@ -205,7 +204,7 @@ class Desk:
 
 
 class SoftPhone:
-    """What a caller's and an agent's phone have in common."""
+    """The common part of callers' and agents' phones."""
 
     hangup_ms: float | None = None
 
@@ -218,7 +217,7 @@ class SoftPhone:
         self.calls = 0
 
     def prepare(self) -> None:
-        """Render what the phone will say, before any call needs it."""
+        """Render what the phone will say, before a call needs it."""
         if not (self.spec.say or self.spec.background or self.spec.said):
             return
         samples = wav.track(self.spec)
@@ -254,7 +253,7 @@ class SoftPhone:
         try:
             call.makeCall(to, parameters)
         except pj.Error as error:
-            if call in self.live:  # else pjsip has told of the end already
+            if call in self.live:  # otherwise pjsip has reported the end already
                 call.gone = True
                 call.emit(
                     "disconnected",
@@ -347,7 +346,7 @@ class AgentPhone(SoftPhone):
             self.desk.endpoint.offer(None)
 
     def record_path(self, number: int) -> str | None:
-        """`agent.wav` becomes `agent-1.wav`, `agent-2.wav`, … one for each call."""
+        """`agent.wav` becomes `agent-1.wav`, `agent-2.wav`, …, one per call."""
         if not self.spec.record:
             return None
         stem, extension = os.path.splitext(self.spec.record)

@@ -1,4 +1,4 @@
-"""WAV files of the softphones: reading, writing, and what a phone says as one track."""
+"""WAV files of the softphones: reads and writes them, and renders what a phone says as one track."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def write(path: str | Path, samples: np.ndarray) -> None:
-    """Write float samples in −1…1 (clipped beyond) as 16 bit, 8 kHz, mono; folders are made."""
+    """Write float samples in −1…1 (clipped beyond) as 16 bit, 8 kHz, mono. Creates missing folders."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     pcm = np.clip(np.round(np.asarray(samples) * 32768), -32768, 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
@@ -32,8 +32,8 @@ def write(path: str | Path, samples: np.ndarray) -> None:
 def track(phone: Phone) -> np.ndarray:
     """Everything that `phone` says in a call, as one signal from the answer on.
 
-    One file instead of one per utterance: the distances between utterances are then exact to the sample,
-    whatever the process that plays it is busy with.
+    With one file instead of one per utterance, the distances between utterances are exact to the sample, however busy
+    the playing process is.
     """
     parts = [(round(say.at_ms * RATE / 1000), _amplify(read(say.wav), say.gain_db)) for say in phone.say]
     if phone.background:

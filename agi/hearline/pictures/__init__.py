@@ -1,1 +1,1 @@
-"""Pictures for people. Needs matplotlib, which the extra `picture` brings; the server never imports it."""
+"""Pictures for people. Needs matplotlib, from the extra `picture`; the server never imports this room."""

@@ -1,7 +1,7 @@
 """The picture of what the ears hear on one line: level and noise over time, speech, thresholds, verdict.
 
-From above: the levels; what the ears took it for, moment by moment; the spectrum, where the sound itself is at hand. To
-the right stand the levels' names and values. Times are ms, levels dBov.
+From top to bottom: the levels; the ears' state and verdict, moment by moment; the spectrum, if the sound is available.
+The names and values of the levels are on the right. Times are in ms, levels in dBov.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from hearline.pictures.style import (
 LEFT, RIGHT, TITLE, FOOT = 110, 190, 118, 40  # px
 LEVELS, STRIP, SPECTRUM, AXIS, GAP = 360, 22, 110, 30, 10
 LOWEST_DBOV, HIGHEST_DBOV = -90.0, 0.0
-_APART_DB = 4.6  # between the names at the right: one line of text
+_APART_DB = 4.6  # distance between the names on the right: one line of text
 
 COLOURS: dict[Verdict, str] = {"speech": GREEN, "too_soft": AMBER, "noise": PLUM, "no_signal": RED}
 VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -54,40 +54,40 @@ REASONS: dict[Reason, tuple[str, str]] = {
     "normal": ("somebody speaks and can be heard", "能听清"),
     "soft": ("somebody speaks, but too softly", "有人说话，但太轻"),
     "noise": ("sounds, but nobody speaks", "有声音，但无人说话"),
-    "sound": ("a sound on a silent line, nobody speaks", "安静线路上有声响，无人说话"),
+    "sound": ("a sound on a silent line, but nobody speaks", "安静线路上有声响，无人说话"),
     "tone": ("tones, nobody speaks", "信号音，无人说话"),
     "hum": ("mains hum, nobody speaks", "交流声，无人说话"),
     "comfort_noise": ("comfort noise, nobody speaks", "舒适噪声，无人说话"),
     "digital_silence": ("digital silence", "全静音"),
-    "echo": ("nothing but our own prompt's echo", "只有提示音的回声"),
+    "echo": ("only the echo of our own prompt", "只有提示音的回声"),
     "no_rtp": ("the phone sends nothing", "电话没有发送语音"),
 }
 _STATES = {"QUIET": "#eceff2", "STARTING": "#a9d5cf", "SPEAKING": TEAL, "STOPPING": "#cfe6e3"}
 _FOOT = (
-    "Blue: level of every 20 ms.  Black: active level of the speech (ITU-T P.56).  Shaded: speech, from its onset to "
-    "where the silence began; hatched: until that was sure.  Black mark: when the beginning was sure."
+    "Blue: level, every 20 ms.  Black: active level of the speech (ITU-T P.56).  Shaded: speech, from its onset to the "
+    "start of silence; hatched: until the end was detected.  Black mark: when the onset was detected."
 )
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What a picture shows."""
+    """The content of a picture."""
 
     name: str
-    """Of the file or the call."""
+    """The name of the file or the call."""
     looks: Sequence[Snapshot]
     hearing: Hearing
-    """What is to be said of it; the looks tell how it came to that."""
+    """The final verdict, for the title; the looks show how it came about."""
     end_ms: int
     start_ms: int = 0
     samples: np.ndarray | None = None
-    """int16 [n] at 8 kHz from ``start_ms`` on, where the sound is at hand."""
+    """int16 [n] at 8 kHz from ``start_ms`` on; None if the sound is not available."""
     marks: Sequence[tuple[int, str]] = field(default=())
-    """Moments with a name, e.g. where a flow's steps begin."""
+    """Named moments (ms, name), e.g. when a flow's steps begin."""
 
 
 def save(path: Path | str, heard: Heard, settings: CallSettings = DEFAULT) -> None:
-    """Write the picture as PNG; folders are made. Raises OSError."""
+    """Write the picture as PNG; creates missing folders. Raises OSError."""
     font = cjk_font()
     with lettering(font):
         figure = draw(heard, settings, chinese=font is not None)
@@ -96,7 +96,7 @@ def save(path: Path | str, heard: Heard, settings: CallSettings = DEFAULT) -> No
 
 
 def draw(heard: Heard, settings: CallSettings = DEFAULT, chinese: bool = True) -> Figure:
-    """The picture as a figure; `chinese`: a font for it is there."""
+    """The picture as a figure. `chinese`: add Chinese text, for which there must be a font."""
     height = TITLE + LEVELS + GAP + 2 * STRIP + AXIS + FOOT + (0 if heard.samples is None else SPECTRUM + GAP)
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
@@ -211,7 +211,7 @@ def _dbov(level: float) -> str:
 
 
 def _draw_names(axes: Axes, names: list[tuple[float, str, str]]) -> None:
-    """Names at the right end, each at its level, or above the one below it where they would touch."""
+    """Names on the right, each at its level, or moved up if it would touch the one below."""
     lowest = LOWEST_DBOV + 1.5
     for level, text, colour in sorted(names):
         at = max(level, lowest)
@@ -243,7 +243,7 @@ def _draw_strip(axes: Axes, heard: Heard, of, colours: dict) -> None:
 
 
 def _draw_spectrum(axes: Axes, heard: Heard) -> None:
-    """Softly, so that it does not draw the eye: tones are lines, hum lies at the bottom, speech is striped."""
+    """Draw the spectrum in light grey. Tones are lines, hum lies at the bottom, speech is striped."""
     size, step = 256, 80
     samples = np.pad(heard.samples.astype(np.float32) / 32768, (size // 2, size))
     pieces = np.lib.stride_tricks.sliding_window_view(samples, size)[: heard.samples.size : step]

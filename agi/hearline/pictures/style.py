@@ -1,4 +1,4 @@
-"""What all pictures share: colours, letters (Chinese ones too), the axis of time."""
+"""The common style of all pictures: colours, fonts (Chinese included), the time axis."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ GREEN, RED = "#3f8f5a", "#b5473c"
 
 STRONG = {"weight": "bold", "family": "DejaVu Sans"}
 _CJK_FONTS = ("wqy-microhei", "wqy-zenhei", "NotoSansCJK-Regular", "NotoSansSC", "SourceHanSans")
-# The font of Chinese characters may have no bold face: not worth a warning.
+# The Chinese font may have no bold face, which is not worth a warning.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 @cache
 def cjk_font() -> str | None:
-    """The name of an installed font with Chinese characters. matplotlib's own list may be old."""
+    """The name of an installed font with Chinese characters; None if there is none. Searches the system, since
+    matplotlib's own list may be out of date."""
     for path in font_manager.findSystemFonts():
         if any(known in Path(path).name for known in _CJK_FONTS):
             font_manager.fontManager.addfont(path)
@@ -39,12 +40,12 @@ def cjk_font() -> str | None:
 
 
 def lettering(font: str | None) -> AbstractContextManager:
-    """While it lasts, text is set in the common font, Chinese in ``font``."""
+    """A context in which text is drawn in the common font, and Chinese in ``font``."""
     return matplotlib.rc_context({"font.family": ["DejaVu Sans", *([font] if font else [])], "font.size": 9.5})
 
 
 def draw_seconds(axes: Axes, end_ms: float, start_ms: float = 0.0) -> None:
-    """Time, in ms, along the bottom of ``axes``: labelled in seconds, with faint lines."""
+    """Draw the time axis, from ``start_ms`` to ``end_ms``, at the bottom of ``axes``: in seconds, with faint lines."""
     axes.set(xlim=(start_ms, end_ms), facecolor="none")
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
@@ -58,5 +59,5 @@ def draw_seconds(axes: Axes, end_ms: float, start_ms: float = 0.0) -> None:
 
 
 def minus(text: str) -> str:
-    """With a real minus sign."""
+    """``text`` with real minus signs in place of hyphens."""
     return text.replace("-", "−")

@@ -1,6 +1,6 @@
-"""The sounds: one manifest of texts, the files spoken from it, and what keeps the two in step.
+"""The sounds: a manifest of texts, the files spoken from it, and the tools that keep the two in step.
 
-The server needs `manifest` alone. What makes sounds takes the packages of the `voice` extra when it is called.
+The server needs only `manifest` and `prompt_store`. `making` imports the packages of the `voice` extra when it is used.
 """
 
 from hearline.sounds.manifest import Manifest, ManifestError, load_manifest, music_path, prompt_path

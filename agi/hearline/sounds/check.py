@@ -1,4 +1,4 @@
-"""Finds what is wrong with the files, in words that say what to do. Needs no voice extra and no network."""
+"""Checks the sound files, and says what is wrong and what to do. Needs neither the voice extra nor a network."""
 
 import wave
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ _MAKE_ANEW = "hearline sounds make --resynthesise --only"
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of one file."""
+    """One fault in one file."""
 
     file: str
     fault: str
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Number of files that should exist, and what is wrong."""
+    """The number of files that should exist, and the faults found."""
 
     files: int
     findings: list[Finding]
@@ -59,7 +59,7 @@ def check_sounds(root: Path) -> CheckResult:
 
 
 def check_file(root: Path, sound: Sound, rate: int, name: str, entry: Entry | None) -> list[Finding]:
-    """The faults of the file `name` of `sound` at `rate` Hz, whose registered `entry` may be missing."""
+    """The faults of the file `name` of `sound` at `rate` Hz. `entry`: its registered entry, if there is one."""
     path = root / name
     if not path.is_file():
         return [Finding(name, "missing", "missing", _MAKE)]
@@ -73,7 +73,7 @@ def check_file(root: Path, sound: Sound, rate: int, name: str, entry: Entry | No
 
 
 def read_pcm(path: Path, rate: int) -> np.ndarray:
-    """Samples of a 16-bit mono WAV at `rate` Hz; ValueError says what it is instead."""
+    """The samples of a 16-bit mono WAV at `rate` Hz. Raises ValueError, which says what the file is instead."""
     try:
         with wave.open(str(path), "rb") as file:
             kind = (file.getframerate(), file.getsampwidth() * 8, file.getnchannels())
@@ -88,20 +88,21 @@ def read_pcm(path: Path, rate: int) -> np.ndarray:
 
 def _against_register(path: Path, sound: Sound, name: str, entry: Entry | None) -> list[Finding]:
     if entry is None or entry.sha256 != file_hash(path):
-        return [Finding(name, "changed", "not the file that was made, a new recording?", f"{_MAKE} to take it")]
+        what = "not the file that was registered; perhaps a new recording"
+        return [Finding(name, "changed", what, f"{_MAKE} to take it over")]
     if entry.source == "synthetic" and entry.made_from != sound.recipe_hash:
         return [Finding(name, "stale", "its text or voice has changed since it was spoken", _MAKE)]
     if entry.source == "recording" and entry.made_from != sound.text_hash:
-        remedy = f"record it anew, or `{_MAKE_ANEW} '{sound.key}'`"
+        remedy = f"record it again, or run `{_MAKE_ANEW} '{sound.key}'`"
         return [Finding(name, "stale", "its text has changed since it was recorded", remedy)]
     return []
 
 
 def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bool) -> list[Finding]:
-    """Faults of the audio itself. A `newcomer` has not been through `make` yet, which mends some of them."""
+    """Faults in the audio itself. `newcomer`: the file has not been through `make`, which corrects some of them."""
     faults = []
-    again = "record it anew" if newcomer else f"`{_MAKE_ANEW} '{sound.key}'`, or record it anew"
-    mend = f"{_MAKE} to mend it" if newcomer else again
+    again = "record it again" if newcomer else f"run `{_MAKE_ANEW} '{sound.key}'`, or record it again"
+    mend = f"{_MAKE} to correct it" if newcomer else again
 
     def fault(kind: str, what: str, remedy: str) -> None:
         faults.append(Finding(name, kind, what, remedy))
@@ -117,7 +118,7 @@ def _heard(samples: np.ndarray, rate: int, sound: Sound, name: str, newcomer: bo
         fault(
             "long",
             f"lasts {length_ms:.0f} ms, its text allows {sound.longest_ms:.0f}",
-            "shorten its text, quicken its voice, or record it anew",
+            "shorten its text, speed up its voice, or record it again",
         )
     elif length_ms < sound.shortest_ms:
         fault("short", f"lasts {length_ms:.0f} ms, its text needs {sound.shortest_ms:.0f}: cut off?", again)

@@ -1,17 +1,17 @@
-"""Whether a sound was cut off at full scale."""
+"""Detects sounds that were clipped at full scale."""
 
 import numpy as np
 
 from hearline.audio.level.p56 import to_float
 
 CLIPPED_RUN = 3
-"""This many samples in a row at full scale are clipped: one may be an honest peak."""
+"""This many samples in a row at full scale count as clipped; a single one may be a genuine peak."""
 
 _FULL_SCALE = 0.998
 
 
 def longest_clipped_run(samples: np.ndarray) -> int:
-    """Most samples in a row at full scale in `samples` [n] (int16 or float ±1)."""
+    """The longest run of samples at full scale in `samples` [n] (int16 or float ±1)."""
     at_limit = np.abs(to_float(samples)) >= _FULL_SCALE
     if not at_limit.any():
         return 0

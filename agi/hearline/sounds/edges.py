@@ -5,9 +5,9 @@ import numpy as np
 from hearline.audio.level.p56 import active_speech_level, power_to_dbov, to_float
 
 LEADING_MS = 15
-"""Most silence before the first sound: callers hear a late prompt as a pause."""
+"""The most silence before the first sound; more of it sounds like a pause before the prompt."""
 TRAILING_MS = 35
-"""Most silence after the last sound: timers count from the end of the file, the caller from the last sound."""
+"""The most silence after the last sound: timers run from the end of the file, but callers wait from the last sound."""
 
 _STEP_MS = 5
 _UNDER_ACTIVE_DB = 30.0  # a frame this far under the active level is silence
@@ -15,9 +15,9 @@ _FLOOR_DBOV = -70.0  # and one under this always is
 
 
 def silence_at_edges(samples: np.ndarray, rate: int) -> tuple[int, int]:
-    """Milliseconds of silence before and after what is heard in `samples` [n] (int16 or float ±1).
+    """(ms of silence before, ms after) the audible part of `samples` [n] (int16 or float ±1).
 
-    All silent: (whole length, 0).
+    If everything is silent: (whole length, 0).
     """
     step = rate * _STEP_MS // 1000
     whole = len(samples) // step * step

@@ -1,4 +1,4 @@
-"""The manifest of sounds: reading it, checking it, and expanding it into one `Sound` a file name."""
+"""The manifest of sounds: reads it, checks it, and expands it into `Sound`s."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,35 +14,35 @@ from hearline.yamlfiles.located import Located, YamlError, load_located
 
 MANIFEST_NAME = "manifest.yaml"
 MARKER = "# ════ Written by `hearline sounds make`. Do not edit below this line. ════"
-"""Line of the manifest under which register.py writes."""
+"""The line of the manifest below which register.py writes."""
 SUFFIX = {8000: ".wav", 16000: ".wav16"}
 """Asterisk's file name suffix by sample rate, Hz. Both are RIFF files."""
 
 
 class ManifestError(Exception):
-    """The manifest cannot be used; the text says file, line and what is wrong."""
+    """The manifest cannot be used; the message gives file, line and problem."""
 
 
 def prompt_path(root: Path | str, language: str, set: str, id: str, rate: int = 8000) -> Path:
-    """Where the sound `id` of a phrase set lies under `root`, for a sample rate in Hz."""
+    """The file of the sound `id` of a phrase set, under `root`, at a sample rate in Hz."""
     return Path(root) / language / set / f"{id}{SUFFIX[rate]}"
 
 
 def music_path(root: Path | str, name: str, rate: int = 8000) -> Path:
-    """Where a piece of music lies under `root`, for a sample rate in Hz."""
+    """The file of a piece of music, under `root`, at a sample rate in Hz."""
     return Path(root) / "music" / f"{name}{SUFFIX[rate]}"
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound to exist under the sounds folder, spoken or composed, in one file for each rate."""
+    """A sound that should exist in the sounds folder, spoken or composed, with one file per sample rate."""
 
     key: str
     """Path under the sounds folder without suffix: zh/lanzhi/opening."""
     rates: tuple[int, ...]
     level_dbov: float
     text: str | None
-    """What is said, placeholders filled; None = music."""
+    """The spoken text with its placeholders filled; None for music."""
     voice: "Voice | None"
     shortest_ms: float
     longest_ms: float
@@ -54,12 +54,12 @@ class Sound:
 
     @property
     def text_hash(self) -> str:
-        """Changes with what is said: what a recording depends on."""
+        """A hash of the text, which is all that a recording depends on."""
         return _short_hash(self.text or "music")
 
     @property
     def recipe_hash(self) -> str:
-        """Changes with what is said and who says it: what a synthetic sound depends on."""
+        """A hash of text and voice, which a synthetic sound depends on."""
         if self.voice is None:
             return self.text_hash
         return _short_hash(f"{self.text}|{self.voice.engine}|{self.voice.name}|{self.voice.speed:g}")
@@ -74,7 +74,7 @@ class _Strict(BaseModel):
 
 
 class Voice(_Strict):
-    """Who speaks, and by which right the result may be given away."""
+    """A voice, and the licence under which its output may be distributed."""
 
     engine: Literal["kokoro"]
     name: str
@@ -84,14 +84,14 @@ class Voice(_Strict):
 
 
 class Prompt(_Strict):
-    """One text, if it is not just a string: with a voice of its own."""
+    """A text, possibly with its own voice."""
 
     text: str = Field(min_length=1)
     voice: str | None = None
 
 
 def _prompt(value: Any) -> Any:
-    """「none」 → None, a string → a prompt in the voice of its set."""
+    """`none` → None; a string → a prompt in the voice of its set."""
     if value == "none":
         return None
     return {"text": value} if isinstance(value, str) else value
@@ -102,21 +102,21 @@ Rate = Literal[8000, 16000]
 
 
 class PhraseSet(_Strict):
-    """Prompts by id, for one folder."""
+    """The prompts of one folder, by id."""
 
     voice: str
     rates: tuple[Rate, ...] = Field(min_length=1)
     prompts: dict[str, PromptOrNone]
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
-        """(id, text, voice) of each prompt that this set has."""
+        """(id, text, voice) of each prompt, except those that are `none`."""
         for prompt_id, prompt in self.prompts.items():
             if prompt is not None:
                 yield prompt_id, prompt.text, prompt.voice or self.voice
 
 
 class WhisperSet(_Strict):
-    """A sentence for each queue × wait × what was heard."""
+    """The sentences whispered to agents: one for each combination of queue, wait and what was heard."""
 
     voice: str
     rates: tuple[Rate, ...] = Field(min_length=1)
@@ -130,14 +130,14 @@ class WhisperSet(_Strict):
     @model_validator(mode="after")
     def _waits_ascend(self) -> "WhisperSet":
         if list(self.waits) != sorted(set(self.waits)) or self.waits[0] != 0:
-            raise ValueError("waits must begin with 0 and ascend")
+            raise ValueError("waits must begin with 0, in ascending order")
         for wanted in ("seconds", "minutes", "minutes_and_a_half"):
             if wanted not in self.wait_words:
-                raise ValueError(f"wait_words lacks {wanted}")
+                raise ValueError(f"wait_words must have {wanted}")
         try:
             list(self.texts())
         except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"a placeholder that nothing fills: {error}") from error
+            raise ValueError(f"unknown placeholder: {error}") from error
         return self
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
@@ -149,7 +149,7 @@ class WhisperSet(_Strict):
                     yield f"{queue}-{wait}-{heard}", text, self.voice
 
     def words_for_wait(self, seconds: int) -> str:
-        """How a wait is said: 20 → 等了二十秒, 150 → 等了两分半."""
+        """A wait in words: 20 → 等了二十秒, 150 → 等了两分半."""
         if seconds in self.wait_words:
             return self.wait_words[seconds]
         if seconds < 120 or seconds % 30:
@@ -158,7 +158,7 @@ class WhisperSet(_Strict):
         return self.wait_words[form].format(number=chinese_number(seconds // 60, counting=True))
 
     def id_for(self, queue: str, waited_s: float, heard: str) -> str:
-        """Id of the sentence for a wait of `waited_s`: never more than was waited."""
+        """The id of the sentence for a wait of `waited_s`, rounded down. Raises KeyError if there is none."""
         if queue not in self.queues or heard not in self.heard:
             raise KeyError(f"no whisper for queue {queue!r}, heard {heard!r}")
         return f"{queue}-{max(wait for wait in self.waits if wait <= max(waited_s, 0))}-{heard}"
@@ -172,7 +172,7 @@ class Music(_Strict):
 
 
 class LengthBounds(_Strict):
-    """Seconds for each spoken character, pauses included."""
+    """Seconds per spoken character, pauses included."""
 
     shortest: float = Field(gt=0)
     longest: float = Field(gt=0)
@@ -183,7 +183,7 @@ def _set_kind(value: Any) -> str:
 
 
 class Manifest(_Strict):
-    """All sounds. `sounds()` expands it; the other methods answer questions of a running call."""
+    """All sounds. `sounds()` expands it; the other methods serve running calls."""
 
     brand: str
     hotline: str
@@ -196,7 +196,7 @@ class Manifest(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _choose_set_kind(cls, data: Any) -> Any:
-        """Read each set as what it is, so that its errors are not told twice, once for each kind."""
+        """Read each set as its own kind; otherwise its errors would be reported twice, once for each kind."""
         if not isinstance(data, dict) or not isinstance(data.get("languages"), dict):
             return data
         problems: list = []
@@ -216,7 +216,7 @@ class Manifest(_Strict):
         return {**data, "languages": languages}
 
     def sounds(self) -> list[Sound]:
-        """Every sound, in the manifest's order."""
+        """All sounds, in the order of the manifest."""
         found = []
         for language, sets in self.languages.items():
             for set_name, phrases in sets.items():
@@ -227,20 +227,20 @@ class Manifest(_Strict):
         return found
 
     def has_prompt(self, language: str, set: str, id: str) -> bool:
-        """Whether a set has this prompt: False for `none`. KeyError where the id is not listed at all."""
+        """True if a set has this prompt, False if it is `none`. Raises KeyError if the id is not listed."""
         return self.languages[language][set].prompts[id] is not None
 
     def prompt_text(self, language: str, set: str, id: str) -> str | None:
-        """The words of a prompt, placeholders filled; None for `none`."""
+        """The text of a prompt with its placeholders filled; None for `none`."""
         prompt = self.languages[language][set].prompts[id]
         return None if prompt is None else self.fill(prompt.text)
 
     def whisper_id(self, language: str, queue: str, waited_s: float, heard: str) -> str:
-        """Id in the set `whisper` for what an agent is to be told."""
+        """The id, in the set `whisper`, of the sentence for an agent. Raises KeyError if there is none."""
         return self.languages[language]["whisper"].id_for(queue, waited_s, heard)
 
     def queue_names(self, language: str) -> dict[str, str]:
-        """How each queue is called in the whisper before the join; those that it knows."""
+        """The names of queues in the whisper before the join, for the queues that it knows."""
         whisper = self.languages.get(language, {}).get("whisper")
         return dict(whisper.queues) if isinstance(whisper, WhisperSet) else {}
 
@@ -251,7 +251,7 @@ class Manifest(_Strict):
     def _spoken(self, key: str, text: str, voice: str, phrases: PhraseSet | WhisperSet) -> Sound:
         filled = self.fill(text)
         characters = sum(c.isalnum() for c in filled)
-        # One character more: a single 「喂？」 is drawn out.
+        # Allow for one more character, since a single 「喂？」 is drawn out.
         longest_ms = (characters + 1) * self.s_per_character.longest * 1000
         if isinstance(phrases, WhisperSet):
             longest_ms = min(longest_ms, phrases.longest_ms)
@@ -266,7 +266,7 @@ class Manifest(_Strict):
         )
 
     def contradictions(self) -> list[tuple[tuple, str]]:
-        """(location, message) for each voice that `voices` lacks and each placeholder that nothing fills."""
+        """(location, message) for each voice that is not in `voices`, and each unknown placeholder."""
         found = []
         for language, sets in self.languages.items():
             for name, phrases in sets.items():
@@ -279,13 +279,13 @@ class Manifest(_Strict):
                     if prompt.voice and prompt.voice not in self.voices:
                         found.append(((*at, "prompts", prompt_id), f"unknown voice {prompt.voice!r}"))
                     if "{" in self.fill(prompt.text):
-                        message = "a placeholder that is neither {brand} nor {hotline}"
+                        message = "unknown placeholder; only {brand} and {hotline} can be used"
                         found.append(((*at, "prompts", prompt_id), message))
         return found
 
 
 class _Problems(Exception):
-    """Located problems found before pydantic could see them."""
+    """Problems with their locations, found before pydantic's validation."""
 
     def __init__(self, problems: list[tuple[tuple, str]]):
         super().__init__(str(problems))
@@ -293,7 +293,7 @@ class _Problems(Exception):
 
 
 def load_manifest(root: Path | str) -> Manifest:
-    """Read `manifest.yaml` in the sounds folder `root`. ManifestError names file, line and remedy."""
+    """Read `manifest.yaml` in the sounds folder `root`. Raises ManifestError."""
     path = Path(root) / MANIFEST_NAME
     try:
         text = read_text(path).partition(MARKER)[0]
@@ -304,8 +304,8 @@ def load_manifest(root: Path | str) -> Manifest:
     try:
         located = load_located(text)
     except YamlError as error:
-        told = [f"{path}:{line}: {problem}. {remedy}" for line, problem, remedy in error.problems]
-        raise ManifestError("\n".join(told)) from None
+        lines = [f"{path}:{line}: {problem}. {remedy}" for line, problem, remedy in error.problems]
+        raise ManifestError("\n".join(lines)) from None
     if not isinstance(located.value, dict):
         raise ManifestError(f"{path}:1: must be a mapping with brand, voices, languages …")
     try:

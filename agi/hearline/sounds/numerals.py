@@ -1,10 +1,10 @@
-"""Whole numbers in Chinese words, as they are said (not digit by digit)."""
+"""Whole numbers in spoken Chinese, as quantities (not digit by digit)."""
 
 _DIGITS = "零一二三四五六七八九"
 
 
 def chinese_number(n: int, *, counting: bool = False) -> str:
-    """0…999 in words: 20 → 二十, 105 → 一百零五. `counting` things says 两 for a lone 2 (两分钟)."""
+    """0…999 in words: 20 → 二十, 105 → 一百零五. With `counting`, a lone 2 is 两 (两分钟). Raises ValueError."""
     if not 0 <= n <= 999:
         raise ValueError(f"{n} is not within 0…999")
     if n == 2 and counting:
@@ -20,5 +20,5 @@ def chinese_number(n: int, *, counting: bool = False) -> str:
         return hundreds
     if rest < 10:
         return hundreds + "零" + _DIGITS[rest]
-    # After a hundred the ten is counted too: 一百一十五.
+    # After a hundred, a single ten is spoken as 一十: 一百一十五.
     return hundreds + _DIGITS[rest // 10] + "十" + (_DIGITS[rest % 10] if rest % 10 else "")

@@ -1,6 +1,6 @@
-"""The recordings as they lie on disk now, for all who play them: callers' prompts, agents' keys, whispers, music.
+"""The current recordings in memory, for everything that plays them: callers' prompts, agents' keys, whispers, music.
 
-Whoever plays takes samples from memory. Reading and converting files is done ahead, by the thread that watches them.
+Players take samples from memory. The watching thread reads and converts the files beforehand.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from hearline.sounds.manifest import SUFFIX
 
 log = logging.getLogger(__name__)
 
-LONGEST_S = 300  # of a recording: no caller listens for longer
+LONGEST_S = 300  # per recording; no caller listens for longer
 
 
 def prompt_keys(plan: Plan) -> dict[str, str]:
-    """The keys of a plan's prompts (``zh/lanzhi/opening``) by the prompts' ids."""
+    """The keys of a plan's prompts (``zh/lanzhi/opening``) by their ids."""
     return {prompt: f"{plan.language}/{plan.phrases}/{prompt}" for prompt in plan.prompts}
 
 
 class PromptStore:
     """Recordings by key: the path under the sounds folder without suffix, ``zh/lanzhi/opening`` or ``music/waiting``.
 
-    ``faults``: by key, why its file cannot be played. What was read from it before, if anything was, stays in use.
+    ``faults``: the keys whose files cannot be played, and why. An earlier version of such a file stays in use.
 
     Args:
         root: the sounds folder.
-        changed: given what has been read, by key: 16-bit samples, 8 kHz, as bytes.
+        changed: called with the recordings that were read, by key: 16-bit samples, 8 kHz, as bytes.
     """
 
     def __init__(self, root: Path, changed: Callable[[Mapping[str, bytes]], None] = lambda _read: None) -> None:
         self._root, self._changed = root, changed
         self._kept: dict[str, np.ndarray] = {}
-        self._read_stamps: dict[str, tuple] = {}  # of what was read last
+        self._read_stamps: dict[str, tuple] = {}  # when the file was last read
         self._seen_stamps: dict[str, tuple] = {}  # at the last look
         self._faults: dict[str, BadAudio] = {}
 
@@ -49,8 +49,8 @@ class PromptStore:
         return {key: fault.wrong for key, fault in self._faults.copy().items()}
 
     def samples(self, key: str) -> np.ndarray:
-        """int16 [n], 8 kHz; reads nothing. Raises BadAudio where its file cannot be played, or nobody has asked for it
-        (`want`)."""
+        """The samples of a recording, int16 [n], 8 kHz. Reads no file. Raises BadAudio if its file cannot be played, or
+        if it was never requested with `want`."""
         if (kept := self._kept.get(key)) is not None:
             return kept
         if fault := self._faults.get(key):
@@ -59,11 +59,11 @@ class PromptStore:
 
     # ---- for the watching thread ------------------------------------------------------------------------------------
     def want(self, keys: Iterable[str]) -> None:
-        """Have these from now on: returns when they have been read."""
+        """Keep these recordings in memory from now on. Returns when they have been read."""
         self._read(sorted(set(keys) - self._read_stamps.keys()))
 
     def look(self) -> bool:
-        """Read the files that have changed and stayed so for two looks. Returns whether any was read."""
+        """Read the files that have changed and then stayed the same for two looks. Returns True if any was read."""
         settled = []
         for key, read in self._read_stamps.items():
             seen, before = stamp([self._file(key)]), self._seen_stamps.get(key)
@@ -86,7 +86,7 @@ class PromptStore:
                     raise BadAudio(file, f"longer than {LONGEST_S} s", "shorten it")
             except BadAudio as error:
                 self._faults[key] = error
-                log.error("a recording cannot be played, an earlier one stays where there was one: %s", error)
+                log.error("a recording cannot be played (an earlier version stays in use, if there was one): %s", error)
                 continue
             samples.flags.writeable = False
             self._faults.pop(key, None)

@@ -1,8 +1,7 @@
-"""The machine-written end of the manifest: which file is which, so that changes are noticed.
+"""The register of sound files: the machine-written end of the manifest, by which changes are noticed.
 
-A line a file: hash of its bytes, whether it was synthesised or recorded, hash of what it was made from.
-Text above the marker belongs to people and is kept byte for byte.
-"""
+It has one line per file: the hash of its bytes, whether it was synthesised or recorded, and the hash of what it was
+made from. The text above the marker belongs to people and is kept byte for byte."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from hearline.sounds.manifest import MANIFEST_NAME, MARKER, ManifestError
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one file."""
+    """The register's line for one file."""
 
     sha256: str
     source: Literal["synthetic", "recording"]
@@ -26,21 +25,21 @@ class Entry:
 
 
 def read_register(root: Path) -> dict[str, Entry]:
-    """Entries by path under `root`."""
+    """The entries by path under `root`. Raises ManifestError if the register is damaged."""
     path = root / MANIFEST_NAME
     _, _, machine_part = path.read_text("utf-8").partition(MARKER)
     try:
-        # The C loader where there is one: some hundred lines, read at each registration.
+        # The C loader if it is installed: the register has hundreds of lines, and is read at each registration.
         files = (yaml.load(machine_part, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("files") or {}
         return {name: Entry(e["sha256"], e["source"], e["made_from"]) for name, e in files.items()}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ManifestError(
-            f"{path}: the machine-written part is damaged ({error}); take it from the repository again"
+            f"{path}: the machine-written part is damaged ({error}); restore it from the repository"
         ) from error
 
 
 def register(root: Path, fresh: dict[str, Entry]) -> None:
-    """Add or replace some entries. Reads the rest anew: people may have edited the manifest meanwhile."""
+    """Add or replace some entries. Reads the others again first, since people may have edited the manifest."""
     write_register(root, {**read_register(root), **fresh})
 
 

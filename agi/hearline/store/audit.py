@@ -1,7 +1,7 @@
-"""Who signed in, who was refused, and what was administered: a line of JSON each, added to a file and never changed.
+"""The audit log of sign-ins, refusals and administration: JSON lines, appended and never changed.
 
-No personal data of callers, no names, no PINs: work numbers that have an account, and the network that somebody came
-from (the first 24 bits of an IPv4 address, 48 of an IPv6 address).
+It holds no personal data of callers, no names and no PINs: only work numbers that have an account, and the network
+somebody came from (the first 24 bits of an IPv4 address, 48 of an IPv6 address).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from hearline.store.record_writer import RecordWriter
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 8 * 1024 * 1024  # of a file; then the day has another one
-WRITE_S = 3.0  # for the last lines, when a process stops
-MOST_FILES = 32  # of a day: no flood fills the disk
+MOST_BYTES = 8 * 1024 * 1024  # per file; then the day gets another one
+WRITE_S = 3.0  # to write the last lines when a process stops
+MOST_FILES = 32  # per day, so that no flood fills the disk
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d+)\.jsonl")
 
 
 class DayFull(OSError):
-    """This day's files hold as much as they may."""
+    """All of this day's files are full."""
 
 
 class AuditLog:
@@ -38,7 +38,7 @@ class AuditLog:
 
     Args:
         days: how long they are kept.
-        now: the time, aware.
+        now: returns the current time, aware.
     """
 
     def __init__(self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
@@ -51,15 +51,15 @@ class AuditLog:
         self._writer.later(partial(self._append, _line(self._now(), event, more)))
 
     def write(self, event: str, **more: object) -> None:
-        """Add a line; it is on the disk then. Raises OSError."""
+        """Add a line, and wait until it is on the disk. Raises OSError."""
         self._append(_line(self._now(), event, more))
 
     def settle(self) -> bool:
-        """Wait until all lines are written; returns whether they are."""
+        """Wait until all lines are written. Returns False if that takes too long."""
         return self._writer.settle(WRITE_S)
 
     def close(self) -> None:
-        """Write what waits, as far as the disk answers."""
+        """Write the lines that wait, for at most ``WRITE_S``."""
         self._writer.close(WRITE_S)
 
     def _append(self, line: bytes) -> None:
@@ -69,7 +69,7 @@ class AuditLog:
             self._cleared = today
             self._clear(today)
         for number in range(MOST_FILES):
-            # Opened for each line: another process may have filled it, and a removed one is not written to for ever.
+            # Open it for each line: another process may have filled or removed it.
             file = self.folder / f"{today}.{number}.jsonl"
             descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
@@ -82,8 +82,8 @@ class AuditLog:
         raise DayFull(f"{self.folder}: {MOST_FILES} files are full today")
 
     def _clear(self, today: date) -> None:
-        """Delete what is older than it may be, counted from the newest there is: a clock that jumps deletes nothing on
-        that day."""
+        """Delete expired files. Their age is counted from the newest file, so that a clock that jumps ahead deletes
+        nothing that day."""
         found = [(date.fromisoformat(named[1]), file) for file, named in self._files()]
         newest = max((day for day, _ in found), default=today)
         oldest = min(today, newest + timedelta(days=1)) - timedelta(days=self._days)
@@ -96,12 +96,12 @@ class AuditLog:
 
 
 def _line(at: datetime, event: str, more: dict[str, object]) -> bytes:
-    told = {"at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event} | more
-    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
+    data = {"at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event} | more
+    return json.dumps(data, ensure_ascii=True).encode() + b"\n"
 
 
 def network(address: str) -> str:
-    """``"192.0.2.57"`` as ``"192.0.2.0/24"``; '' for what is no address."""
+    """``"192.0.2.57"`` as ``"192.0.2.0/24"``; '' if it is not an address."""
     try:
         known = ipaddress.ip_address(address.split("%")[0])
     except ValueError:

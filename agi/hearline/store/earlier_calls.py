@@ -1,9 +1,9 @@
-"""Has this caller called before, and what came of it? A small index that never holds the caller's number, only a keyed
-hash of it.
+"""A small index of earlier calls: has this caller called before, and with what outcome? It holds only a keyed hash of
+the caller's number, never the number.
 
-Two processes write it, the door (what the IVR heard) and agent assist (who talked, what came of it); a call is one row,
-found by its id. Nobody waits for it: what is to be kept goes to a thread, and where the database is
-locked, broken or lost, only this list is poorer.
+Two processes write to it: the door (what the IVR heard) and agent assist (the agent, the outcome). A call is one row,
+found by its id. No call waits for the database: a thread does the writing, and if the database is locked, damaged or
+lost, only this list suffers.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from hearline.core.numbers import Home, normal
 log = logging.getLogger(__name__)
 
 DAYS = 90
-WAIT_S = 1.0  # for whoever writes just now
+WAIT_S = 1.0  # for another writer's lock
 CLEAN_S = 3_600.0
-JUMP_S = 60.0  # more than a clock is ever put right by, short of a jump
+JUMP_S = 60.0  # a larger correction of the clock counts as a jump
 _MOST_WAITING = 1_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -53,7 +53,7 @@ CREATE INDEX IF NOT EXISTS by_agent ON calls (agent, at);
 
 @dataclass(frozen=True)
 class EarlierCall:
-    """See the table."""
+    """A row of the table ``calls``."""
 
     at: float
     heard: str | None
@@ -65,11 +65,11 @@ class EarlierCall:
 
 
 class EarlierCalls:
-    """The index in ``folder`` (mode 0700, key and database 0600). Nothing here raises because of the database.
+    """The index in ``folder`` (mode 0700, key and database 0600). Only `forget` raises errors of the database.
 
     Args:
         days: how long a call is kept.
-        home: where numbers are from that do not say it.
+        home: the country and area of numbers that name none.
     """
 
     def __init__(self, folder: Path, days: int = DAYS, home: Home = Home()) -> None:
@@ -79,60 +79,60 @@ class EarlierCalls:
         self._key: bytes | None = None
         self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
         self._writer: threading.Thread | None = None
-        self._even_since = time.monotonic(), time.time()  # from here on the clock has gone evenly
+        self._even_since = time.monotonic(), time.time()  # the clock has not jumped since then
 
     def who(self, number: str) -> str:
-        """The caller's number as it stands here; '' for one who tells none."""
+        """The keyed hash of a caller's number; '' if the caller withholds it, or the key cannot be read."""
         number = normal(number, self._home)
         if not number:
             return ""
         try:
             self._key = self._key or lasting_key(self._folder / "key")
         except OSError as error:
-            log.error("earlier calls cannot be told: %s", error)
+            log.error("earlier calls are not available: %s", error)
             return ""
         return hmac.new(self._key, number.encode(), hashlib.sha256).hexdigest()
 
     def start(self) -> None:
-        """Start the thread that writes; the first ``note`` does so as well."""
+        """Start the writing thread; the first ``note`` does so, too."""
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
             self._writer.start()
 
     def note(self, call: str, **what: str | float | None) -> Future[bool]:
-        """Keep what is known of this call beside what is kept already; a ``number`` as ``who``. Returns at once whether
-        it is kept, once that is known."""
+        """Add columns to the row of this call; a ``number`` is kept as ``who``. Returns at once, with a future: True
+        once they are kept, False if they could not be."""
         self.start()
         kept: Future[bool] = Future()
         kept.set_running_or_notify_cancel()  # nobody can cancel it
         try:
             self._to_write.put_nowait((call, what, kept))
         except queue.Full:
-            log.error("a call is not kept among the earlier ones: the database does not keep up")
+            log.error("a call is missing from the earlier calls: the database does not keep up")
             kept.set_result(False)
         return kept
 
     def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
-        """This caller's latest calls, the newest first. May take `WAIT_S`."""
+        """The latest calls of a caller (see `who`), newest first, without the call ``besides``. May take `WAIT_S`."""
         sql = "SELECT at, heard, ended, agent, talk_s, outcome, note FROM calls WHERE who = ? AND call <> ? AND at >= ?"
         since = time.time() - self._days * 86_400
         rows = self._rows(f"{sql} ORDER BY at DESC LIMIT ?", who, besides, since, most) if who else []
         return [EarlierCall(*row) for row in rows]
 
     def left_first(self, agent: str, since: float) -> int:
-        """How many calls this agent has ended first since then."""
+        """How many calls since then this agent hung up before the caller did."""
         sql = "SELECT count(*) FROM calls WHERE agent = ? AND at >= ? AND left_first = 'agent'"
         return next((count for (count,) in self._rows(sql, agent, since)), 0)
 
     def forget(self, number: str) -> int:
-        """Delete all calls from this number; how many. Raises sqlite3.Error, OSError."""
+        """Delete all calls from this number. Returns how many. Raises sqlite3.Error, OSError."""
         if not (who := self.who(number)):
             raise OSError("the key of the callers' hashes cannot be read")
         with self._database() as database:
             return database.execute("DELETE FROM calls WHERE who = ?", (who,)).rowcount
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write what waits, within about 3 s."""
         if self._writer:
             with suppress(queue.Full):
                 self._to_write.put(None, timeout=WAIT_S)
@@ -145,31 +145,31 @@ class EarlierCalls:
             with self._database() as database:
                 return database.execute(sql, values).fetchall()
         except (sqlite3.Error, OSError) as error:
-            log.warning("earlier calls cannot be told: %s", error)
+            log.warning("earlier calls are not available: %s", error)
             return []
 
     def _write_on(self) -> None:
-        while (told := self._to_write.get()) is not None:
-            call, what, kept = told
+        while (item := self._to_write.get()) is not None:
+            call, what, kept = item
             try:
                 if (number := what.pop("number", None)) is not None:
                     what["who"] = self.who(number)
                 with self._database() as database:
                     _upsert(database, call, what)
                     self._clean(database)
-            except Exception as error:  # the next one is another's
-                log.warning("a call is not kept among the earlier ones: %s", type(error).__name__)
+            except Exception as error:  # it must not affect the next call
+                log.warning("a call is missing from the earlier calls: %s", type(error).__name__)
                 kept.set_result(False)
             else:
                 kept.set_result(True)
 
     def _clean(self, database: sqlite3.Connection) -> None:
-        """Once an hour, and only if the clock has gone evenly for that hour: one that jumps three months ahead and back
-        would take everything with it."""
+        """Delete expired calls, once an hour, and only if the clock has not jumped within that hour: a clock that jumps
+        three months ahead and back would delete everything."""
         (began, then), now = self._even_since, time.time()
         passed = time.monotonic() - began
         if abs(now - then - passed) > JUMP_S:
-            log.warning("the clock has jumped: old calls are not deleted before it has gone evenly for an hour")
+            log.warning("the clock has jumped: old calls are deleted only after an hour without another jump")
         elif passed < CLEAN_S:
             return
         else:
@@ -178,19 +178,19 @@ class EarlierCalls:
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction: a database that was taken away is simply begun anew."""
+        """A connection for one transaction. Creates the database if it is missing."""
         if not self._file.exists():
             private_folder(self._folder)
-            os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite's own files go by its mode
+            os.close(os.open(self._file, os.O_CREAT | os.O_WRONLY, 0o600))  # SQLite gives its other files the same mode
         with closing(sqlite3.connect(self._file, timeout=WAIT_S)) as database, database:
-            database.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten, whatever SQLite's default
+            database.execute("PRAGMA secure_delete = ON")  # overwrite deleted rows, whatever SQLite's default is
             database.executescript(_TABLE)
             yield database
 
 
 def _upsert(database: sqlite3.Connection, call: str, what: dict) -> None:
     names = list(what)
-    known = ", ".join(f"{name} = excluded.{name}" for name in names if name != "at")  # it began when it began
+    known = ", ".join(f"{name} = excluded.{name}" for name in names if name != "at")  # keep the first start time
     database.execute(
         f"INSERT INTO calls (call, {', '.join(names)}) VALUES ({', '.join('?' * (len(names) + 1))}) "
         f"ON CONFLICT (call) DO UPDATE SET {known}",

@@ -1,4 +1,4 @@
-"""Records are written by a thread of their own, one after the other: a disk that takes its time holds up no call."""
+"""Writes records one after another in a thread of its own, so that a slow disk delays no call."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-MOST = 2_000  # that wait for the disk; a call's record has some 10 kB
+MOST = 2_000  # records that may wait for the disk; a call's record has some 10 kB
 SAY_S = 10.0  # how often losses are logged
 
 
 class RecordWriter:
-    """``later`` takes what is to be written, and starts the thread unless ``start`` has; ``close`` ends it.
+    """Runs the writing functions passed to ``later``. The thread begins with ``start`` or the first ``later``, and ends
+    with ``close``.
+
+    ``lost``: how many records were lost.
 
     Args:
-        most: so many wait for the disk; what comes beyond that is lost, counted and logged.
-
-    ``lost``: how many were.
+        most: how many records may wait for the disk. Further ones are lost, counted and logged.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -35,7 +36,7 @@ class RecordWriter:
             self._thread.start()
 
     def later(self, write: Callable[[], object]) -> None:
-        """Have this called; what it raises is logged. Returns at once."""
+        """Have ``write`` called in the thread; errors it raises are logged. Returns at once."""
         self.start()
         try:
             self._waiting.put_nowait(write)
@@ -43,16 +44,16 @@ class RecordWriter:
             self.lost += 1
             if time.monotonic() - self._said > SAY_S:
                 self._said = time.monotonic()
-                log.error("the disk does not keep up: %d records are lost so far", self.lost)
+                log.error("the disk does not keep up: %d records have been lost so far", self.lost)
 
     def settle(self, within_s: float) -> bool:
-        """Wait until all that was given so far is written; returns whether it is."""
+        """Wait until everything passed so far is written. Returns False if that takes longer than ``within_s``."""
         done = threading.Event()
         self.later(done.set)
         return done.wait(within_s)
 
     def close(self, within_s: float) -> None:
-        """Write what waits, for so long at the most."""
+        """Write what waits, for at most ``within_s``, and end the thread."""
         if self._thread is None:
             return
         deadline = time.monotonic() + within_s
@@ -69,4 +70,4 @@ class RecordWriter:
             try:
                 write()
             except Exception:
-                log.exception("a record could not be kept")
+                log.exception("a record could not be written")

@@ -1,7 +1,7 @@
-"""Records as they are kept: one JSON file each, in a folder for each business day.
+"""The files of records: one JSON file each, in a folder for each business day.
 
-A call has a record for each visit to the IVR and for each talk. The first is named by the call's id, ``CALL.json``, the
-others ``CALL.2.json``, ``CALL.3.json`` … (Until calls had ids they were named by UUIDs.)
+A call has a record for each visit to the IVR and for each talk. The first is named after the call's id, ``CALL.json``,
+the others ``CALL.2.json``, ``CALL.3.json`` … (Records from before calls had ids are named by UUIDs.)
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hearline.core.calendar import Calendar
 from hearline.core.files import read_text, write_whole
 from hearline.store.record_writer import RecordWriter
 
-WRITE_S = 3.0  # for the last records, when a process stops
-DAYS_OF_A_CALL = 2  # it may begin before midnight
+WRITE_S = 3.0  # to write the last records when a process stops
+DAYS_OF_A_CALL = 2  # a call may begin before midnight
 
 
 @dataclass
 class Kept:
-    """A record as it is kept, in ``file`` once it is written. ``number``: which of the call's records it is (1, 2,
-    3 …); it stands in the record under the name ``number_as``, where that is given."""
+    """Where a record is kept: in ``file``, once it is written. ``number``: its number among the call's records (1, 2,
+    3 …), which is also written into the record, as ``number_as``, if that is given."""
 
     call: str
     number_as: str = ""
@@ -38,8 +38,8 @@ class Records:
     """The records in ``folder``: ``2026-11-29/CALL.json``. They are written in a thread of their own.
 
     Args:
-        calendar: says which day it is.
-        now: the time, aware.
+        calendar: the calendar of business days.
+        now: returns the current time, aware.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Records:
         self._writer = RecordWriter()
 
     def start(self) -> None:
-        """Start the thread that writes; the first record does so as well."""
+        """Start the writing thread; the first record does so, too."""
         self._writer.start()
 
     def write(self, kept: Kept, record: Mapping[str, Any]) -> None:
-        """Keep this record, in place of what was written for it before: whoever reads the file meanwhile finds that.
-        Returns at once."""
+        """Write this record, in place of any earlier version of it. Readers find one version or the other. Returns at
+        once."""
 
         def written() -> None:
             if kept.file is None:
@@ -65,7 +65,7 @@ class Records:
         self._writer.later(written)
 
     def amend(self, call: str, **more: object) -> None:
-        """Put more into the last record of a call that is not long over. Returns at once."""
+        """Add fields to the last record of a call that began today or yesterday. Returns at once."""
 
         def amended() -> None:
             number, _ = self._next(call)
@@ -75,16 +75,16 @@ class Records:
         self._writer.later(amended)
 
     def settle(self) -> bool:
-        """Wait until all records are written; returns whether they are."""
+        """Wait until all records are written. Returns False if that takes too long."""
         return self._writer.settle(WRITE_S)
 
     def close(self) -> None:
-        """Write what waits, as far as the disk answers."""
+        """Write the records that wait, for at most ``WRITE_S``."""
         self._writer.close(WRITE_S)
 
     # ---- in the thread that writes ----------------------------------------------------------------------------------
     def _next(self, call: str) -> tuple[int, Path]:
-        """Which record of the call is written next, and its file."""
+        """(number of the call's next record, its file)."""
         number = next(number for number in count(1) if not self._find(call, number))
         return number, self._day(0) / _name(call, number)
 
@@ -93,7 +93,7 @@ class Records:
         return next((file for file in files if file.exists()), None)
 
     def _day(self, ago: int) -> Path:
-        """The folder of the business day so many days ago."""
+        """The folder of the business day ``ago`` days ago."""
         return self.folder / (self._calendar.business_day(self._now()) - timedelta(days=ago)).isoformat()
 
 
@@ -102,9 +102,9 @@ def _name(call: str, number: int) -> str:
 
 
 def write(file: Path, record: dict[str, Any]) -> None:
-    """The whole file or none: whoever reads it meanwhile finds the one before. Raises OSError.
+    """Write a record atomically: a reader finds the old version or the new. Raises OSError.
 
-    It is not synced: a power cut may cost the records of the last half minute, and no call waits for a disk.
+    It is not synced to the disk: a power cut may cost the records of the last half minute, but nothing waits.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, json.dumps(record, ensure_ascii=False), sync=False)

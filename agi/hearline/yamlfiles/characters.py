@@ -1,4 +1,4 @@
-"""Characters that look like YAML and are none: invisible blanks, and what a Chinese keyboard types for `:`."""
+"""Characters that look like YAML but are not: invisible blanks, and the full-width colon of a Chinese keyboard."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ _WIDE_COLON = "：", "a full-width colon", "Write an ordinary : and a blank afte
 
 
 def odd_in_name(text: str) -> tuple[str, str] | None:
-    """(problem, remedy) where a key, or a word, holds a character that nobody sees or means."""
+    """(problem, remedy) if a key, or a word, holds an invisible character or a full-width colon."""
     return _odd(next((char for char in text if _invisible(char) or char == "："), None))
 
 
 def odd_in_value(text: str) -> tuple[str, str] | None:
-    """(problem, remedy) where a text without quotes begins or ends with an invisible blank, or holds one that has no
-    width."""
+    """(problem, remedy) if an unquoted text begins or ends with an invisible character, or holds a zero-width one."""
     ends = text[:1] + text[-1:]
     return _odd(next((char for char in ends + text if _invisible(char) and (char in ends or _no_width(char))), None))
 
 
 def odd_in_line(line: str) -> tuple[str, str] | None:
-    """(problem, remedy) where a line of YAML that cannot be read holds such a character before its comment."""
+    """(problem, remedy) if a line of YAML that cannot be parsed holds such a character before its comment."""
     if found := _LOOKS_LIKE_A_KEY.match(line):
         return _odd(found[1])
     return _odd(next((char for char in line.partition(" #")[0] if _invisible(char)), None))
@@ -43,5 +42,5 @@ def _no_width(char: str) -> bool:
 
 
 def _invisible(char: str) -> bool:
-    """Not seen, and no blank, tab or line break of YAML."""
+    """True for an invisible character that YAML does not take for a blank, a tab or a line break."""
     return char not in " \t\n\r" and (unicodedata.category(char) == "Zs" or _no_width(char))

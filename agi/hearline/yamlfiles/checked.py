@@ -1,6 +1,6 @@
-"""What people write in YAML, checked against a pydantic model: every fault names file, line and remedy.
+"""Checks YAML that people write against a pydantic model. Every fault names file, line and remedy.
 
-Flows and hint rules share this. A check of a model raises ``ValueError("problem|remedy")``.
+Flows, calendars and hint rules share this. A model's own checks raise ``ValueError("problem|remedy")``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fault:
 
 
 class Rejected(ValueError):
-    """The file is not taken; ``faults`` says why, a line each."""
+    """The file is rejected; ``faults`` gives the reasons, and the message one line for each."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
@@ -42,7 +42,7 @@ class Rejected(ValueError):
 
 
 class Words(BaseModel):
-    """A mapping of known words."""
+    """A YAML mapping; keys that are not its fields are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,12 +54,13 @@ def duration(value: Any) -> int:
         raise ValueError(f"{value!r} is no duration|Write a number with its unit: 3s, 500ms or 2m")
     ms = float(found[1]) * _UNITS_MS[found[2]]
     if ms > _DAY_MS:
-        raise ValueError(f"{value!r} is longer than a day|Write what a call can last")
+        raise ValueError(f"{value!r} is longer than a day|Write a time that a call can last")
     return round(ms)
 
 
 def between(low: str, high: str, why: str, read: Callable[[Any], int] = duration) -> AfterValidator:
-    """Takes values from ``low`` to ``high``, as ``read`` understands them."""
+    """A check that the value lies between ``low`` and ``high``, both included. ``read`` turns the two into numbers;
+    ``why`` becomes the remedy."""
 
     def check(value: int) -> int:
         if not read(low) <= value <= read(high):
@@ -70,7 +71,7 @@ def between(low: str, high: str, why: str, read: Callable[[Any], int] = duration
 
 
 def listed(value: Any) -> Any:
-    """One thing may be written for a list of one."""
+    """The value as a list: a single value stands for a list of one."""
     return value if isinstance(value, list) else [value]
 
 
@@ -79,17 +80,17 @@ Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
 
 
 def like(word: str, known: Collection[str]) -> str:
-    """A remedy that names the nearest known word, or all of them."""
+    """A remedy that names the known word nearest to ``word``, or all of them."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f"Did you mean {near[0]!r}?" if near else "Known: " + ", ".join(sorted(known))
 
 
 class YamlDocument:
-    """A file's YAML, and faults that name its lines. Raises Rejected."""
+    """A file's YAML; makes faults that name its lines. Raises Rejected if the text is not valid YAML."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
-        self.base: YamlDocument | None = None  # of the file that this one builds on
+        self.base: YamlDocument | None = None  # the file that this one builds on
         try:
             self.yaml = load_located(text)
         except YamlError as error:
@@ -100,12 +101,12 @@ class YamlDocument:
         return self.yaml.value
 
     def fault(self, path: tuple, problem: str, remedy: str) -> Fault:
-        """A fault where ``path`` stands: in this file, or in the one that it builds on."""
+        """A fault at the line of ``path``, in this file or in the one it builds on."""
         document, here = self._place(path)
         return Fault(document.file, document.yaml.line(here), problem, remedy)
 
     def _place(self, path: tuple) -> tuple[YamlDocument, tuple]:
-        """Which file ``path`` stands in, and where: there, or the nearest thing around it."""
+        """The file that has ``path``, and the longest part of ``path`` that it has."""
         here = self.yaml.nearest(path)
         if self.base and len(there := self.base.yaml.nearest(path)) > len(here):
             return self.base, there
@@ -114,7 +115,8 @@ class YamlDocument:
     def faults(
         self, error: ValidationError, words: type[BaseModel], above: tuple = (), see: str = "docs/flows.md"
     ) -> list[Fault]:
-        """What pydantic found wrong with the part of the file at ``above``, which should be ``words``."""
+        """Pydantic's errors as faults. ``above``: the path of the part that was checked against ``words``; ``see``: the
+        page that errors without a remedy of their own point to."""
         found = []
         for item in error.errors():
             inner = tuple(part for part in item["loc"] if part != "[key]")
@@ -145,12 +147,12 @@ class YamlDocument:
 
 
 def _fields_at(words: type[BaseModel], path: tuple) -> list[str]:
-    """The words that are known at ``path`` inside ``words``."""
+    """The field names that are allowed at ``path`` inside ``words``."""
     kind: Any = words
     for part in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = next((f.annotation for n, f in kind.model_fields.items() if part in (n, f.alias)), None)
-        else:  # into a mapping or a list: what its values are
+        else:  # a mapping or a list: go on with the type of its values
             kind = get_args(kind)[-1] if get_args(kind) else None
         while get_origin(kind) is Annotated or type(None) in get_args(kind):
             kind = next(a for a in get_args(kind) if a is not type(None))

@@ -1,7 +1,7 @@
-"""YAML as people write it, and on which line each thing stands, so that an error can name it.
+"""Loads YAML and remembers the line of each key and item, so that an error can name it.
 
-`on`, `off`, `yes` and `no` are words, not truth values, and a date is a text (as in YAML 1.2). No key may stand in a
-mapping twice. Whole numbers are decimal: 011, which YAML takes for 9, and 8:30, which it takes for 510, must be quoted.
+`on`, `off`, `yes` and `no` are words, not booleans, and a date is text (as in YAML 1.2). A key may occur only once in a
+mapping. Whole numbers are decimal: 011, which YAML reads as 9, and 8:30, which it reads as 510, must be quoted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import yaml
 from hearline.yamlfiles.characters import odd_in_line, odd_in_name, odd_in_value
 
 MOST_DEPTH = 32
-"""Levels of nesting. No file of ours has ten; a thousand would end the process, for the parser recurses."""
+"""Levels of nesting. No file of ours has ten; a thousand would crash the process, since the parser recurses."""
 MOST_THINGS = 100_000
-"""Keys and values, with aliases unfolded: a few lines of aliases of aliases may stand for thousands of millions."""
+"""Keys and values, with aliases expanded: a few lines of nested aliases can stand for billions."""
 
 _DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*)")
 
@@ -27,7 +27,7 @@ Location = tuple[Hashable, ...]
 
 
 class YamlError(ValueError):
-    """A text that cannot be taken as it is; ``problems`` holds (line, problem, remedy) of each."""
+    """The text is not acceptable YAML. ``problems``: a list of (line, problem, remedy)."""
 
     def __init__(self, problems: list[tuple[int, str, str]]) -> None:
         super().__init__("\n".join(f"line {line}: {problem}. {remedy}" for line, problem, remedy in problems))
@@ -36,15 +36,16 @@ class YamlError(ValueError):
 
 @dataclass(frozen=True)
 class Located:
-    """A value, and the line (1…) of every key and item in it."""
+    """A value, and the line (from 1) of every key and item in it."""
 
     value: Any
     lines: dict[Location, int]
 
     def nearest(self, location: Location) -> Location:
-        """``location``, or the nearest thing around it that stands in the text.
+        """``location``, or the nearest thing around it that the text has.
 
-        A word where the text has a list is passed over: a check that takes one thing for many has put it there.
+        A word in ``location`` where the text has a list is skipped: a validator that put the list into a mapping has
+        added it.
         """
         here: Location = ()
         for part in location:
@@ -74,7 +75,7 @@ def load_located(text: str) -> Located:
                 raise YamlError(sorted(set(bad)))
             try:
                 value = loader.construct_document(root)  # before the lines: it resolves merge keys (<<) in the nodes
-            except (ValueError, LookupError, AttributeError) as error:  # a number without end, !!bool maybe
+            except (ValueError, LookupError, AttributeError) as error:  # too many digits for a number, `!!bool maybe`
                 line = _first_bad(loader, root)
                 raise YamlError([(line, f"not valid YAML: {error}", "Put it in quotes if it is a text")]) from None
             _note_lines(loader, root, (), lines)
@@ -82,18 +83,22 @@ def load_located(text: str) -> Located:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise YamlError([_told(error, text)]) from None
+        raise YamlError([_explained(error, text)]) from None
 
 
 def _check_shape(text: str) -> None:
-    """Raises YamlError where the text is nested too deep, or unfolds into too much; yaml.YAMLError. Reads it event by
-    event: this recurses nowhere."""
-    sizes: dict[str, int] = {}  # of what has an anchor
-    around: list[tuple[str | None, int]] = [(None, 0)]  # (anchor, things in it so far) of all that is open
+    """Check depth and size event by event, without recursion.
+
+    Raises:
+        YamlError: the text is nested too deeply, or too large with its aliases expanded.
+        yaml.YAMLError: the text cannot be parsed.
+    """
+    sizes: dict[str, int] = {}  # by anchor
+    around: list[tuple[str | None, int]] = [(None, 0)]  # (anchor, things in it so far) of every open collection
     for event in yaml.parse(text, _Loader):
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             if len(around) > MOST_DEPTH:
-                raise _at(event, f"nested more than {MOST_DEPTH} levels deep", "Take levels out")
+                raise _at(event, f"nested more than {MOST_DEPTH} levels deep", "Nest less deeply")
             around.append((event.anchor, 0))
             continue
         if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -109,7 +114,7 @@ def _check_shape(text: str) -> None:
             sizes[anchor] = size
         outer, before = around[-1]
         if before + size > MOST_THINGS:
-            raise _at(event, f"more than {MOST_THINGS:,} keys and values, aliases (*) unfolded", "Use fewer aliases")
+            raise _at(event, f"more than {MOST_THINGS:,} keys and values, aliases (*) expanded", "Use fewer aliases")
         around[-1] = outer, before + size
 
 
@@ -120,8 +125,8 @@ def _at(event: yaml.Event, problem: str, remedy: str) -> YamlError:
 _BEGINS_THERE = ("simple key", "quoted scalar", "flow mapping", "flow sequence", "flow node")
 
 
-def _told(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
-    """(line, problem, remedy). The parser notices many a fault only in a later line than it stands in."""
+def _explained(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
+    """(line, problem, remedy). The parser notices many faults some lines below the one that has them."""
     rows = text.split("\n")
     if isinstance(error, yaml.reader.ReaderError):
         char = error.character if isinstance(error.character, str) else chr(error.character)
@@ -141,12 +146,12 @@ def _told(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
 
 
 def _quoted(node: yaml.Node) -> bool:
-    """In quotes, or a block: whoever writes so means every character."""
+    """True if the text is in quotes or a block: then every character in it is deliberate."""
     return isinstance(node, yaml.ScalarNode) and bool(node.style)
 
 
 def _odd_characters(root: yaml.Node) -> list[tuple[int, str, str]]:
-    """Keys and unquoted texts with characters that nobody sees or means."""
+    """Keys and unquoted texts with invisible characters or full-width colons: (line, problem, remedy)."""
     found, todo, seen = [], [(root, False)], set()
     while todo:
         node, is_key = todo.pop()
@@ -163,9 +168,9 @@ def _odd_characters(root: yaml.Node) -> list[tuple[int, str, str]]:
 
 
 def _first_bad(loader: _Loader, node: yaml.Node) -> int:
-    """The line of the first scalar that cannot be what it looks like."""
+    """The line of the first scalar that cannot be converted to the type it looks like."""
     todo = [node]
-    loader.recursive_objects.clear()  # what was being made when it failed
+    loader.recursive_objects.clear()  # left over from the failed construction
     while todo:
         node = todo.pop(0)
         if isinstance(node, yaml.ScalarNode):
@@ -182,7 +187,7 @@ def _first_bad(loader: _Loader, node: yaml.Node) -> int:
 _NOT_GUESSED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 
 
-# libyaml's, where there is one: ten times as fast
+# libyaml's loader if it is installed: it is ten times as fast.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_GUESSED]
@@ -194,9 +199,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?:true|fals
 
 
 def _doubles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> list[tuple[int, str, str]]:
-    """Keys that stand in a mapping twice, and anchors that hold themselves."""
+    """Keys that occur twice in a mapping, and anchors that contain themselves: (line, problem, remedy)."""
     if node in above:
-        return [(node.start_mark.line + 1, "an anchor that holds itself", "Remove the * reference")]
+        return [(node.start_mark.line + 1, "an anchor that contains itself", "Remove the * reference")]
     above = (*above, node)
     found = []
     if isinstance(node, yaml.MappingNode):
@@ -204,7 +209,7 @@ def _doubles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> list[tuple[int, s
         for key, value in node.value:
             line, name = key.start_mark.line + 1, str(key.value)
             if name in seen:
-                problem = f"{name!r} stands here a second time (first in line {seen[name]})"
+                problem = f"{name!r} occurs here a second time (first in line {seen[name]})"
                 found.append((line, problem, "Keep one of the two"))
             seen[name] = line
             found += _doubles(value, above)
@@ -215,7 +220,7 @@ def _doubles(node: yaml.Node, above: tuple[yaml.Node, ...]) -> list[tuple[int, s
 
 
 def _odd_numbers(loader: _Loader, root: yaml.Node) -> list[tuple[int, str, str]]:
-    """Whole numbers that are another number than they look like."""
+    """Whole numbers that YAML reads as another number than they look like: (line, problem, remedy)."""
     found, todo, seen = [], [root], set()
     while todo:
         node = todo.pop()
@@ -230,7 +235,7 @@ def _odd_numbers(loader: _Loader, root: yaml.Node) -> list[tuple[int, str, str]]
             try:
                 problem = f"{node.value} is the number {loader.construct_yaml_int(node)} in YAML"
             except ValueError:
-                continue  # said of it later
+                continue  # reported when it is constructed
             found.append((node.start_mark.line + 1, problem, f'If these are digits put them in quotes: "{node.value}"'))
     return sorted(found)
 
@@ -239,8 +244,8 @@ def _note_lines(loader: yaml.SafeLoader, node: yaml.Node, location: Location, li
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
-            # The key's line, not the value's: an alias' value stands elsewhere.
-            for name in (key, str(key)):  # a number is found as a text, too
+            # The key's line, not the value's: the value of an alias is elsewhere.
+            for name in (key, str(key)):  # a number can be looked up as text, too
                 lines[(*location, name)] = key_node.start_mark.line + 1
             _note_lines(loader, value_node, (*location, key), lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -1,7 +1,7 @@
-"""What is read from files that people edit while the server runs: read by one thread, used by all the others.
+"""Hot reload of files that people edit while the server runs: one thread reads them, all others use the result.
 
-A call must never wait for a disk. So whoever uses a file's content takes what was read last, and only the watching
-thread looks whether there is something newer, reads it, and puts it in place as a whole.
+A call must never wait for a disk. So every user takes the value that was read last, and only the watching thread checks
+for something newer, reads it, and replaces the whole value.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LOOK_S = 0.5  # between two looks; an edit counts after two of them
-STUCK_S = 5.0  # no look takes so long, unless its disk does not answer
+LOOK_S = 0.5  # between two looks; an edit is taken after two of them
+STUCK_S = 5.0  # a look takes this long only if the disk does not answer
 
 
 class Watched(Generic[T]):
-    """What ``read`` makes of some files. ``value`` is replaced and never changed: whoever has it can keep using it.
+    """The value that ``read`` makes from some files. ``value`` is replaced, never modified, so a reader can keep it.
 
-    ``fault``: why the newest edit was not taken; '' where it was.
+    ``fault``: why the newest edit was rejected; '' if it was accepted.
 
     Args:
-        name: what it is, for the log: "the hints".
-        files: those that are looked at.
-        read: given the value that holds now, returns the next one. Whatever it raises, the value stays.
-        value: until something has been read.
-        prepare: does what must be done before a new value is used.
+        name: its name in the log, e.g. "the hints".
+        files: returns the files to watch.
+        read: takes the current value, returns the next one. If it raises, the current value stays.
+        value: the value until something has been read.
+        prepare: called with a new value before it is used. If it raises, the current value stays.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class Watched(Generic[T]):
     ) -> None:
         self.name, self.value, self.fault = name, value, ""
         self._files, self._read, self.prepare = files, read, prepare
-        self._read_stamp: object = None  # of what was read last
+        self._read_stamp: object = None  # when the files were last read
         self._seen_stamp: object = None  # at the last look
         self._reading = threading.Lock()
 
     def look(self) -> bool:
-        """Read what has changed and stayed so for two looks: an editor may be in the middle of writing it. What has not
-        been read at all is read at once. Returns whether anything was read. For the watching thread."""
+        """Read the files if they have changed and then stayed the same for two looks: an editor may still be writing.
+        The first read is immediate. Returns True if the files were read. For the watching thread."""
         seen = self._stamp()
         settled, self._seen_stamp = seen == self._seen_stamp or self._read_stamp is None, seen
         return settled and self._take(seen)
 
     def refresh(self) -> bool:
-        """Read what has changed, now. Returns whether anything had."""
+        """Read the files now if they have changed. Returns True if they were read."""
         self._seen_stamp = self._stamp()
         return self._take(self._seen_stamp)
 
@@ -75,37 +75,37 @@ class Watched(Generic[T]):
                 self.prepare(value)
             except Exception as error:
                 self.fault = str(error) or repr(error)
-                log.error("%s: an edit is rejected, what was loaded before stays: %s", self.name, self.fault)
+                log.error("%s: edit rejected, the version loaded before stays in use: %s", self.name, self.fault)
             else:
                 self.value, self.fault = value, ""
             return True
 
 
 class Watcher:
-    """One thread that looks at everything that may be edited, twice a second.
+    """One thread that checks everything that may be edited, twice a second.
 
     Args:
-        looks: by name: what is called again and again.
+        looks: the functions to call, by name.
     """
 
     def __init__(self, looks: Mapping[str, Callable[[], object]]) -> None:
         self._looks = looks
-        self._looking: tuple[str, float] | None = None  # at what, since when
+        self._looking: tuple[str, float] | None = None  # (name, since when)
         self._stopping, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def start(self, patience_s: float = 0.0) -> bool:
-        """Start looking; returns whether everything has been looked at once within ``patience_s``."""
+        """Start the thread. Returns True if it has checked everything once within ``patience_s``."""
         self._thread.start()
         return self._looked.wait(patience_s)
 
     def stop(self) -> None:
-        """It may hang: nobody waits for it."""
+        """Ask the thread to stop, without waiting: it may hang on a disk."""
         self._stopping.set()
 
     @property
     def stuck(self) -> tuple[str, float] | None:
-        """What it has been reading for longer than any read takes, and for how many seconds."""
+        """(name, seconds) of a read that has taken longer than ``STUCK_S``; None if there is none."""
         looking = self._looking
         if looking is None or (since := time.monotonic() - looking[1]) < STUCK_S:
             return None
@@ -118,7 +118,7 @@ class Watcher:
                 try:
                     look()
                 except Exception:
-                    log.exception("%s could not be looked at", name)
+                    log.exception("%s: the check for edits failed", name)
                 self._looking = None
             self._looked.set()
             self._stopping.wait(LOOK_S)

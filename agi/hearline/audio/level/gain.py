@@ -1,7 +1,7 @@
-"""How far a soft speaker's line is raised: from what the ears heard to a gain in whole dB. Of callers and agents alike.
+"""The gain by which a soft speaker's line is raised, in whole dB, for callers and agents alike.
 
-One gain for the whole of what was heard, not one that follows the sound: it cannot pump, and in a pause it raises the
-noise no further than in speech.
+It is one gain, computed from all that was heard, and does not follow the sound: so it cannot pump, and raises noise in
+pauses no more than in speech.
 """
 
 import math
@@ -10,16 +10,16 @@ from hearline.audio.hearing import Hearing, Verdict
 from hearline.audio.settings import DEFAULT, CallSettings
 
 NOMINAL_DBOV = -26.0
-"""Where telephone speech is meant to lie (active level, ITU-T P.56); nobody is raised beyond it."""
+"""The nominal active level of telephone speech (ITU-T P.56); no line is raised above it."""
 NOISE_LIMIT_DBOV = -45.0
-"""What is there between the words is not lifted over this: louder, it is a noise that one has to listen through."""
+"""The noise between the words is not raised above this: louder, it would disturb the listener."""
 
 
 def line_gain_db(hearing: Hearing, max_gain_db: int, ears: CallSettings = DEFAULT) -> int:
-    """By how many dB a line on which this was heard is to be raised: 0…`max_gain_db`.
+    """The gain for a line on which this was heard, 0…`max_gain_db`, in whole dB.
 
-    0 where nobody spoke (noise alone is never raised) and for everybody who is at a normal level. Whole dB, rounded
-    down: finer steps cannot be heard, and every limit holds to the end.
+    It is 0 if nobody spoke (noise alone is never raised) or the level is normal. It is rounded down: finer steps are
+    inaudible, and so no limit is exceeded.
     """
     level_dbov = hearing.active_level_dbov
     if level_dbov is None or not hearing.speech_ms or level_dbov >= ears.normal_dbov:
@@ -29,7 +29,7 @@ def line_gain_db(hearing: Hearing, max_gain_db: int, ears: CallSettings = DEFAUL
 
 
 def verdict_when_raised(hearing: Hearing, gain_db: int, ears: CallSettings = DEFAULT) -> Verdict:
-    """What the line carries once it is raised by `gain_db`: who was too soft may be so no longer."""
+    """The verdict on the line after raising it by `gain_db`: "too_soft" may become "speech"."""
     level_dbov = hearing.active_level_dbov
     if gain_db and hearing.verdict == "too_soft" and level_dbov is not None:
         return "speech" if level_dbov + gain_db >= ears.too_soft_dbov else "too_soft"

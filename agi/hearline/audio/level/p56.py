@@ -3,8 +3,8 @@
 Unit dBov (ITU-T G.100.1): 0 dBov is the power of a full-scale square wave, i.e. of a constant ±1.0 in
 float or ±32768 in int16. A full-scale sine is therefore −3.01 dBov. In G.711, dBm0 ≈ dBov + 6.2.
 
-The streaming estimate of live calls is in `speech_level.py`; this module measures arrays that are
-complete (prompts, recordings, tests).
+This module measures complete arrays (prompts, recordings, tests); the streaming estimate of live calls is in
+`speech_level.py`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 
 SILENCE_DBOV = -100.0
-"""Levels are floored here, so that digital silence has a finite level."""
+"""Levels are never lower than this, so that digital silence has a finite level."""
 
 ENVELOPE_TIME_S = 0.03  # P.56: time constant of each of the two smoothing stages
 HANGOVER_S = 0.2  # P.56: speech counts as active this long after the envelope fell under a threshold
@@ -27,10 +27,10 @@ _BLOCK = 1024  # samples per block of the recursive filter: short enough for exp
 
 @dataclass(frozen=True)
 class Level:
-    """What method B says of one recording."""
+    """The result of method B for one recording."""
 
     active_dbov: float
-    """Level while somebody speaks; SILENCE_DBOV if there is nothing."""
+    """Level while somebody speaks; SILENCE_DBOV if the recording is silent."""
     activity: float
     """Share of the time that is active speech, 0…1."""
     long_term_dbov: float

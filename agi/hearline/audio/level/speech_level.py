@@ -1,8 +1,8 @@
-"""How loud do they speak? ITU-T P.56 method B as a running estimate for many calls at once.
+"""The active speech level (ITU-T P.56 method B) as a running estimate for many calls at once.
 
-The same sums as in `p56.py`, with three differences that a live call needs: they are fed in 20 ms frames,
-only while there is speech (the detector says so), and the noise between the words is subtracted. The
-envelope is followed in steps of 5 ms instead of every sample: its time constant is 30 ms.
+It computes the same sums as `p56.py`, with three differences for live calls: sound comes in frames of 20 ms, only
+frames that the detector takes for speech count, and the noise between the words is subtracted. The envelope is followed
+in steps of 5 ms instead of sample by sample, since its time constant is 30 ms.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ from hearline.audio.slots import Column, SlotTable
 _STEPS = 4  # of 5 ms in a frame
 _STEP_SAMPLES = FRAME_SAMPLES // _STEPS
 _DECAY = float(np.exp(-_STEP_SAMPLES / (SAMPLE_RATE_HZ * ENVELOPE_TIME_S)))
-# One frame as matrix products: (stage 1, stage 2), and |samples|, → (both stages after it, stage 2 after each step but
-# the last, newest first)
+# One frame as a matrix product. In: stage 1, stage 2 and |samples|. Out: both stages after the frame, then stage 2
+# after each earlier step, newest first.
 _frame = np.zeros((2 + FRAME_SAMPLES, 1 + _STEPS), np.float32)
-_stages = np.eye(2 + FRAME_SAMPLES)[:2]  # what each holds, by the inputs
+_stages = np.eye(2 + FRAME_SAMPLES)[:2]  # each stage as weights of the inputs
 for _step in range(_STEPS):
     _stages[0] *= _DECAY
     _stages[0, 2 + _step * _STEP_SAMPLES :][:_STEP_SAMPLES] = (1 - _DECAY) / (_STEP_SAMPLES * 32768)
@@ -28,7 +28,7 @@ _frame[:, 0] = _stages[0]
 _OF_STAGES, _OF_SAMPLES = _frame[:2].copy(), _frame[2:].copy()
 _HELD_FRAMES = round(HANGOVER_S * 1000 / FRAME_MS)
 PAST_FRAMES = 15
-"""So much is remembered for `add_past`: the detector knows of speech 100 to 300 ms after it began."""
+"""How many frames `add_past` can go back: the detector notices speech 100 to 300 ms after it began."""
 _FRAMES = PAST_FRAMES + _HELD_FRAMES + 1
 # _ROWS[at]: rows of the newest frame, the one before it and so on
 _ROWS = (np.arange(_FRAMES)[:, None] - np.arange(_FRAMES)) % _FRAMES
@@ -42,7 +42,7 @@ class SpeechLevels:
         self._table = SlotTable(
             capacity,
             stages=Column(np.float32, shape=(2,)),
-            envelope=Column(np.float32, ticks=_FRAMES),  # peak of each frame; of lines at rest, nothing
+            envelope=Column(np.float32, ticks=_FRAMES),  # peak of each frame; 0 on lines at rest
             energy=Column(np.float64),
             active=Column(np.int32, shape=thresholds),
         )
@@ -61,12 +61,13 @@ class SpeechLevels:
         t.energy[slot], t.active[slot] = 0, 0
 
     def rest(self, slots: np.ndarray) -> None:
-        """Nothing audible on these: the envelope falls to nothing."""
+        """Reset the envelope to 0: nothing is audible on these slots."""
         t = self._table
         t.stages[slots], t.envelope[:, slots] = 0, 0
 
     def follow(self, slots: np.ndarray, frames: np.ndarray) -> None:
-        """Follow the envelope through one frame, float32 [slots, 160], full scale 32768. All others are at rest."""
+        """Follow the envelope through one frame, float32 [slots, 160], full scale 32768. All other slots are at
+        rest."""
         t = self._table
         followed = np.abs(frames) @ _OF_SAMPLES
         followed += t.stages[slots] @ _OF_STAGES
@@ -77,16 +78,16 @@ class SpeechLevels:
         newest[slots] = np.maximum.reduce(followed[:, 1:], axis=1)
 
     def add_speech(self, slots: np.ndarray, power: np.ndarray) -> None:
-        """The frame just followed is speech; `power` [slots] is its mean square."""
+        """Count the frame just followed as speech; `power` [slots] is its mean square."""
         t = self._table
         held = np.maximum.reduce(t.envelope[_ROWS[self._at, : _HELD_FRAMES + 1]], axis=0)[slots]
         t.energy[slots] += power
         t.active[slots] += held[:, None] >= THRESHOLDS
 
     def add_past(self, slots: np.ndarray, power: np.ndarray) -> None:
-        """The frames before the one just followed belong to the speech too: `power` [slots, up to PAST_FRAMES],
-        oldest first. A short word may be over when the detector knows of it. Silence among them does no
-        harm: under the threshold it is not counted."""
+        """Count earlier frames as speech, too: a short word may be over when the detector notices it. `power` [slots,
+        up to PAST_FRAMES], oldest first, excludes the frame just followed. Silence among them is harmless, since P.56
+        counts nothing below the threshold."""
         t = self._table
         count = power.shape[1]
         envelope = t.envelope[_ROWS[self._at, :0:-1, None], slots]
@@ -95,18 +96,20 @@ class SpeechLevels:
         t.active[slots] += (held[:, :, None] >= THRESHOLDS).sum(axis=1)
 
     def level_dbov(self, slots: np.ndarray, noise_power: np.ndarray, to_come: np.ndarray) -> np.ndarray:
-        """Active level [slots] in dBov so far, less the power of the noise [slots]; floored. `to_come` [slots]: frames
-        that will count after those so far, were there silence from now on. P.56's hangover of the last word is part
-        of its activity: without it, speech that is going on comes out too loud, by 0.8 dB after a second of it."""
+        """Active level so far [slots], in dBov, with `noise_power` [slots] subtracted; at least SILENCE_DBOV.
+
+        `to_come` [slots]: the frames that would still count if silence began now. P.56 counts the hangover of the last
+        word as activity; without it, ongoing speech would come out too loud, by 0.8 dB after a second.
+        """
         t = self._table
         # `energy` is a sum of frame powers and `active` counts frames, so their quotient is a mean power
         level = method_b(t.energy[slots], t.active[slots] + self._held(slots, to_come))
         speech_power = 10 ** (level / 10) - noise_power
-        # Never less than half of what is there: the noise is an estimate too, and speech under it would not be known.
+        # Subtract at most half: the noise is an estimate, too, and speech below it would not have been detected.
         return np.maximum(power_to_dbov(np.maximum(speech_power, 10 ** (level / 10) / 2)), SILENCE_DBOV)
 
     def _held(self, slots: np.ndarray, to_come: np.ndarray) -> np.ndarray:
-        """Of the frames `to_come` [slots], how many will count at each threshold: float [slots, thresholds]."""
+        """How many of the frames `to_come` [slots] will count at each threshold: float [slots, thresholds]."""
         newest_first = self._table.envelope[_ROWS[self._at, :_HELD_FRAMES, None], slots]
         held = np.maximum.accumulate(newest_first, axis=0)[:, :, None] >= THRESHOLDS
         return np.minimum(held.sum(axis=0), to_come[:, None]).astype(float)

@@ -1,8 +1,8 @@
-"""What does the line carry while nobody speaks? Ten looks a second, per slot, remembered for as long as a prompt and
-the wait after it last.
+"""What does the line carry while nobody speaks? Takes ten looks a second at every slot, and remembers them for as long
+as a prompt and the wait after it last.
 
 Steady sounds are judged by the last 3 s. A single sound (a knock, a click, a cough) may come at any time since the
-question, and for a `sign_of_life` line one is enough. Our own prompt that comes back is neither, and is left out.
+question; if `sign_of_life` is set, one is enough for noise. Echo of our own prompt is left out.
 """
 
 import numpy as np
@@ -12,18 +12,18 @@ from hearline.audio.level.p56 import SILENCE_DBOV, dbov_to_power
 from hearline.audio.settings import FRAME_MS, SAMPLE_RATE_HZ, EarSettings
 from hearline.audio.slots import Column, SlotTable
 
-LOOK_FRAMES = 5  # a look every 100 ms…
-LOOKS = 128  # …remembered for 12.8 s…
-_STEADY_LOOKS = 30  # …of which the last 3 s tell what goes on
-HUM_LAG = SAMPLE_RATE_HZ // 10  # 100 ms are whole periods of 50 and of 60 Hz
+LOOK_FRAMES = 5  # one look every 100 ms
+LOOKS = 128  # remembered: 12.8 s
+_STEADY_LOOKS = 30  # the last 3 s, by which steady sounds are judged
+HUM_LAG = SAMPLE_RATE_HZ // 10  # 100 ms are whole periods of both 50 and 60 Hz
 _FLOOR_PERCENTILE = 0.1
 _LAST = np.arange(-_STEADY_LOOKS, 0)
-_WHOLE_LOOKS = 5  # without a missing frame: enough to tell what goes on
-_SOUND_LOOKS = 2  # a look is of 200 ms, so the shortest sound is in two
+_WHOLE_LOOKS = 5  # this many looks without a missing frame are enough to judge by
+_SOUND_LOOKS = 2  # a look covers 200 ms, so even the shortest sound is in two
 
 
 class Background:
-    """Levels of 200 ms, tones, hum, missing frames and echo of the last 12.8 s of every slot."""
+    """200 ms levels, tones, hum, missing frames and echo of the last 12.8 s of every slot."""
 
     def __init__(self, capacity: int, settings: EarSettings):
         self._settings = settings
@@ -31,10 +31,10 @@ class Background:
         self._table = SlotTable(
             capacity,
             count=Column(np.int32),  # looks taken since open
-            level_dbov=Column(np.float32, fresh=np.inf, shape=looks),  # +inf: not looked yet
+            level_dbov=Column(np.float32, fresh=np.inf, shape=looks),  # +inf: no look yet
             tone=Column(np.bool_, shape=looks),
             hum=Column(np.bool_, shape=looks),
-            missing=Column(np.float32, shape=looks),  # share of frames that did not come
+            missing=Column(np.float32, shape=looks),  # share of missing frames
             echo=Column(np.bool_, shape=looks),
             floor_power=Column(np.float32, fresh=np.inf),  # mean square
             sign_of_life=Column(np.bool_),
@@ -44,7 +44,7 @@ class Background:
         self._table.grow(capacity)
 
     def clear(self, slot: int, sign_of_life: bool) -> None:
-        """A new call; is a single sound on it noise?"""
+        """Reset the slot for a new call. `sign_of_life`: a single sound on it counts as noise."""
         self._table.clear(slot)
         self._table.sign_of_life[slot] = sign_of_life
 
@@ -57,8 +57,8 @@ class Background:
         missing: np.ndarray,
         echo: np.ndarray,
     ) -> None:
-        """One look at `slots`: level of the last 200 ms, tone?, hum?, share of missing frames, our own prompt's echo?
-        Each [slots]."""
+        """Record one look at `slots`. Each array is [slots]: level of the last 200 ms, is it a tone, is it hum, share
+        of missing frames, is it an echo of our own prompt."""
         t = self._table
         at = t.count[slots] % LOOKS
         t.level_dbov[slots, at] = level_dbov
@@ -78,12 +78,12 @@ class Background:
         return self._table.floor_power[slots]
 
     def noise_dbov(self, slot: int, since_ms: int) -> float:
-        """Median of the 200 ms levels over the last `since_ms` (at most 3 s)."""
+        """Median of the 200 ms levels over the last `since_ms` (3 s at most)."""
         looks = self._recent(slot, since_ms)[-_STEADY_LOOKS:]
         return float(np.median(self._table.level_dbov[slot, looks])) if looks.size else SILENCE_DBOV
 
     def verdict(self, slot: int, since_ms: int) -> tuple[Verdict, Reason]:
-        """No signal or noise, and which, over the last `since_ms` (at most 12.8 s), less our own prompt's echo."""
+        """No signal or noise, with the reason, over the last `since_ms` (12.8 s at most), without our prompt's echo."""
         t = self._table
         looks = self._recent(slot, since_ms)
         looks = looks[~t.echo[slot, looks]]
@@ -95,7 +95,7 @@ class Background:
         return verdict, reason
 
     def _steady(self, slot: int, looks: np.ndarray) -> tuple[Verdict, Reason]:
-        """What goes on in these looks, by most of them."""
+        """The verdict of the majority of these looks."""
         s, t = self._settings, self._table
         if not looks.size:
             return "no_signal", "echo" if t.count[slot] else "digital_silence"
@@ -108,7 +108,7 @@ class Background:
         if silent:
             return "no_signal", "comfort_noise"
         whole = t.missing[slot, looks] == 0
-        if whole.sum() >= _WHOLE_LOOKS:  # what was lost on the way makes a steady sound unsteady
+        if whole.sum() >= _WHOLE_LOOKS:  # lost frames make a steady sound look unsteady
             looks, level = looks[whole], level[whole]
         low, median, high = _percentiles(level, 10, 50, 90)
         audible = level >= s.silence_dbov
@@ -121,27 +121,26 @@ class Background:
         return "noise", "noise"
 
     def _recent(self, slot: int, since_ms: int) -> np.ndarray:
-        """Where in the memory the looks of the last `since_ms` lie, oldest first; half a second at least, to have
-        some."""
+        """The indices of the looks of the last `since_ms` (at least 500 ms, so that there are some), oldest first."""
         count = int(self._table.count[slot])
         wanted = max(since_ms, 500) // (LOOK_FRAMES * FRAME_MS)
         return np.arange(count - min(count, wanted, LOOKS), count) % LOOKS
 
 
 def stands_out(level_dbov: np.ndarray, s: EarSettings) -> np.ndarray:
-    """Which of these looks [n] are of a sound that rises out of the rest? bool [n]."""
+    """Which of these looks [n] hold a sound that stands out from the others: bool [n]."""
     if not level_dbov.size:
         return np.zeros(0, bool)
     return level_dbov >= max(s.silence_dbov, float(np.median(level_dbov)) + s.sound_rise_db)
 
 
 def _percentiles(x: np.ndarray, *percents: float) -> np.ndarray:
-    """As `np.percentile`, which takes ten times as long for a few values."""
+    """Like `np.percentile`, but ten times as fast for a few values."""
     return np.interp(np.array(percents) * ((x.size - 1) / 100), np.arange(x.size), np.sort(x))
 
 
 def repeats(samples: np.ndarray, correlation: float) -> np.ndarray:
-    """Does each row of `samples` [calls, n > 800] repeat after 100 ms, as hum does? → bool [calls]."""
+    """Which rows of `samples` [calls, n > 800] repeat after 100 ms, as hum does: bool [calls]."""
     x = samples.astype(np.float32)
     x -= x.mean(axis=1, keepdims=True)
     early, late = x[:, :-HUM_LAG], x[:, HUM_LAG:]

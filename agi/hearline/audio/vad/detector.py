@@ -1,6 +1,6 @@
-"""The ears: all calls' frames of one 20 ms tick in, events out.
+"""The ears: take the frames of all calls in one 20 ms tick, return events.
 
-Per tick, for every open slot (numpy over slots, no loop per call):
+Each tick does this for every open slot, in numpy operations over all slots:
 
     frame → the last 320 ms → level of 100 and 200 ms
           → may it be speech? → networks on each full 32 ms window → is it the caller? → evidence
@@ -8,7 +8,7 @@ Per tick, for every open slot (numpy over slots, no loop per call):
           → while speaking: active level (P.56)
           → ten times a second: a look at the background
 
-Nothing here knows of sockets, clocks or calls: time is counted in frames since `open`.
+The ears know no sockets, clocks or calls; they count time in frames since `open`.
 """
 
 from collections.abc import Mapping
@@ -36,17 +36,17 @@ from hearline.audio.vad.distance import Distances
 from hearline.audio.vad.echo import NEAR_SAMPLES, OwnPrompt, Samples
 from hearline.audio.vad.network import CONTEXT_SAMPLES, FEATURES, STATE_SHAPE, WINDOW_SAMPLES, SpeechNetwork
 
-QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is quicker with ints
+QUIET, STARTING, SPEAKING, STOPPING = (int(state) for state in SpeechState)  # numpy is faster with ints
 
 _LOOK_LEVEL_FRAMES = 10  # 200 ms
 _LOUD_POWER = dbov_to_power(-20.0)
 _MEMORY_FRAMES = LOOKS * LOOK_FRAMES + recent_audio.FRAMES + LOOK_FRAMES
-_SPEECH_TAIL_FRAMES = 10  # P.56: 200 ms after the last speech still belong to it
-_count = np.count_nonzero  # of booleans: quicker than any() and all()
+_SPEECH_TAIL_FRAMES = 10  # P.56: the 200 ms after speech still belong to it
+_count = np.count_nonzero  # on booleans: faster than any() and all()
 
 
 class Detector:
-    """Listens to up to `capacity` calls. A slot is one call's line from `open` to `close`."""
+    """Listens to up to `capacity` calls. A slot stands for one call's line, from `open` to `close`."""
 
     def __init__(self, capacity: int, settings: EarSettings = DEFAULT):
         self.capacity = capacity
@@ -65,44 +65,44 @@ class Detector:
             capacity,
             open=Column(np.bool_),
             frames=Column(np.int32),  # since open
-            too_soft_dbov=Column(np.float32),  # these four are the call's own, see `CallSettings`
+            too_soft_dbov=Column(np.float32),  # four settings of the call, see `CallSettings`
             normal_dbov=Column(np.float32),
-            heard_power=Column(np.float32),  # whose loudest reaches this has been heard, mean square
+            heard_power=Column(np.float32),  # a caller whose loudest reaches this is not too soft; mean square
             stop_frames=Column(np.int32),
             onset_evidence=Column(np.float32),
-            measured_from=Column(np.int32),  # frame of the last question
+            measured_from=Column(np.int32),  # the frame at which the last question was asked
             network_state=Column(np.float32, fresh=self._network.settled_state, shape=STATE_SHAPE),
-            features=Column(np.float32, shape=(FEATURES,)),  # of the last window, by the speech network
+            features=Column(np.float32, shape=(FEATURES,)),  # the speech network's, for the last window
             windows=Column(np.int32),  # network runs so far
             p=Column(np.float32),  # probability that the last window was the caller speaking
-            any_speech=Column(np.float32),  # probability that it was speech, whoever's
+            any_speech=Column(np.float32),  # probability that it was anybody's speech
             p_recent=Column(np.float32, shape=(self._p_kept,)),
-            evidence=Column(np.float32),  # for a caller who speaks: log odds, added up
-            awake=Column(np.bool_),  # the network is asked
-            spared=Column(np.int8),  # so many windows were not asked about since the last that was
+            evidence=Column(np.float32),  # that the caller speaks: sum of log odds
+            awake=Column(np.bool_),  # the network runs on this slot
+            spared=Column(np.int8),  # windows skipped since the network last ran
             still=Column(np.int32),  # frames of digital silence in a row, all sent or all missing
-            came=Column(np.bool_),  # the last frame
-            played_from=Column(np.int32),  # what was sent before this frame is forgotten
+            came=Column(np.bool_),  # True if the last frame came
+            played_from=Column(np.int32),  # what was sent before this frame is no longer known
             echo_until=Column(np.int32),  # no speech starts before this frame
             state=Column(np.int8),
             last_speech=Column(np.int32),  # frame
-            noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: never quiet yet
+            noise_power=Column(np.float32, fresh=-1.0),  # mean while quiet; −1: not been quiet yet
             onset_ms=Column(np.int32, fresh=-1),
             speech_frames=Column(np.int32),
-            near_power=Column(np.float32),  # of who speaks, mean square over some 300 ms
-            loudest_power=Column(np.float32),  # the most of it since the last question
+            near_power=Column(np.float32),  # the speaker's, mean square over about 300 ms
+            loudest_power=Column(np.float32),  # maximum of near_power since the last question
             clipped=Column(np.int32),  # samples
-            too_soft=Column(np.bool_),  # last verdict on the level, for its hysteresis
-            verdicts_told=Column(np.int8),  # of the current speech: 1 provisional, 2 final
+            too_soft=Column(np.bool_),  # last verdict on the level, for the hysteresis
+            verdicts_told=Column(np.int8),  # reported on the current speech: 1 provisional, 2 final
         )
-        self._hushed = np.zeros(0, bool)  # is it as soft as the background, in this tick? [lines]
-        self.steps = self.hasty_steps = 0  # so far; heard in haste
+        self._hushed = np.zeros(0, bool)  # in this tick, the line is as soft as its background: [lines]
+        self.steps = self.hasty_steps = 0  # all steps so far, and those taken in haste
         self._lines = 0  # slots up to the last open one; closed ones among them count as silent
 
     # ── slots ──
 
     def open(self, slot: int, own: CallSettings | None = None) -> None:
-        """A call was answered: start to listen, at 0 ms; by settings of its `own`, where it has some."""
+        """Start to listen to a new call, at 0 ms. `own`: its settings; None: those of the detector."""
         t, own = self._slots, own or self.settings
         if t.open[slot]:
             raise ValueError(f"slot {slot} is open already")
@@ -119,20 +119,20 @@ class Detector:
         self._lines = max(self._lines, slot + 1)
 
     def close(self, slot: int) -> None:
-        """The call is over. A closed slot costs nothing."""
+        """The call is over. Closed slots take no time."""
         self._slots.open[slot] = False
         still_open = self._slots.open.nonzero()[0]
         self._lines = int(still_open[-1]) + 1 if still_open.size else 0
 
     def grow(self, capacity: int) -> None:
-        """Make room for more slots; open ones go on."""
+        """Make room for more slots; open ones continue."""
         for part in (self._slots, self._recent, self._levels, self._distances, self._background, self._own_prompt):
             part.grow(capacity)
         self.capacity = capacity
 
     def let_pass(self, slot: int, frames: int) -> bool:
-        """Let time go by on a line of digital silence that goes on: as so many steps would, but at once.
-        False where it is not silent for long enough: then every frame must be heard."""
+        """Skip `frames` of continuing digital silence at once, with the same result as that many steps. Returns False
+        if the line has not been silent for long enough: then every frame must be passed to `step`."""
         t = self._slots
         if t.awake[slot] or t.still[slot] < recent_audio.FULL_AFTER_FRAMES:
             return False
@@ -147,8 +147,8 @@ class Detector:
         return True
 
     def restart_measure(self, slot: int) -> None:
-        """A new question was asked: forget what was heard so far. Who is speaking just now goes on speaking,
-        without another SpeechStarted, but is measured anew; the noise floor stays."""
+        """Forget what was heard so far, because a new question was asked. Speech in progress continues without another
+        SpeechStarted, but its measurement starts over; the noise floor stays."""
         t = self._slots
         t.measured_from[slot] = t.frames[slot]
         t.onset_ms[slot] = -1
@@ -165,7 +165,7 @@ class Detector:
         return SpeechState(self._slots.state[slot])
 
     def now_ms(self, slot: int) -> int:
-        """How much of this slot was heard."""
+        """Time heard since `open`, in ms."""
         return int(self._slots.frames[slot]) * FRAME_MS
 
     def level_dbov(self, slot: int) -> float:
@@ -178,21 +178,21 @@ class Detector:
         return tones.tone_dbov(last, hz)
 
     def maybe_speech(self, slot: int) -> bool:
-        """Somebody may just have begun to speak: worth another moment before a prompt."""
+        """True if somebody may just have begun to speak, so that a prompt had better wait a moment."""
         return bool(self._slots.p_recent[slot].max() >= self.settings.maybe_probability)
 
     def hearing(self, slot: int) -> Hearing:
-        """The verdict as it stands."""
+        """The current verdict."""
         return self.hearings(np.array([slot]))[0]
 
     def hearings(self, slots: np.ndarray) -> list[Hearing]:
-        """The verdict on each of these `slots` as it stands. Many at once cost little more than one."""
+        """The current verdicts on these `slots`. Many take little longer than one."""
         spoken = slots[self._slots.speech_frames[slots] > 0]
         measured = dict(zip(spoken.tolist(), self._measured(spoken), strict=True)) if spoken.size else {}
         return [self._hearing(slot, measured.get(slot)) for slot in slots.tolist()]
 
     def _measured(self, slots: np.ndarray) -> list[tuple[float, float]]:
-        """Of slots on which somebody has spoken: (active level, level of the noise) of each, dBov."""
+        """(active level, noise level) in dBov of each of these slots, on all of which somebody has spoken."""
         t, noise = self._slots, self._noise_power(slots)
         tail = _SPEECH_TAIL_FRAMES - (t.frames[slots] - t.last_speech[slots])
         levels = self._levels.level_dbov(slots, noise, np.where(t.state[slots] >= SPEAKING, np.maximum(tail, 0), 0))
@@ -200,7 +200,7 @@ class Detector:
         return list(zip(levels.tolist(), power_to_dbov(noise).tolist(), strict=True))
 
     def _hearing(self, slot: int, measured: tuple[float, float] | None) -> Hearing:
-        """`measured`: the levels of the speech and of the noise, None where nobody has spoken."""
+        """`measured`: the levels of speech and noise; None if nobody has spoken."""
         t, s = self._slots, self.settings
         speech_ms = int(t.speech_frames[slot]) * FRAME_MS
         since_ms = int(t.frames[slot] - t.measured_from[slot]) * FRAME_MS
@@ -239,12 +239,13 @@ class Detector:
         played: Mapping[int, Samples] | None = None,
         in_haste: bool = False,
     ) -> list[tuple[int, Event]]:
-        """Hear 20 ms of every open slot.
+        """Process 20 ms of every open slot. Returns (slot, event) pairs in order of slots.
 
-        `frames` int16 [capacity, 160]; `present` bool [capacity], False where no frame came (no RTP): heard
-        as silence, and remembered. `played`: by slot, what was sent to it just before, 160 samples of int16 in anything
-        that is a buffer; remembered as it is. `in_haste`: do without what takes time, the network
-        and the look at the background; levels and time go on. Returns (slot, event) in order of slots.
+        Args:
+            frames: int16 [capacity, 160].
+            present: bool [capacity], False where no frame came (no RTP). Such a frame counts as silence and as missing.
+            played: what was sent to each slot just before: 160 int16 samples in any buffer, kept without a copy.
+            in_haste: skip what takes long, the network and the look at the background; levels and time go on.
         """
         self.steps += 1
         self.hasty_steps += in_haste
@@ -274,7 +275,7 @@ class Detector:
             self._count_clipping(samples, power)
         still = self._still(sounding, came)
         if not in_haste:
-            due = now % LOOK_FRAMES == 0  # since its own open, so looks spread over the ticks
+            due = now % LOOK_FRAMES == 0  # counted from each slot's `open`, so looks are spread over the ticks
             due &= is_open
             due &= ~still
             if _count(due):
@@ -284,15 +285,14 @@ class Detector:
     def _hear(
         self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray, samples: np.ndarray, in_haste: bool
     ) -> list[tuple[int, Event]]:
-        """Where there may be speech."""
+        """Process the slots that may carry speech."""
         self._levels.follow(slots, samples)
         if not in_haste:
             self._run_network(slots, fast, power)
         return self._next_states(slots, fast, power)
 
     def _still(self, sounding: np.ndarray, came: np.ndarray) -> np.ndarray:
-        """Where digital silence has lasted longer than anything is remembered [lines]: a further frame of it changes
-        nothing but the time."""
+        """Where digital silence has outlasted the memory: bool [lines]. One more frame of it changes only the time."""
         t, lines = self._slots, len(came)
         still, came_before = t.still[:lines], t.came[:lines]
         same = came == came_before
@@ -303,7 +303,7 @@ class Detector:
         return still > _MEMORY_FRAMES
 
     def _may_be_speech(self, now: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        """The cheap test [lines]: is there a sound, and does it move (or is it too early to tell)?"""
+        """The cheap test: where is there a sound that varies, or is it too early to tell? bool [lines]."""
         limits, lines = self._limits, len(now)
         floor = self._background.floor_power(slice(lines))
         moves = fast >= floor * limits.rest_ratio
@@ -313,22 +313,22 @@ class Detector:
         return moves | (self._slots.state[:lines] >= SPEAKING)
 
     def _put_to_rest(self, slots: np.ndarray) -> None:
-        """The network is not asked until there is something to ask. It keeps its state, settled on this
-        silence or noise, so that it is warm when it wakes."""
+        """Stop running the network on these slots until there is a sound. Its state, settled on this silence or noise,
+        is kept, so that it is ready when it wakes."""
         t = self._slots
         t.p[slots], t.any_speech[slots], t.p_recent[slots], t.evidence[slots], t.state[slots] = 0, 0, 0, 0, QUIET
         self._own_prompt.rest(slots)
         self._levels.rest(slots)
 
     def _run_network(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> None:
-        """Ask the network about every window that is complete with this frame."""
+        """Run the network on every window that this frame completes."""
         t, s, limits = self._slots, self.settings, self._limits
         left_over = t.frames[slots] * FRAME_SAMPLES % WINDOW_SAMPLES  # samples that came after the last window
         due = (left_over < FRAME_SAMPLES).nonzero()[0]
         if not due.size:
             return
         asked = slots[due]
-        # Of the silence after speech no window need be asked about, of speech that is certain only some.
+        # Skip all windows in the silence after speech, and some while speech is certain.
         silent = self._hushed[asked] & (t.state[asked] >= SPEAKING)
         if _count(silent):
             self._note_silence(asked[silent])
@@ -357,30 +357,30 @@ class Detector:
         t.evidence[slots] = np.clip(t.evidence[slots] + log_odds, 0, t.onset_evidence[slots] + 1)
 
     def _note_silence(self, slots: np.ndarray) -> None:
-        """A window of silence after somebody has spoken: nobody has to be asked about it."""
+        """Record a window of silence after speech, without running the network."""
         t = self._slots
         t.p[slots], t.any_speech[slots], t.evidence[slots] = 0, 0, 0
         t.p_recent[slots, t.windows[slots] % self._p_kept] = 0
         t.windows[slots] += 1
 
     def _log_odds(self, slots: np.ndarray, power: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Is it the caller? Natural logarithm of the odds [slots], by what is asked about, [slots, inputs]."""
+        """Natural logarithm of the odds [slots] that it is the caller, from `x` [slots, inputs]."""
         return self._caller.log_odds(x)
 
     def _count_clipping(self, samples: np.ndarray, power: np.ndarray) -> None:
-        loud = (power > _LOUD_POWER).nonzero()[0]  # softer frames hardly clip, so they are not searched
+        loud = (power > _LOUD_POWER).nonzero()[0]  # softer frames hardly ever clip
         over = np.abs(samples[loud]) >= self.settings.clipping_from
         self._slots.clipped[loud] += over.sum(axis=1)
 
     def _look_at_background(self, slots: np.ndarray) -> None:
-        """Ten times a second: what is there while nobody speaks?"""
+        """Take a look at the background of these slots; done ten times a second."""
         t = self._slots
         frames_heard = np.minimum(t.frames[slots], _LOOK_LEVEL_FRAMES)
         level = power_to_dbov(self._recent.power(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard)
         missing = 1 - self._recent.came(slots, _LOOK_LEVEL_FRAMES).sum(axis=0) / frames_heard
         tone, hum = np.zeros(len(slots), bool), np.zeros(len(slots), bool)
         back = np.zeros(len(slots), bool)
-        # A spectrum costs more than all the rest here: only where a sound is to be explained.
+        # A spectrum takes longer than all the rest here, so it is computed only where there is a sound to explain.
         curious = (level >= self.settings.silence_dbov) & (t.state[slots] < SPEAKING)
         if curious.any():
             s, sound = self.settings, self._recent.samples(slots[curious], recent_audio.SAMPLES)
@@ -393,14 +393,14 @@ class Detector:
         self._follow_noise(slots)
 
     def _next_states(self, slots: np.ndarray, fast: np.ndarray, power: np.ndarray) -> list[tuple[int, Event]]:
-        """Move every slot that may be speech through the four states and measure who speaks."""
+        """Move every slot that may carry speech through the four states, and measure the speech."""
         t, s, limits = self._slots, self.settings, self._limits
         now, evidence = t.frames[slots], t.evidence[slots]
         talking = t.state[slots] >= SPEAKING
 
         starts = evidence >= t.onset_evidence[slots]
         starts &= ~talking
-        # Beside somebody at a normal level a far softer voice, a television, is nobody.
+        # Once somebody has spoken at a normal level, a far softer voice (a television) does not count.
         beside = np.maximum(t.loudest_power[slots] * limits.beside_ratio, 0)
         beside[t.loudest_power[slots] < t.heard_power[slots]] = 0
         if starting := _count(starts):
@@ -426,7 +426,7 @@ class Detector:
             t.evidence[slots[ends]] = 0
         t.state[slots] = next_state
 
-        # Who speaks does not speak softer for the frames that are lost.
+        # Lost frames must not lower the level.
         counted = active & (silence <= _SPEECH_TAIL_FRAMES) & t.came[slots]
         self._levels.add_speech(slots[counted], power[counted])
         if starting:
@@ -438,8 +438,8 @@ class Detector:
         return self._events(slots, starts, ends, speech, louder)
 
     def _follow_loudest(self, slots: np.ndarray, speech: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """How loud is the loudest of what is said? bool [slots]: with this frame somebody speaks at a normal level, who
-        were taken for too soft so far."""
+        """Follow the loudest moment of the speech. Returns bool [slots]: True where a caller who was too soft so far
+        reaches a normal level with this frame."""
         t, limits = self._slots, self._limits
         near = t.near_power[slots]
         near += (np.where(speech & (t.p[slots] >= 0.5), power, 0) - near) * limits.near_smoothing
@@ -450,8 +450,8 @@ class Detector:
         return (loudest >= normal) & (before < normal) & t.too_soft[slots]
 
     def _take_out_keys_and_echoes(self, slots: np.ndarray, starts: np.ndarray, fast: np.ndarray) -> None:
-        """A key's tones, and our own prompt coming back, do not start speech: taken out of `starts`, and what spoke for
-        it is forgotten, or the next knock would be speech."""
+        """Remove from `starts` the slots where the sound is a key's tones or an echo of our own prompt. Their evidence
+        is cleared, or the next knock would count as speech."""
         t, s = self._slots, self.settings
         for i in starts.nonzero()[0]:
             slot = int(slots[i])
@@ -474,12 +474,12 @@ class Detector:
         return tones.key_share(sound, s.tone_share) >= s.key_share
 
     def _sent_frames(self, slot: int) -> int:
-        """How many of the last frames are known, of what was sent to a caller."""
+        """How many frames back it is known what was sent to the caller."""
         return int(self._slots.frames[slot] - self._slots.played_from[slot])
 
     def _comes_back(self, slot: int, level_dbov: float, floor_dbov: float) -> bool:
-        """Is what the last 200 ms carried, at this level, our own prompt? Where it hardly rises out of the background
-        nobody can tell: while we play, it is taken for one."""
+        """True if the last 200 ms, at this level, are an echo of our own prompt. A sound that hardly rises above the
+        background cannot be judged: while we play, it is taken for echo."""
         s, frames = self.settings, self._sent_frames(slot)
         if not self._own_prompt.is_sent(slot, frames):
             return False
@@ -490,7 +490,7 @@ class Detector:
         return self._own_prompt.is_seen(slot, line, level_dbov, self._own_prompt.sent_to(slot, frames))
 
     def _add_past(self, slots: np.ndarray) -> None:
-        """Measure the sound before the decision too, as far back as the question."""
+        """Measure also the sound before the decision, but no further back than the question."""
         t = self._slots
         before = np.arange(-PAST_FRAMES, 0)
         asked = t.frames[slots, None] + before > t.measured_from[slots, None]
@@ -501,7 +501,7 @@ class Detector:
     def _events(
         self, slots: np.ndarray, starts: np.ndarray, ends: np.ndarray, speech: np.ndarray, louder: np.ndarray
     ) -> list[tuple[int, Event]]:
-        """Events of this tick. Only slots to which something happens are looked at one by one."""
+        """The events of this tick. Only the slots that have one are handled one by one."""
         t, s = self._slots, self.settings
         spoken = t.speech_frames[slots]
         newly_known = speech & (spoken >= self._limits.tell_frames[t.verdicts_told[slots]])
@@ -513,8 +513,8 @@ class Detector:
             return []
         for i in (starts | unmeasured).nonzero()[0]:
             self._note_onset(int(slots[i]), bool(starts[i]), bool(unmeasured[i]))
-        told = slots[ends | newly_known]
-        heard = dict(zip(told.tolist(), self.hearings(told), strict=True)) if told.size else {}
+        reported = slots[ends | newly_known]
+        heard = dict(zip(reported.tolist(), self.hearings(reported), strict=True)) if reported.size else {}
         events: list[tuple[int, Event]] = []
         for i in happens.nonzero()[0]:
             slot, at_ms = int(slots[i]), self.now_ms(int(slots[i]))
@@ -531,46 +531,47 @@ class Detector:
         return events
 
     def _note_onset(self, slot: int, starts: bool, unmeasured: bool) -> None:
-        """Speech starts with this frame, or goes on where none was measured since the question."""
+        """Speech starts with this frame, or continues without having been measured since the question."""
         t, s, at_ms = self._slots, self.settings, self.now_ms(slot)
         asked_ms, backdated_ms = int(t.measured_from[slot]) * FRAME_MS, max(at_ms - s.onset_backdate_ms, 0)
         if starts:
             t.speech_frames[slot] += (at_ms - max(backdated_ms, asked_ms)) // FRAME_MS
             if t.speech_frames[slot] * FRAME_MS < s.final_speech_ms:
-                t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech, better verdict
-        if unmeasured:  # perhaps begun before the question
+                t.verdicts_told[slot] = min(t.verdicts_told[slot], 1)  # more speech will give a better verdict
+        if unmeasured:  # it may have begun before the question
             t.onset_ms[slot] = max(backdated_ms if starts else at_ms, asked_ms)
 
     def _heard(self, slot: int, at_ms: int, hearing: Hearing) -> Heard:
-        """The verdict told, and kept for its hysteresis."""
+        """The event for this verdict, which is kept for the hysteresis."""
         self._slots.too_soft[slot] = too_soft = hearing.verdict == "too_soft"
         if too_soft and hearing.active_level_dbov is not None:
             self._set_heard_from(slot, hearing.active_level_dbov)
         return Heard(at_ms, hearing)
 
     def _set_heard_from(self, slot: int, others_dbov: float = 0.0) -> None:
-        """From which level of the loudest somebody has been heard, where so far everything was at `others_dbov`."""
+        """Set `heard_power`, given that all speech so far was at `others_dbov`; see `loudest_over_others_db`."""
         t, s = self._slots, self.settings
         beside_others = max(float(t.too_soft_dbov[slot]), others_dbov + s.loudest_over_others_db)
         normal = float(t.normal_dbov[slot]) + s.loudest_over_normal_db
         t.heard_power[slot] = dbov_to_power(min(normal, beside_others))
 
     def _is_too_soft(self, slot: int, level_dbov: float) -> bool:
-        """Not who spoke at a normal level for a moment, however soft the rest was: that may be a television."""
+        """True if this level is too soft. Somebody who reached a normal level for a moment is not, however soft the
+        rest was: the rest may be a television."""
         t = self._slots
         if t.loudest_power[slot] >= t.heard_power[slot]:
             return False
         return bool(level_dbov < (t.normal_dbov[slot] if t.too_soft[slot] else t.too_soft_dbov[slot]))
 
     def _noise_power(self, slots: np.ndarray) -> np.ndarray:
-        """Mean square of the noise [slots]: what was heard while quiet, or else the softest moments of the speech."""
+        """Mean square of the noise [slots]: from quiet times, else from the softest moments of the speech."""
         noise = self._slots.noise_power[slots].astype(float)
         floor = self._background.floor_power(slots)
         return np.where(noise >= 0, noise, np.where(np.isfinite(floor), floor, dbov_to_power(SILENCE_DBOV)))
 
     def _follow_noise(self, slots: np.ndarray) -> None:
-        """Mean power while quiet, over about half a second. It follows 300 ms late, because speech is
-        there before the network knows."""
+        """Follow the mean power of quiet slots, over about half a second. It lags by 300 ms, because speech begins
+        before the network detects it."""
         t = self._slots
         quiet = (t.state[slots] == QUIET) & (t.p[slots] < self.settings.maybe_probability)
         quiet &= t.frames[slots] >= recent_audio.FULL_AFTER_FRAMES
@@ -580,7 +581,7 @@ class Detector:
 
 
 class _Limits:
-    """The settings' levels as mean squares and their times in frames, so that no tick has to convert."""
+    """The settings' levels as mean squares and their times in frames, converted once."""
 
     def __init__(self, s: EarSettings) -> None:
         self.rest_power = float(dbov_to_power(s.network_rest_dbov))
@@ -591,6 +592,6 @@ class _Limits:
         self.near_smoothing = FRAME_MS / s.near_ms
         self.beside_ratio = float(dbov_to_power(-s.beside_db))
         self.warm_up_frames = s.warm_up_ms // FRAME_MS
-        # After how much speech the next verdict is told, by the number of those told
+        # After how many frames of speech the next verdict is reported, by the number reported so far
         never = np.iinfo(np.int32).max
         self.tell_frames = np.array([s.provisional_speech_ms // FRAME_MS, s.final_speech_ms // FRAME_MS, never])

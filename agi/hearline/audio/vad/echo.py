@@ -1,8 +1,8 @@
-"""Is it our own prompt that comes back? Asked only where speech seems to begin, or a sound rises out of the background,
-while or just after we play one.
+"""Is the sound an echo of our own prompt? Checked only while we play, or just after, if speech seems to begin or a
+sound rises above the background.
 
-Two things tell an echo from a caller. It lies well under what was played: handsets, loudspeakers and hybrids lose 15 dB
-and more on the way. And it can be foretold from what was played: a filter of a few ms, fitted to the last quarter of a
+Two things distinguish an echo from a caller. It is much softer than the prompt: handsets, loudspeakers and hybrids
+attenuate it by 15 dB and more. And the prompt predicts it: a filter of a few ms, fitted to the last quarter of a
 second, explains most of it.
 """
 
@@ -17,11 +17,11 @@ from hearline.audio.level.p56 import power_to_dbov
 from hearline.audio.settings import FRAME_SAMPLES, SAMPLE_RATE_HZ, EarSettings
 from hearline.audio.slots import Column, SlotTable
 
-NEAR_SAMPLES = 2048  # 256 ms of the line are explained…
-LONGEST_DELAY_SAMPLES = 540 * SAMPLE_RATE_HZ // 1000  # …by what was played up to 540 ms before
-PLAYED_FRAMES = -(-(NEAR_SAMPLES + LONGEST_DELAY_SAMPLES) // FRAME_SAMPLES)  # to be remembered for that
-_FFT = 6400  # not shorter than what was played, so that no offset in question meets the other end
-_TAPS, _TAPS_BEFORE_PEAK = 32, 8  # 4 ms of filter round the best delay
+NEAR_SAMPLES = 2048  # 256 ms of the line are explained …
+LONGEST_DELAY_SAMPLES = 540 * SAMPLE_RATE_HZ // 1000  # … by what was played up to 540 ms before
+PLAYED_FRAMES = -(-(NEAR_SAMPLES + LONGEST_DELAY_SAMPLES) // FRAME_SAMPLES)  # to remember for that
+_FFT = 6400  # at least as long as what was played, so that no offset of interest wraps around
+_TAPS, _TAPS_BEFORE_PEAK = 32, 8  # a filter of 4 ms around the best delay
 _REGULARISATION = 1e-3
 _MAY_BE_ECHO = 0.5
 _NOTHING = bytes(2 * FRAME_SAMPLES)
@@ -32,15 +32,15 @@ Samples = bytes | bytearray | memoryview | np.ndarray
 
 
 class OwnPrompt:
-    """What was sent to every slot's caller in the last 0.8 s, and how it has come back so far."""
+    """What was sent to each slot's caller in the last 0.8 s, and how its echo has looked so far."""
 
     def __init__(self, capacity: int, settings: EarSettings):
         self._settings = settings
         self._sent: deque[Mapping[int, Samples]] = deque(maxlen=PLAYED_FRAMES)  # a tick's frames, by slot
         self._table = SlotTable(
             capacity,
-            explained=Column(np.float32, fresh=_MAY_BE_ECHO),  # share of the sound that it explains, smoothed
-            loudest_db=Column(np.float32, fresh=-np.inf),  # echo so far, over what was sent; slowly forgotten
+            explained=Column(np.float32, fresh=_MAY_BE_ECHO),  # share of the sound that the prompt explains, smoothed
+            loudest_db=Column(np.float32, fresh=-np.inf),  # loudest echo so far, relative to the prompt; decays slowly
         )
 
     def grow(self, capacity: int) -> None:
@@ -51,26 +51,27 @@ class OwnPrompt:
         self._table.clear(slot)
 
     def rest(self, slots: np.ndarray) -> None:
-        """Nothing audible on these."""
+        """Reset the smoothing: nothing is audible on these slots."""
         self._table.explained[slots] = _MAY_BE_ECHO
 
     def follow(self, sent: Mapping[int, Samples]) -> None:
-        """What was sent in this tick, by slot."""
+        """Remember what was sent in this tick, by slot."""
         self._sent.append(sent)
 
     def sent_to(self, slot: int, frames: int) -> np.ndarray:
-        """What was sent while the last frames came, at most so many; zeros where nothing was: int16 [frames, 160]."""
+        """What was sent during at most the last `frames` frames: int16 [PLAYED_FRAMES, 160], zeros where nothing
+        was."""
         known: list[Samples] = [sent.get(slot, _NOTHING) for sent in islice(reversed(self._sent), frames)]
         known += [_NOTHING] * (PLAYED_FRAMES - len(known))
         return np.frombuffer(b"".join(map(bytes, reversed(known))), np.int16).reshape(PLAYED_FRAMES, FRAME_SAMPLES)
 
     def is_sent(self, slot: int, frames: int) -> bool:
-        """Was anything sent while the last frames came, at most so many?"""
+        """True if anything was sent during at most the last `frames` frames."""
         return any(slot in sent for sent in islice(reversed(self._sent), frames))
 
     def is_heard(self, slot: int, line: np.ndarray, level_dbov: float, sent: np.ndarray) -> bool:
-        """Is what sounds like speech an echo? `line` int16 [2048], the loudest 100 ms of the last 300 ms at
-        `level_dbov`; `sent` by `sent_to`."""
+        """True if what sounds like speech is an echo. `line`: int16 [2048]; `level_dbov`: the loudest 100 ms of its
+        last 300 ms; `sent`: from `sent_to`."""
         t, s = self._table, self._settings
         if level_dbov < s.echo_below_dbov:
             return True
@@ -83,9 +84,9 @@ class OwnPrompt:
         return bool(t.explained[slot] > s.echo_unexplained_share)
 
     def is_seen(self, slot: int, line: np.ndarray | None, level_dbov: float, sent: np.ndarray) -> bool:
-        """Is what a look at the background sees, 200 ms at `level_dbov`, an echo? It is as far under what was sent at
-        one moment as at the next: only what is louder than it was so far needs to be explained. `line` None: may be
-        speech, of which `is_heard` is asked; until then that is left open."""
+        """True if a look at the background, 200 ms at `level_dbov`, sees an echo. The distance between echo and prompt
+        is constant, so only a sound louder than the echo so far needs an explanation by the prompt. `line` is None if
+        it may be speech, which is for `is_heard` to decide."""
         t, s = self._table, self._settings
         over_db = level_dbov - _loudest_dbov(sent)
         t.loudest_db[slot] -= s.echo_forgotten_db
@@ -98,15 +99,15 @@ class OwnPrompt:
 
 
 def _loudest_dbov(sent: np.ndarray) -> float:
-    """Of the loudest 100 ms of `sent`, int16 [frames, 160]."""
+    """Level of the loudest 100 ms of `sent`, int16 [frames, 160]."""
     sound = sent.astype(np.float32)
     power = np.vecdot(sound, sound) / (FRAME_SAMPLES * 32768.0**2)
     return float(power_to_dbov(np.convolve(power, _MEAN_OF_FAST).max()))
 
 
 def explained_share(line: np.ndarray, played: np.ndarray) -> float:
-    """How much of `line` int16 [2048] is an echo of `played` int16 [≥ 2048 + 4320], both ending now?
-    0…1 of its power."""
+    """The share, 0…1, of the power of `line` int16 [2048] that is an echo of `played` int16 [≥ 2048 + 4320]; both end
+    now."""
     near, far = _whitened(line), _whitened(played[-NEAR_SAMPLES - LONGEST_DELAY_SAMPLES :])
     power = near @ near
     if power <= 0 or not far.any():
@@ -125,7 +126,8 @@ def explained_share(line: np.ndarray, played: np.ndarray) -> float:
 
 
 def _whitened(samples: np.ndarray) -> np.ndarray:
-    """Speech falls with frequency: the difference between each sample and the last but one raises what lies round
-    2 kHz, so that no pitch explains everything, but not what is above it, where a line has little but noise."""
+    """`samples` with a flatter spectrum. Speech falls with frequency: taking the difference between each sample and the
+    last but one raises the range around 2 kHz, so that the pitch alone explains little, but not the range above it,
+    where a line carries mostly noise."""
     x = samples.astype(np.float32)
     return np.concatenate((x[:2], x[2:] - x[:-2]))

@@ -1,11 +1,10 @@
-"""Is it the caller, close to the telephone? A second, small network on top of the speech network.
+"""Is it the caller, close to the telephone? A second, small network on top of the speech network answers that.
 
-The speech network was made to find any speech. Babble, a crowd, some music, much that rises out of a noise it takes for
-speech too, and it is unsure of voices that it knows badly. What it has heard of a window and of the one before (its
-features and its memory) says more than its one answer; together with how the level moves it tells a near voice from the
-rest. Trained on the tuning part of the labelled recordings by `bench/ears/train.py`; speakers and noises held out there
-took no part.
-"""
+The speech network was made to find any speech. It also takes babble, crowds, some music and many sounds that rise above
+noise for speech, and is unsure about unfamiliar kinds of voice. Its features and memory, for a window and the one
+before, hold more information than its one answer; together with the movement of the level, they distinguish a near
+voice from the rest. `bench/ears/train.py` trains this network on the tuning part of the labelled recordings; the
+held-out speakers and noises take no part."""
 
 from functools import cache
 from pathlib import Path
@@ -15,14 +14,14 @@ import numpy as np
 from hearline.audio.settings import FRAME_MS
 
 WEIGHTS = Path(__file__).with_name("near_speech.npz")
-_LOG_ODDS = 9.0  # as far as an answer is believed
+_LOG_ODDS = 9.0  # answers are limited to this
 
-# Levels as inputs: in units of 10 dB, and what stands for them while there is no floor to compare with.
+# Levels as inputs: their limits in dB (scaled to units of 10 dB), and their values while there is no noise floor yet.
 _RISE_DB, _RISE_UNKNOWN_DB = (-10.0, 30.0), (12.0, 6.0)
 _FALL_DB = (-40.0, 3.0)
-_SETTLED_FRAMES = 2000 // FRAME_MS  # from then on the floor is as good as known
+_SETTLED_FRAMES = 2000 // FRAME_MS  # from then on the floor is reliable
 _QUIET_DBOV = -66.0
-"""Frames that do not come, and digital silence, are no background to rise from."""
+"""The lowest floor: missing frames and digital silence are not a background to rise above."""
 
 
 def inputs(
@@ -35,13 +34,12 @@ def inputs(
     power: np.ndarray,
     frames: np.ndarray,
 ) -> np.ndarray:
-    """What is asked about: float32 [calls, inputs].
+    """The network's inputs: float32 [calls, inputs].
 
-    `p` [calls], `states` [calls, 2, 128] and `features` [calls, 128] are the speech network's, `before` [calls, 128]
-    its features of the window before; `fast`, `floor` and `power` [calls] are mean squares: loudest 100 ms of the last
-    300 ms, background (+inf: not known yet), this frame. `frames` [calls] are those since the answer: a background that
-    was heard for a moment only may be the caller.
-    """
+    `p` [calls], `states` [calls, 2, 128] and `features` [calls, 128] come from the speech network, and `before` [calls,
+    128] holds its features of the window before. `fast`, `floor` and `power` [calls] are mean squares of the loudest
+    100 ms of the last 300 ms, of the background (+inf: not known yet) and of this frame. `frames` [calls] counts from
+    the start of the call: a background that was heard only briefly may be the caller."""
     heard = (states.reshape(len(p), -1), features, before)
     x = np.empty((len(p), 5 + sum(part.shape[1] for part in heard)), np.float32)
     bounded = np.clip(p, 1e-4, 1 - 1e-4)
@@ -59,13 +57,13 @@ def inputs(
 
 
 class CallerNetwork:
-    """One hidden layer, of three networks side by side; knows nothing of the windows before, except by its inputs."""
+    """Three networks side by side with one hidden layer each. It keeps no state; its inputs cover the window before."""
 
     def __init__(self) -> None:
         self._hidden, self._hidden_bias, self._out, self._out_bias = _weights()
 
     def log_odds(self, x: np.ndarray) -> np.ndarray:
-        """Natural logarithm of the odds that it is the caller [calls], for `inputs` [calls, inputs]."""
+        """Natural logarithm of the odds that it is the caller [calls], from `inputs` [calls, inputs]."""
         hidden = x @ self._hidden
         hidden += self._hidden_bias
         np.maximum(hidden, 0, out=hidden)
@@ -74,6 +72,6 @@ class CallerNetwork:
 
 @cache
 def _weights() -> tuple[np.ndarray, ...]:
-    """Once a process."""
+    """Loaded once per process."""
     with np.load(WEIGHTS) as of:
         return of["hidden"], of["hidden_bias"], of["out"], of["out_bias"]

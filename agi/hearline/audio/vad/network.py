@@ -2,9 +2,9 @@
 
     288 samples → 4 spectra of 128 samples (65 magnitudes) → 4 convolutions over the spectra → LSTM → probability
 
-The same arithmetic as the published ONNX file (a test compares the two), as matrix products over all calls. That takes
-less than half the time of onnxruntime, whose convolutions are made for long signals: here a convolution over four
-spectra is a matrix product with the taps side by side, and taps that would meet only padding are left out.
+It does the same arithmetic as the published ONNX file (a test compares the two), as matrix products over all calls.
+That takes less than half the time of onnxruntime, whose convolutions are made for long signals: here a convolution over
+four spectra is a matrix product with the taps side by side, and taps that would meet only padding are left out.
 """
 
 from functools import cache
@@ -13,28 +13,28 @@ from pathlib import Path
 import numpy as np
 
 WINDOW_SAMPLES = 256  # 32 ms at 8 kHz
-CONTEXT_SAMPLES = 32  # of the window before, in front of it
-STATE_SHAPE = (2, 128)  # per call: what the LSTM said last, and its cell
-FEATURES = 128  # what a window looks like
+CONTEXT_SAMPLES = 32  # the end of the window before, put in front
+STATE_SHAPE = (2, 128)  # per call: the LSTM's last output, and its cell
+FEATURES = 128  # the encoder's output for a window
 
 _WEIGHTS = Path(__file__).with_name("silero_vad.npz")
 _HOP, _SPECTRUM, _BINS = 64, 128, 65
 _REFLECTED = 32  # samples mirrored at the end to fill the last spectrum
 _WIDE, _NARROW = 128, 64  # channels
-_UNITS = 128  # of the LSTM
+_UNITS = 128  # in the LSTM
 
 
 class SpeechNetwork:
-    """How probably is there speech in a window? Holds no call's state: that is the caller's."""
+    """The probability of speech in a window. The state of each call is passed in and returned, not kept here."""
 
     def __init__(self) -> None:
         self._w = _weights()
         self.settled_state = self._w.settled_state
-        """State [2, 128] after a second of a line's own noise: what a call starts with. Who speaks from the first
-        moment on is known twice as soon after noise as after digital silence."""
+        """The state [2, 128] that a call starts with: after a second of ordinary line noise. With it, a caller who
+        speaks from the first moment is detected twice as soon as with the state after digital silence."""
 
     def run(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probabilities [calls], new states [calls, 2, 128], and what the windows look like: features [calls, 128].
+        """Returns probabilities [calls], new states [calls, 2, 128], and features of the windows [calls, 128].
 
         `windows` float32 [calls, 32 + 256] (±1, context first), `states` float32 [calls, 2, 128].
         """
@@ -44,7 +44,7 @@ class SpeechNetwork:
     def _spectra(self, x: np.ndarray) -> np.ndarray:
         """Four spectra side by side: [calls, 4 · 65]."""
         w, calls = self._w, len(x)
-        parts = _empty(calls, 4 * 2 * _BINS)  # of each spectrum the real parts, then the imaginary ones
+        parts = _empty(calls, 4 * 2 * _BINS)  # for each spectrum, the real parts, then the imaginary ones
         width = 2 * _BINS
         for i in range(3):
             np.matmul(x[:, i * _HOP : i * _HOP + _SPECTRUM], w.fourier, out=parts[:, i * width : (i + 1) * width])
@@ -56,8 +56,8 @@ class SpeechNetwork:
         return np.sqrt(magnitudes, out=magnitudes)
 
     def _encode(self, spectra: np.ndarray) -> np.ndarray:
-        """Convolutions with 3 taps; those after the first move on by two: 4 spectra → 4 → 2 → 1 → 1.
-        [calls, 128]"""
+        """The features [calls, 128]: convolutions with 3 taps, the first with stride 1, the others with stride 2:
+        4 spectra → 4 → 2 → 1 → 1."""
         w, calls = self._w, len(spectra)
         one, two = _BINS, 2 * _BINS
         first = _empty(calls, 4 * _WIDE)
@@ -83,7 +83,7 @@ class SpeechNetwork:
         heard[:, :_UNITS], heard[:, _UNITS:] = features, states[:, 0]
         z = heard @ w.lstm
         z += w.lstm_bias
-        # sigmoid(x) = (tanh(x / 2) + 1) / 2, the halves are in the weights: one call for all gates
+        # sigmoid(x) = (tanh(x / 2) + 1) / 2. The halves of x are in the weights, so one tanh does for all gates.
         np.tanh(z, out=z)
         let_in, keep, new, let_out = (z[:, i * _UNITS : (i + 1) * _UNITS] for i in range(4))
         states_after = np.empty((calls, *STATE_SHAPE), np.float32)
@@ -109,7 +109,7 @@ class _Weights:
     def __init__(self, of: dict[str, np.ndarray]) -> None:
         fourier = of["stft.forward_basis_buffer"][:, 0].T
         self.fourier = _laid_out(fourier)
-        # The last spectrum would need 32 samples more; they mirror the last ones, so their weights go to those.
+        # The last spectrum needs 32 samples more. They mirror the last ones, so their weights are added to those.
         end = _SPECTRUM - _REFLECTED
         reflected = fourier[:end].copy()
         reflected[end - 1 - _REFLECTED : end - 1] += fourier[end:][::-1]
@@ -148,6 +148,6 @@ def _add_and_rectify(x: np.ndarray, bias: np.ndarray) -> None:
 
 @cache
 def _weights() -> _Weights:
-    """Once a process."""
+    """Loaded once per process."""
     with np.load(_WEIGHTS) as archive:
         return _Weights(dict(archive))

@@ -1,7 +1,7 @@
-"""What came on every line in the last 320 ms: the sound, and how loud it was.
+"""The sound of the last 320 ms on every line, and its level.
 
-Tick by tick, a row of all lines each: a tick writes and reads whole rows, and only the lines that need more, a window
-for the network or a spectrum, are picked out of them.
+Each tick is one row that holds all lines. A tick writes and reads whole rows; only lines that need more (a window for
+the network, a spectrum) are picked out of them.
 """
 
 import numpy as np
@@ -11,20 +11,20 @@ from hearline.audio.slots import Column, SlotTable
 
 FRAMES = 16  # remembered
 SAMPLES = FRAMES * FRAME_SAMPLES
-_FAST_FRAMES = 5  # 100 ms levels…
-_SPAN_FRAMES = 11  # …of which 11, a frame apart, span 300 ms
-FULL_AFTER_FRAMES = FRAMES + _FAST_FRAMES  # since a line was opened, all that is told of it is its own
-_BLOCK = 32  # samples; frames are 5 of them, a network's window and its context some more
+_FAST_FRAMES = 5  # 100 ms levels …
+_SPAN_FRAMES = 11  # … of which 11, a frame apart, span 300 ms
+FULL_AFTER_FRAMES = FRAMES + _FAST_FRAMES  # after `clear`, the memory holds only the new call from here on
+_BLOCK = 32  # samples; a frame is 5 blocks, a network's window 8 and its context 1
 _BLOCKS = FRAME_SAMPLES // _BLOCK
 _PER_SQUARE = np.float32(1 / (FRAME_SAMPLES * 32768.0**2))  # sum of squared samples → mean square, full scale 1.0
 # _ROWS[at]: rows of the newest frame, the one before it and so on
 _ROWS = (np.arange(FRAMES)[:, None] - np.arange(FRAMES)) % FRAMES
 _ONES = np.ones(FRAME_SAMPLES, np.float32)
-_count = np.count_nonzero  # of booleans: quicker than any() and all()
+_count = np.count_nonzero  # on booleans: faster than any() and all()
 
 
 class RecentAudio:
-    """The last 16 ticks of every line. What is not remembered yet is digital silence."""
+    """The last 16 ticks of every line. Ticks from before a call began are digital silence."""
 
     def __init__(self, capacity: int):
         self._table = SlotTable(
@@ -43,10 +43,11 @@ class RecentAudio:
         self._table.clear(slot)
 
     def add(self, frames: np.ndarray, came: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The next tick of the first lines: int16 [lines, 160]; where none `came`, bool [lines], it counts as silence.
+        """Add the next tick of the first lines: `frames` int16 [lines, 160]. Where `came`, bool [lines], is False, the
+        frame counts as silence.
 
-        → the frames, float32 [lines, 160]; is there anything but digital silence, bool [lines]; mean square [lines]; of
-        the loudest 100 ms of the last 300 ms, mean square [lines].
+        Returns the frames, float32 [lines, 160]; whether they hold anything but digital silence, bool [lines]; their
+        mean squares [lines]; the mean squares of the loudest 100 ms of the last 300 ms [lines].
         """
         t, lines = self._table, len(came)
         self._at = at = (self._at + 1) % FRAMES
@@ -57,7 +58,7 @@ class RecentAudio:
             sound[~came] = 0
         np.vecdot(sound, sound, out=power)
         sounding = power > 0
-        offset = sound @ _ONES  # quicker than a sum along the rows
+        offset = sound @ _ONES  # faster than a sum along the rows
         offset *= offset
         offset *= np.float32(1 / FRAME_SAMPLES)
         power -= offset
@@ -89,8 +90,8 @@ class RecentAudio:
         return self._table.sound[rows.T, slots[:, None]].reshape(len(slots), -1)[:, -count:]
 
     def windows(self, slots: np.ndarray, before: np.ndarray, count: int) -> np.ndarray:
-        """`count` samples, oldest first, that end `before` [slots] samples before the newest frame does: float32
-        [slots, count]. Both are multiples of 32."""
+        """`count` samples, oldest first, that end `before` [slots] samples before the end of the newest frame: float32
+        [slots, count]. `count` and `before` are multiples of 32."""
         sound = self._table.sound.reshape(FRAMES, -1, _BLOCKS, _BLOCK)
         newest = self._at * _BLOCKS + _BLOCKS - 1
         rows, block = np.divmod(newest - before[:, None] // _BLOCK + np.arange(1 - count // _BLOCK, 1), _BLOCKS)

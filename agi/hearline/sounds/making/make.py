@@ -1,8 +1,8 @@
-"""Brings the files in step with the manifest, with as little work as possible.
+"""Brings the files in line with the manifest, with as little work as possible.
 
-For each sound one of four cases: in order; a recording was put in its place (taken over and polished, never
-spoken over); missing or stale (spoken anew); a recording whose text has changed (left alone and told).
-"""
+Each sound is one of four cases: in order; replaced by a recording (which is polished and taken over, never
+overwritten); missing or stale (which is spoken again); or a recording whose text has changed (which is left as it is
+and reported)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from hearline.sounds.register import Entry, bytes_hash, file_hash, read_register
 
 
 class Work(Enum):
-    """What one sound needs."""
+    """The work that one sound needs."""
 
     NONE = "in order"
     TAKE_RECORDING = "recording"
@@ -29,7 +29,7 @@ class Work(Enum):
 
 @dataclass
 class Report:
-    """What `make` did, by sound key."""
+    """The results of `make`, by sound key."""
 
     spoken: list[str] = field(default_factory=list)
     recordings: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Report:
 
 
 def work_for(sound: Sound, root: Path, entries: dict[str, Entry]) -> tuple[Work, Path | None]:
-    """What `sound` needs; for TAKE_RECORDING also the file that was put in place."""
+    """The work that `sound` needs, and for TAKE_RECORDING the file to take."""
     newcomers, missing = [], False
     for name in sound.files.values():
         path, entry = root / name, entries.get(name)
@@ -54,7 +54,7 @@ def work_for(sound: Sound, root: Path, entries: dict[str, Entry]) -> tuple[Work,
         if any(e.source == "recording" and e.made_from != sound.text_hash for e in known):
             return Work.OUTDATED_RECORDING, None
         if missing:
-            # One of the two rates was lost: the other is the recording.
+            # If one of the two rates was lost, the other is the recording.
             kept = [root / n for n in sound.files.values() if (root / n).is_file()]
             return (Work.TAKE_RECORDING, _best(kept)) if kept else (Work.SPEAK, None)
         return Work.NONE, None
@@ -71,9 +71,10 @@ def make_sounds(
     say: Callable[[str], None] = lambda _: None,
     step: Callable[[int, int, str], None] = lambda done, total, key: None,
 ) -> Report:
-    """Make what the manifest in `root` asks for, where the key matches the pattern `only`.
+    """Make the sounds of the manifest in `root` whose key matches the pattern `only`.
 
-    `resynthesise` speaks every matching sound anew, recordings too. `step` is told the progress.
+    `resynthesise` speaks every matching sound again, recordings included. `say` is called with a description of longer
+    work, `step` with the progress: (done, total, key).
     """
     manifest = load_manifest(root)
     entries = read_register(root)
@@ -87,7 +88,7 @@ def make_sounds(
             report.in_order += 1
         elif work is Work.OUTDATED_RECORDING:
             report.refused[sound.key] = (
-                "its text has changed since it was recorded: record it anew, or speak it with "
+                "its text has changed since it was recorded: record it again, or have it spoken with "
                 f"`hearline sounds make --resynthesise --only '{sound.key}'`"
             )
         else:
@@ -107,13 +108,13 @@ def make_sounds(
     wanted = {name for sound in manifest.sounds() for name in sound.files.values()}
     entries = read_register(root)
     if entries.keys() - wanted:
-        # A prompt left the manifest: its file stays with people, its line goes.
+        # A prompt was removed from the manifest: remove its line, but leave its file to people.
         write_register(root, {name: entry for name, entry in entries.items() if name in wanted})
     return report
 
 
 class _Source:
-    """Raw audio of a sound; loads the voice at the first need and speaks equal sounds once."""
+    """Provides the raw audio of sounds. Loads the voice when it is first needed, and speaks equal sounds only once."""
 
     def __init__(self, speakers: set[str], say: Callable[[str], None]):
         self._speakers, self._say = speakers, say
@@ -140,12 +141,12 @@ def _make_one(root: Path, sound: Sound, recording: Path | None, source: _Source)
     }
     if recording:
         entries = {name: Entry(bytes_hash(data), "recording", sound.text_hash) for name, data in finished.items()}
-        # Files first: if this is killed half-way, they are recordings still.
+        # Files first: if this is killed half-way, they still count as recordings.
         _write_all(root, finished)
         register(root, entries)
     else:
         entries = {name: Entry(bytes_hash(data), "synthetic", sound.recipe_hash) for name, data in finished.items()}
-        # Files last: if this is killed half-way, they are missing, not taken for somebody's recording.
+        # Files last: if this is killed half-way, they are missing, and not taken for recordings.
         for name in finished:
             (root / name).unlink(missing_ok=True)
         register(root, entries)
@@ -153,7 +154,7 @@ def _make_one(root: Path, sound: Sound, recording: Path | None, source: _Source)
 
 
 def _write_all(root: Path, files: dict[str, bytes]) -> None:
-    """Write each file beside its place and move it there whole."""
+    """Write each file atomically."""
     for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,5 +162,5 @@ def _write_all(root: Path, files: dict[str, bytes]) -> None:
 
 
 def _best(files: list[Path]) -> Path:
-    """The recording to keep where several were put in place: the one with the most data."""
+    """The recording to keep if there are several: the one with the most data."""
     return max(files, key=lambda path: path.stat().st_size)

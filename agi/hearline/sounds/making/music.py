@@ -1,8 +1,8 @@
-"""The waiting music: composed here, so that nobody else has rights to it.
+"""The music on hold, composed here so that nobody else has rights to it.
 
-Slow plucked notes over soft chords in a pentatonic scale, nearly all energy between 230 Hz and 2 kHz, where a
-handset hears and A-law at 8 kHz is kind. Every sound is laid onto a circle as long as the piece: what rings past
-the end rings on at the beginning, so the loop has no seam. Same seed, same piece.
+Slow plucked notes over soft chords in a pentatonic scale. Nearly all of the energy lies between 230 Hz and 2 kHz, a
+range that handsets reproduce and A-law at 8 kHz keeps well. Notes that ring past the end continue at the beginning, so
+the loop has no seam. The same seed gives the same piece.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ SECONDS = BARS * BEATS_A_BAR * BEAT_S
 
 _SEED = 95160
 _BASE_HZ = 293.66  # D4: low enough to be calm, high enough for a handset
-# Semitones over it. Chords and melody share one pentatonic scale, so no note can clash.
+# In semitones above it. Chords and melody share one pentatonic scale, so no notes can clash.
 _CHORDS = [(-4, 3, 8), (-2, 5, 10), (0, 3, 8), (-4, 5, 12)]
 _SCALE = [3, 5, 8, 10, 12, 15, 17, 20]
 
@@ -34,7 +34,7 @@ def compose() -> np.ndarray:
             for semitone in chord:
                 _lay(piece, _pad(semitone, 2 * BEATS_A_BAR * BEAT_S), start_s, 0.16)
         for beat in range(BEATS_A_BAR):
-            # An arpeggio keeps the time; a melody wanders above it and rests now and then.
+            # An arpeggio keeps time; a melody wanders above it, with occasional rests.
             _lay(piece, _pluck(chord[(0, 1, 2, 1)[beat]]), start_s + beat * BEAT_S, 0.35)
             if chance.random() < (0.85 if beat in (0, 2) else 0.4):
                 at_note = int(np.clip(at_note + chance.integers(-2, 3), 0, len(_SCALE) - 1))
@@ -44,9 +44,9 @@ def compose() -> np.ndarray:
 
 
 def _lay(piece: np.ndarray, note: np.ndarray, start_s: float, gain: float) -> None:
-    """Add `note` at `start_s`; what reaches past the end goes on at the beginning."""
+    """Add `note` at `start_s`; anything past the end continues at the beginning."""
     where = (round(start_s * RATE) + np.arange(len(note))) % len(piece)
-    piece[where] += gain * note  # a note is shorter than the piece: no place is hit twice
+    piece[where] += gain * note  # a note is shorter than the piece, so no index occurs twice
 
 
 def _pluck(semitone: int, length_s: float = 2.8) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""A raw voice (synthetic or from a studio) made ready for the telephone.
+"""Prepares raw sound (synthetic, or from a studio) for the telephone.
 
-Mono, high-pass at 80 Hz, resampled, levelled to one active level, edges trimmed and faded, peaks kept under
-full scale, 16 bit. pydub holds, cuts, fades and writes; resampling is soxr's (pydub's has no filter).
+The result is mono, high-passed at 80 Hz, resampled, brought to one active level, trimmed and faded at the edges, with
+peaks below full scale, in 16 bit. pydub cuts, fades and writes; soxr resamples, since pydub does so without a filter.
 """
 
 import io
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from pydub import AudioSegment
 
 HIGH_PASS_HZ = 80
-KEPT_BEFORE_MS, KEPT_AFTER_MS = 5, 10  # silence left at the edges, inside of which the fades lie
-FRAME_MS = 20  # a sound fills whole frames of the telephone, so that its end is where its file ends
+KEPT_BEFORE_MS, KEPT_AFTER_MS = 5, 10  # silence kept at the edges; the fades lie within it
+FRAME_MS = 20  # sounds are padded to whole frames, so that playing ends exactly with the file
 FADE_IN_MS, FADE_OUT_MS = 4, 8
 PEAK_DBFS = -1.0
-"""Highest sample allowed: A-law and other people's resamplers need room."""
+"""The highest peak allowed, since A-law and later resampling need headroom."""
 
 _LEVEL_EXACT_DB = 0.05
 
 
 class RecordingError(Exception):
-    """A recording cannot be used; the text says why."""
+    """The recording cannot be used; the message says why."""
 
 
 def read_recording(path: Path) -> "AudioSegment":
@@ -44,7 +44,7 @@ def read_recording(path: Path) -> "AudioSegment":
     for channel in samples.T:
         run = longest_clipped_run(channel)
         if run >= CLIPPED_RUN:
-            # Levelling would only hide it.
+            # Levelling would only hide the clipping.
             raise RecordingError(f"it is clipped ({run} samples in a row at full scale): record it with less gain")
     return _segment(samples, rate, samples.shape[1]).set_channels(1)
 
@@ -55,14 +55,14 @@ def segment_of(samples: np.ndarray, rate: int) -> "AudioSegment":
 
 
 def polish(raw: "AudioSegment", rate: int, level_dbov: float, *, loops: bool = False) -> "AudioSegment":
-    """`raw` (32-bit mono) ready for the telephone at `rate` Hz and `level_dbov`, 16 bit.
+    """Prepare `raw` (32-bit mono) for the telephone: 16 bit at `rate` Hz, with an active speech level of `level_dbov`.
 
-    The level is the active one of speech. A sound that `loops` (music) keeps its edges, which meet.
+    A sound that `loops` (music) keeps its edges, since they fit together. Raises RecordingError if it is silent.
     """
     soxr = voice_extra("soxr")
     samples = samples_of(raw)
     if loops:
-        # Filters see the neighbours that the loop gives the edges: a second more on either side.
+        # Add a second of the loop on either side, so that the filters see what precedes and follows the edges.
         turn = raw.frame_rate
         samples = np.concatenate([samples[-turn:], samples, samples[:turn]])
     samples = high_pass(samples, raw.frame_rate, HIGH_PASS_HZ)
@@ -91,7 +91,8 @@ def samples_of(sound: "AudioSegment") -> np.ndarray:
 
 
 def high_pass(samples: np.ndarray, rate: int, corner_hz: float) -> np.ndarray:
-    """Fourth-order Butterworth magnitude without phase shift: rumble goes, the edges stay where they are."""
+    """High-pass with the magnitude of a fourth-order Butterworth filter, without phase shift, so that edges do not
+    move."""
     padded = np.fft.rfft(samples, len(samples) + rate // 10)
     frequency = np.fft.rfftfreq(len(samples) + rate // 10, 1 / rate)
     with np.errstate(divide="ignore"):
@@ -100,8 +101,8 @@ def high_pass(samples: np.ndarray, rate: int, corner_hz: float) -> np.ndarray:
 
 
 def levelled(samples: np.ndarray, rate: int, level_dbov: float) -> np.ndarray:
-    """`samples` at the active level wanted; peaks over PEAK_DBFS are rounded off, not cut."""
-    for _ in range(4):  # rounding off peaks costs level: a second round gives it back
+    """`samples` brought to the active level `level_dbov`; peaks over PEAK_DBFS are rounded off, not clipped."""
+    for _ in range(4):  # rounding off peaks lowers the level, which the next round corrects
         miss = level_dbov - active_speech_level(samples, rate).active_dbov
         if abs(miss) < _LEVEL_EXACT_DB:
             break
@@ -110,7 +111,7 @@ def levelled(samples: np.ndarray, rate: int, level_dbov: float) -> np.ndarray:
 
 
 def round_off_peaks(samples: np.ndarray) -> np.ndarray:
-    """Leaves all under 70 % of the peak allowed alone and bends the rest below it."""
+    """Compress samples above 70 % of the peak allowed, so that none exceeds it; the others stay as they are."""
     ceiling = 10 ** (PEAK_DBFS / 20)
     knee = 0.7 * ceiling
     size = np.abs(samples)
@@ -123,7 +124,7 @@ def round_off_peaks(samples: np.ndarray) -> np.ndarray:
 def _trimmed(sound: "AudioSegment") -> "AudioSegment":
     before, after = silence_at_edges(samples_of(sound), sound.frame_rate)
     quiet = _audio_segment_class().silent(FRAME_MS + KEPT_AFTER_MS, frame_rate=sound.frame_rate).set_sample_width(4)
-    # A recording may begin on its first syllable: give it the silence that the fades need.
+    # A recording may begin right on its first syllable: add the silence that the fades need.
     sound = quiet[: max(0, KEPT_BEFORE_MS - before)] + sound + quiet[: max(0, KEPT_AFTER_MS - after)]
     start = max(0, before - KEPT_BEFORE_MS)
     end = len(sound) - max(0, after - KEPT_AFTER_MS)

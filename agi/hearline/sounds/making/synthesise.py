@@ -1,4 +1,4 @@
-"""Text to speech with Kokoro-82M, one thread, same bytes on the same machine."""
+"""Text to speech with Kokoro-82M, in one thread, so that a machine always makes the same bytes."""
 
 import json
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from hearline.sounds.making.voice_extra import voice_extra
 from hearline.sounds.manifest import Voice
 
 RATE = 24_000
-"""Sample rate of what comes out, Hz."""
+"""Sample rate of the output, Hz."""
 
 _STYLES = 510  # a speaker file holds one style of 256 numbers for each length in tokens
-_QUIET = 0.01  # of full scale; what lies before and after is the network's own padding
+_QUIET = 0.01  # of full scale; softer sound at the edges is the network's padding
 
 
 class Synthesiser:
-    """A loaded voice. Costly to make (2–5 s, 1 GB), so made once and only when something must be spoken."""
+    """A loaded voice. Loading is costly (2–5 s, 1 GB), so it is done once, and only if something must be spoken."""
 
     def __init__(self, speakers: set[str], say: Callable[[str], None] = lambda _: None):
         zh, jieba = voice_extra("misaki.zh"), voice_extra("jieba")

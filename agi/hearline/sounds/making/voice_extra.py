@@ -1,4 +1,4 @@
-"""The optional packages that sounds are made with."""
+"""Imports the optional packages for making sounds."""
 
 import importlib
 import warnings
@@ -6,14 +6,14 @@ from types import ModuleType
 
 
 class VoiceExtraMissing(Exception):
-    """A package that makes sounds is not installed; the text says how to get it."""
+    """A package of the voice extra is not installed; the message says how to install it."""
 
 
 def voice_extra(module: str) -> ModuleType:
-    """Import `module` of the voice extra."""
+    """Import `module`, which the voice extra installs. Raises VoiceExtraMissing."""
     try:
         with warnings.catch_warnings():
-            # pydub warns that ffmpeg is missing: WAV needs none. jieba's warnings are about its own code.
+            # pydub warns if ffmpeg is missing, but WAV does not need it. jieba's warnings concern its own code.
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ImportError as error:
