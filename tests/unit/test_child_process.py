@@ -1,8 +1,4 @@
-<<<<<<< HEAD:tests/unit/test_child_process.py
-"""A process beside the door, and what operators see of it. The process is made up."""
-=======
-"""Agent assist as a separate process of the server, and what operators see of it. The process is a stand-in."""
->>>>>>> code-prose:tests/unit/test_assist_process.py
+"""A process beside the door, and what operators see of it. The process is a stand-in."""
 
 from __future__ import annotations
 
