@@ -176,6 +176,7 @@ def test_hearline_is_asked_about_digits_only_and_nobody_is_turned_away(world, si
     assert silent.extensions == [asked]
 
 
+@pytest.mark.realtime
 def test_every_call_in_the_ivr_reaches_the_queue_in_time_among_thousands_of_channels(world, silent):
     """The calls come from two trunks, one of them with blanks and a pattern's signs in its name; the server hangs just
     after it has told the guard that it is well."""
