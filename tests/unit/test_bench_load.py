@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from bench.load import assist_alone, talks
+from bench.load import assist_alone, event_replay, talks
 from bench.load.callers import (
     FRAME,
     NOISE_DBOV,
@@ -196,6 +196,7 @@ def test_events_that_are_told_again_make_the_talks_they_are_said_to_make():
     assert graph.conversations() == [] and graph._members == {} and graph._ids.keys() <= {"AudioSocket/127.0.0.1:1-x"}
 
 
-def test_agent_assist_is_measured_alone():
+def test_agent_assist_is_measured_alone(monkeypatch):
+    monkeypatch.setattr(event_replay, "FIRST_LEAVES_S", 2.0)
     run = assist_alone.run(callers=6, seconds=1.0)
     assert run.legs == 6 and run.core > 0 and run.rss_kb > 10_000
