@@ -55,17 +55,32 @@ def test_the_demo_goes_as_planned_and_leaves_it_all(tmp_path):
 
 
 # ---- stack -----------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def stack(tmp_path):
-    state = tmp_path / "state"
-    yield state
-    hearline("stack", "down", state=state)
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory):
+    """Two, brought up at once: the folder of each, and what `up` told of it."""
+    states = [tmp_path_factory.mktemp("stacks") / name for name in ("one", "two")]
+    with ThreadPoolExecutor() as pool:
+        try:
+            ups = list(pool.map(lambda state: hearline("stack", "up", "--json", state=state), states))
+            assert [up.returncode for up in ups] == [0, 0], [up.stderr for up in ups]
+            yield [(state, json.loads(up.stdout)) for state, up in zip(states, ups)]
+        finally:
+            list(pool.map(lambda state: hearline("stack", "down", state=state), states))
 
 
-def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
-    up = hearline("stack", "up", "--json", state=stack)
-    assert up.returncode == 0, up.stderr
-    card = json.loads(up.stdout)
+def test_two_stacks_that_are_brought_up_at_once_have_an_asterisk_each(stacks):
+    cards = [card for _, card in stacks]
+    assert cards[0]["server"] != cards[1]["server"]
+    for card in cards:  # it is this one that answers for these accounts
+        caller = card["callers"][0]
+        account = {"user": caller["name"], "password": caller["password"]}
+        echo = {"name": "echo", "dial": f"sip:600@{card['server']}", "account": account, "hangup_at_ms": 500}
+        with Phones({"callers": [echo], "agents": []}) as phones:
+            assert phones.wait(20)["echo"].call.answered_at
+
+
+def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stacks, tmp_path):
+    stack, card = stacks[0]
     assert card["server"].startswith("127.0.0.1:")
     assert set(card["numbers"]) >= {"600", "95160", "8001", "8002", "8003", "8004", "8005"}
     assert hearline("stack", "status", state=stack).returncode == 0
@@ -127,25 +142,6 @@ def test_a_tester_brings_the_stack_up_calls_and_takes_it_down(stack, tmp_path):
     assert "Asterisk 22" in logs.stdout and "ready" in logs.stdout
     assert hearline("stack", "down", state=stack).returncode == 0
     assert hearline("stack", "status", state=stack).returncode == 1
-
-
-def test_two_stacks_that_are_brought_up_at_once_have_an_asterisk_each(tmp_path):
-    states = [tmp_path / name for name in ("one", "two")]
-    try:
-        with ThreadPoolExecutor() as pool:
-            ups = list(pool.map(lambda state: hearline("stack", "up", "--json", state=state), states))
-        assert [up.returncode for up in ups] == [0, 0], [up.stderr for up in ups]
-        cards = [json.loads(up.stdout) for up in ups]
-        assert cards[0]["server"] != cards[1]["server"]
-        for card in cards:  # it is this one that answers for these accounts
-            caller = card["callers"][0]
-            account = {"user": caller["name"], "password": caller["password"]}
-            echo = {"name": "echo", "dial": f"sip:600@{card['server']}", "account": account, "hangup_at_ms": 500}
-            with Phones({"callers": [echo], "agents": []}) as phones:
-                assert phones.wait(20)["echo"].call.answered_at
-    finally:
-        for state in states:
-            hearline("stack", "down", state=state)
 
 
 def test_no_caller_shows_in_the_logs(world):
