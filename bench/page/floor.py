@@ -233,6 +233,7 @@ class Floor:
         heard: str = "normal",
         wait_s: float = 12.0,
         phrases: str = "lanzhi",
+        came_s: float = 0.0,
     ) -> str:
         """A call from a caller rings at this agent's phone. Returns the caller's channel."""
         self._count += 1
@@ -245,6 +246,7 @@ class Floor:
             "HEARLINE_HEARD": heard,
             "HEARLINE_QUEUED_AT": f"{time.time() - wait_s:.0f}",
             "HEARLINE_PHRASES": f"zh/{phrases}",
+            "HEARLINE_CAME_AT": f"{time.time() - (came_s or wait_s):.0f}",
         }
         event = {
             "Event": "AgentCalled",

@@ -406,6 +406,17 @@ def test_a_key_of_the_cards_own_is_the_same_as_the_key(window, floor):
     page.wait_for_selector("#card-acts [data-key=nuisance] >> text=再按一次确认")
 
 
+def test_the_wait_of_this_stay_stands_alone_and_that_since_the_first_queue_beside_it(window, floor):
+    page = window()
+    floor.ring("8016", wait_s=12.0)
+    page.wait_for_selector("#wait >> text=12 秒")
+    assert page.locator("#whole-wait").is_hidden()
+    assert page.inner_text("#call-id") == floor.desks.of("8016").caller.id
+    floor.stop_ringing("8016")
+    floor.ring("8016", wait_s=12.0, came_s=310.0)
+    page.wait_for_selector("#whole-wait >> text=5:1")
+
+
 def test_a_supervisor_is_called_in_and_comes(window, floor):
     floor.be_supervisor("8017")
     page = window()
