@@ -178,9 +178,9 @@ class Service:
             log.warning("which agent has which phone is learned only as they are called: %s", error)
             members = []
         self._rights.members(members)
-        for told in members:
-            if told["Event"] == "QueueMember":  # whose phone is whose
-                self._graph.hear(told)
+        for member in members:
+            if member["Event"] == "QueueMember":  # whose phone is whose
+                self._graph.hear(member)
         channels = await self._ami.ask_list("CoreShowChannels")
         self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         for channel in self._graph.connected():
@@ -251,11 +251,11 @@ class Service:
                 self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
 
     def _changed(self) -> None:
-        conversations = self._graph.conversations()
-        self._talks.follow(conversations)
-        self._legs.want(conversations)
-        self._hold_music.follow(conversations)
-        self._agents.follow(conversations, self._talks.of)
+        connected = self._graph.conversations()
+        self._talks.follow(connected)
+        self._legs.want(connected)
+        self._hold_music.follow(connected)
+        self._agents.follow(connected, self._talks.of)
 
     def _overheard(self, leg: Leg, message: LegReport) -> None:
         self._talks.hear(leg, message)

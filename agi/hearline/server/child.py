@@ -62,12 +62,12 @@ async def _beat() -> None:
 
 async def _count_tasks() -> None:
     """Tell how many tasks run, by the name of what they run, whenever that has changed: a leak shows in it."""
-    told: Counter[str] | None = None
+    sent: Counter[str] | None = None
     while True:
         tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-        if tasks != told:
+        if tasks != sent:
             _tell(json.dumps({TASKS: tasks}).encode() + b"\n")
-        told = tasks
+        sent = tasks
         await asyncio.sleep(TASKS_S)
 
 

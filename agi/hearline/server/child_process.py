@@ -98,11 +98,11 @@ class ChildProcess:
                 speaks, silent_s = True, 0.0
                 *lines, unread = (unread + data).split(b"\n")
                 for line in filter(None, lines):
-                    told = json.loads(line)
-                    if TASKS in told:
-                        self.tasks = told[TASKS]
+                    message = json.loads(line)
+                    if TASKS in message:
+                        self.tasks = message[TASKS]
                     else:
-                        self.standing = told
+                        self.standing = message
         self.standing, self.tasks = {}, {}
         if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
             log.error("%s has said nothing for %.0f s: it is ended", self._name, self._hung_s)

@@ -223,10 +223,10 @@ class FlowStore(Watched[Flows]):
                 numbers |= {form: file.stem for form in self._numbers(flow) if form not in numbers}
         log.info("flows read: %s", ", ".join(kept))
         used = {flow.words.hours.calendar for flow in kept.values() if flow.words.hours}
-        told = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
-        for note in told.values():
+        noted = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
+        for note in noted.values():
             log.warning("opening hours may be wrong: %s", note)
-        return Flows(kept, numbers, rejected, _with_default(missing, kept), calendars, told)
+        return Flows(kept, numbers, rejected, _with_default(missing, kept), calendars, noted)
 
     def _read_calendars(
         self, before: Flows, reject: Callable[[str, Exception], None]

@@ -46,11 +46,11 @@ async def serve(settings: Settings, tell: Callable[[bytes], None]) -> None:
 
 
 async def _tell_of(sign_ins: Counter[str], tell: Callable[[bytes], None]) -> None:
-    told: Counter[str] | None = None
+    sent: Counter[str] | None = None
     while True:
-        if told != sign_ins:
-            told = sign_ins.copy()
-            tell(json.dumps({"sign_ins": told}).encode() + b"\n")
+        if sent != sign_ins:
+            sent = sign_ins.copy()
+            tell(json.dumps({"sign_ins": sent}).encode() + b"\n")
         await asyncio.sleep(LOOK_S)
 
 

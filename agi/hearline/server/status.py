@@ -182,15 +182,15 @@ def matching(rows: Sequence[CallSummary], wanted: str) -> list[CallSummary]:
 
 def _public(row: CallSummary) -> dict[str, Any]:
     """As it is told: by the call's id, without the secret that let its sound in."""
-    told = asdict(row)
-    return {"call": told.pop("call")} | {name: value for name, value in told.items() if name != "uuid"}
+    shown = asdict(row)
+    return {"call": shown.pop("call")} | {name: value for name, value in shown.items() if name != "uuid"}
 
 
-def _ears(call: str, told: Generator) -> Iterator[bytes]:
+def _ears(call: str, messages: Generator) -> Iterator[bytes]:
     """A line of JSON for every look, and a last one that says what came of the call."""
     outcome = heard = None
-    with closing(told):
-        for message in told:
+    with closing(messages):
+        for message in messages:
             if isinstance(message, Ears):
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
@@ -201,8 +201,8 @@ def _ears(call: str, told: Generator) -> Iterator[bytes]:
     yield _json({"call": call, "over": True, "outcome": outcome, "heard": heard})
 
 
-def _json(told: dict) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
+def _json(body: dict) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode() + b"\n"
 
 
 def serve_status(
@@ -250,12 +250,12 @@ def serve_status(
             found = matching(rows, wanted)
             if len(found) == 1:
                 try:
-                    told = line.follow(found[0].uuid)
+                    messages = line.follow(found[0].uuid)
                 except WorkerDown as error:
                     status, body = "503 Service Unavailable", {"error": str(error)}
                 else:
                     start_response(status, [("Content-Type", "application/x-ndjson; charset=utf-8")])
-                    return _ears(found[0].call, told)
+                    return _ears(found[0].call, messages)
             else:
                 status = "409 Conflict" if found else "404 Not Found"
                 what = f"{len(found)} calls are" if found else "no call in the IVR is"

@@ -29,14 +29,14 @@ class Administration:
     async def _change(self, request: web.Request) -> web.StreamResponse:
         """Of the account ``number``: ``role``, ``team`` and ``pin``, as far as they are there; with a PIN it is made
         where there is none. ``remove``: true removes it."""
-        told = await read_json(request)
-        number, pin, team = told.get("number"), told.get("pin"), told.get("team")
+        sent = await read_json(request)
+        number, pin, team = sent.get("number"), sent.get("pin"), sent.get("team")
         given = [one for one in (number, pin, team) if one is not None]
-        if number is None or not all(isinstance(one, str) for one in given) or told.get("role") not in (None, *Role):
+        if number is None or not all(isinstance(one, str) for one in given) or sent.get("role") not in (None, *Role):
             raise Refused(400, "unknown", roles=list(Role))
-        role = Role(told["role"]) if told.get("role") else None
+        role = Role(sent["role"]) if sent.get("role") else None
         try:
-            if told.get("remove") is True:
+            if sent.get("remove") is True:
                 account = await asyncio.to_thread(self._accounts.remove, number)
                 event = "account-removed"
             elif pin is not None:

@@ -54,7 +54,7 @@ class Entrance:
                 must_be_ours(request, self._proxies)
             response = await handler(request)
         except Refused as refused:
-            response = web.json_response(refused.told, status=refused.status)
+            response = web.json_response(refused.body, status=refused.status)
         except web.HTTPException as error:
             response = web.json_response({"error": error.reason}, status=error.status)
         except ConnectionError:  # the browser has gone
@@ -97,8 +97,8 @@ class Entrance:
 
     # ---- signing in and out -----------------------------------------------------------------------------------------
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        told = await read_json(request)
-        number, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
+        sent = await read_json(request)
+        number, pin = str(sent.get("agent", "")).strip()[:32], str(sent.get("pin", ""))
         address, cookie = self._proxies.address(request), request.cookies.get(COOKIE, "")
         browser = self._sessions.browser(cookie, number)
         outcome = await self._door.let_in(number, pin, address, address_key(address), browser)

@@ -33,17 +33,17 @@ class Proxies:
 
     def scheme(self, request: web.Request) -> str:
         """http or https, as the browser sees it."""
-        told = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-        if told in DEFAULT_PORTS and self._ours(request.remote or ""):
-            return told
+        forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+        if forwarded in DEFAULT_PORTS and self._ours(request.remote or ""):
+            return forwarded
         return "https" if request.secure else "http"
 
     def address(self, request: web.Request) -> str:
         """The browser's: the last one that is not of a proxy of ours."""
         address = request.remote or ""
-        told = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-        while self._ours(address) and told:
-            last = told.pop().strip()
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+        while self._ours(address) and forwarded:
+            last = forwarded.pop().strip()
             try:
                 address = str(ipaddress.ip_address(last))
             except ValueError:

@@ -26,7 +26,7 @@ AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))  # looks, 128 MiB each; a co
 MOST_WAITING = 32  # as many as have their turn while anybody waits
 PATIENCE_S = 15.0
 BUSY_S = 5.0  # try again then
-TOLD_EVERY_S = 60.0
+LOG_EVERY_S = 60.0
 RESULTS = ("right", "wrong", "refused", "busy")
 
 
@@ -61,8 +61,8 @@ class SignIn:
         self._looking = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []  # the oldest first
         self._next: asyncio.TimerHandle | None = None
-        self._untold: Counter[tuple[str, str, str]] = Counter()  # result, number, network
-        self._telling: asyncio.TimerHandle | None = None
+        self._unlogged: Counter[tuple[str, str, str]] = Counter()  # result, number, network
+        self._logging: asyncio.TimerHandle | None = None
 
     async def let_in(self, number: str, pin: str, address: str, key: str, browser: str) -> Outcome:
         """``address`` is written down, shortened; ``key`` is what limits go by. Raises ValueError: the accounts cannot
@@ -143,33 +143,33 @@ class SignIn:
         if result in ("right", "wrong"):
             self._audit.note("sign-in", result=result, number=number or None, network=net)
         if result != "right":
-            if len(self._untold) < 1_000:
-                self._untold[result, number, net] += 1
-            if self._telling is None:
-                self._tell()
+            if len(self._unlogged) < 1_000:
+                self._unlogged[result, number, net] += 1
+            if self._logging is None:
+                self._log()
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         """A line in the log at the first one, then one a minute as long as there are more."""
-        self._telling = None
-        if not self._untold:
+        self._logging = None
+        if not self._unlogged:
             return
-        untold, self._untold = self._untold, Counter()
+        unlogged, self._unlogged = self._unlogged, Counter()
         by_result: Counter[str] = Counter()
         numbers, networks = set(), set()
-        for (result, number, net), count in untold.items():
+        for (result, number, net), count in unlogged.items():
             by_result[result] += count
             numbers.add(number or "unknown ones")
             networks.add(net)
-        told = ", ".join(f"{count} {result}" for result, count in sorted(by_result.items()))
-        log.warning("sign-in: %s; numbers: %s; networks: %s", told, _some(numbers), _some(networks))
+        counts = ", ".join(f"{count} {result}" for result, count in sorted(by_result.items()))
+        log.warning("sign-in: %s; numbers: %s; networks: %s", counts, _some(numbers), _some(networks))
         for result in ("refused", "busy"):
             if by_result[result]:
-                nets = sorted({net for one, _, net in untold if one == result})[:20]
+                nets = sorted({net for one, _, net in unlogged if one == result})[:20]
                 self._audit.note("sign-in", result=result, count=by_result[result], networks=nets)
-        self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY_S, self._tell)
+        self._logging = asyncio.get_running_loop().call_later(LOG_EVERY_S, self._log)
 
     def close(self) -> None:
-        for timer in (self._next, self._telling):
+        for timer in (self._next, self._logging):
             if timer:
                 timer.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -16,7 +16,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, why: str, **more: object) -> None:
         super().__init__(why)
-        self.status, self.told = status, {"error": why, **more}
+        self.status, self.body = status, {"error": why, **more}
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def agent_path(agent: str) -> str:
 
 def _refused(status: int, body: bytes) -> Refused:
     try:
-        told = json.loads(body)
-        return Refused(status, told.pop("error"), **told)
+        answer = json.loads(body)
+        return Refused(status, answer.pop("error"), **answer)
     except (ValueError, TypeError, AttributeError, KeyError):
         return Refused(status, "broken")
 

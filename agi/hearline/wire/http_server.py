@@ -47,14 +47,14 @@ class HttpServer:
         self._name, self._where, self._make = name, where, served
 
     async def run(self) -> None:
-        told = ""
+        logged = ""
         while True:
             try:
                 await self._serve()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                if told != (told := f"{type(error).__name__}: {error}"):
+                if logged != (logged := f"{type(error).__name__}: {error}"):
                     log.exception("%s is not there; it is tried again", self._name)
             await asyncio.sleep(AGAIN_S)
 

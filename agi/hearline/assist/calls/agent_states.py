@@ -1,4 +1,4 @@
-"""What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
+"""What every agent's state looks like now: nobody there, a phone that rings, a talk, the minutes after one.
 
 No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
 shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
@@ -141,7 +141,7 @@ class AgentState:
                 "since_came_s": self._since_came_s(now),
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
-                "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
+                "earlier": None if self.earlier is None else [_shown_call(one) for one in self.earlier],
                 "known": self._known(),
                 "lately": self._lately(now),
                 "left_first": self.left_first,
@@ -225,7 +225,7 @@ class AgentStates:
         number: the work number of whose phone a channel is on; '' where nobody knows.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
         meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
-        keep: keeps what is known of a desk's talk when it is over, and whenever its agent has told something of it.
+        keep: keeps what is known of a state's talk when it is over, and whenever its agent has told something of it.
             Returns whether it is kept, once that is known.
         now: s since 1970.
         trouble_days: so far back a caller's calls count as lately.
@@ -242,7 +242,7 @@ class AgentStates:
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
-        keep: Callable[[AgentState], Future[bool]] = lambda _desk: Future(),
+        keep: Callable[[AgentState], Future[bool]] = lambda _state: Future(),
         now: Callable[[], float] = time.time,
         trouble_days: int = AgentState.trouble_days,
         home: Home = Home(),
@@ -253,7 +253,7 @@ class AgentStates:
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self.asking_changed: Callable[[], None] = lambda: None
-        self._desks: dict[str, AgentState] = {}
+        self._states: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
         self._last: dict[str, AgentState] = {}  # by agent, as it was left
@@ -266,19 +266,19 @@ class AgentStates:
         return self._calendar.business_day(datetime.fromtimestamp(self.now(), UTC))
 
     def of(self, agent: str) -> AgentState:
-        """This agent's desk."""
-        desk = self._desks.get(agent)
-        if desk is None:
-            desk = self._desks[agent] = AgentState(agent, since=self.now())
+        """This agent's state."""
+        state = self._states.get(agent)
+        if state is None:
+            state = self._states[agent] = AgentState(agent, since=self.now())
             self._meet_agent(agent)
-        return desk
+        return state
 
     def all(self) -> list[AgentState]:
         """Of every agent heard of so far."""
-        return list(self._desks.values())
+        return list(self._states.values())
 
     def last_of(self, agent: str) -> AgentState | None:
-        """The desk of the call before: a note may come late."""
+        """The state of the call before: a note may come late."""
         return self._last.get(agent)
 
     # ---- Asterisk's events ------------------------------------------------------------------------------------------
@@ -294,23 +294,23 @@ class AgentStates:
                 if caller in self._answered_by:
                     self._ring(self._number(channel), caller, channel)
             case "AgentRingNoAnswer":
-                self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
+                self._stop_ringing(lambda state: state.agent == event.get("MemberName"))
             case "AgentConnect":  # one has answered: the others need not
                 self._stop_ringing(
-                    lambda desk: desk.caller.channel == channel and desk.agent != event.get("MemberName")
+                    lambda state: state.caller.channel == channel and state.agent != event.get("MemberName")
                 )
             case "QueueCallerAbandon":
-                self._stop_ringing(lambda desk: desk.caller.channel == channel)
+                self._stop_ringing(lambda state: state.caller.channel == channel)
             case "Hangup":
                 if gone := self._callers.pop(channel, None):
                     self._notes.pop(gone.id, None)
                 self._answered_by.pop(channel, None)
-                self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
+                self._stop_ringing(lambda state: channel in (state.caller.channel, state.ring_channel))
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
                 # A phone that rang is another phone now: somebody has picked the call up.
-                self._stop_ringing(lambda desk: desk.ring_channel == channel)
+                self._stop_ringing(lambda state: state.ring_channel == channel)
 
     def reset(self, channels: Iterable[Message]) -> None:
         """After every login: how things stand. Who is being rung is not told, so nobody is."""
@@ -320,11 +320,11 @@ class AgentStates:
         here = {caller.id for caller in self._callers.values()}
         self._notes = {call: note for call, note in self._notes.items() if call in here}
         self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
-        self._stop_ringing(lambda desk: True)
+        self._stop_ringing(lambda state: True)
 
-    def _meet(self, told: Message) -> None:
+    def _meet(self, message: Message) -> None:
         """A caller of ours shows up."""
-        channel, known = told.get("Channel", ""), variables(told)
+        channel, known = message.get("Channel", ""), variables(message)
         if not known.get(QUEUE) or known.get(CALLER) != channel:
             return
         before = self._callers.get(channel)
@@ -332,9 +332,9 @@ class AgentStates:
         if before and (before.heard, before.queue, before.queued_at) == (known.get(HEARD), known[QUEUE], queued_at):
             return
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
-        number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
+        number = normal(message.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
-            id=call_of(known) or told.get("Uniqueid", channel),
+            id=call_of(known) or message.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
             withheld=not shown and known[PRESENTATION].startswith("prohib"),
@@ -349,58 +349,58 @@ class AgentStates:
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
         if not agent:
             return
-        caller, desk = self._callers.get(channel), self.of(agent)
-        if caller is None or desk.state is Activity.TALKING:
+        caller, state = self._callers.get(channel), self.of(agent)
+        if caller is None or state.state is Activity.TALKING:
             return
-        self._begin(desk, Activity.RINGING, caller)
-        desk.ring_channel, desk.passed_on_by = ring_channel, self._answered_by.get(channel, "")
+        self._begin(state, Activity.RINGING, caller)
+        state.ring_channel, state.passed_on_by = ring_channel, self._answered_by.get(channel, "")
         self.changed(agent)
 
     def _stop_ringing(self, meant: Callable[[AgentState], bool]) -> None:
-        for desk in self._desks.values():
-            if desk.state is Activity.RINGING and meant(desk):
-                self._clear(desk)
+        for state in self._states.values():
+            if state.state is Activity.RINGING and meant(state):
+                self._clear(state)
 
     # ---- talks ------------------------------------------------------------------------------------------------------
-    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+    def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
         """These are the talks now; ``talk_of`` finds one by the caller's channel."""
         present: dict[str, tuple[TalkSession, str]] = {}
-        for conversation in conversations:
-            talk = talk_of(conversation.caller)
-            for channel in conversation.agents if talk else ():
-                agent = self._agent_on(channel, conversation)
+        for parties in connected:
+            talk = talk_of(parties.caller)
+            for channel in parties.agents if talk else ():
+                agent = self._agent_on(channel, parties)
                 # Who has two talks on one phone looks at the one that is not on hold.
-                if agent and (agent not in present or conversation.held_by is None):
+                if agent and (agent not in present or parties.held_by is None):
                     present[agent] = talk, channel
-        for agent, desk in self._desks.items():
-            if desk.state is Activity.TALKING and agent not in present:
-                self._over(desk)
+        for agent, state in self._states.items():
+            if state.state is Activity.TALKING and agent not in present:
+                self._over(state)
         for agent, (talk, channel) in present.items():
-            desk = self.of(agent)
-            if desk.state is not Activity.TALKING or desk.talk is not talk:
-                self._join(desk, talk, channel)
-            elif desk.channel != channel:
-                desk.channel = channel
+            state = self.of(agent)
+            if state.state is not Activity.TALKING or state.talk is not talk:
+                self._join(state, talk, channel)
+            elif state.channel != channel:
+                state.channel = channel
                 self.see(talk)
-        self._stop_ringing(lambda desk: not desk.passed_on_by and self._is_with_another(desk, present))
+        self._stop_ringing(lambda state: not state.passed_on_by and self._is_with_another(state, present))
         self._talking = {}
         for agent in present:
-            self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+            self._talking.setdefault(self._states[agent].talk.parties.caller, []).append(self._states[agent])
         for call in self._asking.keys() - {talk.call for talk, _ in present.values()}:
             self._set_help(call, None)
 
     @staticmethod
-    def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
+    def _is_with_another(state: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
         """The caller who rings here is with somebody else: a colleague has picked the call up."""
-        return any(talk.conversation.caller == desk.caller.channel for talk, _ in present.values())
+        return any(talk.parties.caller == state.caller.channel for talk, _ in present.values())
 
     def see(self, talk: TalkSession) -> None:
         """Something of this talk has changed."""
-        for desk in self._talking.get(talk.conversation.caller, ()):
-            if desk.talk is talk and desk.state is Activity.TALKING:
-                self._look(desk)
-                self.changed(desk.agent)
-                self._set_help(talk.call, (talk.help, desk.caller) if talk.help else None)
+        for state in self._talking.get(talk.parties.caller, ()):
+            if state.talk is talk and state.state is Activity.TALKING:
+                self._look(state)
+                self.changed(state.agent)
+                self._set_help(talk.call, (talk.help, state.caller) if talk.help else None)
 
     def _set_help(self, call: str, asks: tuple[HelpCall, Caller] | None) -> None:
         if self._asking.get(call) == asks:
@@ -421,92 +421,92 @@ class AgentStates:
 
     def hear_level(self, leg: Leg, message: LegReport) -> None:
         """What is heard on a leg."""
-        for desk in self._talking.get(leg.caller, ()):
-            if leg.side is Side.CALLER or leg.channel == desk.channel:
-                desk.meters.setdefault(leg.side, Meter()).hear(message)
-                self.levels(desk.agent)
+        for state in self._talking.get(leg.caller, ()):
+            if leg.side is Side.CALLER or leg.channel == state.channel:
+                state.meters.setdefault(leg.side, Meter()).hear(message)
+                self.levels(state.agent)
 
-    def _agent_on(self, channel: str, conversation: ConnectedParties) -> str:
+    def _agent_on(self, channel: str, parties: ConnectedParties) -> str:
         """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
-        alone = len(conversation.agents) == 1
-        known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
-        return conversation.number(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+        alone = len(parties.agents) == 1
+        known = (state.agent for state in self._talking.get(parties.caller, ()) if state.channel == channel)
+        return parties.number(channel) or (parties.answer.agent_id if alone else "") or next(known, "")
 
-    def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
-        conversation = talk.conversation
-        known = self._callers.get(conversation.caller)
-        caller = known or Caller(talk.call, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+    def _join(self, state: AgentState, talk: TalkSession, channel: str) -> None:
+        parties = talk.parties
+        known = self._callers.get(parties.caller)
+        caller = known or Caller(talk.call, parties.caller, queue=parties.queue, heard=parties.heard)
         if caller.id != talk.call:
             caller = self._callers[caller.channel] = replace(caller, id=talk.call)
-        if desk.state is Activity.TALKING:
-            self._over(desk)
-        self._begin(desk, Activity.TALKING, caller)
-        desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
-        from_queue = "" if channel in talk.answered_by else conversation.answer.agent_id
+        if state.state is Activity.TALKING:
+            self._over(state)
+        self._begin(state, Activity.TALKING, caller)
+        state.talk, state.channel, state.began = talk, channel, talk.began_at.timestamp()
+        from_queue = "" if channel in talk.answered_by else parties.answer.agent_id
         first = self._answered_by.get(caller.channel, "") or from_queue
-        desk.passed_on_by = first if first != desk.agent else ""
-        self._answered_by[caller.channel] = desk.agent
-        self._look(desk)
-        self.changed(desk.agent)
+        state.passed_on_by = first if first != state.agent else ""
+        self._answered_by[caller.channel] = state.agent
+        self._look(state)
+        self.changed(state.agent)
 
-    def _look(self, desk: AgentState) -> None:
+    def _look(self, state: AgentState) -> None:
         """Take over what the hints say just now."""
-        runner = desk.talk.runners.get(desk.channel)
-        conversation = desk.talk.conversation
-        desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
-        waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
-        desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
-        desk.holds = desk.talk.holds
-        desk.playing, desk.callback = desk.talk.hears, desk.talk.callback
+        runner = state.talk.runners.get(state.channel)
+        parties = state.talk.parties
+        state.held_by, state.left_first = parties.held_by, state.talk.left_first
+        waited_s = max(0.0, state.began - (state.caller.queued_at or state.began))
+        state.wait_s = parties.answer.wait_s or state.wait_s or waited_s
+        state.holds = state.talk.holds
+        state.playing, state.callback = state.talk.hears, state.talk.callback
         if runner is None:
             return
         now = self.now()
-        if runner.card and (desk.card is None or desk.card.hint != runner.card.hint):
-            desk.card_from, desk.card_until = now, now - runner.ago_s(runner.card.expires_ms)
-        desk.card, desk.muted, desk.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
-        desk.long = runner.clock_marked
-        told = runner.hold_whisper if conversation.holder == desk.channel else None
-        if told is None:
-            desk.hold_whisper = None
-        elif desk.hold_whisper is None or desk.hold_whisper_ms != told[1]:
-            desk.hold_whisper, desk.hold_whisper_ms = told
-            desk.hold_whisper_at = now - runner.ago_s(told[1])
+        if runner.card and (state.card is None or state.card.hint != runner.card.hint):
+            state.card_from, state.card_until = now, now - runner.ago_s(runner.card.expires_ms)
+        state.card, state.muted, state.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
+        state.long = runner.clock_marked
+        last = runner.hold_whisper if parties.holder == state.channel else None
+        if last is None:
+            state.hold_whisper = None
+        elif state.hold_whisper is None or state.hold_whisper_ms != last[1]:
+            state.hold_whisper, state.hold_whisper_ms = last
+            state.hold_whisper_at = now - runner.ago_s(last[1])
 
-    def _over(self, desk: AgentState) -> None:
-        desk.state, desk.since = Activity.AFTER, self.now()
-        desk.held_by, desk.hold_whisper, desk.playing, desk.holds = None, None, None, desk.talk.holds
-        desk.meters.clear()
-        if desk.left_first is Side.AGENT:
-            desk.left_first_on[self.today()] += 1
-        self._keep(desk)
-        self.changed(desk.agent)
+    def _over(self, state: AgentState) -> None:
+        state.state, state.since = Activity.AFTER, self.now()
+        state.held_by, state.hold_whisper, state.playing, state.holds = None, None, None, state.talk.holds
+        state.meters.clear()
+        if state.left_first is Side.AGENT:
+            state.left_first_on[self.today()] += 1
+        self._keep(state)
+        self.changed(state.agent)
 
-    def _begin(self, desk: AgentState, state: Activity, caller: Caller) -> None:
+    def _begin(self, state: AgentState, activity: Activity, caller: Caller) -> None:
         """Another call; what is known of this one stays, also what a colleague who had it before has written."""
-        known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
+        known = state.earlier if state.caller and state.caller.id == caller.id else None
         note, days = self._notes.get(caller.id), self._trouble_days
-        fresh = AgentState(desk.agent, state, self.now(), caller, earlier=known, note=note, trouble_days=days)
-        self._set(desk, fresh)
+        fresh = AgentState(state.agent, activity, self.now(), caller, earlier=known, note=note, trouble_days=days)
+        self._set(state, fresh)
         if known is None:
             self._look_up(caller)
 
-    def _clear(self, desk: AgentState) -> None:
-        self._set(desk, AgentState(desk.agent, since=self.now()))
-        self.changed(desk.agent)
+    def _clear(self, state: AgentState) -> None:
+        self._set(state, AgentState(state.agent, since=self.now()))
+        self.changed(state.agent)
 
-    def _set(self, desk: AgentState, fresh: AgentState) -> None:
-        if desk.state is Activity.AFTER:
-            self._last[desk.agent] = replace(desk)
-        fresh.left_first_on = desk.left_first_on
-        vars(desk).update(vars(fresh))
+    def _set(self, state: AgentState, fresh: AgentState) -> None:
+        if state.state is Activity.AFTER:
+            self._last[state.agent] = replace(state)
+        fresh.left_first_on = state.left_first_on
+        vars(state).update(vars(fresh))
 
     # ---- what others tell -------------------------------------------------------------------------------------------
     def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
         """This call's caller has called before."""
-        for desk in self._desks.values():
-            if desk.caller and desk.caller.id == call:
-                desk.earlier = earlier
-                self.changed(desk.agent)
+        for state in self._states.values():
+            if state.caller and state.caller.id == call:
+                state.earlier = earlier
+                self.changed(state.agent)
 
     def know_left_first(self, agent: str, day: date, count: int) -> None:
         """How many calls the agent ended first on this business day, before we were there to count."""
@@ -514,41 +514,41 @@ class AgentStates:
         self.changed(agent)
 
     # ---- what the agent tells ---------------------------------------------------------------------------------------
-    def pick(self, desk: AgentState, outcome: str) -> None:
-        desk.outcome = outcome
-        self._told_of(desk)
+    def pick(self, state: AgentState, outcome: str) -> None:
+        state.outcome = outcome
+        self._keep_and_show(state)
 
-    def write_note(self, desk: AgentState, told: dict[str, Any]) -> Future[bool]:
+    def write_note(self, state: AgentState, changes: dict[str, Any]) -> Future[bool]:
         """Change what ``told`` says of the call's note. Whoever has the call, or had it, has the same note.
 
         Returns whether it is kept, once that is known. Raises ValueError (`CallNote.changed`)."""
-        call = desk.caller.id
-        note = (desk.note or CallNote()).changed(told)
+        call = state.caller.id
+        note = (state.note or CallNote()).changed(changes)
         if any(caller.id == call for caller in self._callers.values()):
             self._notes[call] = note
-        for other in (*self._desks.values(), *self._last.values()):
+        for other in (*self._states.values(), *self._last.values()):
             if other.caller and other.caller.id == call:
                 other.note = note
                 self.changed(other.agent)
-        return self._keep(desk)
+        return self._keep(state)
 
-    def put_away(self, desk: AgentState) -> None:
+    def put_away(self, state: AgentState) -> None:
         """The card that was left when the talk ended."""
-        desk.card = None
-        self.changed(desk.agent)
+        state.card = None
+        self.changed(state.agent)
 
     def done(self, agent: str) -> None:
         """The agent has finished with the last call."""
-        desk = self.of(agent)
-        if desk.state is Activity.AFTER:
-            self._clear(desk)
+        state = self.of(agent)
+        if state.state is Activity.AFTER:
+            self._clear(state)
 
-    def _told_of(self, desk: AgentState) -> None:
-        self._keep(desk)
-        self.changed(desk.agent)
+    def _keep_and_show(self, state: AgentState) -> None:
+        self._keep(state)
+        self.changed(state.agent)
 
 
-def _told(one: EarlierCall) -> dict[str, Any]:
+def _shown_call(one: EarlierCall) -> dict[str, Any]:
     return asdict(one) | {"at": _ms(one.at), "note": read_note(one.note).as_dict() if one.note else None}
 
 
@@ -556,8 +556,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1_000)
 
 
-def _seconds(told: str) -> float:
+def _seconds(text: str) -> float:
     try:
-        return float(told)
+        return float(text)
     except ValueError:
         return 0.0

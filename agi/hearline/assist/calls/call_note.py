@@ -34,17 +34,17 @@ class CallNote:
     read_back: frozenset[str] = field(default_factory=frozenset)
     agreed: bool = False
 
-    def changed(self, told: Mapping[str, Any]) -> CallNote:
+    def changed(self, changes: Mapping[str, Any]) -> CallNote:
         """With what an agent has changed: fields as text, ``agreed`` and ``read_back`` (``{"phone": true}``) as ticks.
         A fact that changes loses its tick: what was read back is not what stands there now.
 
         Raises:
             ValueError: a field that there is not, text that is too long, or a tick that is none.
         """
-        ticks = told.get("read_back", {})
-        if not isinstance(ticks, Mapping) or not isinstance(told.get("agreed", False), bool):
+        ticks = changes.get("read_back", {})
+        if not isinstance(ticks, Mapping) or not isinstance(changes.get("agreed", False), bool):
             raise ValueError("ticks are true or false")
-        texts = {name: text for name, text in told.items() if name not in ("read_back", "agreed")}
+        texts = {name: text for name, text in changes.items() if name not in ("read_back", "agreed")}
         for name, text in texts.items():
             if name not in LONGEST or not isinstance(text, str) or len(text) > LONGEST[name]:
                 raise ValueError(f"{name!r} is no field of a note, or too long")
@@ -53,7 +53,7 @@ class CallNote:
         texts = {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}  # no half characters
         kept = {name for name in self.read_back if texts.get(name, getattr(self, name)) == getattr(self, name)}
         read_back = frozenset(kept - set(ticks) | {name for name, tick in ticks.items() if tick})
-        return replace(self, **texts, read_back=read_back, agreed=told.get("agreed", self.agreed))
+        return replace(self, **texts, read_back=read_back, agreed=changes.get("agreed", self.agreed))
 
     def to_keep(self) -> CallNote:
         """What may be kept after the call: without the caller's leave nothing of who they are."""
@@ -76,7 +76,7 @@ def read_note(text: str | None) -> CallNote:
     """A note as it was kept. One from before there were fields is its matter, as is one that cannot be read."""
     known = {f.name for f in fields(CallNote)}
     try:
-        told = {name: value for name, value in json.loads(text or "{}").items() if name in known}
-        return CallNote().changed(told | {"read_back": dict.fromkeys(told.get("read_back", ()), True)})
+        kept = {name: value for name, value in json.loads(text or "{}").items() if name in known}
+        return CallNote().changed(kept | {"read_back": dict.fromkeys(kept.get("read_back", ()), True)})
     except (ValueError, TypeError, AttributeError):
         return CallNote(matter=text or "")

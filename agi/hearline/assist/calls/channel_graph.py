@@ -111,7 +111,7 @@ class ChannelGraph:
     def reset(self, channels: Iterable[Message], bridges: Iterable[Message] = ()) -> None:
         """Take over what ``CoreShowChannels`` and ``BridgeList`` list, forget what they contradict. They say nothing
         of holds: ask for each of `connected`, and let `hear` know."""
-        listed = {told["Channel"]: told for told in channels}
+        listed = {channel["Channel"]: channel for channel in channels}
         known = {*self._ids, *self._answered, *self._answers, *chain.from_iterable(self._calls_of.values())}
         for channel in known:
             here = listed.get(channel)
@@ -119,13 +119,13 @@ class ChannelGraph:
                 self._forget(channel)
         for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding):
             known.clear()
-        for channel, told in listed.items():
-            if bridge := told.get("BridgeId"):
+        for channel, message in listed.items():
+            if bridge := message.get("BridgeId"):
                 self._enter(channel, bridge)
-        self._mixed = {told["BridgeUniqueid"] for told in bridges if told.get("BridgeTechnology") == "softmix"}
-        for channel, told in listed.items():
-            self._ids[channel] = told.get("Uniqueid", "")
-            self._note_variables(channel, told)
+        self._mixed = {bridge["BridgeUniqueid"] for bridge in bridges if bridge.get("BridgeTechnology") == "softmix"}
+        for channel, message in listed.items():
+            self._ids[channel] = message.get("Uniqueid", "")
+            self._note_variables(channel, message)
         seen = self._answered.copy()
         self._stale = {*self._callers, *self._found}
         self._picked_up |= {talk.caller for talk in self.conversations()} - seen
@@ -216,8 +216,8 @@ class ChannelGraph:
             self._talks_of.setdefault(phone_of(agent), set()).add(caller)
 
     def _connected_with(self, caller: str) -> ConnectedParties | None:
-        told = self._callers.get(caller)
-        if told is None:
+        known = self._callers.get(caller)
+        if known is None:
             return None
         reached = self._reach(caller)
         phones = sorted(c for c in reached if c not in self._callers and not c.startswith(_NO_PHONE))
@@ -230,8 +230,8 @@ class ChannelGraph:
         return ConnectedParties(
             caller,
             agents,
-            told.get(QUEUE, ""),
-            told.get(HEARD, ""),
+            known.get(QUEUE, ""),
+            known.get(HEARD, ""),
             holder,
             tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
             self._answers.get(caller, Answer()),
@@ -239,7 +239,7 @@ class ChannelGraph:
             self._bridge_of.get(holder) in self._mixed,
             caller in self._picked_up,
             tuple(phone for phone in phones if phone not in agents),
-            call_of(told) or self._made[caller],
+            call_of(known) or self._made[caller],
         )
 
     def _is_agent(self, channel: str) -> bool:
@@ -282,13 +282,13 @@ class ChannelGraph:
         self._stale.update(self._talks_of.get(phone, ()))
 
     def _note_variables(self, channel: str, event: Message) -> None:
-        told = variables(event)
-        if told.get(CALLER) == channel and told.get(QUEUE) and self._callers.get(channel) != told:
-            self._callers[channel] = told
-            if not call_of(told) and channel not in self._made:
+        known = variables(event)
+        if known.get(CALLER) == channel and known.get(QUEUE) and self._callers.get(channel) != known:
+            self._callers[channel] = known
+            if not call_of(known) and channel not in self._made:
                 self._made[channel] = self._new_call_id()
             self._touch(channel)
-        if told.get(AGENT) == channel and channel not in self._agents:
+        if known.get(AGENT) == channel and channel not in self._agents:
             self._agents.add(channel)
             self._touch(channel)
 
@@ -335,9 +335,9 @@ class ChannelGraph:
         self._touch(new)
 
 
-def call_of(told: Mapping[str, str]) -> str:
+def call_of(known: Mapping[str, str]) -> str:
     """The call's id among a channel's variables; '' where there is none that is shaped as ours."""
-    claim = told.get(CALL, "")
+    claim = known.get(CALL, "")
     return claim if is_call_id(claim) else ""
 
 

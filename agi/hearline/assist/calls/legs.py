@@ -60,10 +60,10 @@ class Legs:
         self._not_before: dict[str, float] = {}
         self._change = asyncio.Event()
 
-    def want(self, conversations: Iterable[ConnectedParties]) -> None:
+    def want(self, connected: Iterable[ConnectedParties]) -> None:
         """Listen to these talks, and to no others. A caller who talks with somebody outside is let be."""
         self._wanted, self._calls = {}, {}
-        for talk in conversations:
+        for talk in connected:
             if talk.others and not talk.agents:
                 continue
             self._calls[talk.caller] = talk.call
@@ -142,16 +142,16 @@ class Legs:
         name_call(self._calls.get(caller, ""))  # each of these is a task of its own
         self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}
         try:
-            visit = self._line.announce(None, channel=channel)
+            pending = self._line.announce(None, channel=channel)
         except WorkerDown as error:
             log.warning("%s is not listened to: %s", channel, error)
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
-        leg = Leg(channel, side, caller, visit, time.monotonic())
-        self._legs[channel] = self._by_uuid[visit.uuid] = leg
+        leg = Leg(channel, side, caller, pending, time.monotonic())
+        self._legs[channel] = self._by_uuid[pending.uuid] = leg
         try:
             await confirm(self._ami, caller, channel)
-            await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
+            await attach(self._ami, pending, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("%s is not listened to: %s", channel, error)
             if self._legs.get(channel) is leg:

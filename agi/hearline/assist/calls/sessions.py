@@ -56,7 +56,7 @@ class HelpCall:
 class TalkSession:
     """One caller's talk, with whomever."""
 
-    conversation: ConnectedParties
+    parties: ConnectedParties
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     call: str = ""  # its id
@@ -89,8 +89,8 @@ class TalkSession:
 
     def work_number(self, channel: str) -> str:
         """Of the agent on this channel; '' where no queue has told it."""
-        of_answer = self.conversation.answer.agent_id if channel in self.answered_by else ""
-        return self.conversation.number(channel) or of_answer
+        of_answer = self.parties.answer.agent_id if channel in self.answered_by else ""
+        return self.parties.number(channel) or of_answer
 
     def tell(self, event: e.Event) -> None:
         """All agents' runners."""
@@ -102,8 +102,8 @@ class TalkSession:
         return {
             "call": self.call,
             "talk": 0,  # which of the call's, known when it is written
-            "queue": self.conversation.queue,
-            "caller": self.conversation.caller,
+            "queue": self.parties.queue,
+            "caller": self.parties.caller,
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
@@ -145,46 +145,46 @@ class TalkSessions:
         self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # of which call
 
     # ---- who talks --------------------------------------------------------------------------------------------------
-    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
+    def follow(self, connected: Iterable[ConnectedParties]) -> None:
         """These are the talks now."""
-        present = {conversation.caller: conversation for conversation in conversations}
+        present = {parties.caller: parties for parties in connected}
         for caller in self._talks.keys() - present.keys():
             self._end(self._talks.pop(caller))
-        for caller, conversation in present.items():
+        for caller, parties in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                if conversation.agents:
-                    self._begin(conversation)
-            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                if parties.agents:
+                    self._begin(parties)
+            elif talk.handed_over and not parties.agents:  # who comes back to an agent begins another talk
                 self._end(self._talks.pop(caller))
-            elif conversation != talk.conversation:
+            elif parties != talk.parties:
                 with about_call(talk.call):
-                    self._moved(talk, conversation)
+                    self._moved(talk, parties)
 
-    def _begin(self, conversation: ConnectedParties) -> None:
-        call = conversation.call
+    def _begin(self, parties: ConnectedParties) -> None:
+        call = parties.call
         with about_call(call):
             talk = TalkSession(
-                conversation,
+                parties,
                 call=call,
-                answered_by=conversation.agents,
+                answered_by=parties.agents,
                 changed=self._changed,
                 recorded=lambda call, what: self.recorded(call, what),
             )
-            self._talks[conversation.caller] = talk
+            self._talks[parties.caller] = talk
             talk.add(
                 "joined",
-                queue=conversation.queue,
-                heard=conversation.heard,
-                agents=conversation.agents,
-                picked_up=conversation.picked_up,
+                queue=parties.queue,
+                heard=parties.heard,
+                agents=parties.agents,
+                picked_up=parties.picked_up,
             )
-            self._run_hints(talk, conversation.picked_up)
-            if conversation.holder:
+            self._run_hints(talk, parties.picked_up)
+            if parties.holder:
                 self._hold(talk, picked_up=True)
 
     def _moved(self, talk: TalkSession, now: ConnectedParties) -> None:
-        before, talk.conversation = talk.conversation, now
+        before, talk.parties = talk.parties, now
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
             if set(before.agents) - set(now.agents):
@@ -203,7 +203,7 @@ class TalkSessions:
         self._changed(talk)
 
     def _hold(self, talk: TalkSession, picked_up: bool = False) -> None:
-        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        by, number = talk.parties.held_by, talk.work_number(talk.parties.holder)
         talk.holds = talk.holds.began(talk.now_ms, number or str(by))
         talk.add("hold", by=by)
         talk.tell(e.Hold(by, number, picked_up))
@@ -231,14 +231,14 @@ class TalkSessions:
         softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves, if Asterisk
         confirms that the two are connected and that this agent's transfers go to that context."""
         talk = self._talks.get(caller)
-        if talk and talk.conversation.agents == (by,):
+        if talk and talk.parties.agents == (by,):
             self._to_do.put_nowait((talk.call, partial(self._pass_on, talk, by, context, exten)))
 
     def leaves(self, channel: str) -> None:
         """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
         with somebody outside is none of ours."""
         for talk in self._talks.values():
-            here = talk.conversation
+            here = talk.parties
             if here.others and not here.agents:
                 continue
             last = channel == here.caller or here.agents == (channel,)
@@ -249,15 +249,15 @@ class TalkSessions:
 
     def _run_hints(self, talk: TalkSession, picked_up: bool = False) -> None:
         """One runner for each agent who is there."""
-        conversation = talk.conversation
-        for channel in talk.runners.keys() - set(conversation.agents):
+        parties = talk.parties
+        for channel in talk.runners.keys() - set(parties.agents):
             self._dismiss(talk, channel)
         book = self._hints and self._hints.book
         if book is None:
             return
-        for channel in conversation.agents:
+        for channel in parties.agents:
             if channel not in talk.runners:
-                joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
+                joined = _joined(parties, channel, picked_up, channel in talk.answered_by)
                 rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -270,10 +270,10 @@ class TalkSessions:
 
     @staticmethod
     def _note_hint(talk: TalkSession, action: e.Action) -> None:
-        told = e.as_dict(action)
+        noted = e.as_dict(action)
         if isinstance(action, e.NotAsked):
             talk.holds = replace(talk.holds, not_asked=talk.holds.not_asked + 1)
-        talk.add(told.pop("action"), **told)
+        talk.add(noted.pop("action"), **noted)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
     def of(self, caller: str) -> TalkSession | None:
@@ -284,7 +284,7 @@ class TalkSessions:
         """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
         any more."""
         for talk in self._talks.values():
-            if channel in talk.conversation.agents and not talk.handed_over:
+            if channel in talk.parties.agents and not talk.handed_over:
                 talk.add("key", key=key, by=talk.work_number(channel))
                 if channel in talk.runners:
                     talk.runners[channel].hear(e.KeyPressed(key))
@@ -378,7 +378,7 @@ class TalkSessions:
                 log.exception("something was not done for a talk; it goes on")
 
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
-        caller = talk.conversation.caller
+        caller = talk.parties.caller
         try:
             await confirm(self._ami, caller, by)
             if not EXTENSION.fullmatch(exten) or context != await transfer_context(self._ami, by):
@@ -393,14 +393,14 @@ class TalkSessions:
     async def _ask_gain(self, talk: TalkSession, channel: str) -> None:
         """A caller's line may be raised already, by the IVR or by who listened before."""
         try:
-            told = (await self._ami.ask("Getvar", Channel=channel, Variable=VOLUME)).get("Value", "")
-            talk.gains_db.setdefault(channel, _decibels(told))
+            factor = (await self._ami.ask("Getvar", Channel=channel, Variable=VOLUME)).get("Value", "")
+            talk.gains_db.setdefault(channel, _decibels(factor))
         except (AmiDown, AmiRefused) as error:
             log.warning("a line's gain is not known: %s", error)
 
     async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
         try:
-            await confirm(self._ami, talk.conversation.caller, channel)
+            await confirm(self._ami, talk.parties.caller, channel)
             await self._ami.ask("Setvar", Channel=channel, Variable=VOLUME, Value=f"{gain_factor(gain_db):.3f}")
         except (AmiDown, AmiRefused) as error:
             log.warning("a line could not be raised: %s", error)
@@ -419,17 +419,17 @@ class TalkSessions:
         self._records.write(talk.kept, talk.record())
 
 
-def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
+def _joined(parties: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
     """How the talk begins for this agent: answered from the queue (also for a colleague whom it rang), or passed on by
     another, past it."""
-    answer, number = conversation.answer, conversation.number(agent)
+    answer, number = parties.answer, parties.number(agent)
     if number and number != answer.agent_id:
         answer = replace(answer, agent_id=number) if first else Answer(number)
     return e.Joined(
-        queue=conversation.queue,
+        queue=parties.queue,
         wait_s=answer.wait_s,
         rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
-        heard=conversation.heard or "unknown",
+        heard=parties.heard or "unknown",
         agent_id=answer.agent_id,
         picked_up=picked_up,
     )

@@ -250,9 +250,9 @@ class GroupWords(Words):
 # ---- reading -------------------------------------------------------------------------------------------------------
 def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[str, Cards]:
     """The cards of each phrase set. Raises Rejected."""
-    lines, told = _mapping(text, file, "cards", "Write a card's name, and `section:`, `title:` and `say:` below it")
-    gaps, faults = _gaps(lines, told)
-    words, more = _each(lines, {name: card for name, card in told.items() if name != GAPS}, CardWords, _CARD_NAME)
+    lines, data = _mapping(text, file, "cards", "Write a card's name, and `section:`, `title:` and `say:` below it")
+    gaps, faults = _gaps(lines, data)
+    words, more = _each(lines, {name: card for name, card in data.items() if name != GAPS}, CardWords, _CARD_NAME)
     faults += more
     named = [((GAPS, field), of) for field, of in gaps.items()]
     named += [((name, "sets"), card.sets) for name, card in words.items()]
@@ -265,7 +265,7 @@ def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[
                 faults.append(lines.fault((*path, other), f"no phrase set {other!r}", like(other, list(sets))))
     for name, card in words.items():
         for other in card.next:
-            if other not in told or other == GAPS:
+            if other not in data or other == GAPS:
                 faults.append(lines.fault((name, "next"), f"no card {other!r}", like(other, list(words))))
         if not (card.say or card.do or card.know or card.avoid or card.never):
             faults.append(lines.fault((name,), f"card {name!r} is empty", "Add `say:`, `do:`, `know:` or `never:`"))
@@ -279,10 +279,10 @@ def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[
     }
 
 
-def _gaps(lines: YamlDocument, told: dict) -> tuple[dict[str, dict[str, str]], list[Fault]]:
+def _gaps(lines: YamlDocument, data: dict) -> tuple[dict[str, dict[str, str]], list[Fault]]:
     """What stands in each field's gap, by phrase set, and what is wrong with it."""
     try:
-        return GapWords.model_validate({GAPS: told.get(GAPS) or {}}).gaps, []
+        return GapWords.model_validate({GAPS: data.get(GAPS) or {}}).gaps, []
     except ValidationError as error:
         return {}, lines.faults(error, GapWords, (), SEE)
 
@@ -314,9 +314,9 @@ def _card(name: str, words: CardWords, chosen: str) -> Card:
 
 def read_characters(text: str, file: str) -> Characters:
     """The characters and their ways. Raises Rejected."""
-    lines, told = _mapping(text, file, "characters", "Write `surnames:`, and below it `李: [李世民的李]`")
+    lines, data = _mapping(text, file, "characters", "Write `surnames:`, and below it `李: [李世民的李]`")
     try:
-        words = CharacterWords.model_validate(told)
+        words = CharacterWords.model_validate(data)
     except ValidationError as error:
         raise Rejected(lines.faults(error, CharacterWords, (), SEE)) from None
     ways, faults = {}, []
@@ -337,8 +337,8 @@ def read_characters(text: str, file: str) -> Characters:
 
 def read_spoken(text: str, file: str) -> dict[str, Group]:
     """The groups of phrases for a recogniser. Raises Rejected."""
-    lines, told = _mapping(text, file, "phrases", "Write a group's name, and `of:` and `phrases:` below it")
-    words, faults = _each(lines, told, GroupWords, r"[a-z][a-z0-9_]*")
+    lines, data = _mapping(text, file, "phrases", "Write a group's name, and `of:` and `phrases:` below it")
+    words, faults = _each(lines, data, GroupWords, r"[a-z][a-z0-9_]*")
     _refuse(faults)
     return {name: Group(group.of, group.phrases, group.not_in) for name, group in words.items()}
 
@@ -350,10 +350,10 @@ def _mapping(text: str, file: str, what: str, remedy: str) -> tuple[YamlDocument
     return lines, lines.data
 
 
-def _each(lines: YamlDocument, told: dict, model: type[BaseModel], names: str) -> tuple[dict[str, Any], list[Fault]]:
+def _each(lines: YamlDocument, entries: dict, model: type[BaseModel], names: str) -> tuple[dict[str, Any], list[Fault]]:
     """Every entry of a mapping as ``model``, and what is wrong with those that are none."""
     words, faults = {}, []
-    for name, entry in told.items():
+    for name, entry in entries.items():
         if not re.fullmatch(names, str(name)) or name in MOMENTS:
             faults.append(lines.fault((name,), f"{name!r} cannot be a name here", f"Use another, of the form {names}"))
         try:

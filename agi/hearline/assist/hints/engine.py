@@ -122,7 +122,8 @@ class HintEngine:
         self._handed_over = False
         self._last: dict[str, int] = {}  # moment: when it was last
         self._fired: dict[str, int] = {}  # rule: when it last fired
-        self._told: list[int | None] = [None] * rules.lasting_count  # which silence, talk or hold it last fired for
+        # By index of the rule: the start of the silence, talk or hold that it last fired for.
+        self._fired_for: list[int | None] = [None] * rules.lasting_count
         self._quiet_until: dict[str, int] = {}  # rule: end of its cooldown
         self._overlaps: dict[Trigger, list[int]] = {}  # when one broke in on the other, not yet answered by a hint
         self._breaking_in: dict[Trigger, int] = {}  # since when both speak; not sure yet
@@ -353,8 +354,8 @@ class HintEngine:
 
     def _next_of(self, rule: Rule, trigger: r.HoldEvery, since: int) -> int:
         """When it is time again to go back to the caller."""
-        told = max(since, self._fired.get(rule.name, since)) - since
-        return since + ((told + trigger.ahead) // trigger.every + 1) * trigger.every - trigger.ahead
+        last_ms = max(since, self._fired.get(rule.name, since)) - since
+        return since + ((last_ms + trigger.ahead) // trigger.every + 1) * trigger.every - trigger.ahead
 
     def _broke_in(self, trigger: r.Overlap, since: int, now: int) -> None:
         recent = [at for at in self._overlaps.get(trigger, ()) if since - at <= trigger.within] + [since]
@@ -477,11 +478,11 @@ class HintEngine:
                     which = met = self._next_of(rule, trigger, since)
                 else:
                     which, met = since, since + trigger.ms
-                if which == self._told[index]:
+                if which == self._fired_for[index]:
                     continue  # once for each silence, talk and hold
                 due = max(met, self._free_from(rule))
                 if due <= now:
-                    self._told[index] = which
+                    self._fired_for[index] = which
                     self._fire(rule, now)
                 elif due < _NEVER:
                     upcoming.append(due)

@@ -256,9 +256,9 @@ EVENTS: dict[str, type] = {_words(kind): kind for kind in get_args(Event)}
 """Every kind of event by its name in JSON: ``speech_started`` …"""
 
 
-def event_from_dict(told: dict[str, Any]) -> Event:
+def event_from_dict(data: dict[str, Any]) -> Event:
     """``{"event": "hold", "by": "agent"}`` as an event. Raises ValueError, with the remedy."""
-    given = dict(told)
+    given = dict(data)
     name = given.pop("event", None)
     if name not in EVENTS:
         raise ValueError(f"no event {name!r}. Known: {', '.join(EVENTS)}")
@@ -275,7 +275,7 @@ def event_from_dict(told: dict[str, Any]) -> Event:
     return EVENTS[name](**{n: kinds.get(known[n].type, lambda v: v)(value) for n, value in given.items()})
 
 
-def as_dict(told: Event | Action) -> dict[str, Any]:
+def as_dict(what: Event | Action) -> dict[str, Any]:
     """An event or action as JSON takes it."""
-    kind = "event" if type(told) in EVENTS.values() else "action"
-    return {kind: _words(type(told))} | {field.name: getattr(told, field.name) for field in fields(told)}
+    kind = "event" if type(what) in EVENTS.values() else "action"
+    return {kind: _words(type(what))} | {field.name: getattr(what, field.name) for field in fields(what)}

@@ -321,7 +321,7 @@ def read_rules(
     if not isinstance(lines.data, dict):
         raise Rejected([Fault(file, 1, "no rules here", "Write a rule's name, and `when:` and `card:` below it")])
     settler = _Settler(lines, cards, groups, whispers)
-    rules = {str(name): settler.rule(name, told) for name, told in lines.data.items()}
+    rules = {str(name): settler.rule(name, data) for name, data in lines.data.items()}
     if settler.faults:
         raise Rejected(sorted(dict.fromkeys(settler.faults), key=lambda fault: fault.line))
     return Rules(rules)
@@ -342,11 +342,11 @@ class _Settler:
     def _fault(self, path: tuple, problem: str, remedy: str) -> None:
         self.faults.append(self.lines.fault(path, problem, remedy))
 
-    def rule(self, name: Any, told: Any) -> Rule | None:
+    def rule(self, name: Any, data: Any) -> Rule | None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
             self._fault((name,), f"{name!r} is no rule's name", "Use small letters, digits and _")
-        words = self._model(RuleWords, told, (name,))
-        triggers = self._triggers((name, "when"), told["when"]) if isinstance(told, dict) and "when" in told else ()
+        words = self._model(RuleWords, data, (name,))
+        triggers = self._triggers((name, "when"), data["when"]) if isinstance(data, dict) and "when" in data else ()
         if words is None:
             return None
         self._sense(name, words, triggers)
@@ -371,17 +371,17 @@ class _Settler:
             mark=words.mark is not None,
         )
 
-    def _model(self, model: type[BaseModel], told: Any, path: tuple) -> Any:
+    def _model(self, model: type[BaseModel], data: Any, path: tuple) -> Any:
         try:
-            return model.model_validate(told, context=self._known)
+            return model.model_validate(data, context=self._known)
         except ValidationError as error:
             self.faults += self.lines.faults(error, model, path, SEE)
             return None
 
-    def _triggers(self, path: tuple, told: Any) -> tuple[Trigger, ...]:
+    def _triggers(self, path: tuple, data: Any) -> tuple[Trigger, ...]:
         found = []
-        for index, item in enumerate(listed(told)):
-            at = (*path, index) if isinstance(told, list) else path
+        for index, item in enumerate(listed(data)):
+            at = (*path, index) if isinstance(data, list) else path
             if not isinstance(item, str) and not (isinstance(item, dict) and len(item) == 1):
                 self._fault(at, f"{item!r} is no trigger", "Write one, e.g. `silence: {of: caller, for: 3s}`")
                 continue
@@ -395,7 +395,7 @@ class _Settler:
                 parameters = {field.alias or first: parameters}
             if trigger := self._model(kind, parameters, (*at, name)):
                 found.append(trigger)
-        if told == []:
+        if data == []:
             self._fault(path, "no trigger", "Write one, or `by_hand`")
         return tuple(found)
 

@@ -53,8 +53,8 @@ class Agents:
     def hear(self, event: Message) -> None:
         self._shielded(self.states.hear, event)
 
-    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
-        self._shielded(self.states.follow, conversations, talk_of)
+    def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+        self._shielded(self.states.follow, connected, talk_of)
 
     def see(self, talk: TalkSession) -> None:
         self._shielded(self.states.see, talk)
@@ -103,5 +103,5 @@ class Agents:
             "outcome": state.outcome,
             "note": state.note.to_keep().as_text() if state.note else None,
         }
-        told = {name: value for name, value in known.items() if value is not None}
-        return self._earlier.note(state.caller.id, **told)
+        facts = {name: value for name, value in known.items() if value is not None}
+        return self._earlier.note(state.caller.id, **facts)

@@ -90,10 +90,10 @@ class Interface:
     # ---- what happens -----------------------------------------------------------------------------------------------
     def _changed(self, agent: str) -> None:
         self.streams.state_changed(agent)
-        told = brief(self._states.of(agent))
-        if self._briefs.get(agent) != told:
-            self._briefs[agent] = told
-            self.events.add("agent", time.time(), **told)
+        now = brief(self._states.of(agent))
+        if self._briefs.get(agent) != now:
+            self._briefs[agent] = now
+            self.events.add("agent", time.time(), **now)
 
     def _asked(self) -> None:
         """Somebody asks for a supervisor, or does so no more."""
@@ -159,7 +159,7 @@ class Interface:
         try:
             return await handler(request)
         except Refused as refused:
-            return web.json_response(refused.told, status=refused.status)
+            return web.json_response(refused.body, status=refused.status)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:

@@ -25,9 +25,9 @@ class HoldMusic:
         self._prompter, self._recordings = prompter, recordings
         self._playing: dict[str, asyncio.Task] = {}  # by the caller's channel
 
-    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
+    def follow(self, connected: Iterable[ConnectedParties]) -> None:
         """These talk now, or are on hold."""
-        silent = {talk.caller: talk for talk in conversations if talk.held_in_silence}
+        silent = {talk.caller: talk for talk in connected if talk.held_in_silence}
         for caller in self._playing.keys() - silent.keys():
             self._playing.pop(caller).cancel()
         for caller in silent.keys() - self._playing.keys():

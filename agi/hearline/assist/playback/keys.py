@@ -105,8 +105,8 @@ class Keys:
 
     async def _play(self, talk: TalkSession, key: Key) -> None:
         try:
-            told = await self._ami.ask("Getvar", Channel=talk.conversation.caller, Variable=PHRASES)
-            prompt = self._prompts.choose(key, told.get("Value", ""), talk.played.get(key, 0))
+            answer = await self._ami.ask("Getvar", Channel=talk.parties.caller, Variable=PHRASES)
+            prompt = self._prompts.choose(key, answer.get("Value", ""), talk.played.get(key, 0))
             if await self._play_to_both(talk, key, prompt):
                 talk.played[key] = talk.played.get(key, 0) + 1
         except (AmiDown, AmiRefused, WorkerDown, LookupError, OSError, TimeoutError, ValueError) as error:
@@ -115,7 +115,7 @@ class Keys:
 
     async def _play_to_both(self, talk: TalkSession, key: Key, prompt: Prompt) -> bool:
         """True: the caller has heard it to its end."""
-        agents, whole = talk.conversation.agents, False
+        agents, whole = talk.parties.agents, False
         with ExitStack() as afterwards:
 
             def begins(lead: bytes) -> None:
@@ -126,7 +126,7 @@ class Keys:
                 for agent in agents:
                     self._say(agent, lead + at_level(prompt.samples, AGENT_HEARS_DB))
 
-            whole = await self._prompter.play(talk.conversation, prompt.samples, begins)
+            whole = await self._prompter.play(talk.parties, prompt.samples, begins)
         return whole
 
     def _prompt_ended(self, talk: TalkSession, agents: Iterable[str], prompt: Prompt, whole: bool) -> None:
@@ -146,8 +146,8 @@ class Keys:
             await asyncio.wait([talk.playing.task])
         talk.add("handed_over", to="nuisance")  # now: the talk may have ended when the answer comes
         try:
-            await confirm(self._ami, talk.conversation.caller, agent)
-            await self._ami.ask("Redirect", Channel=talk.conversation.caller, **NUISANCE)
+            await confirm(self._ami, talk.parties.caller, agent)
+            await self._ami.ask("Redirect", Channel=talk.parties.caller, **NUISANCE)
         except (AmiDown, AmiRefused, ValueError) as error:
             log.warning("a nuisance call stays with its agent: %s", error)
             talk.handed_over = False

@@ -68,7 +68,7 @@ class Prompter:
 
     def __init__(self, ami: Ami, line: WorkerClient) -> None:
         self._ami, self._line = ami, line
-        self._playing: dict[str, asyncio.Queue[int]] = {}  # by the visit's UUID: ms since it came
+        self._playing: dict[str, asyncio.Queue[int]] = {}  # by the leg's UUID: ms since it came
 
     def hear(self, message: LegReport) -> None:
         """What the worker tells of any leg."""
@@ -110,14 +110,14 @@ class Prompter:
     @asynccontextmanager
     async def _leg(self, talk: ConnectedParties) -> AsyncIterator[tuple[str, asyncio.Queue[int], int]]:
         """A leg that mixes into what the caller hears: its UUID, the ms that the worker tells of it, and the first."""
-        visit = self._line.announce(None, channel=talk.caller)
-        came = self._playing[visit.uuid] = asyncio.Queue()
+        pending = self._line.announce(None, channel=talk.caller)
+        came = self._playing[pending.uuid] = asyncio.Queue()
         try:
             await confirm(self._ami, talk.caller, *talk.agents)
-            await attach(self._ami, visit, prompt_data(talk.caller))
+            await attach(self._ami, pending, prompt_data(talk.caller))
             async with asyncio.timeout(CONNECT_S):
                 began_ms = await came.get()
-            yield visit.uuid, came, began_ms
+            yield pending.uuid, came, began_ms
         finally:
-            del self._playing[visit.uuid]
-            self._line.withdraw(visit)
+            del self._playing[pending.uuid]
+            self._line.withdraw(pending)

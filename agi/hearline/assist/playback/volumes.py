@@ -19,8 +19,8 @@ class Volumes:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            told = json.loads(file.read_text("utf-8"))
-            self._db = {str(agent): _within(int(db)) for agent, db in told.items()}
+            kept = json.loads(file.read_text("utf-8"))
+            self._db = {str(agent): _within(int(db)) for agent, db in kept.items()}
         except FileNotFoundError:
             self._db = {}
         except (OSError, ValueError, AttributeError, TypeError) as error:

@@ -59,7 +59,7 @@ class AmiRights:
 
     def members(self, members: Iterable[Message]) -> None:
         """What ``QueueStatus`` lists. A hint is no phone: nobody whom it names is known when they talk."""
-        named = {told.get("Queue", "") for told in members if told.get("StateInterface", "").startswith("hint:")}
+        named = {member.get("Queue", "") for member in members if member.get("StateInterface", "").startswith("hint:")}
         self._by_hint = tuple(sorted(named))
 
     def hear(self, event: Message) -> None:
@@ -125,20 +125,20 @@ class AmiRights:
         return sorted({right for action, right in ACTIONS.items() if action not in offered})
 
     async def _missing_events(self) -> tuple[str, ...]:
-        visit = self._line.announce(None, channel="rights")
-        self._nonce, self._channel, self._seen_channel = secrets.token_hex(8), audiosocket_name(visit), False
+        pending = self._line.announce(None, channel="rights")
+        self._nonce, self._channel, self._seen_channel = secrets.token_hex(8), audiosocket_name(pending), False
         self._probe = asyncio.get_running_loop().create_future()
         refused = self._ami.refused
         try:
-            await attach(self._ami, visit, f"{KEY_EVENT},Probe: {self._nonce}", "UserEvent")
+            await attach(self._ami, pending, f"{KEY_EVENT},Probe: {self._nonce}", "UserEvent")
             with suppress(TimeoutError):
                 async with asyncio.timeout(COMES_S):
-                    told = variables(await self._probe)
-                    lacks = [name for name in CHANNEL_VARIABLES if name not in told]
+                    known = variables(await self._probe)
+                    lacks = [name for name in CHANNEL_VARIABLES if name not in known]
                     return (f"manager.conf: `channelvars` lacks {', '.join(lacks)}",) if lacks else ()
         finally:
             self._probe = None
-            self._line.withdraw(visit)
+            self._line.withdraw(pending)
         if (await self._ami.ask("Getvar", Variable=PROOF)).get("Value") != self._proof:
             return (f"extensions.conf: {PROOF} is not set, or made of another secret (hearline-globals.conf)",)
         if self._ami.refused > refused:

@@ -62,21 +62,21 @@ def serve(
     for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
         agi.set_variable(_variable(collected), "")
     try:
-        visit = line.announce(flow.plan, begin, channel, entry)
+        pending = line.announce(flow.plan, begin, channel, entry)
     except WorkerDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return
     try:
-        host, port = visit.address
+        host, port = pending.address
         if host in ANY_HOST:
             host = agi.local_host  # what Asterisk has just reached us by
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         with agi.patience(flow.plan.limit_ms / 1_000 + 10):
             try:
-                agi.appexec("AudioSocket", f"{visit.uuid},{where}")
+                agi.appexec("AudioSocket", f"{pending.uuid},{where}")
             except AGIAppError:
                 pass  # the connection broke, or the caller did: what is set below decides
-        result = visit.wait(RESULT_S)
+        result = pending.wait(RESULT_S)
         if result is not None:
             over(call, number, result)
             for collected, keys in result.collected.items():
@@ -95,7 +95,7 @@ def serve(
         agi.set_variable("__HEARLINE_HEARD", result.heard)
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
-        line.withdraw(visit)
+        line.withdraw(pending)
 
 
 def _call_id(agi: AgiSession, site: str) -> str:
