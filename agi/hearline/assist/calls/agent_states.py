@@ -1,8 +1,8 @@
-"""What every agent's state looks like now: nobody there, a phone that rings, a talk, the minutes after one.
+"""The state of every agent: idle, ringing, in a talk, or in the minutes after one.
 
 No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
-shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
-may be shown of it, and its keyed hash.
+shows them). A phone is an agent's if a queue reports a work number for it. Of a caller's number only the masked form
+and the keyed hash are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
 
 DAY_S = 86_400
-MANY_CALLS = 3  # within some days: the caller's trouble may not be over
+MANY_CALLS = 3  # with this many calls within some days, the caller's trouble may not be over
 
 
 class Activity(StrEnum):
@@ -53,12 +53,11 @@ class Activity(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, as far as an agent may see it.
+    """A caller, as far as an agent may see them.
 
-    ``id``: the call's; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' where none is
-    told. ``who``: its keyed hash.
-    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
-    ``came_at``: when the first one did; s since 1970, 0 where unknown.
+    ``id``: the call's id; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' if there is
+    none. ``who``: its keyed hash. ``withheld``: there is a number, but the caller withholds it. ``queued_at``: when
+    this wait began, ``came_at``: when the first wait began; s since 1970, 0 if unknown.
     """
 
     id: str
@@ -75,7 +74,7 @@ class Caller:
 
 @dataclass
 class Meter:
-    """One side, as it is heard now. ``dbov`` None: not heard yet."""
+    """The present level of one side. ``dbov`` None: not heard yet."""
 
     dbov: float | None = None
     speaking: bool = False
@@ -92,7 +91,7 @@ class Meter:
 
 @dataclass
 class AgentState:
-    """One agent's. Times in s since 1970."""
+    """The state of one agent. Times in s since 1970."""
 
     agent: str
     state: Activity = Activity.IDLE
@@ -100,10 +99,10 @@ class AgentState:
     caller: Caller | None = None
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
-    trouble_days: int = 7  # so far back calls count as lately
+    trouble_days: int = 7  # calls within so many days count as recent
     ring_channel: str = ""
-    passed_on_by: str = ""  # another agent's work number
-    # The talk that goes on, or the last one.
+    passed_on_by: str = ""  # work number of the agent who transferred the call
+    # The present talk, or the last one.
     talk: TalkSession | None = None
     channel: str = ""
     began: float = 0.0
@@ -114,22 +113,22 @@ class AgentState:
     holds: Holds = Holds()
     hold_every_ms: int = HOLD_EVERY_MS
     held_by: Side | None = None
-    hold_whisper: e.Whisper | None = None  # what this agent's phone does not play, for it holds
-    hold_whisper_ms: int = 0  # of the talk
+    hold_whisper: e.Whisper | None = None  # the whisper that this agent's phone does not play because it holds
+    hold_whisper_ms: int = 0  # when, in ms of the talk
     hold_whisper_at: float = 0.0
     muted: bool = False
-    long: bool = False  # the talk has grown long
-    playing: Key | None = None  # whose prompt the caller hears
-    callback: bool = False  # marked to be called back
-    # What the agent has told of it.
+    long: bool = False  # a rule has marked the talk as long
+    playing: Key | None = None  # the key whose prompt the caller hears
+    callback: bool = False  # marked for a callback
+    # The agent's own entries.
     outcome: str | None = None
     note: CallNote | None = None  # None: nothing was written
     left_first: Side | None = None
-    # How many calls the agent has ended first, by business day: a clock that jumps to and fro loses none.
+    # How many calls the agent ended first, by business day, so that a clock that jumps back and forth loses none.
     left_first_on: Counter[date] = field(default_factory=Counter)
 
     def view(self, now: float, today: date) -> dict[str, Any]:
-        """As the page shows it; moments in ms since 1970."""
+        """The state as the page shows it; moments in ms since 1970."""
         call = None
         if self.caller and self.state is not Activity.IDLE:
             call = {
@@ -164,12 +163,13 @@ class AgentState:
         }
 
     def _known(self) -> dict[str, str]:
-        """How the caller was called in an earlier call, the last one that says so."""
+        """The caller's name and form of address, from the last earlier call that has a name."""
         notes = [read_note(one.note) for one in self.earlier or ()]
         return next(({"name": note.name, "title": note.title} for note in notes if note.name), {})
 
     def _lately(self, now: float) -> dict[str, int] | None:
-        """The third call and more within some days, this one included; None: it is none (service standard 2.29)."""
+        """The number of recent calls, this one included; None if there are fewer than `MANY_CALLS` (service standard
+        2.29)."""
         since = now - self.trouble_days * DAY_S
         count = 1 + sum(one.at >= since for one in self.earlier or ())
         return {"count": count, "days": self.trouble_days} if count >= MANY_CALLS else None
@@ -179,14 +179,14 @@ class AgentState:
         return asked and {"since": _ms(asked.at), "coming": asked.coming}
 
     def levels(self) -> dict[str, Any]:
-        """Of both sides."""
+        """The levels of both sides."""
         return {side.value: asdict(self.meters.get(side, Meter())) for side in Side}
 
     def _waited(self, now: float) -> float:
         return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
 
     def _since_came_s(self, now: float) -> int:
-        """From when the caller came into a queue first until this agent had them: other agents' talks included."""
+        """From the caller's first entry into a queue until this agent answered, talks with other agents included; s."""
         until = now if self.state is Activity.RINGING else self.began
         return round(max(0.0, until - self.caller.came_at)) if self.caller.came_at else 0
 
@@ -217,22 +217,22 @@ class AgentState:
 
 
 class AgentStates:
-    """All of them.
+    """The states of all agents.
 
     Args:
-        who: the keyed hash of a caller's number.
-        calendar: says which day it is.
-        number: the work number of whose phone a channel is on; '' where nobody knows.
+        who: returns the keyed hash of a caller's number.
+        calendar: determines the business day.
+        number: returns the work number of the phone that a channel belongs to; '' if unknown.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
-        meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
-        keep: keeps what is known of a state's talk when it is over, and whenever its agent has told something of it.
-            Returns whether it is kept, once that is known.
-        now: s since 1970.
-        trouble_days: so far back a caller's calls count as lately.
-        home: where numbers are from that do not say it.
+        meet_agent: called with the work number of an agent who is new here, for ``know_left_first``.
+        keep: stores the agent's part of a talk, called when it is over and after each later entry by the agent. The
+            future says whether it is stored.
+        now: returns s since 1970.
+        trouble_days: a caller's calls within so many days count as recent.
+        home: country and area of numbers that do not include them.
 
-    ``changed`` is called with the work number of each agent whose view has changed, ``levels`` where only the levels
-    have, ``asking_changed`` when an agent asks for a supervisor or does so no more.
+    ``changed`` is called with the work number of each agent whose view has changed, ``levels`` if only the levels have.
+    ``asking_changed`` is called when an agent asks for a supervisor, or no longer does.
     """
 
     def __init__(
@@ -256,17 +256,17 @@ class AgentStates:
         self._states: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
-        self._last: dict[str, AgentState] = {}  # by agent, as it was left
+        self._last: dict[str, AgentState] = {}  # by agent: the state of the call before
         self._notes: dict[str, CallNote] = {}  # by call, while the caller is there
-        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by call: its agent asks for a supervisor
-        self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
+        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by call: open requests for a supervisor
+        self._answered_by: dict[str, str] = {}  # by the caller's channel: the agent who had the call last
 
     def today(self) -> date:
         """The business day."""
         return self._calendar.business_day(datetime.fromtimestamp(self.now(), UTC))
 
     def of(self, agent: str) -> AgentState:
-        """This agent's state."""
+        """This agent's state; a new one if the agent is not known yet."""
         state = self._states.get(agent)
         if state is None:
             state = self._states[agent] = AgentState(agent, since=self.now())
@@ -274,11 +274,11 @@ class AgentStates:
         return state
 
     def all(self) -> list[AgentState]:
-        """Of every agent heard of so far."""
+        """The states of all agents known so far."""
         return list(self._states.values())
 
     def last_of(self, agent: str) -> AgentState | None:
-        """The state of the call before: a note may come late."""
+        """The agent's state of the call before, since a note may come late."""
         return self._last.get(agent)
 
     # ---- Asterisk's events ------------------------------------------------------------------------------------------
@@ -289,13 +289,13 @@ class AgentStates:
         match event["Event"]:
             case "AgentCalled":
                 self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
-            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # passed on, past the queue
+            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # transferred, without a queue
                 caller = variables(event).get(CALLER, "")
                 if caller in self._answered_by:
                     self._ring(self._number(channel), caller, channel)
             case "AgentRingNoAnswer":
                 self._stop_ringing(lambda state: state.agent == event.get("MemberName"))
-            case "AgentConnect":  # one has answered: the others need not
+            case "AgentConnect":  # one agent has answered, so the others' phones stop ringing
                 self._stop_ringing(
                     lambda state: state.caller.channel == channel and state.agent != event.get("MemberName")
                 )
@@ -309,11 +309,11 @@ class AgentStates:
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
-                # A phone that rang is another phone now: somebody has picked the call up.
+                # A ringing phone's channel has become another phone's: a colleague has picked the call up.
                 self._stop_ringing(lambda state: state.ring_channel == channel)
 
     def reset(self, channels: Iterable[Message]) -> None:
-        """After every login: how things stand. Who is being rung is not told, so nobody is."""
+        """Take over the channels after a login to Asterisk. They do not show whose phone rings, so nobody's does."""
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
@@ -323,7 +323,7 @@ class AgentStates:
         self._stop_ringing(lambda state: True)
 
     def _meet(self, message: Message) -> None:
-        """A caller of ours shows up."""
+        """Remember a caller of Hearline's, if the message is about one."""
         channel, known = message.get("Channel", ""), variables(message)
         if not known.get(QUEUE) or known.get(CALLER) != channel:
             return
@@ -363,13 +363,13 @@ class AgentStates:
 
     # ---- talks ------------------------------------------------------------------------------------------------------
     def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
-        """These are the talks now; ``talk_of`` finds one by the caller's channel."""
+        """Take over all parties that are connected now; ``talk_of`` finds a talk by the caller's channel."""
         present: dict[str, tuple[TalkSession, str]] = {}
         for parties in connected:
             talk = talk_of(parties.caller)
             for channel in parties.agents if talk else ():
                 agent = self._agent_on(channel, parties)
-                # Who has two talks on one phone looks at the one that is not on hold.
+                # An agent with two talks on one phone sees the one that is not on hold.
                 if agent and (agent not in present or parties.held_by is None):
                     present[agent] = talk, channel
         for agent, state in self._states.items():
@@ -391,11 +391,11 @@ class AgentStates:
 
     @staticmethod
     def _is_with_another(state: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
-        """The caller who rings here is with somebody else: a colleague has picked the call up."""
+        """True if the caller who rings here is talking with a colleague, who has picked the call up."""
         return any(talk.parties.caller == state.caller.channel for talk, _ in present.values())
 
     def see(self, talk: TalkSession) -> None:
-        """Something of this talk has changed."""
+        """Take over the changes in this talk."""
         for state in self._talking.get(talk.parties.caller, ()):
             if state.talk is talk and state.state is Activity.TALKING:
                 self._look(state)
@@ -412,7 +412,7 @@ class AgentStates:
         self.asking_changed()
 
     def asking(self) -> list[dict[str, Any]]:
-        """The agents who ask for a supervisor, as a supervisor's page shows them; who has waited longest first."""
+        """The agents who ask for a supervisor, as a supervisor's page shows them; the longest wait first."""
         asked = sorted(self._asking.values(), key=lambda pair: pair[0].at)
         return [
             {"agent": help.by, "call": caller.id, "queue": caller.queue, "since": _ms(help.at), "coming": help.coming}
@@ -420,14 +420,15 @@ class AgentStates:
         ]
 
     def hear_level(self, leg: Leg, message: LegReport) -> None:
-        """What is heard on a leg."""
+        """Take in a report of a leg."""
         for state in self._talking.get(leg.caller, ()):
             if leg.side is Side.CALLER or leg.channel == state.channel:
                 state.meters.setdefault(leg.side, Meter()).hear(message)
                 self.levels(state.agent)
 
     def _agent_on(self, channel: str, parties: ConnectedParties) -> str:
-        """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
+        """The work number of the agent on this channel; '' if unknown. A known agent stays known, since Asterisk does
+        not repeat the queue's report after a reconnect."""
         alone = len(parties.agents) == 1
         known = (state.agent for state in self._talking.get(parties.caller, ()) if state.channel == channel)
         return parties.number(channel) or (parties.answer.agent_id if alone else "") or next(known, "")
@@ -450,7 +451,7 @@ class AgentStates:
         self.changed(state.agent)
 
     def _look(self, state: AgentState) -> None:
-        """Take over what the hints say just now."""
+        """Take over the present state of the talk and its hints."""
         runner = state.talk.runners.get(state.channel)
         parties = state.talk.parties
         state.held_by, state.left_first = parties.held_by, state.talk.left_first
@@ -482,7 +483,7 @@ class AgentStates:
         self.changed(state.agent)
 
     def _begin(self, state: AgentState, activity: Activity, caller: Caller) -> None:
-        """Another call; what is known of this one stays, also what a colleague who had it before has written."""
+        """Begin another call. What is known of this call stays, including the note of a colleague who had it before."""
         known = state.earlier if state.caller and state.caller.id == caller.id else None
         note, days = self._notes.get(caller.id), self._trouble_days
         fresh = AgentState(state.agent, activity, self.now(), caller, earlier=known, note=note, trouble_days=days)
@@ -500,28 +501,28 @@ class AgentStates:
         fresh.left_first_on = state.left_first_on
         vars(state).update(vars(fresh))
 
-    # ---- what others tell -------------------------------------------------------------------------------------------
+    # ---- from the store ---------------------------------------------------------------------------------------------
     def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
-        """This call's caller has called before."""
+        """The earlier calls of this call's caller have been looked up."""
         for state in self._states.values():
             if state.caller and state.caller.id == call:
                 state.earlier = earlier
                 self.changed(state.agent)
 
     def know_left_first(self, agent: str, day: date, count: int) -> None:
-        """How many calls the agent ended first on this business day, before we were there to count."""
+        """Add the calls that the agent ended first on this business day before this process started."""
         self.of(agent).left_first_on[day] += count
         self.changed(agent)
 
-    # ---- what the agent tells ---------------------------------------------------------------------------------------
+    # ---- the agent's own entries ------------------------------------------------------------------------------------
     def pick(self, state: AgentState, outcome: str) -> None:
         state.outcome = outcome
         self._keep_and_show(state)
 
     def write_note(self, state: AgentState, changes: dict[str, Any]) -> Future[bool]:
-        """Change what ``told`` says of the call's note. Whoever has the call, or had it, has the same note.
+        """Apply ``changes`` to the call's note. All agents who have or had the call share its note.
 
-        Returns whether it is kept, once that is known. Raises ValueError (`CallNote.changed`)."""
+        The future says whether it is stored. Raises ValueError, see `CallNote.changed`."""
         call = state.caller.id
         note = (state.note or CallNote()).changed(changes)
         if any(caller.id == call for caller in self._callers.values()):
@@ -533,7 +534,7 @@ class AgentStates:
         return self._keep(state)
 
     def put_away(self, state: AgentState) -> None:
-        """The card that was left when the talk ended."""
+        """Remove the card that was on the screen when the talk ended."""
         state.card = None
         self.changed(state.agent)
 
