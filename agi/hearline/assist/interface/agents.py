@@ -1,5 +1,5 @@
-"""The agents' states, kept up to date by the rest of agent assist, and completed with what was kept of earlier calls.
-An error here reaches neither hints nor legs."""
+"""The agents' states, kept up to date by the rest of agent assist, and completed from the store of earlier calls. An
+error here affects neither hints nor legs."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Agents:
         try:
             take(*what)
         except Exception:
-            log.exception("the agents' page may show less than there is")
+            log.exception("an agent's state could not be updated; the agents' page may be incomplete")
 
-    # ---- what was kept, and is kept ---------------------------------------------------------------------------------
+    # ---- the store of earlier calls ---------------------------------------------------------------------------------
     def _look_up(self, caller: Caller) -> None:
         async def look() -> None:
             found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
@@ -92,7 +92,7 @@ class Agents:
         task.add_done_callback(self._looking.discard)
 
     def _keep(self, state: AgentState) -> Future[bool]:
-        """Keep this agent's part of the call for the next time that its caller calls. Returns whether it is kept."""
+        """Store this agent's part of the call, for the caller's next call. The future says whether it is stored."""
         known = {
             "who": state.caller.who,
             "at": state.began,
