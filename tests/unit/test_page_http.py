@@ -751,4 +751,4 @@ def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, mon
             running.cancel()
 
         asyncio.run(story())
-    assert sum("the agents' page is not there" in record.message for record in caplog.records) == 1
+    assert sum("the agents' page could not be served" in record.message for record in caplog.records) == 1
