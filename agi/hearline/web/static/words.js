@@ -230,7 +230,7 @@ const WORDS = {
     talked: (agent, minutes) => `talked to ${agent} ${minutes}`,
     lately: (count, days) => `Call no. ${count} in ${days} days`,
     known: (who) => `Name from an earlier call: ${who}`,
-    outcomes: { inquiry: "Inquiry", "order-made": "Order placed", "not-made": "No order" },
+    outcomes: { inquiry: "Inquiry", "order-made": "Order made", "not-made": "Order not made" },
     preview: "preview",
     no_card: {
       idle: ["Ready for the next call", "When the phone rings, you see the caller above."],
