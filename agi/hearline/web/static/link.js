@@ -9,12 +9,12 @@ const AGAIN_MS = [250, 500, 1000, 2000]; // waits before reconnecting; the last 
 
 export class Link {
   /**
-   * told.state(state), told.levels(levels): the newest state and levels. told.lost(since): nothing is known from then
-   * on (ms since 1970). told.live(): a new stream begins, and its state follows. told.over(): another window has taken
-   * our place. told.signedOut(): nobody is signed in here any more.
+   * The listener's methods: state(state) and levels(levels) take the newest ones; lost(since): nothing is known from
+   * then on (ms since 1970); live(): a new stream begins, and its state follows; over(): another window has taken our
+   * place; signedOut(): nobody is signed in here any more.
    */
-  constructor(told) {
-    this.told = told;
+  constructor(listener) {
+    this.listener = listener;
     this.live = false;
     this.tries = 0;
     this.timer = setInterval(() => this.look(), LOOK_MS);
@@ -37,16 +37,16 @@ export class Link {
       if (!this.live) {
         this.live = true;
         this.tries = 0;
-        this.told.live();
+        this.listener.live();
       }
-      this.told.state(state);
+      this.listener.state(state);
     });
-    hear("levels", (levels) => this.live && this.told.levels(levels));
+    hear("levels", (levels) => this.live && this.listener.levels(levels));
     hear("beat", () => {});
     hear("over", () => {
       this.lose();
       this.end();
-      this.told.over();
+      this.listener.over();
     });
     source.onerror = () => source === this.source && this.again();
   }
@@ -62,7 +62,7 @@ export class Link {
     this.retry = setTimeout(async () => {
       if (await signedOut()) {
         this.end();
-        this.told.signedOut();
+        this.listener.signedOut();
       } else this.open();
     }, wait);
   }
@@ -70,7 +70,7 @@ export class Link {
   lose() {
     if (!this.live) return;
     this.live = false;
-    this.told.lost(this.lastHeard);
+    this.listener.lost(this.lastHeard);
   }
 
   close() {
@@ -108,9 +108,9 @@ export async function post(path, what, withinMs = 5000) {
   } catch {
     throw new Fault("offline");
   }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Fault(told.error ?? "broken", told);
-  return told;
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Fault(body.error ?? "broken", body);
+  return body;
 }
 
 /** The server's JSON at a path. Throws a Fault. */
@@ -130,11 +130,11 @@ async function ask(path) {
   return answer;
 }
 
-/** `why`: a word for which the page has a sentence. `told`: the rest of the server's answer. */
+/** `why`: a word for which the page has a sentence. `body`: the rest of the server's answer. */
 export class Fault extends Error {
-  constructor(why, told = {}) {
+  constructor(why, body = {}) {
     super(why);
     this.why = why;
-    this.told = told;
+    this.body = body;
   }
 }

@@ -72,15 +72,15 @@ function connect() {
   link?.end();
   showLink();
   link = new Link({
-    state: (told) => {
-      skew = Date.now() - told.now;
+    state: (sent) => {
+      skew = Date.now() - sent.now;
       const before = state;
-      state = told;
-      asteriskLostAt = told.asterisk ? null : (asteriskLostAt ?? told.now);
+      state = sent;
+      asteriskLostAt = sent.asterisk ? null : (asteriskLostAt ?? sent.now);
       show(before);
     },
-    levels: (told) => {
-      levels = told;
+    levels: (sent) => {
+      levels = sent;
       showLevels();
     },
     live: () => {
@@ -121,7 +121,7 @@ by("sign-in-form").addEventListener("submit", async (event) => {
 /** The sentence for a fault. */
 function sentence(error) {
   if (!(error instanceof Fault)) throw error;
-  return (words().faults[error.why] ?? words().faults.broken)(error.told);
+  return (words().faults[error.why] ?? words().faults.broken)(error.body);
 }
 
 /** Post an action for the call on the screen; returns the server's answer. Shows a fault, and returns null then. */
@@ -180,11 +180,11 @@ function show(before) {
 
 /** The list of phrases, in the phrase set of the call, with its gaps filled. */
 function showPhrases() {
-  const told = JSON.stringify(gaps());
+  const drawn = JSON.stringify(gaps());
   if (by("phrase-list").dataset.set !== state.phrases) phrases.look();
-  else if (by("phrase-list").dataset.told !== told) phrases.show();
+  else if (by("phrase-list").dataset.drawn !== drawn) phrases.show();
   by("phrase-list").dataset.set = state.phrases;
-  by("phrase-list").dataset.told = told;
+  by("phrase-list").dataset.drawn = drawn;
 }
 
 /** Another call begins, or none is left: remove everything about the last one, and send off its unsaved note. */
@@ -217,9 +217,9 @@ function showCall(call) {
   const earlier = call.earlier;
   write(by("earlier-title"), earlier ? words().earlier(earlier.length) : words().earlier_wait);
   by("earlier").classList.toggle("none", !earlier?.length);
-  const told = JSON.stringify([earlier, language()]);
-  if (by("earlier-list").dataset.told !== told) {
-    by("earlier-list").dataset.told = told;
+  const drawn = JSON.stringify([earlier, language()]);
+  if (by("earlier-list").dataset.drawn !== drawn) {
+    by("earlier-list").dataset.drawn = drawn;
     by("earlier-list").replaceChildren(...(earlier ?? []).map(earlierCall));
   }
 }
@@ -296,11 +296,11 @@ const shownCard = () => preview ?? state.card ?? null;
 
 function showOutcomes() {
   const picked = state.call?.outcome;
-  const told = JSON.stringify([state.outcomes, picked, language()]);
+  const drawn = JSON.stringify([state.outcomes, picked, language()]);
   const where = by("outcomes");
-  if (where.dataset.told !== told) {
+  if (where.dataset.drawn !== drawn) {
     const focused = document.activeElement?.dataset?.outcome;
-    where.dataset.told = told;
+    where.dataset.drawn = drawn;
     where.replaceChildren(
       ...state.outcomes.map((card) => {
         const name = card.id.replace(/^closing-/, "");
@@ -344,9 +344,9 @@ function keyLabel(key) {
 /** The requests for a supervisor, which only supervisors' pages get. */
 function showAsking(before) {
   by("helps").hidden = !state.asking.length;
-  const told = JSON.stringify([state.asking, language()]);
-  if (by("help-list").dataset.told !== told) {
-    by("help-list").dataset.told = told;
+  const drawn = JSON.stringify([state.asking, language()]);
+  if (by("help-list").dataset.drawn !== drawn) {
+    by("help-list").dataset.drawn = drawn;
     const backTo = focusOn(by("help-list"));
     by("help-list").replaceChildren(...state.asking.map(asks));
     backTo();
@@ -389,9 +389,9 @@ function isOurs(at) {
     localStorage.setItem("said", at);
     return !taken;
   }
-  return new Promise((told) => {
+  return new Promise((resolve) => {
     navigator.locks.request(`said ${at}`, { ifAvailable: true }, (lock) => {
-      told(Boolean(lock));
+      resolve(Boolean(lock));
       return lock && new Promise((over) => setTimeout(over, TOO_LATE_MS));
     });
   });
@@ -404,13 +404,13 @@ function showVolume() {
 
 function showLevels() {
   for (const meter of document.querySelectorAll(".meter")) {
-    const told = levels?.[meter.dataset.side];
-    const dbov = told?.dbov ?? null;
+    const level = levels?.[meter.dataset.side];
+    const dbov = level?.dbov ?? null;
     const side = words()[`${meter.dataset.side}_side`];
-    const says = dbov === null ? words().no_sound : told.speaking ? words().speaking : words().quiet;
+    const says = dbov === null ? words().no_sound : level.speaking ? words().speaking : words().quiet;
     const bar = meter.querySelector(".bar");
     bar.firstElementChild.style.transform = `scaleX(${dbov === null ? 0 : Math.max(0, 1 - dbov / FLOOR_DBOV)})`;
-    meter.classList.toggle("speaking", Boolean(told?.speaking));
+    meter.classList.toggle("speaking", Boolean(level?.speaking));
     write(meter.querySelector(".meter-says"), says);
     const value = `${Math.round(Math.max(FLOOR_DBOV, dbov ?? FLOOR_DBOV))}`;
     if (bar.getAttribute("aria-valuenow") !== value) {
@@ -541,8 +541,8 @@ const DO = {
   },
   help: () => by("help").showModal(),
   "sign-out": async () => {
-    const told = await post("sign-out", {}).catch((error) => error);
-    if (told instanceof Fault) tell(sentence(told)); // the next person here would still be signed in as you
+    const answer = await post("sign-out", {}).catch((error) => error);
+    if (answer instanceof Fault) tell(sentence(answer)); // the next person here would still be signed in as you
     else showSignIn();
   },
   here: connect,
