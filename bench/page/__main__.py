@@ -141,7 +141,7 @@ def _busy(floor: Floor):
                 speaks = speaks.other
             if loop.time() >= next_card:
                 next_card = loop.time() + card_s * random.uniform(0.7, 1.3)
-                floor.talks.tell_agent(floor.desks.of(agent).channel, CalledUp(random.choice(rules)))
+                floor.talks.tell_agent(floor.states.of(agent).channel, CalledUp(random.choice(rules)))
             await asyncio.sleep(METER_S)
 
     tasks = [

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hearline.assist.calls.agent_states import AgentState, AgentStates
+from hearline.assist.calls.agent_states import AgentState, AgentStates, Caller
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSessions
@@ -87,7 +87,7 @@ class Floor:
         self.asterisk_up = self.whispers_allowed = True
         self.keeps: bool | None = True  # whether agents' notes are saved; None: not known yet
         self.earlier: list[EarlierCall] = []
-        self._conversations: dict[str, ConnectedParties] = {}  # by agent
+        self._parties: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
         self._supervisors: set[str] = set()
         self._count = 0
@@ -128,10 +128,10 @@ class Floor:
         self.index = EarlierCalls(state / "callers")
         self.book = HintStore(self._hints)
         self.kept: list[tuple] = []
-        self.desks = AgentStates(
+        self.states = AgentStates(
             self.index.who,
             calendar,
-            look_up=lambda caller: self._loop.call_soon(lambda: self.desks.know_earlier(caller.id, list(self.earlier))),
+            look_up=self._look_up,
             keep=self._keep,
         )
         keys = Keys(
@@ -144,7 +144,7 @@ class Floor:
             lambda *_: True,
             self.records,
             lambda talk, channel, key: keys.press(talk, channel, key) if key in MARKS else None,
-            lambda talk: self.desks.see(talk),
+            lambda talk: self.states.see(talk),
         )
         self._working = self._loop.create_task(self.talks.work())
         self._serving: list[asyncio.Task] = []
@@ -156,7 +156,7 @@ class Floor:
     def _make_interface(self) -> Interface:
         self.interface = Interface(
             socket_of(self.folder / "state"),
-            self.desks,
+            self.states,
             self.talks,
             lambda: self.book.book,
             lambda: NAMES,
@@ -168,10 +168,13 @@ class Floor:
         )
         return self.interface
 
-    def _keep(self, desk: AgentState) -> Future[bool]:
+    def _look_up(self, caller: Caller) -> None:
+        self._loop.call_soon(lambda: self.states.know_earlier(caller.id, list(self.earlier)))
+
+    def _keep(self, state: AgentState) -> Future[bool]:
         """Saved, not saved, or not known yet, according to ``keeps``."""
         if self.keeps:
-            self.kept.append((desk.agent, desk.state, desk.outcome, desk.note and desk.note.matter))
+            self.kept.append((state.agent, state.state, state.outcome, state.note and state.note.matter))
         kept: Future[bool] = Future()
         if self.keeps is not None:
             kept.set_result(self.keeps)
@@ -258,8 +261,8 @@ class Floor:
             "DestChannel": f"Local/agent-{agent}@hearline-ring-{self._count:08x};1",
             "ChanVariable": "\n".join(f"{name}={value}" for name, value in variables.items()),
         }
-        self.do(self.desks.hear, event)
-        self._conversations[agent] = ConnectedParties(
+        self.do(self.states.hear, event)
+        self._parties[agent] = ConnectedParties(
             caller,
             (f"PJSIP/agent-{agent}-{self._count:08x}",),
             "care",
@@ -272,9 +275,9 @@ class Floor:
         return caller
 
     def stop_ringing(self, agent: str) -> None:
-        self._conversations.pop(agent, None)
+        self._parties.pop(agent, None)
         self._ringing.discard(agent)
-        self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
+        self.do(self.states.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
 
     def join(self, agent: str, **how: Any) -> None:
         """The agent answers. If no call is ringing, one comes at once."""
@@ -292,18 +295,18 @@ class Floor:
             self.be_supervisor(agent, False)
         self.earlier = []
         self._ringing.clear()
-        self._conversations.clear()
+        self._parties.clear()
         self.do(self._follow)
         for agent in self.agents:
-            self.do(self.desks.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
-            self.do(self.desks.done, agent)
+            self.do(self.states.hear, {"Event": "AgentRingNoAnswer", "MemberName": agent})
+            self.do(self.states.done, agent)
 
     def pass_on(self, agent: str, to: str) -> None:
         """The agent transfers the caller, whose call then rings at a colleague's phone."""
-        before = self._conversations.pop(agent)
+        before = self._parties.pop(agent)
         self.do(self._follow)
         channel = f"PJSIP/agent-{to}-{self._count:08x}"
-        self._conversations[to] = replace(before, agents=(channel,), numbers=(to,))
+        self._parties[to] = replace(before, agents=(channel,), numbers=(to,))
         self._ringing.add(to)
         about = {"HEARLINE_CALLER": before.caller, "HEARLINE_QUEUE": "care", "HEARLINE_HEARD": before.heard}
         event = {
@@ -312,26 +315,26 @@ class Floor:
             "MemberName": to,
             "DestChannel": channel,
             "ChanVariable": "\n".join(f"{name}={value}" for name, value in about.items()),
-            "Uniqueid": self.desks.of(agent).caller.id,
+            "Uniqueid": self.states.of(agent).caller.id,
         }
-        self.do(self.desks.hear, event)
+        self.do(self.states.hear, event)
 
     def hold(self, agent: str, by: Side | None = Side.AGENT) -> None:
         """Put the call on hold; with ``by`` None, end the hold."""
-        conversation = self._conversations[agent]
-        holder = {Side.AGENT: conversation.agents[0], Side.CALLER: conversation.caller}.get(by, "")
-        self._conversations[agent] = replace(conversation, holder=holder)
+        parties = self._parties[agent]
+        holder = {Side.AGENT: parties.agents[0], Side.CALLER: parties.caller}.get(by, "")
+        self._parties[agent] = replace(parties, holder=holder)
         self.do(self._follow)
 
     def hang_up(self, agent: str, by: Side = Side.CALLER) -> None:
-        conversation = self._conversations.pop(agent)
-        self.do(self.talks.leaves, conversation.caller if by is Side.CALLER else conversation.agents[0])
+        parties = self._parties.pop(agent)
+        self.do(self.talks.leaves, parties.caller if by is Side.CALLER else parties.agents[0])
         self.do(self._follow)
 
     def _follow(self) -> None:
-        conversations = [c for agent, c in self._conversations.items() if agent not in self._ringing]
-        self.talks.follow(conversations)
-        self.desks.follow(conversations, self.talks.of)
+        connected = [c for agent, c in self._parties.items() if agent not in self._ringing]
+        self.talks.follow(connected)
+        self.states.follow(connected, self.talks.of)
 
     def hear(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
         """Report something that the ears hear on one side."""
@@ -339,12 +342,12 @@ class Floor:
 
     def hear_now(self, agent: str, side: Side, dbov: float = -60.0, *events: object) -> None:
         """The same; call it in the server's thread."""
-        conversation = self._conversations[agent]
-        channel = conversation.caller if side is Side.CALLER else conversation.agents[0]
-        leg = Leg(channel, side, conversation.caller, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
+        parties = self._parties[agent]
+        channel = parties.caller if side is Side.CALLER else parties.agents[0]
+        leg = Leg(channel, side, parties.caller, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
         message = LegReport("leg", 1_000, events, dbov)
         self.talks.hear(leg, message)
-        self.desks.hear_level(leg, message)
+        self.states.hear_level(leg, message)
 
     def speaks(self, agent: str, side: Side, dbov: float = -24.0) -> None:
         self.hear(agent, side, dbov, SpeechStarted(1_000, 1_000))

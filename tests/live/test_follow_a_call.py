@@ -153,4 +153,4 @@ def test_nothing_of_the_caller_is_told(followed):
 def test_without_a_match_the_live_calls_are_listed(world):
     answer = listen(world, "--call", "nobody")
     _, err = answer.communicate(timeout=20)
-    assert answer.returncode == 1 and "no call in the IVR is 'nobody'" in err and "no calls" in err
+    assert answer.returncode == 1 and "no call in the IVR matches 'nobody'" in err and "no calls" in err

@@ -90,10 +90,10 @@ def a_known_caller(floor) -> None:
 
 def talk_grows_long(floor, agent: str) -> None:
     """As if ten minutes had passed."""
-    talk = floor.desks.of(agent).talk
+    talk = floor.states.of(agent).talk
     for runner in talk.runners.values():
         runner._engine.clock_marked = True
-    floor.do(floor.desks.see, talk)
+    floor.do(floor.states.see, talk)
 
 
 def composes(page, text: str) -> None:
@@ -288,7 +288,7 @@ def test_keys_of_an_input_method_are_no_commands(window, floor):
         presses(page, key, 229)
     page.wait_for_timeout(200)
     assert page.get_attribute("#keys [data-key=mute]", "aria-pressed") == "false"
-    assert floor.desks.of("8016").talk.events[-1]["event"] != "key"
+    assert floor.states.of("8016").talk.events[-1]["event"] != "key"
 
 
 def test_enter_that_ends_a_composition_calls_up_no_card(window, floor):
@@ -320,14 +320,14 @@ def test_the_note_is_fields_that_a_colleague_has_too(window, floor, keep):
     page.wait_for_selector("#note-state >> text=客户未同意保留")
     page.check("#agreed")
     page.wait_for_selector("#note-state >> text='已保存'")
-    note = floor.desks.of("8016").note
+    note = floor.states.of("8016").note
     assert note == CallNote().changed(NOTED | {"agreed": True})
     keep(page, "note", full_page=True)
     page.focus("#n-phone")
     page.keyboard.press("End")
     page.keyboard.type("1")
     assert not page.is_checked("[data-tick=phone]"), "this one was not read back"
-    until(lambda: floor.desks.of("8016").note.read_back == {"name"}, page, 5)
+    until(lambda: floor.states.of("8016").note.read_back == {"name"}, page, 5)
     floor.pass_on("8016", "8017")
     colleague.wait_for_selector("#noted >> text=李明 女士 ✓ 已复述")
     floor.join("8017")
@@ -411,7 +411,7 @@ def test_the_wait_of_this_stay_stands_alone_and_that_since_the_first_queue_besid
     floor.ring("8016", wait_s=12.0)
     page.wait_for_selector("#wait >> text=12 秒")
     assert page.locator("#whole-wait").is_hidden()
-    assert page.inner_text("#call-id") == floor.desks.of("8016").caller.id
+    assert page.inner_text("#call-id") == floor.states.of("8016").caller.id
     floor.stop_ringing("8016")
     floor.ring("8016", wait_s=12.0, came_s=310.0)
     page.wait_for_selector("#whole-wait >> text=5:1")
@@ -495,7 +495,7 @@ def test_a_note_that_cannot_be_sent_when_the_next_call_rings_is_sent_later(windo
     floor.ring("8016")
     page.wait_for_selector("#toast >> text=未能保存，稍后重试")
     page.unroute("**/api/note")
-    until(lambda: getattr(floor.desks.last_of("8016").note, "matter", "") == "later", page, 10)
+    until(lambda: getattr(floor.states.last_of("8016").note, "matter", "") == "later", page, 10)
 
 
 def test_a_note_written_in_one_window_is_in_the_other_unless_something_is_written_there(window, floor):
@@ -616,8 +616,8 @@ def test_who_writes_while_the_connection_breaks_goes_on_writing(window, floor):
     page.wait_for_selector("body[data-link=live]")
     page.keyboard.type("2")
     assert page.input_value("#n-matter") == "first12" and page.input_value("#n-name") == "张伟"
-    until(lambda: floor.desks.of("8016").note.matter == "first12", page, 10)
-    assert floor.desks.of("8016").playing is None, "no key was pressed"
+    until(lambda: floor.states.of("8016").note.matter == "first12", page, 10)
+    assert floor.states.of("8016").playing is None, "no key was pressed"
 
 
 def test_a_server_that_hangs_is_noticed_within_two_seconds(window, floor):
@@ -746,7 +746,7 @@ def test_nothing_that_axe_finds_wrong_in_what_a_call_may_bring(window, floor, ke
     page = window(locale=locale, color_scheme=theme)
     a_known_caller(floor)
     floor.ring("8016")
-    floor.do(floor.desks.write_note, floor.desks.of("8016"), NOTED)
+    floor.do(floor.states.write_note, floor.states.of("8016"), NOTED)
     page.wait_for_selector("#noted:not([hidden])")
     keep(page, f"ringing-known-{theme}-{locale[:2]}")
     keeps_nobody_out(page, "ringing")

@@ -132,7 +132,7 @@ def test_a_browser_that_keeps_the_page_silent_is_told_of_until_it_does_not(page,
     """Before the first click or key. Nobody is told what was whispered long ago."""
     page.reload()
     page.wait_for_selector("body[data-state=talking]")
-    expect(page.locator("#no-sound")).to_contain_text("浏览器还不让本页发声")
+    expect(page.locator("#no-sound")).to_contain_text("浏览器暂不允许本页播放声音")
     assert page.get_attribute(".not-heard", "role") == "status"
     floor.hold("8016")
     page.wait_for_timeout((HOLD_S + 0.7) * 1_000)
@@ -152,7 +152,7 @@ def test_a_browser_without_sound_has_the_page_all_the_same(window, floor):
     page = window(script="delete window.AudioContext")
     floor.join("8016")
     expect(page.locator("#hint-title")).to_have_text("接听")
-    expect(page.locator("#no-sound")).to_contain_text("浏览器还不让本页发声")
+    expect(page.locator("#no-sound")).to_contain_text("浏览器暂不允许本页播放声音")
     floor.hold("8016")
     expect(page.locator("#hint-title")).to_have_text("等候中")
 
@@ -162,7 +162,7 @@ def test_a_browser_without_sound_has_the_page_all_the_same(window, floor):
     ("locale", "off", "muted"),
     [
         ("zh-CN", "通话中暂时没有耳语（尚未通过自检）。", "本次通话的耳语已静音。"),
-        ("en-GB", "No whispers while you talk for now: they have not passed", "Whispers are muted for this call."),
+        ("en-GB", "No whispers during calls for now: the self-test has not", "Whispers are muted for this call."),
     ],
 )
 def test_who_would_wait_for_a_whisper_is_told_that_there_is_none(window, floor, keep, locale, off, muted):

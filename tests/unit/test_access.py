@@ -159,7 +159,7 @@ def test_supervisors_without_a_team_see_nobody():
 def test_nobody_acts_at_anothers_desk(floor, number, path):
     """Nor a supervisor: they see. However the other one is named, the action is one's own, or refused."""
     floor.join("8016", number="13800005678")
-    call = floor.desks.of("8016").caller.id
+    call = floor.states.of("8016").caller.id
     before = floor.interface.snapshots.agent("8016")
 
     async def story(ask) -> None:

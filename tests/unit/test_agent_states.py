@@ -80,7 +80,7 @@ class Floor:
     kept: list[AgentState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.desks = AgentStates(
+        self.states = AgentStates(
             lambda number: f"hash of {len(number)} digits" if number else "",
             SHANGHAI,
             number=lambda channel: channel.split("-")[1] if "agent-" in channel else "",
@@ -88,18 +88,18 @@ class Floor:
             keep=self.keep,
             now=lambda: self.now,
         )
-        self.desks.changed, self.desks.levels = self.changed.append, self.levels.append
+        self.states.changed, self.states.levels = self.changed.append, self.levels.append
         self.talks = TalkSessions(
             None,
             self.hints,
             lambda *_: True,
             SettledRecords(self.folder / "talks", SHANGHAI),
             self.keys_do,
-            self.desks.see,
+            self.states.see,
         )
 
-    def keep(self, desk: AgentState) -> Future[bool]:
-        self.kept.append(replace(desk))
+    def keep(self, state: AgentState) -> Future[bool]:
+        self.kept.append(replace(state))
         kept: Future[bool] = Future()
         kept.set_result(True)
         return kept
@@ -112,7 +112,7 @@ class Floor:
 
     def follow(self, *conversations: ConnectedParties) -> None:
         self.talks.follow(conversations)
-        self.desks.follow(conversations, self.talks.of)
+        self.states.follow(conversations, self.talks.of)
 
     def talk(self, agents: tuple[str, ...] = (AGENT,), holder: str = "", wait_s: float = 21.0) -> None:
         answer, numbers = Answer("8016", wait_s, 3.0), tuple(agent.split("-")[1] for agent in agents)
@@ -121,13 +121,13 @@ class Floor:
         )
 
     def view(self, agent: str = "8016") -> dict:
-        view = self.desks.of(agent).view(self.now, self.desks.today())
+        view = self.states.of(agent).view(self.now, self.states.today())
         json.dumps(view)  # as it goes to the page
         return view
 
     def hear(self, side: Side, level: float, *events: object, channel: str = CALLER) -> None:
         leg = Leg(channel, side, CALLER, PendingCall("leg", ("127.0.0.1", 1)), 0.0)
-        self.desks.hear_level(leg, LegReport("leg", 5_000, events, level))
+        self.states.hear_level(leg, LegReport("leg", 5_000, events, level))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_who_answered_is_known_even_where_the_queue_tells_nothing(floor):
 
 
 def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
-    floor.desks.reset([about()])
+    floor.states.reset([about()])
     floor.follow(ConnectedParties(CALLER, (AGENT, SECOND), "care", "silent2", numbers=("8016", "8017"), call=CALL))
     assert [floor.view(agent)["state"] for agent in ("8016", "8017")] == ["talking", "talking"]
     assert floor.view()["call"]["number"] == "138****5678"
@@ -168,7 +168,7 @@ def test_after_a_reconnect_agents_are_known_by_their_phones(floor):
 
 def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(floor):
     floor.talk()
-    floor.desks.reset([about()])
+    floor.states.reset([about()])
     floor.follow(ConnectedParties(CALLER, (AGENT,), "care", "silent2", call=CALL))
     view = floor.view("8016")
     assert view["state"] == "talking" and view["call"]["wait_s"] == 21
@@ -176,25 +176,25 @@ def test_who_talks_stays_known_where_the_queue_tells_nothing_after_a_reconnect(f
 
 # ---- a call rings ----------------------------------------------------------------------------------------------------
 def test_the_call_is_seen_before_it_is_answered(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.now += 4
     view = floor.view()
     assert view["state"] == "ringing"
     call = view["call"]
     assert (call["number"], call["queue"], call["heard"], call["wait_s"]) == ("138****5678", "care", "silent2", 24)
-    assert floor.desks.of("8016").caller.phrases == "training"
+    assert floor.states.of("8016").caller.phrases == "training"
     assert floor.changed == ["8016"] and floor.looked_up == [CALL]
 
 
 def test_the_wait_is_the_one_that_ends_now_and_beside_it_stands_how_long_ago_the_caller_came(floor):
     """Somebody has talked with them for five minutes, and has passed them on."""
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.now += 300
     again = called("8017")
     since = {"HEARLINE_QUEUED_AT": f"{floor.now - 6:.0f}", "HEARLINE_CAME_AT": f"{NOW - 20:.0f}"}
     for name, value in since.items():
         again["ChanVariable"] = re.sub(rf"^{name}=.*\n?", "", again["ChanVariable"], flags=re.M) + f"\n{name}={value}"
-    floor.desks.hear(again)
+    floor.states.hear(again)
     call = floor.view("8017")["call"]
     assert (call["wait_s"], call["since_came_s"]) == (6, 320)
 
@@ -211,56 +211,56 @@ def test_the_wait_is_the_one_that_ends_now_and_beside_it_stands_how_long_ago_the
     ids=lambda event: event["Event"],
 )
 def test_a_call_that_rings_no_more(floor, event):
-    floor.desks.hear(called())
-    floor.desks.hear(event)
+    floor.states.hear(called())
+    floor.states.hear(event)
     assert floor.view()["state"] == "idle" and floor.view()["call"] is None
 
 
 def test_anothers_call_that_ends_is_no_matter(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     for event in ("Hangup", "QueueCallerAbandon"):
-        floor.desks.hear({"Event": event, "Channel": "PJSIP/trunk-00000009"})
-    floor.desks.hear({"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8016"})
+        floor.states.hear({"Event": event, "Channel": "PJSIP/trunk-00000009"})
+    floor.states.hear({"Event": "AgentConnect", "Channel": CALLER, "MemberName": "8016"})
     assert floor.view()["state"] == "ringing"
 
 
 def test_of_the_number_nothing_is_kept_but_what_may_be_seen(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    assert NUMBER not in repr(vars(floor.desks)) + repr(floor.desks.of("8016")) + json.dumps(floor.view())
+    assert NUMBER not in repr(vars(floor.states)) + repr(floor.states.of("8016")) + json.dumps(floor.view())
 
 
 @pytest.mark.parametrize("presentation", ["prohib_not_screened", "prohib_passed_screen", "prohib"])
 def test_a_withheld_number_is_neither_seen_nor_known_again(floor, presentation):
     told = called()
     told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
-    floor.desks.hear(told)
+    floor.states.hear(told)
     call = floor.view()["call"]
-    assert (call["number"], call["withheld"]) == ("", True) and floor.desks.of("8016").caller.who == ""
+    assert (call["number"], call["withheld"]) == ("", True) and floor.states.of("8016").caller.who == ""
 
 
 @pytest.mark.parametrize("presentation", ["allowed", "allowed_not_screened"])
 def test_a_number_that_may_be_seen_is(floor, presentation):
     told = called()
     told["ChanVariable"] += f"\n{PRESENTATION}={presentation}"
-    floor.desks.hear(told)
+    floor.states.hear(told)
     call = floor.view()["call"]
     assert (call["number"], call["withheld"]) == ("138****5678", False)
 
 
 def test_who_tells_no_number(floor):
-    floor.desks.hear(called() | {"CallerIDNum": "<unknown>"})
-    assert floor.view()["call"]["number"] == "" and floor.desks.of("8016").caller.who == ""
+    floor.states.hear(called() | {"CallerIDNum": "<unknown>"})
+    assert floor.view()["call"]["number"] == "" and floor.states.of("8016").caller.who == ""
 
 
 def test_a_channel_that_is_no_caller_of_ours_does_not_ring(floor):
-    floor.desks.hear(called() | {"ChanVariable": ""})
+    floor.states.hear(called() | {"ChanVariable": ""})
     assert floor.view()["state"] == "idle"
 
 
 # ---- a talk ----------------------------------------------------------------------------------------------------------
 def test_the_talk_and_its_card(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk(wait_s=21.0)
     view = floor.view()
     assert view["state"] == "talking" and view["call"]["wait_s"] == 21
@@ -311,7 +311,7 @@ def test_a_whisper_that_the_phone_does_not_play_on_hold_is_told(floor, said):
     assert floor.view()["hold"]["whisper_at"] is None
     floor.changed.clear()
     wait_on_hold(floor)
-    assert floor.desks.of("8016").hold_whisper.whisper == "still-on-hold" and "8016" in floor.changed
+    assert floor.states.of("8016").hold_whisper.whisper == "still-on-hold" and "8016" in floor.changed
     told = floor.view()["hold"]["whisper_at"]
     assert told == pytest.approx(NOW * 1_000, abs=500)
     floor.now += 0.5
@@ -372,32 +372,32 @@ def test_levels_of_both_sides(floor):
     floor.talk()
     floor.hear(Side.CALLER, -24.26, SpeechStarted(1_000, 900))
     floor.hear(Side.AGENT, -61.0, channel=AGENT)
-    assert floor.desks.of("8016").levels() == {
+    assert floor.states.of("8016").levels() == {
         "caller": {"dbov": -24.3, "speaking": True},
         "agent": {"dbov": -61.0, "speaking": False},
     }
     floor.hear(Side.CALLER, -60.0, SpeechEnded(3_000, 2_300))
-    assert not floor.desks.of("8016").levels()["caller"]["speaking"]
+    assert not floor.states.of("8016").levels()["caller"]["speaking"]
     assert set(floor.levels) == {"8016"}
 
 
 def test_two_agents_in_a_talk_each_see_their_own_voice(floor):
     floor.talk(agents=(AGENT, SECOND))
     floor.hear(Side.AGENT, -30.0, channel=SECOND)
-    assert floor.desks.of("8016").levels()["agent"]["dbov"] is None
-    assert floor.desks.of("8017").levels()["agent"]["dbov"] == -30.0
+    assert floor.states.of("8016").levels()["agent"]["dbov"] is None
+    assert floor.states.of("8017").levels()["agent"]["dbov"] == -30.0
 
 
 def test_a_call_that_rings_at_who_talks_is_not_shown(floor):
     floor.talk()
-    floor.desks.hear(called(channel="PJSIP/trunk-00000009"))
+    floor.states.hear(called(channel="PJSIP/trunk-00000009"))
     assert floor.view()["state"] == "talking"
 
 
 def test_earlier_calls_come_when_they_are_known(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     assert floor.view()["call"]["earlier"] is None
-    floor.desks.know_earlier(CALL, [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
+    floor.states.know_earlier(CALL, [EarlierCall(NOW - 100, "silent2", "hangup:noinput", None, None, None, None)])
     floor.talk()
     assert floor.view()["call"]["earlier"][0]["ended"] == "hangup:noinput"
     assert floor.looked_up == [CALL], "not looked up twice"
@@ -407,18 +407,18 @@ def test_a_call_that_rang_without_an_id_has_one_from_its_talk_on(floor):
     """An Asterisk whose channelvars are not of this version tells none; then agent assist makes it."""
     event = called()
     event["ChanVariable"] = event["ChanVariable"].replace(f"HEARLINE_CALL={CALL}", "HEARLINE_CALL=")
-    floor.desks.hear(event)
+    floor.states.hear(event)
     assert floor.view()["call"]["id"] == "1.1"
     floor.talk()
-    floor.desks.write_note(floor.desks.of("8016"), {"matter": "a bed"})
+    floor.states.write_note(floor.states.of("8016"), {"matter": "a bed"})
     floor.follow()
-    floor.desks.hear(rings(SECOND))
+    floor.states.hear(rings(SECOND))
     assert floor.view("8016")["call"]["id"] == floor.view("8017")["call"]["id"] == CALL
     assert floor.view("8017")["call"]["note"]["matter"] == "a bed"
 
 
 def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
     floor.talk(agents=(AGENT, SECOND), holder=AGENT)
     floor.talk(agents=(SECOND,), holder=SECOND)
@@ -437,8 +437,8 @@ def rings(channel: str, caller: str = CALLER) -> dict[str, str]:
 
 def test_a_call_that_a_colleague_picks_up_is_the_colleagues(floor):
     """Asterisk goes on naming the member it rang: AgentConnect, and so the answer, say 8016."""
-    floor.desks.hear(called())
-    floor.desks.hear(about(Event="AgentConnect", MemberName="8016"))
+    floor.states.hear(called())
+    floor.states.hear(about(Event="AgentConnect", MemberName="8016"))
     floor.follow(
         ConnectedParties(
             CALLER, (SECOND,), "care", "silent2", answer=Answer("8016", 21.0), numbers=("8017",), call=CALL
@@ -451,11 +451,11 @@ def test_a_call_that_a_colleague_picks_up_is_the_colleagues(floor):
 
 
 def test_a_transfer_that_a_third_one_picks_up_rings_no_more(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    floor.desks.hear(rings(SECOND))
+    floor.states.hear(rings(SECOND))
     assert floor.view("8017")["state"] == "ringing"
-    floor.desks.hear({"Event": "Rename", "Channel": SECOND, "Newname": "PJSIP/agent-8018-00000004"})
+    floor.states.hear({"Event": "Rename", "Channel": SECOND, "Newname": "PJSIP/agent-8018-00000004"})
     assert floor.view("8017")["state"] == "idle"
 
 
@@ -474,11 +474,11 @@ def test_a_caller_who_is_passed_on_to_somebody_outside_has_left_the_agent(floor)
 
 
 def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    floor.desks.write_note(floor.desks.of("8016"), {"name": "Li", "matter": "asks for a bed"})
+    floor.states.write_note(floor.states.of("8016"), {"name": "Li", "matter": "asks for a bed"})
     floor.follow()
-    floor.desks.hear(rings(SECOND))
+    floor.states.hear(rings(SECOND))
     view = floor.view("8017")
     assert (view["state"], view["call"]["passed_on_by"], view["call"]["number"]) == ("ringing", "8016", "138****5678")
     assert (view["call"]["note"]["name"], view["call"]["note"]["matter"]) == ("Li", "asks for a bed")
@@ -486,33 +486,33 @@ def test_who_is_passed_on_is_seen_by_the_next_agent_while_it_rings_with_the_note
     view = floor.view("8017")
     assert (view["state"], view["call"]["passed_on_by"]) == ("talking", "8016")
     assert (view["call"]["note"]["name"], view["call"]["note"]["matter"]) == ("Li", "asks for a bed")
-    floor.desks.write_note(floor.desks.of("8017"), {"matter": ""})
-    floor.desks.write_note(floor.desks.last_of("8016") or floor.desks.of("8016"), {"matter": "asks for two beds"})
+    floor.states.write_note(floor.states.of("8017"), {"matter": ""})
+    floor.states.write_note(floor.states.last_of("8016") or floor.states.of("8016"), {"matter": "asks for two beds"})
     note = floor.view("8017")["call"]["note"]
     assert (note["name"], note["matter"]) == ("Li", "asks for two beds"), "what comes late comes there too"
     floor.follow()
-    floor.desks.done("8017")
-    floor.desks.hear(rings(SECOND))
-    floor.desks.hear({"Event": "Hangup", "Channel": SECOND})
+    floor.states.done("8017")
+    floor.states.hear(rings(SECOND))
+    floor.states.hear({"Event": "Hangup", "Channel": SECOND})
     assert floor.view("8017")["state"] == "idle"
 
 
 def test_an_agents_phone_that_rings_for_somebody_else_shows_nothing(floor):
-    floor.desks.hear(rings(SECOND, caller=""))
-    floor.desks.hear(rings(SECOND, caller="PJSIP/trunk-unheard-of"))
+    floor.states.hear(rings(SECOND, caller=""))
+    floor.states.hear(rings(SECOND, caller="PJSIP/trunk-unheard-of"))
     assert floor.view("8017")["state"] == "idle"
 
 
 # ---- after it --------------------------------------------------------------------------------------------------------
 def test_a_talk_that_is_over_is_not_shown_as_live(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
     floor.talk(holder=AGENT)
     floor.follow()
     view = floor.view()
     assert view["state"] == "after" and view["hold"]["since"] is None
-    assert floor.desks.of("8016").levels()["caller"]["dbov"] is None
-    assert [desk.agent for desk in floor.kept] == ["8016"]
+    assert floor.states.of("8016").levels()["caller"]["dbov"] is None
+    assert [state.agent for state in floor.kept] == ["8016"]
 
 
 def test_who_hung_up_first_is_told_and_counted_today(floor):
@@ -523,7 +523,7 @@ def test_who_hung_up_first_is_told_and_counted_today(floor):
     view = floor.view()
     assert view["card"]["id"] == "hung-up-first"
     assert view["left_first_today"] == 2
-    floor.desks.know_left_first("8016", floor.desks.today(), 3)
+    floor.states.know_left_first("8016", floor.states.today(), 3)
     assert floor.view()["left_first_today"] == 5
     floor.now += 31
     assert floor.view()["card"] is None, "its time is over"
@@ -572,38 +572,38 @@ def test_what_was_today_before_a_restart_is_looked_up_by_the_hotlines_day(tmp_pa
 def test_a_clock_that_jumps_a_day_ahead_and_back_loses_no_count(floor):
     clocks = ["2026-11-28T10:00+08:00", "2026-11-29T10:00+08:00", "2026-11-28T10:01+08:00"]
     assert [hang_up(floor, clock) for clock in clocks] == [1, 1, 2]
-    floor.desks.know_left_first("8016", date(2026, 11, 29), 3)
+    floor.states.know_left_first("8016", date(2026, 11, 29), 3)
     assert floor.view()["left_first_today"] == 2, "what is found out late counts for its own day"
 
 
 def test_what_the_agent_tells_of_it(floor):
     floor.talk()
-    desk = floor.desks.of("8016")
-    floor.desks.pick(desk, "inquiry")
+    state = floor.states.of("8016")
+    floor.states.pick(state, "inquiry")
     floor.follow()
-    floor.desks.write_note(desk, {"matter": "x" * 2_000})
+    floor.states.write_note(state, {"matter": "x" * 2_000})
     assert (floor.kept[-1].outcome, len(floor.kept[-1].note.matter)) == ("inquiry", 2_000)
-    floor.desks.done("8016")
+    floor.states.done("8016")
     assert floor.view()["state"] == Activity.IDLE
 
 
 def test_the_next_call_begins_with_nothing_of_the_last(floor):
     floor.talk()
-    floor.desks.pick(floor.desks.of("8016"), "inquiry")
+    floor.states.pick(floor.states.of("8016"), "inquiry")
     floor.follow()
-    floor.desks.hear(called(channel="PJSIP/trunk-00000009") | {"Uniqueid": "1.9"})
+    floor.states.hear(called(channel="PJSIP/trunk-00000009") | {"Uniqueid": "1.9"})
     view = floor.view()
     assert view["state"] == "ringing" and view["call"]["outcome"] == "" and view["card"] is None
 
 
 def test_the_record_of_a_talk_holds_no_personal_data(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    desk = floor.desks.of("8016")
-    floor.talks.add_to(desk.talk, "outcome", outcome="inquiry", agent="8016")
-    floor.desks.write_note(desk, {"name": "Mrs Li", "phone": NUMBER, "agreed": True})
+    state = floor.states.of("8016")
+    floor.talks.add_to(state.talk, "outcome", outcome="inquiry", agent="8016")
+    floor.states.write_note(state, {"name": "Mrs Li", "phone": NUMBER, "agreed": True})
     floor.follow()
-    floor.talks.add_to(desk.talk, "outcome", outcome="not-made", agent="8016")
+    floor.talks.add_to(state.talk, "outcome", outcome="not-made", agent="8016")
     [file] = floor.folder.glob("talks/*/*.json")
     text = file.read_text("utf-8")
     assert [e["outcome"] for e in json.loads(text)["events"] if e["event"] == "outcome"] == ["inquiry", "not-made"]
@@ -612,40 +612,40 @@ def test_the_record_of_a_talk_holds_no_personal_data(floor):
 
 # ---- the call note ---------------------------------------------------------------------------------------------------
 def test_a_caller_who_comes_back_to_an_agent_brings_the_newest_note(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    floor.desks.write_note(floor.desks.of("8016"), {"matter": "first"})
+    floor.states.write_note(floor.states.of("8016"), {"matter": "first"})
     floor.follow()
-    floor.desks.done("8016")
-    floor.desks.hear(called("8017"))
+    floor.states.done("8016")
+    floor.states.hear(called("8017"))
     floor.talk(agents=(SECOND,))
-    floor.desks.write_note(floor.desks.of("8017"), {"matter": "second"})
+    floor.states.write_note(floor.states.of("8017"), {"matter": "second"})
     floor.follow()
-    floor.desks.done("8017")
-    floor.desks.hear(called())
+    floor.states.done("8017")
+    floor.states.hear(called())
     floor.talk()
     assert floor.view()["call"]["note"]["matter"] == "second"
 
 
 def test_a_note_goes_with_its_caller(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    floor.desks.write_note(floor.desks.of("8016"), {"name": "李明"})
+    floor.states.write_note(floor.states.of("8016"), {"name": "李明"})
     floor.follow()
-    floor.desks.hear({"Event": "Hangup", "Channel": CALLER})
-    floor.desks.write_note(floor.desks.of("8016"), {"matter": "late"})
+    floor.states.hear({"Event": "Hangup", "Channel": CALLER})
+    floor.states.write_note(floor.states.of("8016"), {"matter": "late"})
     kept = floor.kept[-1].note
     assert (kept.name, kept.matter) == ("李明", "late"), "who has hung up may be written of"
-    floor.desks.done("8016")
-    floor.desks.hear(called())  # the same id, for the sake of the test: nothing of it is left
+    floor.states.done("8016")
+    floor.states.hear(called())  # the same id, for the sake of the test: nothing of it is left
     assert floor.view()["call"]["note"]["name"] == ""
 
 
 def test_what_is_known_of_who_calls_is_seen_while_it_rings(floor):
     note = CallNote(name="李明", title="女士", matter="问护理床", agreed=True)
-    floor.desks.hear(called())
+    floor.states.hear(called())
     calls = [(NOW - 100, ""), (NOW - 86_400, note.as_text()), (NOW - 9 * 86_400, "in plain text, as it was once")]
-    floor.desks.know_earlier(CALL, [EarlierCall(at, None, None, "8017", None, None, text) for at, text in calls])
+    floor.states.know_earlier(CALL, [EarlierCall(at, None, None, "8017", None, None, text) for at, text in calls])
     call = floor.view()["call"]
     assert call["known"] == {"name": "李明", "title": "女士"}
     assert call["lately"] == {"count": 3, "days": 7}, "this one counts, the one of nine days ago does not"
@@ -657,15 +657,15 @@ def test_what_is_known_of_who_calls_is_seen_while_it_rings(floor):
 
 
 def test_the_second_call_within_some_days_is_no_trouble(floor):
-    floor.desks.hear(called())
-    floor.desks.know_earlier(CALL, [EarlierCall(NOW - 100, None, None, None, None, None, None)])
+    floor.states.hear(called())
+    floor.states.know_earlier(CALL, [EarlierCall(NOW - 100, None, None, None, None, None, None)])
     assert floor.view()["call"]["lately"] is None and floor.view()["call"]["known"] == {}
 
 
 # ---- holds, long talks, supervisors ----------------------------------------------------------------------------------
 def test_what_was_promised_counts_for_one_hold(floor):
     floor.talk()
-    floor.talks.promise(floor.desks.of("8016").talk, 60_000, "8016")
+    floor.talks.promise(floor.states.of("8016").talk, 60_000, "8016")
     assert floor.view()["hold"]["promised_ms"] == 60_000
     floor.talk(holder=AGENT)
     assert floor.view()["hold"]["promised_ms"] == 60_000
@@ -675,7 +675,7 @@ def test_what_was_promised_counts_for_one_hold(floor):
 
 def test_a_hold_that_nobody_was_asked_for_is_counted_beside_the_holds(floor):
     floor.talk()
-    [runner] = floor.desks.of("8016").talk.runners.values()
+    [runner] = floor.states.of("8016").talk.runners.values()
     runner._began -= 10  # s ago
     runner.hear(HintSpeechStarted(Side.CALLER, 8_000))
     runner.hear(HintSpeechEnded(Side.CALLER, 6_000))
@@ -691,33 +691,33 @@ def test_a_hold_that_nobody_was_asked_for_is_counted_beside_the_holds(floor):
 
 def test_who_asks_for_a_supervisor_is_shown_to_them_until_the_call_is_over(floor):
     changes: list[int] = []
-    floor.desks.asking_changed = lambda: changes.append(1)
-    floor.desks.hear(called())
+    floor.states.asking_changed = lambda: changes.append(1)
+    floor.states.hear(called())
     floor.talk()
-    talk = floor.desks.of("8016").talk
+    talk = floor.states.of("8016").talk
     talk.help = HelpCall("8016", NOW)
     talk.add("supervisor_called")
     assert len(changes) == 1
-    assert floor.desks.asking() == [
+    assert floor.states.asking() == [
         {"agent": "8016", "call": CALL, "queue": "care", "since": round(NOW * 1_000), "coming": ""}
     ]
     floor.talks.come(talk, "8001")
     assert floor.view()["call"]["help"] == {"since": round(NOW * 1_000), "coming": "8001"}
     floor.talks.come(talk, "8002")
-    assert floor.desks.asking()[0]["coming"] == "8001", "one is enough"
+    assert floor.states.asking()[0]["coming"] == "8001", "one is enough"
     changes.clear()
     floor.follow()
-    assert floor.desks.asking() == [] and len(changes) == 1
+    assert floor.states.asking() == [] and len(changes) == 1
     assert floor.view()["call"]["help"] is None
 
 
 def test_who_has_passed_the_caller_on_asks_for_nobody_any_more(floor):
-    floor.desks.hear(called())
+    floor.states.hear(called())
     floor.talk()
-    talk = floor.desks.of("8016").talk
+    talk = floor.states.of("8016").talk
     talk.help = HelpCall("8016", NOW)
     talk.add("supervisor_called")
     floor.talk(agents=(AGENT, SECOND))
-    assert floor.desks.asking()
+    assert floor.states.asking()
     floor.talk(agents=(SECOND,))
-    assert floor.desks.asking() == []
+    assert floor.states.asking() == []

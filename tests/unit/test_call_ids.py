@@ -167,7 +167,7 @@ def test_a_claim_that_is_no_id_is_replaced_and_logged(flows, caplog, claim):
     entry, pbx = served(flows, claim)
     assert is_call_id(entry.call) and entry.call.endswith("-shanghai")
     assert dict(pbx.set)["__HEARLINE_CALL"] == entry.call, "whoever comes later has the same"
-    assert "without an id of ours" in caplog.text and (not claim or claim not in caplog.text)
+    assert "without a valid id" in caplog.text and (not claim or claim not in caplog.text)
 
 
 # ---- a claim in agent assist -----------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_one_that_hangs_is_replaced(tmp_path, monkeypatch, caplog):
         until(lambda: not assist.standing)
         assert time.monotonic() - began >= 0.9, "not while it beats"
         until(lambda: assist.restarts == 1 and assist.standing)
-        assert assist._process.pid != first and "has said nothing" in caplog.text
+        assert assist._process.pid != first and "has been silent" in caplog.text
     finally:
         assist.stop()
 

@@ -280,14 +280,14 @@ def test_a_fault_in_the_flow_that_others_are_like_is_told_where_it_stands(folder
 def test_a_number_belongs_to_one_flow(folder):
     (folder / "other.yaml").write_text('like: hotline\nnumber: "+95160"\n')
     store = store_of(folder)
-    assert "95160 is that of hotline.yaml" in store.rejected["other.yaml"]
+    assert "95160 belongs to hotline.yaml" in store.rejected["other.yaml"]
     assert asked(store, "+95160").name == "hotline"
 
 
 def test_a_flow_can_be_asked_for_by_its_name(folder):
     store = store_of(folder)
     assert store.named("nuisance").plan.begin == "business"
-    with pytest.raises(LookupError, match="no flow 'nuisanse' is loaded"):
+    with pytest.raises(LookupError, match="the flow 'nuisanse' is not loaded"):
         store.named("nuisanse")
 
 

@@ -100,7 +100,7 @@ def test_a_reader_who_was_away_misses_nothing_and_sees_nothing_twice(floor):
         assert [told["event"] for told in talk if told["event"] in ("joined", "hold", "unhold", "hung_up")] == [
             "joined", "hold", "unhold", "hung_up"
         ]  # fmt: skip
-        call = floor.desks.of("8016").caller.id
+        call = floor.states.of("8016").caller.id
         assert {told["call"] for told in talk} == {call}
         assert NUMBER not in json.dumps(joined + rest) and "5678" not in json.dumps(joined + rest)
 
@@ -180,7 +180,7 @@ def _wait_for(condition: Callable[[], object]) -> None:
 def test_a_command_is_answered_or_refused_with_the_reason(floor):
     async def story(assist: AssistClient):
         await asyncio.to_thread(floor.join, "8016")
-        call = floor.desks.of("8016").caller.id
+        call = floor.states.of("8016").caller.id
         assert await assist.command("press", "8016", {"call": call, "key": "mute"}) == {}
         assert json.loads(await assist.get("/agents/8016"))["muted"] is True
         for name, by, sent, status in (
@@ -272,7 +272,7 @@ def test_an_agent_assist_that_hangs_is_silent_on_the_page_too(tmp_path):
         with pytest.raises(Refused) as refused:
             async with assist.agent_stream("8016", "8016"):
                 pass
-        assert refused.value.told == {"error": "assist_away"} and time.monotonic() - began < 4
+        assert refused.value.body == {"error": "assist_away"} and time.monotonic() - began < 4
         await assist.close()
         server.close()
 

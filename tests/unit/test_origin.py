@@ -47,7 +47,7 @@ def test_another_origin_is_refused_with_both_named(theirs):
     with pytest.raises(Refused) as refused:
         must_be_ours(request(Origin=theirs, X_Forwarded_Proto="https"), LOOPBACK)
     assert refused.value.status == 403
-    assert refused.value.told == {"error": "elsewhere", "origin": theirs, "ours": "https://desk.example.com"}
+    assert refused.value.body == {"error": "elsewhere", "origin": theirs, "ours": "https://desk.example.com"}
 
 
 def test_what_the_browser_itself_says_counts_whatever_a_proxy_has_made_of_our_name():

@@ -458,7 +458,7 @@ def test_phrases_are_all_there_and_can_be_searched(floor):
 def talking(floor):
     """(floor, the call's id)"""
     floor.join("8016", number=NUMBER)
-    return floor, floor.desks.of("8016").caller.id
+    return floor, floor.states.of("8016").caller.id
 
 
 def test_a_card_is_called_up_and_put_away(talking):
@@ -496,7 +496,7 @@ def test_the_outcome_and_its_closing_phrase(talking):
 
     browse(floor, story)
     assert floor.kept[-1] == ("8016", "after", "not-made", "asks for a bed")
-    talk = floor.desks.of("8016").talk
+    talk = floor.states.of("8016").talk
     floor.records.settle()
     assert [e["outcome"] for e in json.loads(talk.kept.file.read_text())["events"] if e["event"] == "outcome"] == [
         "inquiry",
@@ -610,7 +610,7 @@ def test_what_is_promised_is_a_wait(talking):
 def test_only_supervisors_of_the_team_see_who_asks_and_can_come(floor):
     """Without a supervisor in the team there is no such key; without one who has the page open it calls nobody."""
     floor.join("8016", number=NUMBER)
-    call = floor.desks.of("8016").caller.id
+    call = floor.states.of("8016").caller.id
 
     async def story(browser: Browser):
         await browser.sign_in()
@@ -662,7 +662,7 @@ def test_the_whisper_on_hold_sounds_as_it_would_in_the_phone_and_only_then(floor
         await browser.sign_in()
         await browser.post("volume", {"db": -6})
         assert await browser.get("hold-whisper") == (404, {"error": "nothing_said"})
-        floor.desks.of("8016").hold_whisper = Whisper("still-on-hold", -3, 0)
+        floor.states.of("8016").hold_whisper = Whisper("still-on-hold", -3, 0)
         async with browser.http.get(f"{floor.url}api/hold-whisper") as answer:
             assert answer.content_type == "audio/wav" and answer.headers["Cache-Control"] == "no-store"
             with wave.open(io.BytesIO(await answer.read())) as file:
@@ -696,7 +696,7 @@ def test_who_does_not_read_is_dropped_and_others_do_not_notice(floor, monkeypatc
         rounds = 0
         while pages() and time.monotonic() < deadline:  # its buffers fill, then its patience is over
             for _ in range(100):
-                floor.do(floor.desks.changed, "8016")
+                floor.do(floor.states.changed, "8016")
                 await asyncio.sleep(0)
             rounds += 1
             began = time.monotonic()
@@ -751,4 +751,4 @@ def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, mon
             running.cancel()
 
         asyncio.run(story())
-    assert sum("the agents' page is not there" in record.message for record in caplog.records) == 1
+    assert sum("the agents' page could not be served" in record.message for record in caplog.records) == 1

@@ -208,7 +208,7 @@ def test_half_a_character_reaches_nothing_that_must_be_written_down(floor, monke
     told = []
     monkeypatch.setattr(floor.talks, "tell_agent", lambda _, event: told.append(event))
     floor.join("8016")
-    call = floor.desks.of("8016").caller.id
+    call = floor.states.of("8016").caller.id
 
     async def story() -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:

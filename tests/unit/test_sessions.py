@@ -406,7 +406,7 @@ def test_a_nuisance_call_that_comes_back_to_an_agent_is_another_talk(talks):
     talks.follow(with_agents())
     assert talks.of(CALLER) is None
     talks.follow(with_agents(SECOND))
-    assert talks.of(CALLER).conversation.agents == (SECOND,)
+    assert talks.of(CALLER).parties.agents == (SECOND,)
 
 
 def test_no_caller_waits_behind_anothers_question(talks, ami, monkeypatch):
@@ -419,13 +419,11 @@ def test_no_caller_waits_behind_anothers_question(talks, ami, monkeypatch):
         return {"Response": "Success", "Value": ""}
 
     async def pass_on(talk, *_: str) -> None:
-        passed_on.append(talk.conversation.caller)
+        passed_on.append(talk.parties.caller)
 
     monkeypatch.setattr(ami, "ask", slow)
     monkeypatch.setattr(talks, "_pass_on", pass_on)
-    talks.follow(
-        [*(t.conversation for t in talks._talks.values()), ConnectedParties(other, (SECOND,), "care", "normal")]
-    )
+    talks.follow([*(t.parties for t in talks._talks.values()), ConnectedParties(other, (SECOND,), "care", "normal")])
 
     async def run() -> None:
         working = asyncio.create_task(talks.work())

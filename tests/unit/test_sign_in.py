@@ -267,7 +267,7 @@ def test_a_thousand_wrong_pins_are_counted_logged_and_written_down(story, caplog
         for n in range(1_000):
             await world.enter(str(1_000 + n), "000000", "203.0.113.77")
         await world.enter("8016", "000000", "203.0.113.77")
-        await asyncio.sleep(module.TOLD_EVERY_S + 1)
+        await asyncio.sleep(module.LOG_EVERY_S + 1)
 
     world = story(tell)
     assert world.counts["right"] == 1 and world.counts["wrong"] >= 20 and world.counts.total() == 1_002

@@ -1,5 +1,5 @@
-"""Agent assist as it runs: Asterisk's events, the legs, and what is done for those who talk. A process of its own,
-with a media worker of its own: if it fails, calls are unaffected.
+"""The process of agent assist: takes Asterisk's events, keeps the legs, and helps agents in their talks. It has its own
+media worker. If it fails, calls are unaffected.
 
     AMI events → channel graph → connected parties → legs → ears → talk sessions → AMI actions
                                                                     └──→ agents' states → interface → pages
@@ -56,10 +56,10 @@ TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("a
 
 
 class Service:
-    """``run`` until cancelled.
+    """``run`` serves until cancelled.
 
     Args:
-        tell: takes lines for whoever started us: how we stand with Asterisk, whenever that changes, and beats.
+        tell: passes a line to the parent process: the status, whenever it changes.
     """
 
     def __init__(self, settings: Settings, tell: Callable[[bytes], None]) -> None:
@@ -109,11 +109,11 @@ class Service:
     def _new_call_id(self) -> str:
         call = new_call_id(self._settings.site, datetime.now(UTC))
         with about_call(call):
-            log.warning("a caller came without a call id of ours: is HEARLINE_CALL among manager.conf's channelvars?")
+            log.warning("a caller came without a valid call id: is HEARLINE_CALL among manager.conf's channelvars?")
         return call
 
     def _told(self, status: AssistStatus) -> None:
-        """How we stand with Asterisk, and with our files."""
+        """Report the status, with Asterisk's part and that of our files."""
         stuck, _ = self._watcher.stuck or ("", 0.0)
         self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
         self._tell(self._status.as_line())
@@ -139,7 +139,7 @@ class Service:
         return self._interface.supervisor_there(agent)
 
     def _say(self, channel: str, pcm: bytes) -> bool:
-        """To the agent on this channel alone; → is it said?"""
+        """Play 16-bit samples at 8 kHz to the agent on this channel alone. Returns True if they are played."""
         leg = self._legs.on(channel)
         if leg is None or (pcm and not self._permission.allowed):
             return False
@@ -170,17 +170,17 @@ class Service:
             await asyncio.to_thread(self._records.close)
 
     async def _take_stock(self) -> None:
-        """After every login: calls may have come, gone and moved meanwhile."""
+        """Take stock after a login: calls may have come, ended or moved meanwhile."""
         await self._rights.require("reporting")
         try:
             members = await self._ami.ask_list("QueueStatus")
         except (AmiRefused, AmiDown) as error:
-            log.warning("which agent has which phone is learned only as they are called: %s", error)
+            log.warning("cannot list the queues' members, so an agent's phone is known only once it rings: %s", error)
             members = []
         self._rights.members(members)
-        for told in members:
-            if told["Event"] == "QueueMember":  # whose phone is whose
-                self._graph.hear(told)
+        for member in members:
+            if member["Event"] == "QueueMember":  # maps phones to work numbers
+                self._graph.hear(member)
         channels = await self._ami.ask_list("CoreShowChannels")
         self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         for channel in self._graph.connected():
@@ -193,10 +193,11 @@ class Service:
             self._rights.logged_in()
 
     async def _holds(self, channel: str) -> bool:
-        """Has this phone put the other on hold? Only PJSIP tells; of others it is known from when they do it."""
+        """True if this phone has put the other on hold. Only PJSIP can be asked; of other channels, only holds that
+        begin after the login are known."""
         try:
             return (await self._ami.ask("Getvar", Channel=channel, Variable="CHANNEL(rtp,hold)")).get("Value") == "1"
-        except (AmiRefused, AmiDown):  # it has hung up just now
+        except (AmiRefused, AmiDown):  # it has just hung up
             return False
 
     def _on_down(self) -> None:
@@ -216,7 +217,7 @@ class Service:
             self._changed()
 
     async def _vouch(self, event: Message) -> bool:
-        """Is this so? Asked of Asterisk, where an event comes without proof. Raises AmiDown."""
+        """Check an event that came without proof, by asking Asterisk. Returns True if it is true. Raises AmiDown."""
         try:
             match event["Event"]:
                 case "Rename":
@@ -231,7 +232,7 @@ class Service:
                     return any((m.get("StateInterface"), m.get("Name")) == (phone, number) for m in members)
         except (AmiRefused, KeyError, ValueError):
             return False
-        return event["Event"] == "BridgeDestroy"  # nothing hangs on it
+        return event["Event"] == "BridgeDestroy"  # harmless, even if forged
 
     async def _unique_id(self, channel: str) -> str:
         return (await self._ami.ask("Getvar", Channel=channel, Variable="UNIQUEID")).get("Value", "")
@@ -251,11 +252,11 @@ class Service:
                 self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
 
     def _changed(self) -> None:
-        conversations = self._graph.conversations()
-        self._talks.follow(conversations)
-        self._legs.want(conversations)
-        self._hold_music.follow(conversations)
-        self._agents.follow(conversations, self._talks.of)
+        connected = self._graph.conversations()
+        self._talks.follow(connected)
+        self._legs.want(connected)
+        self._hold_music.follow(connected)
+        self._agents.follow(connected, self._talks.of)
 
     def _overheard(self, leg: Leg, message: LegReport) -> None:
         self._talks.hear(leg, message)

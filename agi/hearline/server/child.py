@@ -1,4 +1,4 @@
-"""What a process beside the door does besides its work: it beats, says how many tasks it runs, and ends when the door
+"""The child's end of the link to the door: the process sends beats, reports its asyncio tasks, and ends when the door
 does. `child_process` is the other end."""
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from hearline.core.logs import log_to_stderr
 from hearline.core.settings import Settings
 from hearline.server.child_process import BEAT, BEAT_S, TASKS
 
-END_S = 4.0  # everything has ended by then
-TASKS_S = 1.0  # between two looks at how many tasks run
+END_S = 4.0  # after this, the process ends whatever still runs
+TASKS_S = 1.0  # between two counts of the tasks
 
 Tell = Callable[[bytes], None]
 
 
 def run_child(work: Callable[[Settings, Tell], Coroutine[None, None, None]]) -> None:
-    """Run until SIGTERM, or until whoever started us is gone.
+    """Run until SIGTERM, or until the parent process is gone.
 
     Args:
-        work: what to run, until it is cancelled; it is given the settings, and what passes a line on to the door.
+        work: makes the coroutine to run, until it is cancelled. Its arguments are the settings, and a function that
+            passes a line to the door.
     """
     log_to_stderr()
     asyncio.run(_run(work))
@@ -43,7 +44,7 @@ async def _run(work: Callable[[Settings, Tell], Coroutine[None, None, None]]) ->
     running = asyncio.create_task(work(Settings.model_validate_json(sys.argv[1]), _tell))
     beside = [asyncio.create_task(_beat()), asyncio.create_task(_count_tasks())]
     await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
-    # Whatever hangs now: the next one needs our ports.
+    # The next process needs our ports, so this one must end even if a task hangs.
     last_resort = threading.Timer(END_S, os._exit, (1,))
     last_resort.daemon = True
     last_resort.start()
@@ -54,25 +55,25 @@ async def _run(work: Callable[[Settings, Tell], Coroutine[None, None, None]]) ->
 
 
 async def _beat() -> None:
-    """Say that the loop goes round."""
+    """Show the door that the event loop runs."""
     while True:
         _tell(BEAT)
         await asyncio.sleep(BEAT_S)
 
 
 async def _count_tasks() -> None:
-    """Tell how many tasks run, by the name of what they run, whenever that has changed: a leak shows in it."""
-    told: Counter[str] | None = None
+    """Report the number of tasks, by the name of their coroutine, whenever it has changed. It shows leaks."""
+    sent: Counter[str] | None = None
     while True:
         tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-        if tasks != told:
+        if tasks != sent:
             _tell(json.dumps({TASKS: tasks}).encode() + b"\n")
-        told = tasks
+        sent = tasks
         await asyncio.sleep(TASKS_S)
 
 
 def _tell(line: bytes) -> None:
-    """To the door, which reads what we write to our standard input, a socket. We never wait for it: asyncio has made
-    the socket non-blocking."""
+    """Send a line to the door. Our standard input is a socket, whose other end the door reads. We never wait for it,
+    since asyncio has made the socket non-blocking."""
     with suppress(OSError):
         os.write(sys.stdin.fileno(), line)

@@ -1,5 +1,5 @@
-"""A process beside the door: starts it, watches it, and starts it again when it has ended or hangs. Keeps what it says
-of itself for operators. `child` is the other end."""
+"""A child process of the door: starts it, watches it, and starts it again if it ends or hangs. Keeps the status that it
+reports, for operators. `child` is the other end."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from hearline.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RESTART_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
-LASTED_S = 30.0  # one that ran for so long is started again at once
+RESTART_S = (0.5, 1.0, 2.0, 5.0)  # waits before a restart; the last one is repeated
+LASTED_S = 30.0  # after a process that ran this long, the waits begin anew
 STOP_S = 3.0
-BEAT_S = 1.0  # its loop says that often that it goes round
-HUNG_S = 10.0  # and has hung when it has said nothing for so long; not before it has begun to speak
+BEAT_S = 1.0  # the child's event loop sends a beat this often
+HUNG_S = 10.0  # a child that has been silent for this long hangs; counted from its first word
 LOOK_S = 0.5
 BEAT = b"\n"
-TASKS = "tasks"  # the one word of a line that is about them
+TASKS = "tasks"  # the key of a line that counts tasks
 
 
 class ChildProcess:
-    """Runs a module as a process that lives as long as we do: its standard input is a socket, and it ends when our end
-    of that closes, however we end.
+    """Runs a module as a process that ends with ours: its standard input is a socket, and it ends when our end closes,
+    however our process ends.
 
     Args:
         module: its dotted name.
-        name: what operators call it.
-        hung_s: it is replaced when it has said nothing for so long.
+        name: its name in messages.
+        hung_s: the process is replaced when it has been silent for this long.
 
-    ``standing``: what it said last of how it stands; empty until it has, and once it has ended or hangs.
-    ``tasks``: how many asyncio tasks it runs, by the name of what they run.
+    ``standing``: the last status that it reported; empty before the first one, and after it has ended or hung.
+    ``tasks``: the number of its asyncio tasks, by the name of their coroutine.
     """
 
     def __init__(self, module: str, name: str, settings: Settings, hung_s: float = HUNG_S) -> None:
@@ -57,7 +57,7 @@ class ChildProcess:
 
     def stop(self) -> None:
         self._stopping.set()
-        with suppress(OSError):  # closed already, between two of them
+        with suppress(OSError):  # already closed, between two processes
             self._link.shutdown(socket.SHUT_RDWR)
         try:
             self._process.wait(STOP_S)
@@ -80,7 +80,7 @@ class ChildProcess:
         self._link = ours
 
     def _listen(self) -> None:
-        """Until it has ended, or hangs. Time in which we were not running ourselves does not count against it."""
+        """Read its lines until it ends or hangs. Time in which our own process did not run is not its silence."""
         unread, silent_s, speaks, looked = b"", 0.0, False, time.monotonic()
         self._link.settimeout(LOOK_S)
         with suppress(OSError, ValueError):
@@ -98,14 +98,14 @@ class ChildProcess:
                 speaks, silent_s = True, 0.0
                 *lines, unread = (unread + data).split(b"\n")
                 for line in filter(None, lines):
-                    told = json.loads(line)
-                    if TASKS in told:
-                        self.tasks = told[TASKS]
+                    message = json.loads(line)
+                    if TASKS in message:
+                        self.tasks = message[TASKS]
                     else:
-                        self.standing = told
+                        self.standing = message
         self.standing, self.tasks = {}, {}
         if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
-            log.error("%s has said nothing for %.0f s: it is ended", self._name, self._hung_s)
+            log.error("%s has been silent for %.0f s and is killed", self._name, self._hung_s)
             self._process.kill()
 
     def _watch(self) -> None:
@@ -117,7 +117,7 @@ class ChildProcess:
             if self._stopping.is_set():
                 return
             tries = 0 if time.monotonic() - began > LASTED_S else tries + 1
-            log.error("%s has ended; it is started again, calls go on without it meanwhile", self._name)
+            log.error("%s has ended; it is started again, and calls go on without it meanwhile", self._name)
             self._link.close()
             while not self._stopping.wait(RESTART_S[min(tries, len(RESTART_S) - 1)]):
                 try:

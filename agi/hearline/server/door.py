@@ -1,4 +1,4 @@
-"""The Hearline server: the FastAGI door, its media worker, the flows and the status page, in one place.
+"""The Hearline server: puts together FastAGI, the media workers, the flows, the status page and the child processes.
 
 Asterisk ─AGI─▶ scripts ─announce─▶ line (worker process) ─result─▶ scripts ─variables─▶ dialplan
 """
@@ -30,8 +30,8 @@ from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
-ENDING = 500  # AGI sessions of calls that the workers are done with, or refuse
-FILES_S = 3.0  # so long for reading the flows and their prompts; then calls are taken, and go to the queue
+ENDING = 500  # further AGI sessions, for calls that the workers have finished or refused
+FILES_S = 3.0  # for reading the flows and their prompts; after that, calls are accepted and go to the queue
 
 
 class Door:
@@ -89,7 +89,7 @@ class Door:
         self._agi.serve_in_thread()
 
     def accepts(self) -> bool:
-        """Are new calls taken?"""
+        """True while new calls are accepted."""
         return self._agi.accepts
 
     def stop(self) -> None:
@@ -105,15 +105,15 @@ class Door:
         self._earlier.close()
 
     def _prepare(self, flows: Flows) -> None:
-        """The workers have a flow's prompts before the first call goes by it."""
+        """Load the flows' prompts into the workers, before a call can use the flows."""
         self.prompts.want(key for flow in flows.by_name.values() for key in prompt_keys(flow.plan).values())
 
     def _keep_record(self, finished: Finished) -> None:
-        """One JSON file for each visit of a call, by day: the timeline, no personal data."""
+        """Write one JSON file for each visit of a call to the IVR, by day: the timeline, no personal data."""
         self._records.write(Kept(finished.entry.call), _record(finished))
 
     def _note_call(self, call: str, number: str, finished: Finished) -> None:
-        """For the next time that this caller calls. ``number``: '' where the caller withholds it."""
+        """Store the call for the caller's next one. ``number``: '' if the caller withholds it."""
         self._earlier.note(
             call,
             number=number,
@@ -123,13 +123,14 @@ class Door:
         )
 
     def _note_lost_media(self, call: str, queue: str) -> None:
-        """The media connection broke, but the caller stayed and went to the queue: the record must say so."""
+        """Amend the record: the media connection broke, but the caller stayed and went to the queue."""
         self._records.amend(call, outcome="queue:lost_media", queue=queue, queued_at=utc(datetime.now(UTC)))
 
 
 def _record(finished: Finished) -> dict[str, Any]:
-    """As it is kept. ``queue``, ``queued_at``: the queue that the IVR sent the caller to, and when. Who came by no
-    number was handed over by an agent, and goes back to the queue they were in, which Asterisk alone knows."""
+    """The record of a visit. ``queue``, ``queued_at``: the queue to which the IVR sent the caller, and when. A call
+    without a dialled number was handed over by an agent, and goes back to its former queue, which only Asterisk
+    knows."""
     entry, timeline = finished.entry, finished.timeline
     kind, _, queue = finished.outcome.partition(":")
     queued = kind == "queue"

@@ -1,6 +1,6 @@
-"""The flows of a folder, read again when a file has changed. A broken edit is rejected and the old flow stays.
+"""The flows of a folder, which are read again when a file changes. A broken edit is rejected, and the old flow stays.
 
-Calls take what is loaded: `Flows`, which never changes and is replaced as a whole. Only the watching thread reads.
+Calls use the loaded `Flows`, which is immutable and replaced as a whole. Only the watching thread reads files.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _text_of(file: Path) -> str:
 
 
 def _found(name: str, folders: list[Path]) -> Path:
-    """The file of this name in the first folder that has it."""
+    """The file of this name in the first folder that has it; in the first folder if none does."""
     return next((file for folder in folders if (file := folder / name).exists()), folders[0] / name)
 
 
@@ -95,12 +95,11 @@ def _read(
 
 @dataclass(frozen=True)
 class Flows:
-    """What is loaded.
+    """The loaded flows and calendars.
 
-    ``by_name``: the flows. ``numbers``: which flow each number in its one form leads to. ``rejected``: why the newest
-    version of a file (its name) is not in force. ``not_loaded``: the files without any version in force, and the
-    numbers that they had: callers of these go to the queue. ``notes``: calendars in use whose days somebody should look
-    at.
+    ``by_name``: the flows. ``numbers``: the flow of each number, in its normal form. ``rejected``: by file name, why
+    the newest version is not in force. ``not_loaded``: by file name, the numbers of files without any version in force;
+    their callers go to the queue. ``notes``: by name, what somebody should check in the calendars in use.
     """
 
     by_name: Mapping[str, Flow] = field(default_factory=dict)
@@ -112,13 +111,13 @@ class Flows:
 
 
 class FlowStore(Watched[Flows]):
-    """All flows of ``flows``, and the calendars they name. Nothing is loaded before the first `refresh` or `look`; from
-    then on an edit counts within a second, for the next call.
+    """All flows of the folder ``flows``, and the calendars they name. The first `refresh` or `look` loads them; from
+    then on an edit counts within a second, for the calls that begin afterwards.
 
     Args:
-        zone: the time zone of hours that say none.
-        now: the time, aware.
-        home: where numbers without country or area code are from.
+        zone: the time zone of opening hours without one.
+        now: returns the time, aware.
+        home: country and area of numbers that do not include them.
     """
 
     def __init__(
@@ -139,19 +138,19 @@ class FlowStore(Watched[Flows]):
 
     @property
     def rejected(self) -> dict[str, str]:
-        """Why the newest version of a file is not in force, by the file's name."""
+        """By file name, why the newest version is not in force."""
         return {**self.value.rejected, **({self._folder.name: self.fault} if self.fault else {})}
 
     @property
     def notes(self) -> Mapping[str, str]:
         return self.value.notes
 
-    # ---- for calls: nothing here waits ------------------------------------------------------------------------------
+    # ---- for calls: never blocks ------------------------------------------------------------------------------------
     def for_number(self, dialled: str) -> tuple[Flow, bool]:
-        """The flow for a dialled number, and whether it was dialled by its test number (open at any hour).
+        """The flow for a dialled number, and whether that is its test number, which is open at any hour.
 
-        A number that no flow has gets the hotline: a caller is never turned away for a number. Raises LookupError where
-        the flow of this number is not loaded: the caller belongs in the queue, not in another flow.
+        A number without a flow gets the hotline, so that no caller is turned away because of it. Raises LookupError if
+        the flow of this number is not loaded: the caller then belongs in the queue, not in another flow.
         """
         flows, number = self.value, normal(dialled, self._home)
         name = flows.numbers.get(number) or flows.numbers.get(number.lstrip("+"))  # some trunks strip the plus
@@ -164,9 +163,9 @@ class FlowStore(Watched[Flows]):
         return flow, bool(self._forms(dialled) & self._forms(flow.words.test_number))
 
     def named(self, name: str) -> Flow:
-        """The flow that the dialplan asks for by its name. Raises LookupError."""
+        """The flow of this name, for the dialplan. Raises LookupError if it is not loaded."""
         if name not in self.value.by_name:
-            raise LookupError(f"no flow {name!r} is loaded")
+            raise LookupError(f"the flow {name!r} is not loaded; see /ready")
         return self.value.by_name[name]
 
     # ---- for the watching thread ------------------------------------------------------------------------------------
@@ -182,15 +181,15 @@ class FlowStore(Watched[Flows]):
 
     def _stamp(self) -> object:
         now = self._now()
-        return super()._stamp(), (now.year, now.month)  # a calendar that runs out says so every month
+        return super()._stamp(), (now.year, now.month)  # the notes on a calendar that runs out are renewed every month
 
     def _read_all(self, before: Flows) -> Flows:
-        """Whatever is wrong with a file, the others and what was loaded before stay."""
+        """Read all files. A fault in one file leaves the others, and its own earlier version, in force."""
         rejected: dict[str, str] = {}
 
         def reject(name: str, error: Exception) -> None:
             rejected[name] = str(error) or repr(error)
-            log.error("%s is rejected, what was loaded before stays: %s", name, rejected[name])
+            log.error("%s is rejected, and the version loaded before stays in force: %s", name, rejected[name])
 
         files = self._flow_files()
         try:
@@ -203,15 +202,15 @@ class FlowStore(Watched[Flows]):
         calendars, calendar_named, notes = self._read_calendars(before, reject)
         kept: dict[str, Flow] = {}
         missing: dict[str, frozenset[str]] = {}
-        numbers: dict[str, str] = {}  # who has it
-        # Who had a number keeps it: a copy of a flow must not take its calls.
+        numbers: dict[str, str] = {}  # number: its flow
+        # A flow that has a number keeps it: a copy of its file must not take its calls.
         for file in sorted(files, key=lambda f: (f.stem != DEFAULT, f.stem not in before.by_name, f.name)):
             flow: Flow | None
             try:
                 flow = _read(file, profiles, prompts, [self._folder], calendar_named, self._zone)
                 for form in self._numbers(flow):
                     if (owner := numbers.get(form)) is not None:
-                        problem = f"number {form} is that of {owner}.yaml already"
+                        problem = f"number {form} belongs to {owner}.yaml already"
                         raise FlowError([Fault(str(file), 1, problem, "Give each flow a number of its own")])
             except Exception as error:
                 reject(file.name, error)
@@ -223,15 +222,15 @@ class FlowStore(Watched[Flows]):
                 numbers |= {form: file.stem for form in self._numbers(flow) if form not in numbers}
         log.info("flows read: %s", ", ".join(kept))
         used = {flow.words.hours.calendar for flow in kept.values() if flow.words.hours}
-        told = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
-        for note in told.values():
+        noted = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
+        for note in noted.values():
             log.warning("opening hours may be wrong: %s", note)
-        return Flows(kept, numbers, rejected, _with_default(missing, kept), calendars, told)
+        return Flows(kept, numbers, rejected, _with_default(missing, kept), calendars, noted)
 
     def _read_calendars(
         self, before: Flows, reject: Callable[[str, Exception], None]
     ) -> tuple[dict[str, SharedCalendar], Callable[[str], SharedCalendar], dict[str, list[Fault]]]:
-        """Read all calendars. Returns them, the look-up by name that flows use, and each calendar's notes."""
+        """Read all calendars. Returns them, the function by which flows find one, and each calendar's notes."""
         kept: dict[str, SharedCalendar] = {}
         broken: dict[str, Exception] = {}
         notes: dict[str, list[Fault]] = {}
@@ -253,16 +252,17 @@ class FlowStore(Watched[Flows]):
         return kept, named, notes
 
     def _numbers(self, flow: Flow) -> set[str]:
-        """What can be dialled for it."""
+        """All numbers that reach this flow."""
         return self._forms(flow.words.number) | self._forms(flow.words.test_number)
 
     def _forms(self, number: str | None) -> set[str]:
-        """A number as it may be dialled: in its one form, and the same without the plus, which some trunks strip."""
+        """The forms in which a number may be dialled: the normal one, and the same without the plus, which some trunks
+        strip."""
         form = normal(number or "", self._home)
         return {form, form.lstrip("+")} - {""}
 
     def _numbers_in(self, file: Path) -> frozenset[str]:
-        """The numbers of a file that is not loaded, as far as they can be made out."""
+        """The numbers of a file that cannot be loaded, as far as they can be recognised."""
         try:
             found = _NUMBER_LINE.findall(read_text(file))
         except (OSError, UnicodeDecodeError):
@@ -271,17 +271,17 @@ class FlowStore(Watched[Flows]):
 
 
 def _visible(folder: Path) -> list[Path]:
-    """The YAML files of a folder; not the hidden ones, which editors leave behind (``.#hotline.yaml``)."""
+    """The YAML files of a folder, without the hidden ones that editors leave behind (``.#hotline.yaml``)."""
     return sorted(file for file in folder.glob("*.yaml") if not file.name.startswith((".", "#")))
 
 
 def _with_default(missing: dict[str, frozenset[str]], loaded: Mapping[str, Flow]) -> dict[str, frozenset[str]]:
-    """Also where its file is gone: every number that no flow has is the hotline's."""
+    """Add the hotline if it is not loaded, even if its file is gone: it gets all numbers without a flow."""
     return missing if DEFAULT in loaded else {f"{DEFAULT}.yaml": frozenset(), **missing}
 
 
 def read_flows(settings: Settings) -> FlowStore:
-    """The flows as they are on disk now."""
+    """The flows that are on disk now."""
     store = FlowStore(settings.flows, settings.sounds, settings.zone, home=settings.home)
     store.refresh()
     return store

@@ -1,5 +1,5 @@
-"""The agents' page as it runs: a process of its own. If it fails, agents are without their page until it is there
-again; calls, hints and whispers go on."""
+"""The process of the agents' page. If it fails, agents are without their page until it is back; calls, hints and
+whispers go on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 
 async def serve(settings: Settings, tell: Callable[[bytes], None]) -> None:
-    """Until cancelled.
+    """Serve the page until cancelled.
 
     Args:
-        tell: takes a line of JSON for the door: how many signed in, by result, whenever that has changed.
+        tell: passes a line of JSON to the door: the number of sign-ins, by result, whenever it has changed.
     """
     accounts = Accounts(accounts_file(settings.state))
     audit = AuditLog(settings.state / "audit", settings.audit_days)
@@ -46,11 +46,11 @@ async def serve(settings: Settings, tell: Callable[[bytes], None]) -> None:
 
 
 async def _tell_of(sign_ins: Counter[str], tell: Callable[[bytes], None]) -> None:
-    told: Counter[str] | None = None
+    sent: Counter[str] | None = None
     while True:
-        if told != sign_ins:
-            told = sign_ins.copy()
-            tell(json.dumps({"sign_ins": told}).encode() + b"\n")
+        if sent != sign_ins:
+            sent = sign_ins.copy()
+            tell(json.dumps({"sign_ins": sent}).encode() + b"\n")
         await asyncio.sleep(LOOK_S)
 
 

@@ -1,6 +1,6 @@
-"""What systemd is told: that the server is ready, and again and again that it goes on. Without systemd, nothing.
+"""Notifies systemd that the server is ready, and regularly that it is alive. Without systemd it does nothing.
 
-The protocol is sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names; WATCHDOG_USEC says how often.
+The protocol is sd_notify(3): datagrams to the socket in NOTIFY_SOCKET, and a beat within every WATCHDOG_USEC.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """``READY=1``, ``WATCHDOG=1`` or ``STOPPING=1``; lost where nobody listens."""
+    """Send ``READY=1``, ``WATCHDOG=1`` or ``STOPPING=1``; does nothing if nobody listens."""
     where = os.environ.get("NOTIFY_SOCKET", "")
     if not where:
         return
@@ -23,14 +23,14 @@ def notify(state: str) -> None:
 
 
 def watchdog_s() -> float:
-    """How long systemd waits for a beat before it ends us and starts us anew; 0: it does not watch."""
+    """How long systemd waits for a beat before it restarts us, s; 0: it does not watch."""
     usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     meant = not pid or pid == str(os.getpid())
     return int(usec) / 1_000_000 if meant and usec.isdecimal() else 0.0
 
 
 def keep_beating(alive: Callable[[], bool], stop: threading.Event) -> None:
-    """Beat until ``stop`` is set, while ``alive`` says yes; returns at once where systemd does not watch."""
+    """Send beats until ``stop`` is set, while ``alive`` returns True; returns at once if systemd does not watch."""
     every = watchdog_s() / 3
     while every and not stop.wait(every):
         if alive():

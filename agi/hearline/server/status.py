@@ -1,4 +1,4 @@
-"""What the running server tells over HTTP, on loopback: is it there, is it ready, its figures, its live calls.
+"""The server's status over HTTP, on loopback: whether it is alive and ready, its metrics, its live calls.
 
 /live  /ready  /metrics (Prometheus)  /calls (JSON, no personal data)
 /calls/ID/ears (a line of JSON ten times a second until the call is over, no personal data)
@@ -27,12 +27,12 @@ from hearline.sounds.prompt_store import PromptStore
 from hearline.web.sign_in import RESULTS
 from hearline.yamlfiles.watched import Watcher
 
-STUCK_S = 5.0  # one who reads nothing for so long is let go
-SHUT_S = 0.1  # so long it takes at most to notice that it shall end
+STUCK_S = 5.0  # a client that reads nothing for this long is dropped
+SHUT_S = 0.1  # the longest that the server takes to notice that it must stop
 
 
 class _Figures:
-    """The line's counters at the moment they are asked for."""
+    """The metrics, read when they are requested."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class _Figures:
         yield gauge("hearline_prompts_unreadable", "recordings that cannot be read", value=len(self._prompts.faults))
         yield gauge(
             "hearline_files_stuck_seconds",
-            "for how long the flows or prompts have been read without an answer of their disk; edits do not count then",
+            "how long the disk of the flows or prompts has not answered; edits do not count meanwhile",
             value=(self._watcher.stuck or ("", 0.0))[1],
         )
         looks = len(self._flows.notes)
@@ -66,7 +66,7 @@ class _Figures:
         yield counter("hearline_calls_refused", "calls that no worker could take", value=self._lines.refused)
         if self._assist:
             standing = self._assist.standing
-            yield counter("hearline_assist_restarts", "agent assists replaced", value=self._assist.restarts)
+            yield counter("hearline_assist_restarts", "restarts of agent assist", value=self._assist.restarts)
             yield gauge(
                 "hearline_assist_connected",
                 "1 while agent assist reaches Asterisk's manager interface",
@@ -74,17 +74,17 @@ class _Figures:
             )
             yield gauge(
                 "hearline_whispers_allowed",
-                "1 while agents are whispered to: no caller hears it",
+                "1 while whispers are allowed, because a test has shown that callers do not hear them",
                 value=standing.get("whispers", 0),
             )
             yield gauge(
                 "hearline_whispers_over_silence",
-                "1 while they are heard although the caller's phone sends nothing",
+                "1 while whispers are heard even if the caller's phone sends nothing",
                 value=bool(standing.get("whispers")) and not standing.get("silent_callers"),
             )
             yield _tasks("hearline_assist_tasks", "asyncio tasks of agent assist", self._assist)
         if self._page:
-            yield counter("hearline_page_restarts", "processes of the agents' page replaced", value=self._page.restarts)
+            yield counter("hearline_page_restarts", "restarts of the agents' page", value=self._page.restarts)
             signs = CounterMetricFamily("hearline_sign_ins", "sign-ins at the agents' page", labels=["result"])
             for result in RESULTS:
                 signs.add_metric([result], self._page.standing.get("sign_ins", {}).get(result, 0))
@@ -122,7 +122,7 @@ class _Figures:
         yield each(
             counter, "hearline_connections_refused", "AudioSocket connections refused", lambda _, beat: beat.refused
         )
-        yield each(gauge, "hearline_busy_ratio", "share of the time that the ticks take", lambda line, _: line.busy)
+        yield each(gauge, "hearline_busy_ratio", "share of the time taken by the ticks", lambda line, _: line.busy)
         yield each(
             gauge,
             "hearline_worst_lateness_seconds",
@@ -149,7 +149,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
-    timeout = STUCK_S  # one who asks nothing has gone as well
+    timeout = STUCK_S  # a client that requests nothing is dropped, too
 
     def handle(self) -> None:
         try:
@@ -162,7 +162,7 @@ class _Quiet(WSGIRequestHandler):
         self.wfile.write = self._write  # type: ignore[assignment, method-assign]
 
     def _write(self, data: bytes) -> int:
-        """One who stops to read has gone, for us."""
+        """Write, and treat a client that stops reading as gone."""
         self.connection.settimeout(STUCK_S)
         try:
             self.connection.sendall(data)
@@ -175,22 +175,22 @@ class _Quiet(WSGIRequestHandler):
 
 
 def matching(rows: Sequence[CallSummary], wanted: str) -> list[CallSummary]:
-    """The live calls that ``wanted`` may mean: an id, some of it from one of its dashes on, or the channel's name."""
+    """The live calls that ``wanted`` may mean: a call's id, a part of it after a dash, or the channel's name."""
     exact = [row for row in rows if wanted in (row.call, row.channel)]
     return exact or [row for row in rows if f"-{wanted}" in f"-{row.call}"]
 
 
 def _public(row: CallSummary) -> dict[str, Any]:
-    """As it is told: by the call's id, without the secret that let its sound in."""
-    told = asdict(row)
-    return {"call": told.pop("call")} | {name: value for name, value in told.items() if name != "uuid"}
+    """A call as it is shown: by its id, without the secret UUID of its media connection."""
+    shown = asdict(row)
+    return {"call": shown.pop("call")} | {name: value for name, value in shown.items() if name != "uuid"}
 
 
-def _ears(call: str, told: Generator) -> Iterator[bytes]:
-    """A line of JSON for every look, and a last one that says what came of the call."""
+def _ears(call: str, messages: Generator) -> Iterator[bytes]:
+    """A line of JSON for every snapshot, and a last one with the outcome of the call."""
     outcome = heard = None
-    with closing(told):
-        for message in told:
+    with closing(messages):
+        for message in messages:
             if isinstance(message, Ears):
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
@@ -201,8 +201,8 @@ def _ears(call: str, told: Generator) -> Iterator[bytes]:
     yield _json({"call": call, "over": True, "outcome": outcome, "heard": heard})
 
 
-def _json(told: dict) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode() + b"\n"
+def _json(body: dict) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode() + b"\n"
 
 
 def serve_status(
@@ -214,7 +214,7 @@ def serve_status(
     assist: ChildProcess | None = None,
     page: ChildProcess | None = None,
 ) -> WSGIServer:
-    """Serve in a thread of its own; the server's ``server_port`` tells the port."""
+    """Serve in a thread of its own; the port is the server's ``server_port``."""
     registry = CollectorRegistry()
     registry.register(_Figures(line, flows, prompts, watcher, assist, page))
     metrics = make_wsgi_app(registry)
@@ -240,7 +240,7 @@ def serve_status(
                 body["unreadable_prompts"] = faults
             if stuck := watcher.stuck:
                 body["files_stuck"] = {"what": stuck[0], "seconds": round(stuck[1])}
-            if assist:  # calls do without it: it makes nobody unready
+            if assist:  # calls do not need it, so it does not affect `ready`
                 body["assist"] = assist.standing
         elif path == "/calls":
             body = {"calls": [_public(row) for row in line.rows()]}
@@ -250,15 +250,15 @@ def serve_status(
             found = matching(rows, wanted)
             if len(found) == 1:
                 try:
-                    told = line.follow(found[0].uuid)
+                    messages = line.follow(found[0].uuid)
                 except WorkerDown as error:
                     status, body = "503 Service Unavailable", {"error": str(error)}
                 else:
                     start_response(status, [("Content-Type", "application/x-ndjson; charset=utf-8")])
-                    return _ears(found[0].call, told)
+                    return _ears(found[0].call, messages)
             else:
                 status = "409 Conflict" if found else "404 Not Found"
-                what = f"{len(found)} calls are" if found else "no call in the IVR is"
+                what = f"{len(found)} calls in the IVR match" if found else "no call in the IVR matches"
                 body = {"error": f"{what} {wanted!r}", "calls": [_public(row) for row in found or rows]}
         else:
             status, body = "404 Not Found", {"known": ["/live", "/ready", "/metrics", "/calls", "/calls/ID/ears"]}

@@ -1,4 +1,4 @@
-"""Who may do what: one table, from which each page's routes are made."""
+"""Which role may use which route: one table, from which the routes of all pages are made."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hearline.store.accounts import Account, Role
 from hearline.wire.answers import Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-WHO = web.RequestKey("who", Account)  # of a request: who it is from
+WHO = web.RequestKey("who", Account)  # in a request: the account that is signed in
 
-PUBLIC: frozenset[Role] = frozenset()  # for those as well who are not signed in
+PUBLIC: frozenset[Role] = frozenset()  # also without signing in
 ALL = frozenset(Role)
 SUPERVISORS = frozenset({Role.SUPERVISOR})
 ADMINS = frozenset({Role.ADMIN})
 
-# What is done or seen there is one's own, except where a request names an agent: `store.accounts.may_see` decides then.
+# Routes show and change one's own state. If a request names an agent, `store.accounts.may_see` decides.
 ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("GET", "/"): PUBLIC,
     ("GET", "/static"): PUBLIC,
@@ -45,10 +45,10 @@ ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
 def routes(
     handlers: Mapping[tuple[str, str], Handler], who: Callable[[web.Request], Account | None]
 ) -> Iterable[web.RouteDef]:
-    """The routes of these handlers, each open to its roles in `ROUTES` alone.
+    """The routes of these handlers, each open only to its roles in `ROUTES`.
 
     Raises:
-        KeyError: a handler that the table does not have.
+        KeyError: the table does not have a handler's route.
     """
     for (method, path), handler in handlers.items():
         yield web.route(method, path, _for(ROUTES[method, path], handler, who))

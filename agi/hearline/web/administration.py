@@ -1,4 +1,4 @@
-"""Administering accounts over HTTP, for admins: who may sign in, as what, in which team, with which PIN."""
+"""Administration of accounts over HTTP, for admins: numbers, roles, teams and PINs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hearline.wire.answers import Refused, read_json
 
 
 class Administration:
-    """The handlers. What they change is in the audit log, by whom and for whom; PINs are not."""
+    """The handlers. The audit log records every change, and who made it for whom, but no PINs."""
 
     def __init__(self, entrance: Entrance) -> None:
         self._entrance, self._accounts = entrance, entrance.accounts
@@ -27,16 +27,16 @@ class Administration:
         return web.json_response({"accounts": [_shown(account) for account in accounts]})
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
-        """Of the account ``number``: ``role``, ``team`` and ``pin``, as far as they are there; with a PIN it is made
-        where there is none. ``remove``: true removes it."""
-        told = await read_json(request)
-        number, pin, team = told.get("number"), told.get("pin"), told.get("team")
+        """Change ``role``, ``team`` and ``pin`` of the account ``number``, as far as they are given. With a ``pin``,
+        the account is created if it does not exist. ``remove``: true removes the account."""
+        sent = await read_json(request)
+        number, pin, team = sent.get("number"), sent.get("pin"), sent.get("team")
         given = [one for one in (number, pin, team) if one is not None]
-        if number is None or not all(isinstance(one, str) for one in given) or told.get("role") not in (None, *Role):
+        if number is None or not all(isinstance(one, str) for one in given) or sent.get("role") not in (None, *Role):
             raise Refused(400, "unknown", roles=list(Role))
-        role = Role(told["role"]) if told.get("role") else None
+        role = Role(sent["role"]) if sent.get("role") else None
         try:
-            if told.get("remove") is True:
+            if sent.get("remove") is True:
                 account = await asyncio.to_thread(self._accounts.remove, number)
                 event = "account-removed"
             elif pin is not None:

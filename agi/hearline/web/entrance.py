@@ -1,4 +1,4 @@
-"""The way into every page of ours: where a request comes from, who it is from, signing in and out."""
+"""The entrance to all our pages: checks where a request comes from and who sent it; signs people in and out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log.addFilter(LogLimit())
 
 
 class Entrance:
-    """What stands before the handlers, and the handlers of signing in.
+    """The guard before all handlers, and the handlers for signing in and out.
 
     Args:
-        proxies: whose word on addresses is taken; see `origin.Proxies`. Raises ValueError.
-        counts: of sign-ins, by result; see `sign_in.RESULTS`.
+        proxies: the trusted proxies, see `origin.Proxies`. Raises ValueError.
+        counts: counts sign-ins by result, see `sign_in.RESULTS`.
     """
 
     def __init__(self, accounts: Accounts, audit: AuditLog, proxies: str, counts: Counter[str]) -> None:
@@ -45,16 +45,16 @@ class Entrance:
     def close(self) -> None:
         self._door.close()
 
-    # ---- whoever asks -----------------------------------------------------------------------------------------------
+    # ---- every request ----------------------------------------------------------------------------------------------
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who asks from elsewhere is refused, and nothing that goes wrong in a handler goes further."""
+        """Refuse posts from other sites' pages, and turn every error in a handler into an answer."""
         try:
             if request.method not in ("GET", "HEAD"):
                 must_be_ours(request, self._proxies)
             response = await handler(request)
         except Refused as refused:
-            response = web.json_response(refused.told, status=refused.status)
+            response = web.json_response(refused.body, status=refused.status)
         except web.HTTPException as error:
             response = web.json_response({"error": error.reason}, status=error.status)
         except ConnectionError:  # the browser has gone
@@ -68,11 +68,12 @@ class Entrance:
         return response
 
     def who(self, request: web.Request) -> Account | None:
-        """Who is signed in, with the role that they have now."""
+        """The account that is signed in, with its present role; None if nobody is."""
         return self._sessions.who(request.cookies.get(COOKIE, ""))
 
     def seen(self, request: web.Request) -> Account:
-        """Whose desk this request may look at: one's own, or that of the ``agent`` that it names. Raises Refused."""
+        """The account whose state this request may see: one's own, or that of the ``agent`` that it names. Raises
+        Refused."""
         who: Account = request[WHO]
         if (number := request.query.get("agent", who.number)) == who.number:
             return who
@@ -84,12 +85,12 @@ class Entrance:
         return whose
 
     def still_sees(self, request: web.Request, whose: Account) -> bool:
-        """Is what was so when a stream began still so?"""
+        """True if the person who opened a stream is still signed in, and may still see this account's state."""
         who = self.who(request)
         return who is not None and who.number == request[WHO].number and may_see(who, self.accounts.of(whose.number))
 
     def note_act(self, request: web.Request, event: str, **more: object) -> None:
-        """Something administered, for the audit log."""
+        """Write an administrative change to the audit log."""
         self._note(request, event, request[WHO], **more)
 
     def _note(self, request: web.Request, event: str, who: Account, **more: object) -> None:
@@ -97,8 +98,8 @@ class Entrance:
 
     # ---- signing in and out -----------------------------------------------------------------------------------------
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        told = await read_json(request)
-        number, pin = str(told.get("agent", "")).strip()[:32], str(told.get("pin", ""))
+        sent = await read_json(request)
+        number, pin = str(sent.get("agent", "")).strip()[:32], str(sent.get("pin", ""))
         address, cookie = self._proxies.address(request), request.cookies.get(COOKIE, "")
         browser = self._sessions.browser(cookie, number)
         outcome = await self._door.let_in(number, pin, address, address_key(address), browser)

@@ -1,8 +1,8 @@
-"""The streams of the pages that are open: agent assist's streams, passed on to browsers, the newest only.
+"""Streams to open pages: passes agent assist's streams on to browsers, the newest messages only.
 
-What waits for a page is one state, one set of levels and one beat; a newer one takes the place of the one before. So a
-slow browser is behind by one message at most; one that takes nothing for `SLOW_S` is dropped, and comes back by itself.
-The beats are agent assist's: if it hangs, the page knows by their absence.
+At most one state, one set of levels and one beat wait for a page, and a newer one replaces the one before. So a slow
+browser is behind by one message at most. A browser that takes nothing for `SLOW_S` is dropped, and reconnects by
+itself. The beats come from agent assist: if it hangs, the page notices that they are missing.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from aiohttp import web
 
 from hearline.wire.event_stream import HEADERS, SLOW_S, send
 
-CHECK_S = 1.0  # is whoever looks still signed in?
-MOST_PAGES = 4  # of one agent's state, by one person
+CHECK_S = 1.0  # between two checks that the viewer is still signed in
+MOST_PAGES = 4  # that one person may open of one agent's state
 OVER = b"event: over\ndata: {}\n\n"
 
 Source = Callable[[str, str], AbstractAsyncContextManager[AsyncIterator[tuple[str, bytes]]]]
 
 
 class Watcher:
-    """One open page, with ``agent``'s state on it, in front of ``by``."""
+    """One open page that shows ``agent``'s state to the person ``by``."""
 
     def __init__(self, agent: str, by: str) -> None:
         self.agent, self.by = agent, by
         self.wake = asyncio.Event()
         self.waiting: dict[str, bytes] = {}  # by kind
-        self.over = False  # another window has its place
-        self.closed = False  # there is nothing more to come
+        self.over = False  # a newer window has taken its place
+        self.closed = False  # nothing more will be sent
 
     def take(self, kind: str, block: bytes) -> None:
         self.waiting[kind] = block
@@ -46,7 +46,7 @@ class Watcher:
         self.wake.set()
 
     def news(self) -> bytes:
-        """What is to be sent now, the state first."""
+        """The messages to send now, the state first."""
         self.wake.clear()
         if self.over:
             self.closed = True
@@ -59,7 +59,7 @@ class Feed:
     """The open pages.
 
     Args:
-        source: opens the stream of an agent's state for somebody; raises Refused.
+        source: opens the stream of an agent's state (first argument) for a person (second); raises Refused.
         headers: of every answer.
     """
 
@@ -68,11 +68,11 @@ class Feed:
         self._watchers: dict[str, list[Watcher]] = {}
 
     def pages(self, agent: str) -> int:
-        """How many pages of their own this agent has open."""
+        """The number of pages of their own that this agent has open."""
         return sum(watcher.by == agent for watcher in self._watchers.get(agent, ()))
 
     def close(self) -> None:
-        """End all streams; the pages come back by themselves once there is a server again."""
+        """End all streams. The pages reconnect by themselves once the server is back."""
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.close()
@@ -80,11 +80,11 @@ class Feed:
     async def serve(
         self, request: web.Request, agent: str, still: Callable[[], bool], by: str = ""
     ) -> web.StreamResponse:
-        """One page's stream. It ends when the page goes or is too slow, when agent assist's stream ends, or when
-        ``still`` says that the page may not be seen any more. Raises Refused where there is no stream to pass on.
+        """Serve one page's stream. It ends when the page goes or is too slow, when agent assist's stream ends, or when
+        ``still`` returns False: the viewer may no longer see it. Raises Refused if there is no stream to pass on.
 
         Args:
-            by: who looks at it, if not the agent.
+            by: the viewer, if it is not the agent.
         """
         async with self._source(agent, by or agent) as source:
             response = web.StreamResponse(headers=self._headers)

@@ -1,4 +1,4 @@
-"""The headers that protect each answer of our pages."""
+"""The security headers of every answer of our pages."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

@@ -1,9 +1,9 @@
-"""How often somebody may try to sign in: by work number, by address, and by browser. Decides; knows no clock.
+"""Limits for attempts to sign in: by work number, by address, and by browser. Pure: it has no clock.
 
-Six digits are a million PINs, so wrong ones must cost time; yet whoever knows the right one must not wait for those who
-guess. So a browser in which a number has signed in before has tries of its own, and others' wrong ones do not count
-there (as OWASP's "device cookies"). Of the rest, a number that has an account comes before one that has none, and one
-that nobody has guessed at before one that somebody has: numbers are no secret, callers are told them.
+Six digits are a million PINs, so wrong ones must cost time; but agents who know their PIN must not wait because of
+others who guess. So a browser in which a number has signed in before has its own count, which others' wrong PINs do not
+affect (OWASP's "device cookies"). Among the other attempts, a number with an account comes before one without, and a
+number that nobody has guessed at before one that somebody has. Work numbers are not secret: agents tell callers theirs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MOST_ADDRESSES = 10_000
 
 @dataclass(frozen=True)
 class Attempt:
-    """Somebody wants to sign in.
+    """An attempt to sign in.
 
     Args:
-        known: has the number an account?
+        known: True if the number has an account.
         address: see `address_key`.
-        browser: one in which this number has signed in before; '' for any other.
+        browser: the browser, if this number has signed in there before; '' otherwise.
     """
 
     number: str
@@ -36,8 +36,8 @@ class Attempt:
 
 
 class Tries:
-    """Wrong PINs by number or browser: after five each one costs a wait, twice as long as the one before, up to a
-    minute. In the meantime the right one is refused as well."""
+    """Counts wrong PINs by number or browser. From the fifth on, each one costs a wait, twice as long as the one
+    before, up to a minute. During the wait, even the right PIN is refused."""
 
     def __init__(self, most: int = _MOST_REMEMBERED) -> None:
         self._most = most
@@ -48,7 +48,7 @@ class Tries:
         return count if now - last <= FORGOTTEN_S else 0
 
     def wait_s(self, key: str, now: float) -> float:
-        """So long this one must still wait; 0: try."""
+        """How long this number or browser must still wait; 0: not at all."""
         if (over := self.count(key, now) - FREE_TRIES) < 0:
             return 0.0
         return max(0.0, self._wrong[key][1] + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(over, 10)) - now)
@@ -63,8 +63,8 @@ class Tries:
 
 
 class Pace:
-    """Wrong PINs by address, a leaky bucket: twenty at once, then one every 5 s. A right one empties nothing: agents
-    share addresses, with each other and with who guesses."""
+    """Limits wrong PINs by address, as a leaky bucket: twenty at once, then one every 5 s. A right PIN does not empty
+    it, since agents share addresses with each other, and perhaps with somebody who guesses."""
 
     def __init__(self) -> None:
         self._full: OrderedDict[str, tuple[float, float]] = OrderedDict()  # how full, and when
@@ -85,10 +85,10 @@ class Pace:
 
 
 class Limits:
-    """Times in s, of any clock that only goes forward."""
+    """All limits together. Times are in s, of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._known, self._unknown = Tries(most=100_000), Tries()  # apart: invented numbers evict no real one
+        self._known, self._unknown = Tries(most=100_000), Tries()  # apart, so that made-up numbers evict no real one
         self._browsers, self._addresses = Tries(), Pace()
 
     def _trusted(self, attempt: Attempt, now: float) -> bool:
@@ -98,18 +98,18 @@ class Limits:
         return self._known if attempt.known else self._unknown
 
     def refused_s(self, attempt: Attempt, now: float) -> float:
-        """So long this one must wait before the PIN is looked at at all; 0: it may be."""
+        """How long this attempt is refused, without a check of its PIN; 0: it is not refused."""
         if self._trusted(attempt, now):
             return 0.0
         by_number = self._numbers(attempt).wait_s(attempt.number, now)
         return max(by_number, 0.0 if attempt.known else self._addresses.wait_s(attempt.address, now))
 
     def due_s(self, attempt: Attempt, now: float) -> float:
-        """So long one that is not refused waits for its turn, for the sake of its address."""
+        """How long this attempt, if it is not refused, must wait for its turn because of its address."""
         return 0.0 if self._trusted(attempt, now) else self._addresses.wait_s(attempt.address, now)
 
     def rank(self, attempt: Attempt, now: float) -> tuple[bool, bool, int]:
-        """Who comes first where not all can: the smallest."""
+        """The order in which waiting attempts are admitted: the smallest rank first."""
         wrong = self._numbers(attempt).count(attempt.number, now)
         return not self._trusted(attempt, now), not attempt.known, wrong
 

@@ -1,5 +1,4 @@
-"""Where a request comes from: the address and the scheme, past our own proxies, and whether one of our own pages sent
-it."""
+"""The origin of a request: its address and scheme, as seen before our own proxies, and whether our own page sent it."""
 
 from __future__ import annotations
 
@@ -17,10 +16,10 @@ Origin = tuple[str, str, int]
 
 
 class Proxies:
-    """Those whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed; everybody else's are not looked at.
+    """The trusted proxies. ``X-Forwarded-For`` and ``X-Forwarded-Proto`` from anybody else are ignored.
 
     Args:
-        networks: addresses and networks, comma separated. Raises ValueError.
+        networks: addresses and networks, separated by commas. Raises ValueError.
     """
 
     def __init__(self, networks: str) -> None:
@@ -32,18 +31,18 @@ class Proxies:
         return False
 
     def scheme(self, request: web.Request) -> str:
-        """http or https, as the browser sees it."""
-        told = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-        if told in DEFAULT_PORTS and self._ours(request.remote or ""):
-            return told
+        """The scheme that the browser used, http or https."""
+        forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+        if forwarded in DEFAULT_PORTS and self._ours(request.remote or ""):
+            return forwarded
         return "https" if request.secure else "http"
 
     def address(self, request: web.Request) -> str:
-        """The browser's: the last one that is not of a proxy of ours."""
+        """The browser's address: the last one that is not a trusted proxy's."""
         address = request.remote or ""
-        told = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-        while self._ours(address) and told:
-            last = told.pop().strip()
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+        while self._ours(address) and forwarded:
+            last = forwarded.pop().strip()
             try:
                 address = str(ipaddress.ip_address(last))
             except ValueError:
@@ -52,7 +51,8 @@ class Proxies:
 
 
 def address_key(address: str) -> str:
-    """What limits go by: an IPv4 address, or the /64 that an IPv6 one is out of, for whoever has one has them all."""
+    """The key for limits by address: an IPv4 address, or the /64 network of an IPv6 address, since whoever has one
+    address of it has them all."""
     try:
         known = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
@@ -65,16 +65,16 @@ def origin(text: str) -> Origin:
     """``"https://Desk.example.com"`` as ``("https", "desk.example.com", 443)``. Raises ValueError."""
     parts = urlsplit(text.strip())
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.username:
-        raise ValueError(f"{text!r} is no origin")
+        raise ValueError(f"{text!r} is not an origin")
     return parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
 
 
 def must_be_ours(request: web.Request, proxies: Proxies) -> None:
-    """A post must come from our own page: by what the browser says of it, and in a form that no other page can send
-    without asking us first. Raises Refused.
+    """Raises Refused unless a post comes from our own page, as reported by the browser, and has a content type that
+    another site's page cannot send without a preflight.
 
-    Over TLS browsers say so themselves (Sec-Fetch-Site), whatever a proxy has made of our name. Where they do not, the
-    page's origin is compared with ours.
+    Over TLS, browsers send Sec-Fetch-Site, which holds even if a proxy changes our name. Without it, the page's origin
+    is compared with ours.
     """
     site, theirs = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     ours = f"{proxies.scheme(request)}://{request.host}"

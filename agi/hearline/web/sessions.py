@@ -1,4 +1,4 @@
-"""Who is at a page: the cookie that remembers a sign-in for a shift, and by which the browser is known afterwards."""
+"""Sessions: the cookie that keeps a person signed in for a shift, and that identifies the browser afterwards."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 COOKIE = "hearline"
 SHIFT_S = 12 * 3_600
-KNOWN_S = 180 * 86_400  # so long the browser keeps it
-_MOST_NUMBERS = 16  # that share a browser
+KNOWN_S = 180 * 86_400  # how long the browser keeps the cookie
+_MOST_NUMBERS = 16  # work numbers remembered in a browser's cookie
 
 
 class Sessions:
-    """Signed, not stored: they outlive a restart of the server, and end with a new PIN. Only one that was ended by
-    signing out is written down, beside the accounts, for as long as its cookie would have been good.
+    """Sessions are signed cookies, and are not stored: they survive a restart of the server, and end with a new PIN.
+    Only sessions that were signed out are stored, beside the accounts, until their cookies would have expired.
 
-    A clock that is stepped back ends none of them: a cookie may be as much younger than now as it may be older.
+    A clock that is set back ends no session: a cookie may be as far in the future as it may be in the past.
 
-    A cookie that lets nobody in any more still says in which browser it is, and which numbers have signed in there: it
-    spares them the waits that others' wrong PINs cost, see `limits`.
+    An expired cookie still identifies the browser and the numbers that have signed in there, which spares those numbers
+    the waits that others' wrong PINs cost, see `limits`.
     """
 
     def __init__(self, accounts: Accounts) -> None:
@@ -43,20 +43,20 @@ class Sessions:
         self._writing = threading.Lock()
 
     def begin(self, account: Account, before: str = "") -> str:
-        """The cookie's value. ``before``: the value that it had."""
+        """Begin a session. Returns the cookie's new value. ``before``: its value so far."""
         browser, numbers = self._browser(before)
         numbers = [account.number, *(other for other in numbers if other != account.number)][:_MOST_NUMBERS]
         session, browser = secrets.token_urlsafe(12), browser or secrets.token_urlsafe(12)
         return self._signer.dumps([account.number, account.stamp, session, browser, numbers])
 
     def who(self, cookie: str) -> Account | None:
-        """Whose cookie it is, as the account is now; None where it is none, too old, of an earlier PIN, or signed
+        """The account of a cookie, as it is now; None if the cookie is not valid, too old, of an earlier PIN, or signed
         out."""
         return self._told_by(cookie)[0]
 
     def end(self, cookie: str) -> tuple[Account | None, str]:
-        """Nobody is let in with this cookie any more, whoever has it; `keep` makes that last. Returns whose it was, and
-        its value from now on."""
+        """Sign out: nobody can use this cookie any more. `keep` makes that last. Returns the account that it was for,
+        and the cookie's new value."""
         account, session = self._told_by(cookie)
         if account:
             now = time.time()
@@ -65,15 +65,15 @@ class Sessions:
         return account, self._signer.dumps(["", "", "", browser, numbers]) if browser else ""
 
     def keep(self) -> None:
-        """Write down who has signed out. Waits for the disk, so never in an event loop."""
+        """Store the sessions that were signed out. Waits for the disk, so never call it in an event loop."""
         with self._writing:
             try:
                 write_private(self._file, json.dumps(self._ended))
             except OSError as error:
-                log.error("who has signed out is forgotten at the next restart: %s", error)
+                log.error("cannot store who has signed out, so a restart would let them in again: %s", error)
 
     def _told_by(self, cookie: str) -> tuple[Account | None, str]:
-        """(whose, session)"""
+        """(account, session) of a cookie; (None, '') if it lets nobody in."""
         try:
             (number, stamp, session, _, _), made = self._signer.loads(cookie, return_timestamp=True)
             account = self._accounts.of(number)
@@ -88,11 +88,11 @@ class Sessions:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            log.error("who has signed out is forgotten: %s: %s", self._file, error)
+            log.error("cannot read who has signed out, so their cookies may be valid again: %s: %s", self._file, error)
         return {}
 
     def browser(self, cookie: str, number: str) -> str:
-        """Which browser it is, if this number has signed in there; '' if not."""
+        """The browser of a cookie, if this number has signed in there; '' if not."""
         browser, numbers = self._browser(cookie)
         return browser if number in numbers else ""
 

@@ -1,8 +1,8 @@
-"""Signing in: which PIN is looked at next, in a thread of its own, and what is written down about it.
+"""Signing in: chooses which PIN to check next, checks it in its own thread, and logs the result.
 
-A look costs 0.4 s of a core, so few are taken at once. Who waits for one waits in the order of `limits.Limits.rank`; of
-equals the newest comes first, for those who guess are many and come again. Known browsers among themselves keep their
-order.
+A check costs 0.4 s of a core, so only a few run at once. The others wait in the order of `limits.Limits.rank`. Of
+equals the newest comes first, since those who guess come in large numbers, again and again. Among known browsers the
+oldest comes first.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from hearline.web.limits import Attempt, Limits
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))  # looks, 128 MiB each; a core stays free for the loop
-MOST_WAITING = 32  # as many as have their turn while anybody waits
+AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))  # checks, 128 MiB each; one core stays free for the loop
+MOST_WAITING = 32  # about as many as can have their turn within `PATIENCE_S`
 PATIENCE_S = 15.0
-BUSY_S = 5.0  # try again then
-TOLD_EVERY_S = 60.0
+BUSY_S = 5.0  # the wait before another try when too many are waiting
+LOG_EVERY_S = 60.0
 RESULTS = ("right", "wrong", "refused", "busy")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``account``: whose PIN it was; None: not let in. ``wait_s``: before the next try. ``why``: a word that the page
-    has a sentence for."""
+    """The result of an attempt. ``account``: the account that is let in; None: nobody is. ``wait_s``: the wait before
+    the next try. ``why``: the reason, a word for which the page has a sentence."""
 
     account: Account | None
     why: str = ""
@@ -44,8 +44,8 @@ class SignIn:
     """Lets people in.
 
     Args:
-        counts: of sign-ins, by result.
-        now: a clock in s that only goes forward.
+        counts: counts sign-ins by result.
+        now: a monotonic clock, s.
     """
 
     def __init__(
@@ -61,12 +61,15 @@ class SignIn:
         self._looking = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []  # the oldest first
         self._next: asyncio.TimerHandle | None = None
-        self._untold: Counter[tuple[str, str, str]] = Counter()  # result, number, network
-        self._telling: asyncio.TimerHandle | None = None
+        self._unlogged: Counter[tuple[str, str, str]] = Counter()  # result, number, network
+        self._logging: asyncio.TimerHandle | None = None
 
     async def let_in(self, number: str, pin: str, address: str, key: str, browser: str) -> Outcome:
-        """``address`` is written down, shortened; ``key`` is what limits go by. Raises ValueError: the accounts cannot
-        be read."""
+        """Check a PIN, and log the result. ``address`` is logged, shortened to its network; ``key`` is for the limits.
+
+        Raises:
+            ValueError: the accounts cannot be read.
+        """
         attempt = Attempt(number, self._accounts.of(number) is not None, key, browser)
         outcome = await self._outcome(attempt, pin)
         result = "right" if outcome.account else outcome.why if outcome.why in RESULTS else "refused"
@@ -79,7 +82,7 @@ class SignIn:
         if not await self._turn(attempt):
             return Outcome(None, "busy", max(BUSY_S, self._limits.due_s(attempt, self._now())))
         try:
-            if wait_s := self._limits.refused_s(attempt, self._now()):  # others have guessed meanwhile
+            if wait_s := self._limits.refused_s(attempt, self._now()):  # others may have guessed meanwhile
                 return Outcome(None, "wait", wait_s)
             loop = asyncio.get_running_loop()
             right = await loop.run_in_executor(self._pool, self._accounts.check, attempt.number, pin)
@@ -95,7 +98,8 @@ class SignIn:
 
     # ---- whose turn it is -------------------------------------------------------------------------------------------
     async def _turn(self, attempt: Attempt) -> bool:
-        """Wait for a look; False: there is none to be had. `_looking` counts it then."""
+        """Wait for a turn. Returns True if the PIN may be checked now, which `_looking` then counts; False if there are
+        too many attempts."""
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((attempt, place))
         self._admit()
@@ -106,7 +110,7 @@ class SignIn:
             return place.done() and not place.cancelled() and place.result()
 
     def _admit(self) -> None:
-        """Whoever is next, as long as there is room for looks; and nobody waits in a queue that has no end."""
+        """Admit the next attempts, as long as there is room for checks, and send away those that are too many."""
         now, loop = self._now(), asyncio.get_running_loop()
         if self._next:
             self._next.cancel()
@@ -124,8 +128,8 @@ class SignIn:
             self._looking += 1
 
     def _pick(self, which: Callable, places: Iterable[int], now: float) -> int:
-        """The one of these who comes first (min) or last (max). A number that several want at once counts like one that
-        has been guessed at as often."""
+        """The place of the attempt that comes first (min) or last (max). Several attempts for one number at once count
+        like as many wrong guesses at it."""
         wanted = Counter(attempt.number for attempt, _ in self._waiting)
 
         def rank(place: int) -> tuple:
@@ -135,41 +139,41 @@ class SignIn:
 
         return which(places, key=rank)
 
-    # ---- what is written down ---------------------------------------------------------------------------------------
+    # ---- the logs ---------------------------------------------------------------------------------------------------
     def _note(self, result: str, number: str, net: str) -> None:
-        """PINs that were looked at are written down each; what was refused, which may be thousands a second, together,
-        once a minute."""
+        """Log each PIN that was checked, and once a minute a summary of the refused attempts, which may be thousands a
+        second."""
         self._counts[result] += 1
         if result in ("right", "wrong"):
             self._audit.note("sign-in", result=result, number=number or None, network=net)
         if result != "right":
-            if len(self._untold) < 1_000:
-                self._untold[result, number, net] += 1
-            if self._telling is None:
-                self._tell()
+            if len(self._unlogged) < 1_000:
+                self._unlogged[result, number, net] += 1
+            if self._logging is None:
+                self._log()
 
-    def _tell(self) -> None:
-        """A line in the log at the first one, then one a minute as long as there are more."""
-        self._telling = None
-        if not self._untold:
+    def _log(self) -> None:
+        """Log a line at the first failure, then one a minute as long as there are more."""
+        self._logging = None
+        if not self._unlogged:
             return
-        untold, self._untold = self._untold, Counter()
+        unlogged, self._unlogged = self._unlogged, Counter()
         by_result: Counter[str] = Counter()
         numbers, networks = set(), set()
-        for (result, number, net), count in untold.items():
+        for (result, number, net), count in unlogged.items():
             by_result[result] += count
-            numbers.add(number or "unknown ones")
+            numbers.add(number or "unknown numbers")
             networks.add(net)
-        told = ", ".join(f"{count} {result}" for result, count in sorted(by_result.items()))
-        log.warning("sign-in: %s; numbers: %s; networks: %s", told, _some(numbers), _some(networks))
+        counts = ", ".join(f"{count} {result}" for result, count in sorted(by_result.items()))
+        log.warning("sign-in: %s; numbers: %s; networks: %s", counts, _some(numbers), _some(networks))
         for result in ("refused", "busy"):
             if by_result[result]:
-                nets = sorted({net for one, _, net in untold if one == result})[:20]
+                nets = sorted({net for one, _, net in unlogged if one == result})[:20]
                 self._audit.note("sign-in", result=result, count=by_result[result], networks=nets)
-        self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY_S, self._tell)
+        self._logging = asyncio.get_running_loop().call_later(LOG_EVERY_S, self._log)
 
     def close(self) -> None:
-        for timer in (self._next, self._telling):
+        for timer in (self._next, self._logging):
             if timer:
                 timer.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""How our processes speak over HTTP, with each other and with browsers."""
+"""HTTP between our processes, and with browsers."""

@@ -1,4 +1,4 @@
-"""How a request's JSON is read, and how a request is refused."""
+"""Reading the JSON of a request, and refusing a request."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from aiohttp import web
 
-BODY_S = 10.0  # a request's body has come by then
+BODY_S = 10.0  # for a request's body to arrive
 
 
 class Refused(Exception):
-    """Answered with an HTTP status and an object: a word for the reason, and more."""
+    """A request is refused. The answer is an HTTP status and an object, ``body``: a word for the reason, and more."""
 
     def __init__(self, status: int, why: str, **more: object) -> None:
         super().__init__(why)
-        self.status, self.told = status, {"error": why, **more}
+        self.status, self.body = status, {"error": why, **more}
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the request's body. Halves of characters become question marks: no file could hold them.
+    """The JSON object in the request's body. Lone surrogates become question marks, since no file could hold them.
     Raises Refused."""
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise Refused(415, "not_json")

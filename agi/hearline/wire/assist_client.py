@@ -1,4 +1,4 @@
-"""Agent assist's interface, from the side of whoever uses it. docs/interface.md describes what it answers."""
+"""A client of agent assist's interface. docs/interface.md describes the answers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from hearline.wire.event_stream import blocks
 
 ANSWER_S = 4.5  # a browser waits for 5 s
 CONNECT_S = 1.0
-SILENT_S = 3.0  # a stream that is silent for so long has ended: agent assist hangs
-_URL = "http://assist"  # the host is not looked at
+SILENT_S = 3.0  # a stream that is silent for this long is over: agent assist hangs
+_URL = "http://assist"  # any host will do on a Unix socket
 
 Blocks = AsyncIterator[tuple[str, bytes]]
 
 
 def socket_of(state: Path) -> Path:
-    """Where agent assist listens, by the folder of its state."""
+    """The socket on which agent assist listens, given the folder of its state."""
     return state / "assist" / "interface.sock"
 
 
 class AssistClient:
-    """For one event loop; ``close`` at the end. Everything raises Refused: with what agent assist refuses, or with 503
-    ``assist_away`` where it does not answer.
+    """For one event loop; ``close`` at the end. All methods raise Refused: as agent assist refused the request, or with
+    503 ``assist_away`` if it does not answer.
 
     Args:
         socket: the file of its Unix socket.
@@ -44,22 +44,23 @@ class AssistClient:
             await self._opened.close()
 
     async def command(self, name: str, by: str, sent: dict[str, Any]) -> dict[str, Any]:
-        """Have this done on behalf of the person with the work number ``by``; returns the answer."""
+        """Give a command on behalf of the person with the work number ``by``; returns the answer."""
         return json.loads(await self._ask("POST", f"/commands/{quote(name, safe='')}", json=sent | {"by": by}))
 
     async def get(self, path: str, **query: str) -> bytes:
-        """What the interface answers at this path."""
+        """The interface's answer at this path."""
         return await self._ask("GET", path, params=query)
 
     @asynccontextmanager
     async def agent_stream(self, agent: str, by: str) -> AsyncIterator[Blocks]:
-        """The state and the levels of an agent, the newest only, for as long as ``by`` looks at them."""
+        """A stream of an agent's newest state and levels, for the person ``by``."""
         async with self._stream(f"{agent_path(agent)}/stream", {}, {"by": by}) as found:
             yield found
 
     @asynccontextmanager
     async def events(self, after: str = "") -> AsyncIterator[Blocks]:
-        """What happens, from the event numbered ``after`` on; without a good number a snapshot comes first."""
+        """A stream of the events that follow the one numbered ``after``; without a valid number a snapshot comes
+        first."""
         async with self._stream("/events", {"Last-Event-ID": after} if after else {}, {}) as found:
             yield found
 
@@ -88,21 +89,21 @@ class AssistClient:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
-            # A connection for each question: one that was kept might be gone with an agent assist that was restarted.
+            # A connection for each request: a kept one could be gone after a restart of agent assist.
             connector = aiohttp.UnixConnector(str(self._socket), limit=0, force_close=True)
             self._opened = aiohttp.ClientSession(connector=connector)
         return self._opened
 
 
 def agent_path(agent: str) -> str:
-    """The path of what the interface says of an agent."""
+    """The path of an agent in the interface."""
     return f"/agents/{quote(agent, safe='')}"
 
 
 def _refused(status: int, body: bytes) -> Refused:
     try:
-        told = json.loads(body)
-        return Refused(status, told.pop("error"), **told)
+        answer = json.loads(body)
+        return Refused(status, answer.pop("error"), **answer)
     except (ValueError, TypeError, AttributeError, KeyError):
         return Refused(status, "broken")
 

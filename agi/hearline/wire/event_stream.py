@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML, section 9.2): how they are written and read, and when a reader is too slow."""
+"""Writing and reading server-sent events (WHATWG HTML, section 9.2), and dropping readers that are too slow."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from aiohttp import StreamReader, web
 
 BEAT_S = 0.5  # a stream is never silent for longer
-SLOW_S = 3.0  # a reader who takes nothing for so long is dropped
+SLOW_S = 3.0  # a reader that takes nothing for this long is dropped
 LOOK_S = 0.07
 MOST_BYTES = 2**21  # of one event
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx passes on at once what must be seen at once
+    "X-Accel-Buffering": "no",  # nginx must pass events on at once
 }
 
 
 def event(kind: str, data: dict[str, Any], at: float, number: str = "") -> bytes:
-    """One event. Its data also holds ``now``, our clock as it is sent, and ``at``, when it happened, both in ms since
-    1970.
+    """One event as bytes. Its data also has ``now``, the time at which it is sent, and ``at``, the time at which it
+    happened, both in ms since 1970.
 
     Args:
         at: s since 1970.
-        number: what a reader names as ``Last-Event-ID`` to go on after this event; '' for one that is not numbered.
+        number: the ``Last-Event-ID`` with which a reader resumes after this event; '' if events are not numbered.
     """
     stamped = data | {"now": round(time.time() * 1_000, 1), "at": round(at * 1_000, 1)}
     id_line = f"id: {number}\n" if number else ""
@@ -35,13 +35,13 @@ def event(kind: str, data: dict[str, Any], at: float, number: str = "") -> bytes
 
 
 def beat() -> bytes:
-    """Shows that the sender lives."""
+    """An event that shows that the sender is alive."""
     return event("beat", {}, time.time())
 
 
 async def send(request: web.Request, response: web.StreamResponse, news: Callable[[], bytes], slow_s: float) -> bool:
-    """Send ``news()``, made once everything sent before is on its way. False: the reader has gone, or takes too long
-    and is dropped."""
+    """Call ``news`` once everything sent before is on its way, and send what it returns. Returns False if the reader
+    has gone, or was too slow and has been dropped."""
     transport = request.transport
     try:
         async with asyncio.timeout(slow_s):
@@ -61,7 +61,7 @@ async def send(request: web.Request, response: web.StreamResponse, news: Callabl
 
 
 async def blocks(content: StreamReader) -> AsyncIterator[tuple[str, bytes]]:
-    """The events of a stream: their kind, and their bytes as they came. Ends with the stream.
+    """The events of a stream: their kind, and their bytes as received. Ends with the stream.
 
     Raises:
         aiohttp.ClientError: the connection broke.
@@ -77,7 +77,7 @@ def data_of(block: bytes) -> dict[str, Any]:
 
 
 def number_of(block: bytes) -> str:
-    """The number of an event; '' for one that is not numbered."""
+    """The number of an event; '' if it has none."""
     return _field(block, b"id", b"").decode()
 
 

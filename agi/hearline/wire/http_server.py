@@ -1,4 +1,4 @@
-"""An HTTP server that outlives what goes wrong in it: half requests, too many connections, a port that is taken."""
+"""An HTTP server that survives incomplete requests, too many connections, and a port that is in use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hearline.core.log_limit import LogLimit
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
-http_log.addFilter(LogLimit())  # whatever is sent to us, our log does not grow by it
+http_log.addFilter(LogLimit())  # requests must not be able to flood our log
 
 AGAIN_S = 5.0
 STOP_S = 0.5
-HEADER_S = 10.0  # so long a connection may be there without a whole request on it
+HEADER_S = 10.0  # the longest that a connection may stay without a complete request
 MOST_CONNECTIONS = 2_000
-ACCEPT_AGAIN_S = 1.0  # where no descriptor is left
+ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
 
 
 class Served(Protocol):
-    """What is served: an application, and what ends its streams."""
+    """An application to serve; ``close`` ends its streams."""
 
     def app(self) -> web.Application: ...
 
@@ -35,27 +35,27 @@ class Served(Protocol):
 
 
 class HttpServer:
-    """``run`` until cancelled.
+    """``run`` serves until cancelled.
 
     Args:
         name: for the log, e.g. "the agents' page".
-        where: host and port, or the file of a Unix socket, which only our own user can open then.
-        served: made whenever serving begins; may raise OSError or ValueError.
+        where: host and port, or the file of a Unix socket, which only our own user will be able to open.
+        served: makes the application, whenever serving begins; may raise OSError or ValueError.
     """
 
     def __init__(self, name: str, where: tuple[str, int] | Path, served: Callable[[], Served]) -> None:
         self._name, self._where, self._make = name, where, served
 
     async def run(self) -> None:
-        told = ""
+        logged = ""
         while True:
             try:
                 await self._serve()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                if told != (told := f"{type(error).__name__}: {error}"):
-                    log.exception("%s is not there; it is tried again", self._name)
+                if logged != (logged := f"{type(error).__name__}: {error}"):
+                    log.exception("%s could not be served; it is tried again", self._name)
             await asyncio.sleep(AGAIN_S)
 
     async def _serve(self) -> None:
@@ -77,7 +77,7 @@ class HttpServer:
                 assert runner.server
                 await accept(self._name, listening, runner.server, busy)
         finally:
-            served.close()  # else its streams would be waited for
+            served.close()  # otherwise the cleanup would wait for its streams
             await runner.cleanup()
 
     async def _listen(self) -> socket.socket:
@@ -99,8 +99,8 @@ class HttpServer:
 
 
 def _listen_on_file(file: Path) -> socket.socket:
-    """The folder is private, so nobody else can open the socket before its mode is set. One that is left over is
-    replaced."""
+    """Listen on a Unix socket, and replace a left-over one. Its folder is private, so nobody else can open it before
+    its mode is set."""
     private_folder(file.parent)
     file.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
@@ -111,7 +111,7 @@ def _listen_on_file(file: Path) -> socket.socket:
         listening.setblocking(False)
     except OSError as error:
         listening.close()
-        raise OSError(f"{file}: {error}; HEARLINE_STATE may be too long a path for a socket in it") from None
+        raise OSError(f"{file}: {error}; the path of HEARLINE_STATE may be too long for a socket") from None
     return listening
 
 
@@ -138,15 +138,15 @@ class Busy:
 
 
 def most_connections() -> int:
-    """Half of the descriptors that this process may have at most: records, legs and Asterisk need theirs."""
+    """At most half of this process's descriptors, since records, legs and Asterisk need the others."""
     return min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 async def accept(name: str, listening: socket.socket, server: web.Server, busy: Busy) -> None:
-    """Take connections, no more than there may be: where all places are taken, the one that has been idle for longest
-    makes room, and where none is idle, whoever comes next waits.
+    """Accept connections up to a limit. At the limit, the connection that has been idle longest is closed; if none is
+    idle, new connections wait.
 
-    asyncio's own way of accepting writes a hundred tracebacks a second where no descriptor is left.
+    asyncio's own accept loop is not used, since it logs a hundred tracebacks a second when no descriptor is left.
     """
     loop, most, quiet = asyncio.get_running_loop(), most_connections(), LogLimit()
     while True:
@@ -156,7 +156,7 @@ async def accept(name: str, listening: socket.socket, server: web.Server, busy: 
             connection, _ = await loop.sock_accept(listening)
         except OSError as error:
             if quiet.allows("accept"):
-                log.error("%s takes no connection for the moment: %s", name, error)
+                log.error("%s takes no connections for the moment: %s", name, error)
             await asyncio.sleep(ACCEPT_AGAIN_S)
             continue
         try:

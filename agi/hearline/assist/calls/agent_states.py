@@ -1,8 +1,8 @@
-"""What every agent's desk looks like now: nobody there, a phone that rings, a talk, the minutes after one.
+"""The state of every agent: idle, ringing, in a talk, or in the minutes after one.
 
 No sockets and no clock of its own: Asterisk's events, talks and levels in, views out (plain dictionaries, as the page
-shows them). An agent is whose work number the queue tells for this phone. Of a caller's number nothing is kept but what
-may be shown of it, and its keyed hash.
+shows them). A phone is an agent's if a queue reports a work number for it. Of a caller's number only the masked form
+and the keyed hash are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from hearline.pbx.config import NUMBER_SHOWN, PRESENTATION
 from hearline.store.earlier_calls import EarlierCall
 
 DAY_S = 86_400
-MANY_CALLS = 3  # within some days: the caller's trouble may not be over
+MANY_CALLS = 3  # with this many calls within some days, the caller's trouble may not be over
 
 
 class Activity(StrEnum):
@@ -53,12 +53,11 @@ class Activity(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, as far as an agent may see it.
+    """A caller, as far as an agent may see them.
 
-    ``id``: the call's; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' where none is
-    told. ``who``: its keyed hash.
-    ``withheld``: there is a number, and the caller does not want it to be seen. ``queued_at``: when this wait began,
-    ``came_at``: when the first one did; s since 1970, 0 where unknown.
+    ``id``: the call's id; until it has one, Asterisk's unique id of the channel. ``number``: masked; '' if there is
+    none. ``who``: its keyed hash. ``withheld``: there is a number, but the caller withholds it. ``queued_at``: when
+    this wait began, ``came_at``: when the first wait began; s since 1970, 0 if unknown.
     """
 
     id: str
@@ -75,7 +74,7 @@ class Caller:
 
 @dataclass
 class Meter:
-    """One side, as it is heard now. ``dbov`` None: not heard yet."""
+    """The present level of one side. ``dbov`` None: not heard yet."""
 
     dbov: float | None = None
     speaking: bool = False
@@ -92,7 +91,7 @@ class Meter:
 
 @dataclass
 class AgentState:
-    """One agent's. Times in s since 1970."""
+    """The state of one agent. Times in s since 1970."""
 
     agent: str
     state: Activity = Activity.IDLE
@@ -100,10 +99,10 @@ class AgentState:
     caller: Caller | None = None
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
-    trouble_days: int = 7  # so far back calls count as lately
+    trouble_days: int = 7  # calls within so many days count as recent
     ring_channel: str = ""
-    passed_on_by: str = ""  # another agent's work number
-    # The talk that goes on, or the last one.
+    passed_on_by: str = ""  # work number of the agent who transferred the call
+    # The present talk, or the last one.
     talk: TalkSession | None = None
     channel: str = ""
     began: float = 0.0
@@ -114,22 +113,22 @@ class AgentState:
     holds: Holds = Holds()
     hold_every_ms: int = HOLD_EVERY_MS
     held_by: Side | None = None
-    hold_whisper: e.Whisper | None = None  # what this agent's phone does not play, for it holds
-    hold_whisper_ms: int = 0  # of the talk
+    hold_whisper: e.Whisper | None = None  # the whisper that this agent's phone does not play because it holds
+    hold_whisper_ms: int = 0  # when, in ms of the talk
     hold_whisper_at: float = 0.0
     muted: bool = False
-    long: bool = False  # the talk has grown long
-    playing: Key | None = None  # whose prompt the caller hears
-    callback: bool = False  # marked to be called back
-    # What the agent has told of it.
+    long: bool = False  # a rule has marked the talk as long
+    playing: Key | None = None  # the key whose prompt the caller hears
+    callback: bool = False  # marked for a callback
+    # The agent's own entries.
     outcome: str | None = None
     note: CallNote | None = None  # None: nothing was written
     left_first: Side | None = None
-    # How many calls the agent has ended first, by business day: a clock that jumps to and fro loses none.
+    # How many calls the agent ended first, by business day, so that a clock that jumps back and forth loses none.
     left_first_on: Counter[date] = field(default_factory=Counter)
 
     def view(self, now: float, today: date) -> dict[str, Any]:
-        """As the page shows it; moments in ms since 1970."""
+        """The state as the page shows it; moments in ms since 1970."""
         call = None
         if self.caller and self.state is not Activity.IDLE:
             call = {
@@ -141,7 +140,7 @@ class AgentState:
                 "since_came_s": self._since_came_s(now),
                 "heard": self.caller.heard or "unknown",
                 "passed_on_by": self.passed_on_by,
-                "earlier": None if self.earlier is None else [_told(one) for one in self.earlier],
+                "earlier": None if self.earlier is None else [_shown_call(one) for one in self.earlier],
                 "known": self._known(),
                 "lately": self._lately(now),
                 "left_first": self.left_first,
@@ -164,12 +163,13 @@ class AgentState:
         }
 
     def _known(self) -> dict[str, str]:
-        """How the caller was called in an earlier call, the last one that says so."""
+        """The caller's name and form of address, from the last earlier call that has a name."""
         notes = [read_note(one.note) for one in self.earlier or ()]
         return next(({"name": note.name, "title": note.title} for note in notes if note.name), {})
 
     def _lately(self, now: float) -> dict[str, int] | None:
-        """The third call and more within some days, this one included; None: it is none (service standard 2.29)."""
+        """The number of recent calls, this one included; None if there are fewer than `MANY_CALLS` (service standard
+        2.29)."""
         since = now - self.trouble_days * DAY_S
         count = 1 + sum(one.at >= since for one in self.earlier or ())
         return {"count": count, "days": self.trouble_days} if count >= MANY_CALLS else None
@@ -179,14 +179,14 @@ class AgentState:
         return asked and {"since": _ms(asked.at), "coming": asked.coming}
 
     def levels(self) -> dict[str, Any]:
-        """Of both sides."""
+        """The levels of both sides."""
         return {side.value: asdict(self.meters.get(side, Meter())) for side in Side}
 
     def _waited(self, now: float) -> float:
         return max(0.0, now - self.caller.queued_at) if self.caller.queued_at else 0.0
 
     def _since_came_s(self, now: float) -> int:
-        """From when the caller came into a queue first until this agent had them: other agents' talks included."""
+        """From the caller's first entry into a queue until this agent answered, talks with other agents included; s."""
         until = now if self.state is Activity.RINGING else self.began
         return round(max(0.0, until - self.caller.came_at)) if self.caller.came_at else 0
 
@@ -217,22 +217,22 @@ class AgentState:
 
 
 class AgentStates:
-    """All of them.
+    """The states of all agents.
 
     Args:
-        who: the keyed hash of a caller's number.
-        calendar: says which day it is.
-        number: the work number of whose phone a channel is on; '' where nobody knows.
+        who: returns the keyed hash of a caller's number.
+        calendar: determines the business day.
+        number: returns the work number of the phone that a channel belongs to; '' if unknown.
         look_up: starts to look up a caller's earlier calls, for ``know_earlier``.
-        meet_agent: told of an agent of whom we hear for the first time, for ``know_left_first``.
-        keep: keeps what is known of a desk's talk when it is over, and whenever its agent has told something of it.
-            Returns whether it is kept, once that is known.
-        now: s since 1970.
-        trouble_days: so far back a caller's calls count as lately.
-        home: where numbers are from that do not say it.
+        meet_agent: called with the work number of an agent who is new here, for ``know_left_first``.
+        keep: stores the agent's part of a talk, called when it is over and after each later entry by the agent. The
+            future says whether it is stored.
+        now: returns s since 1970.
+        trouble_days: a caller's calls within so many days count as recent.
+        home: country and area of numbers that do not include them.
 
-    ``changed`` is called with the work number of each agent whose view has changed, ``levels`` where only the levels
-    have, ``asking_changed`` when an agent asks for a supervisor or does so no more.
+    ``changed`` is called with the work number of each agent whose view has changed, ``levels`` if only the levels have.
+    ``asking_changed`` is called when an agent asks for a supervisor, or no longer does.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class AgentStates:
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
-        keep: Callable[[AgentState], Future[bool]] = lambda _desk: Future(),
+        keep: Callable[[AgentState], Future[bool]] = lambda _state: Future(),
         now: Callable[[], float] = time.time,
         trouble_days: int = AgentState.trouble_days,
         home: Home = Home(),
@@ -253,32 +253,32 @@ class AgentStates:
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
         self.asking_changed: Callable[[], None] = lambda: None
-        self._desks: dict[str, AgentState] = {}
+        self._states: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
         self._talking: dict[str, list[AgentState]] = {}  # by the caller's channel
-        self._last: dict[str, AgentState] = {}  # by agent, as it was left
+        self._last: dict[str, AgentState] = {}  # by agent: the state of the call before
         self._notes: dict[str, CallNote] = {}  # by call, while the caller is there
-        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by call: its agent asks for a supervisor
-        self._answered_by: dict[str, str] = {}  # who talked first or talks, by the caller's channel
+        self._asking: dict[str, tuple[HelpCall, Caller]] = {}  # by call: open requests for a supervisor
+        self._answered_by: dict[str, str] = {}  # by the caller's channel: the agent who had the call last
 
     def today(self) -> date:
         """The business day."""
         return self._calendar.business_day(datetime.fromtimestamp(self.now(), UTC))
 
     def of(self, agent: str) -> AgentState:
-        """This agent's desk."""
-        desk = self._desks.get(agent)
-        if desk is None:
-            desk = self._desks[agent] = AgentState(agent, since=self.now())
+        """This agent's state; a new one if the agent is not known yet."""
+        state = self._states.get(agent)
+        if state is None:
+            state = self._states[agent] = AgentState(agent, since=self.now())
             self._meet_agent(agent)
-        return desk
+        return state
 
     def all(self) -> list[AgentState]:
-        """Of every agent heard of so far."""
-        return list(self._desks.values())
+        """The states of all agents known so far."""
+        return list(self._states.values())
 
     def last_of(self, agent: str) -> AgentState | None:
-        """The desk of the call before: a note may come late."""
+        """The agent's state of the call before, since a note may come late."""
         return self._last.get(agent)
 
     # ---- Asterisk's events ------------------------------------------------------------------------------------------
@@ -289,42 +289,42 @@ class AgentStates:
         match event["Event"]:
             case "AgentCalled":
                 self._ring(event.get("MemberName", ""), channel, event.get("DestChannel", ""))
-            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # passed on, past the queue
+            case "Newstate" if event.get("ChannelStateDesc") == "Ringing":  # transferred, without a queue
                 caller = variables(event).get(CALLER, "")
                 if caller in self._answered_by:
                     self._ring(self._number(channel), caller, channel)
             case "AgentRingNoAnswer":
-                self._stop_ringing(lambda desk: desk.agent == event.get("MemberName"))
-            case "AgentConnect":  # one has answered: the others need not
+                self._stop_ringing(lambda state: state.agent == event.get("MemberName"))
+            case "AgentConnect":  # one agent has answered, so the others' phones stop ringing
                 self._stop_ringing(
-                    lambda desk: desk.caller.channel == channel and desk.agent != event.get("MemberName")
+                    lambda state: state.caller.channel == channel and state.agent != event.get("MemberName")
                 )
             case "QueueCallerAbandon":
-                self._stop_ringing(lambda desk: desk.caller.channel == channel)
+                self._stop_ringing(lambda state: state.caller.channel == channel)
             case "Hangup":
                 if gone := self._callers.pop(channel, None):
                     self._notes.pop(gone.id, None)
                 self._answered_by.pop(channel, None)
-                self._stop_ringing(lambda desk: channel in (desk.caller.channel, desk.ring_channel))
+                self._stop_ringing(lambda state: channel in (state.caller.channel, state.ring_channel))
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
-                # A phone that rang is another phone now: somebody has picked the call up.
-                self._stop_ringing(lambda desk: desk.ring_channel == channel)
+                # A ringing phone's channel has become another phone's: a colleague has picked the call up.
+                self._stop_ringing(lambda state: state.ring_channel == channel)
 
     def reset(self, channels: Iterable[Message]) -> None:
-        """After every login: how things stand. Who is being rung is not told, so nobody is."""
+        """Take over the channels after a login to Asterisk. They do not show whose phone rings, so nobody's does."""
         self._callers.clear()
         for channel in channels:
             self._meet(channel)
         here = {caller.id for caller in self._callers.values()}
         self._notes = {call: note for call, note in self._notes.items() if call in here}
         self._answered_by = {channel: who for channel, who in self._answered_by.items() if channel in self._callers}
-        self._stop_ringing(lambda desk: True)
+        self._stop_ringing(lambda state: True)
 
-    def _meet(self, told: Message) -> None:
-        """A caller of ours shows up."""
-        channel, known = told.get("Channel", ""), variables(told)
+    def _meet(self, message: Message) -> None:
+        """Remember a caller of Hearline's, if the message is about one."""
+        channel, known = message.get("Channel", ""), variables(message)
         if not known.get(QUEUE) or known.get(CALLER) != channel:
             return
         before = self._callers.get(channel)
@@ -332,9 +332,9 @@ class AgentStates:
         if before and (before.heard, before.queue, before.queued_at) == (known.get(HEARD), known[QUEUE], queued_at):
             return
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
-        number = normal(told.get("CallerIDNum", ""), self._home) if shown else ""
+        number = normal(message.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
-            id=call_of(known) or told.get("Uniqueid", channel),
+            id=call_of(known) or message.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
             withheld=not shown and known[PRESENTATION].startswith("prohib"),
@@ -349,58 +349,58 @@ class AgentStates:
     def _ring(self, agent: str, channel: str, ring_channel: str) -> None:
         if not agent:
             return
-        caller, desk = self._callers.get(channel), self.of(agent)
-        if caller is None or desk.state is Activity.TALKING:
+        caller, state = self._callers.get(channel), self.of(agent)
+        if caller is None or state.state is Activity.TALKING:
             return
-        self._begin(desk, Activity.RINGING, caller)
-        desk.ring_channel, desk.passed_on_by = ring_channel, self._answered_by.get(channel, "")
+        self._begin(state, Activity.RINGING, caller)
+        state.ring_channel, state.passed_on_by = ring_channel, self._answered_by.get(channel, "")
         self.changed(agent)
 
     def _stop_ringing(self, meant: Callable[[AgentState], bool]) -> None:
-        for desk in self._desks.values():
-            if desk.state is Activity.RINGING and meant(desk):
-                self._clear(desk)
+        for state in self._states.values():
+            if state.state is Activity.RINGING and meant(state):
+                self._clear(state)
 
     # ---- talks ------------------------------------------------------------------------------------------------------
-    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
-        """These are the talks now; ``talk_of`` finds one by the caller's channel."""
+    def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+        """Take over all parties that are connected now; ``talk_of`` finds a talk by the caller's channel."""
         present: dict[str, tuple[TalkSession, str]] = {}
-        for conversation in conversations:
-            talk = talk_of(conversation.caller)
-            for channel in conversation.agents if talk else ():
-                agent = self._agent_on(channel, conversation)
-                # Who has two talks on one phone looks at the one that is not on hold.
-                if agent and (agent not in present or conversation.held_by is None):
+        for parties in connected:
+            talk = talk_of(parties.caller)
+            for channel in parties.agents if talk else ():
+                agent = self._agent_on(channel, parties)
+                # An agent with two talks on one phone sees the one that is not on hold.
+                if agent and (agent not in present or parties.held_by is None):
                     present[agent] = talk, channel
-        for agent, desk in self._desks.items():
-            if desk.state is Activity.TALKING and agent not in present:
-                self._over(desk)
+        for agent, state in self._states.items():
+            if state.state is Activity.TALKING and agent not in present:
+                self._over(state)
         for agent, (talk, channel) in present.items():
-            desk = self.of(agent)
-            if desk.state is not Activity.TALKING or desk.talk is not talk:
-                self._join(desk, talk, channel)
-            elif desk.channel != channel:
-                desk.channel = channel
+            state = self.of(agent)
+            if state.state is not Activity.TALKING or state.talk is not talk:
+                self._join(state, talk, channel)
+            elif state.channel != channel:
+                state.channel = channel
                 self.see(talk)
-        self._stop_ringing(lambda desk: not desk.passed_on_by and self._is_with_another(desk, present))
+        self._stop_ringing(lambda state: not state.passed_on_by and self._is_with_another(state, present))
         self._talking = {}
         for agent in present:
-            self._talking.setdefault(self._desks[agent].talk.conversation.caller, []).append(self._desks[agent])
+            self._talking.setdefault(self._states[agent].talk.parties.caller, []).append(self._states[agent])
         for call in self._asking.keys() - {talk.call for talk, _ in present.values()}:
             self._set_help(call, None)
 
     @staticmethod
-    def _is_with_another(desk: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
-        """The caller who rings here is with somebody else: a colleague has picked the call up."""
-        return any(talk.conversation.caller == desk.caller.channel for talk, _ in present.values())
+    def _is_with_another(state: AgentState, present: dict[str, tuple[TalkSession, str]]) -> bool:
+        """True if the caller who rings here is talking with a colleague, who has picked the call up."""
+        return any(talk.parties.caller == state.caller.channel for talk, _ in present.values())
 
     def see(self, talk: TalkSession) -> None:
-        """Something of this talk has changed."""
-        for desk in self._talking.get(talk.conversation.caller, ()):
-            if desk.talk is talk and desk.state is Activity.TALKING:
-                self._look(desk)
-                self.changed(desk.agent)
-                self._set_help(talk.call, (talk.help, desk.caller) if talk.help else None)
+        """Take over the changes in this talk."""
+        for state in self._talking.get(talk.parties.caller, ()):
+            if state.talk is talk and state.state is Activity.TALKING:
+                self._look(state)
+                self.changed(state.agent)
+                self._set_help(talk.call, (talk.help, state.caller) if talk.help else None)
 
     def _set_help(self, call: str, asks: tuple[HelpCall, Caller] | None) -> None:
         if self._asking.get(call) == asks:
@@ -412,7 +412,7 @@ class AgentStates:
         self.asking_changed()
 
     def asking(self) -> list[dict[str, Any]]:
-        """The agents who ask for a supervisor, as a supervisor's page shows them; who has waited longest first."""
+        """The agents who ask for a supervisor, as a supervisor's page shows them; the longest wait first."""
         asked = sorted(self._asking.values(), key=lambda pair: pair[0].at)
         return [
             {"agent": help.by, "call": caller.id, "queue": caller.queue, "since": _ms(help.at), "coming": help.coming}
@@ -420,135 +420,136 @@ class AgentStates:
         ]
 
     def hear_level(self, leg: Leg, message: LegReport) -> None:
-        """What is heard on a leg."""
-        for desk in self._talking.get(leg.caller, ()):
-            if leg.side is Side.CALLER or leg.channel == desk.channel:
-                desk.meters.setdefault(leg.side, Meter()).hear(message)
-                self.levels(desk.agent)
+        """Take in a report of a leg."""
+        for state in self._talking.get(leg.caller, ()):
+            if leg.side is Side.CALLER or leg.channel == state.channel:
+                state.meters.setdefault(leg.side, Meter()).hear(message)
+                self.levels(state.agent)
 
-    def _agent_on(self, channel: str, conversation: ConnectedParties) -> str:
-        """'' where nobody knows. Who was known stays so: the queue's answer is not told again after a reconnect."""
-        alone = len(conversation.agents) == 1
-        known = (desk.agent for desk in self._talking.get(conversation.caller, ()) if desk.channel == channel)
-        return conversation.number(channel) or (conversation.answer.agent_id if alone else "") or next(known, "")
+    def _agent_on(self, channel: str, parties: ConnectedParties) -> str:
+        """The work number of the agent on this channel; '' if unknown. A known agent stays known, since Asterisk does
+        not repeat the queue's report after a reconnect."""
+        alone = len(parties.agents) == 1
+        known = (state.agent for state in self._talking.get(parties.caller, ()) if state.channel == channel)
+        return parties.number(channel) or (parties.answer.agent_id if alone else "") or next(known, "")
 
-    def _join(self, desk: AgentState, talk: TalkSession, channel: str) -> None:
-        conversation = talk.conversation
-        known = self._callers.get(conversation.caller)
-        caller = known or Caller(talk.call, conversation.caller, queue=conversation.queue, heard=conversation.heard)
+    def _join(self, state: AgentState, talk: TalkSession, channel: str) -> None:
+        parties = talk.parties
+        known = self._callers.get(parties.caller)
+        caller = known or Caller(talk.call, parties.caller, queue=parties.queue, heard=parties.heard)
         if caller.id != talk.call:
             caller = self._callers[caller.channel] = replace(caller, id=talk.call)
-        if desk.state is Activity.TALKING:
-            self._over(desk)
-        self._begin(desk, Activity.TALKING, caller)
-        desk.talk, desk.channel, desk.began = talk, channel, talk.began_at.timestamp()
-        from_queue = "" if channel in talk.answered_by else conversation.answer.agent_id
+        if state.state is Activity.TALKING:
+            self._over(state)
+        self._begin(state, Activity.TALKING, caller)
+        state.talk, state.channel, state.began = talk, channel, talk.began_at.timestamp()
+        from_queue = "" if channel in talk.answered_by else parties.answer.agent_id
         first = self._answered_by.get(caller.channel, "") or from_queue
-        desk.passed_on_by = first if first != desk.agent else ""
-        self._answered_by[caller.channel] = desk.agent
-        self._look(desk)
-        self.changed(desk.agent)
+        state.passed_on_by = first if first != state.agent else ""
+        self._answered_by[caller.channel] = state.agent
+        self._look(state)
+        self.changed(state.agent)
 
-    def _look(self, desk: AgentState) -> None:
-        """Take over what the hints say just now."""
-        runner = desk.talk.runners.get(desk.channel)
-        conversation = desk.talk.conversation
-        desk.held_by, desk.left_first = conversation.held_by, desk.talk.left_first
-        waited_s = max(0.0, desk.began - (desk.caller.queued_at or desk.began))
-        desk.wait_s = conversation.answer.wait_s or desk.wait_s or waited_s
-        desk.holds = desk.talk.holds
-        desk.playing, desk.callback = desk.talk.hears, desk.talk.callback
+    def _look(self, state: AgentState) -> None:
+        """Take over the present state of the talk and its hints."""
+        runner = state.talk.runners.get(state.channel)
+        parties = state.talk.parties
+        state.held_by, state.left_first = parties.held_by, state.talk.left_first
+        waited_s = max(0.0, state.began - (state.caller.queued_at or state.began))
+        state.wait_s = parties.answer.wait_s or state.wait_s or waited_s
+        state.holds = state.talk.holds
+        state.playing, state.callback = state.talk.hears, state.talk.callback
         if runner is None:
             return
         now = self.now()
-        if runner.card and (desk.card is None or desk.card.hint != runner.card.hint):
-            desk.card_from, desk.card_until = now, now - runner.ago_s(runner.card.expires_ms)
-        desk.card, desk.muted, desk.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
-        desk.long = runner.clock_marked
-        told = runner.hold_whisper if conversation.holder == desk.channel else None
-        if told is None:
-            desk.hold_whisper = None
-        elif desk.hold_whisper is None or desk.hold_whisper_ms != told[1]:
-            desk.hold_whisper, desk.hold_whisper_ms = told
-            desk.hold_whisper_at = now - runner.ago_s(told[1])
+        if runner.card and (state.card is None or state.card.hint != runner.card.hint):
+            state.card_from, state.card_until = now, now - runner.ago_s(runner.card.expires_ms)
+        state.card, state.muted, state.hold_every_ms = runner.card, runner.muted, runner.hold_every_ms
+        state.long = runner.clock_marked
+        last = runner.hold_whisper if parties.holder == state.channel else None
+        if last is None:
+            state.hold_whisper = None
+        elif state.hold_whisper is None or state.hold_whisper_ms != last[1]:
+            state.hold_whisper, state.hold_whisper_ms = last
+            state.hold_whisper_at = now - runner.ago_s(last[1])
 
-    def _over(self, desk: AgentState) -> None:
-        desk.state, desk.since = Activity.AFTER, self.now()
-        desk.held_by, desk.hold_whisper, desk.playing, desk.holds = None, None, None, desk.talk.holds
-        desk.meters.clear()
-        if desk.left_first is Side.AGENT:
-            desk.left_first_on[self.today()] += 1
-        self._keep(desk)
-        self.changed(desk.agent)
+    def _over(self, state: AgentState) -> None:
+        state.state, state.since = Activity.AFTER, self.now()
+        state.held_by, state.hold_whisper, state.playing, state.holds = None, None, None, state.talk.holds
+        state.meters.clear()
+        if state.left_first is Side.AGENT:
+            state.left_first_on[self.today()] += 1
+        self._keep(state)
+        self.changed(state.agent)
 
-    def _begin(self, desk: AgentState, state: Activity, caller: Caller) -> None:
-        """Another call; what is known of this one stays, also what a colleague who had it before has written."""
-        known = desk.earlier if desk.caller and desk.caller.id == caller.id else None
+    def _begin(self, state: AgentState, activity: Activity, caller: Caller) -> None:
+        """Begin another call. What is known of this call stays, including the note of a colleague who had it before."""
+        known = state.earlier if state.caller and state.caller.id == caller.id else None
         note, days = self._notes.get(caller.id), self._trouble_days
-        fresh = AgentState(desk.agent, state, self.now(), caller, earlier=known, note=note, trouble_days=days)
-        self._set(desk, fresh)
+        fresh = AgentState(state.agent, activity, self.now(), caller, earlier=known, note=note, trouble_days=days)
+        self._set(state, fresh)
         if known is None:
             self._look_up(caller)
 
-    def _clear(self, desk: AgentState) -> None:
-        self._set(desk, AgentState(desk.agent, since=self.now()))
-        self.changed(desk.agent)
+    def _clear(self, state: AgentState) -> None:
+        self._set(state, AgentState(state.agent, since=self.now()))
+        self.changed(state.agent)
 
-    def _set(self, desk: AgentState, fresh: AgentState) -> None:
-        if desk.state is Activity.AFTER:
-            self._last[desk.agent] = replace(desk)
-        fresh.left_first_on = desk.left_first_on
-        vars(desk).update(vars(fresh))
+    def _set(self, state: AgentState, fresh: AgentState) -> None:
+        if state.state is Activity.AFTER:
+            self._last[state.agent] = replace(state)
+        fresh.left_first_on = state.left_first_on
+        vars(state).update(vars(fresh))
 
-    # ---- what others tell -------------------------------------------------------------------------------------------
+    # ---- from the store ---------------------------------------------------------------------------------------------
     def know_earlier(self, call: str, earlier: list[EarlierCall]) -> None:
-        """This call's caller has called before."""
-        for desk in self._desks.values():
-            if desk.caller and desk.caller.id == call:
-                desk.earlier = earlier
-                self.changed(desk.agent)
+        """The earlier calls of this call's caller have been looked up."""
+        for state in self._states.values():
+            if state.caller and state.caller.id == call:
+                state.earlier = earlier
+                self.changed(state.agent)
 
     def know_left_first(self, agent: str, day: date, count: int) -> None:
-        """How many calls the agent ended first on this business day, before we were there to count."""
+        """Add the calls that the agent ended first on this business day before this process started."""
         self.of(agent).left_first_on[day] += count
         self.changed(agent)
 
-    # ---- what the agent tells ---------------------------------------------------------------------------------------
-    def pick(self, desk: AgentState, outcome: str) -> None:
-        desk.outcome = outcome
-        self._told_of(desk)
+    # ---- the agent's own entries ------------------------------------------------------------------------------------
+    def pick(self, state: AgentState, outcome: str) -> None:
+        state.outcome = outcome
+        self._keep_and_show(state)
 
-    def write_note(self, desk: AgentState, told: dict[str, Any]) -> Future[bool]:
-        """Change what ``told`` says of the call's note. Whoever has the call, or had it, has the same note.
+    def write_note(self, state: AgentState, changes: dict[str, Any]) -> Future[bool]:
+        """Apply ``changes`` to the call's note. All agents who have or had the call share its note.
 
-        Returns whether it is kept, once that is known. Raises ValueError (`CallNote.changed`)."""
-        call = desk.caller.id
-        note = (desk.note or CallNote()).changed(told)
+        The future says whether it is stored. Raises ValueError, see `CallNote.changed`."""
+        call = state.caller.id
+        note = (state.note or CallNote()).changed(changes)
         if any(caller.id == call for caller in self._callers.values()):
             self._notes[call] = note
-        for other in (*self._desks.values(), *self._last.values()):
+        for other in (*self._states.values(), *self._last.values()):
             if other.caller and other.caller.id == call:
                 other.note = note
                 self.changed(other.agent)
-        return self._keep(desk)
+        return self._keep(state)
 
-    def put_away(self, desk: AgentState) -> None:
-        """The card that was left when the talk ended."""
-        desk.card = None
-        self.changed(desk.agent)
+    def put_away(self, state: AgentState) -> None:
+        """Remove the card that was on the screen when the talk ended."""
+        state.card = None
+        self.changed(state.agent)
 
     def done(self, agent: str) -> None:
         """The agent has finished with the last call."""
-        desk = self.of(agent)
-        if desk.state is Activity.AFTER:
-            self._clear(desk)
+        state = self.of(agent)
+        if state.state is Activity.AFTER:
+            self._clear(state)
 
-    def _told_of(self, desk: AgentState) -> None:
-        self._keep(desk)
-        self.changed(desk.agent)
+    def _keep_and_show(self, state: AgentState) -> None:
+        self._keep(state)
+        self.changed(state.agent)
 
 
-def _told(one: EarlierCall) -> dict[str, Any]:
+def _shown_call(one: EarlierCall) -> dict[str, Any]:
     return asdict(one) | {"at": _ms(one.at), "note": read_note(one.note).as_dict() if one.note else None}
 
 
@@ -556,8 +557,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1_000)
 
 
-def _seconds(told: str) -> float:
+def _seconds(text: str) -> float:
     try:
-        return float(told)
+        return float(text)
     except ValueError:
         return 0.0

@@ -6,8 +6,8 @@ assumes nothing about the path: every phone that can be reached from the caller 
 connected with the caller. https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/AMI_Events/
 
 A connected phone is an agent's only if Hearline's dialplan rang it as one (`HEARLINE_AGENT` on its channel) or a queue
-lists it as a member. Whoever else is connected is never whispered to: a relative in a conference, the number that the
-caller was passed on to, or the caller's own telephone, where a Local channel brought the call here.
+lists it as a member. Nobody whispers to other parties: a relative in a conference, an outside number to which the
+caller was transferred, or the caller's own phone if a Local channel brought the call here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
 CALLER, QUEUE, HEARD, QUEUED_AT, PHRASES, AGENT, CAME_AT, CALL = CHANNEL_VARIABLES
-"""The dialplan sets the first on the caller's channel, to that channel's own name, and every channel dialled from there
-inherits it. AGENT stands on the channel of an agent's phone that has answered, with its own name. CALL is the call's
+"""The dialplan sets CALLER on the caller's channel, to that channel's own name, and every channel dialled from there
+inherits it. AGENT is set on the channel of an agent's phone that has answered, to its own name. CALL is the call's
 id."""
 
 _NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "Surrogate/")
@@ -32,7 +32,7 @@ _NO_PHONE = ("Local/", "AudioSocket/", "Message/", "Announcer/", "Recorder/", "S
 
 @dataclass(frozen=True)
 class Answer:
-    """How the queue says it was answered; nothing where we were not there. ``agent_id``: the work number."""
+    """The queue's report of an answered call; empty if we did not see it. ``agent_id``: the work number."""
 
     agent_id: str = ""
     wait_s: float = 0.0
@@ -41,32 +41,32 @@ class Answer:
 
 @dataclass(frozen=True)
 class ConnectedParties:
-    """A caller who came through a queue and was answered, and the agents' phones that are connected with them, in order
-    of their names; none while the caller is passed on, or talks with somebody who is no agent."""
+    """A caller from a queue who was answered, and the channels of the agents' phones connected with them, ordered by
+    name. There are none while the caller is being transferred, or is connected with an outside party alone."""
 
     caller: str
     agents: tuple[str, ...]
     queue: str
     heard: str
     holder: str = ""
-    """The channel of who has put the other on hold."""
+    """The channel that has put the other on hold; '' if there is no hold."""
     consulting: tuple[str, ...] = ()
-    """Those of the agents who have called somebody else meanwhile, from a phone that a queue knows."""
+    """The agents who have called a third party meanwhile, from a phone that a queue knows."""
     answer: Answer = Answer()
     numbers: tuple[str, ...] = ()
-    """The agents' work numbers, in the same order; empty where no queue knows the phone."""
+    """The agents' work numbers, in the same order; '' for a phone that no queue knows."""
     mixed: bool = False
-    """Is who holds in a softmix bridge, which tells nobody of it?"""
+    """True if ``holder`` is in a softmix bridge, which does not pass the hold on."""
     picked_up: bool = False
-    """It had begun before we were there to see it."""
+    """True if they were connected before we began to watch."""
     others: tuple[str, ...] = ()
-    """Phones that are connected as well and are no agents': nobody listens to them, or whispers to them."""
+    """Other connected phones, which are not agents': nobody listens to them or whispers to them."""
     call: str = ""
     """The call's id."""
 
     @property
     def held_in_silence(self) -> bool:
-        """An agent holds, and Asterisk plays the caller no music."""
+        """True if an agent holds, and Asterisk plays the caller no music."""
         return self.mixed and self.held_by is Side.AGENT
 
     @property
@@ -76,42 +76,42 @@ class ConnectedParties:
         return Side.CALLER if self.holder == self.caller else Side.AGENT
 
     def number(self, agent: str) -> str:
-        """The work number of who is on this channel; empty where it is not known."""
+        """The work number of the agent on this channel; '' if unknown."""
         return dict(zip(self.agents, self.numbers)).get(agent, "")
 
 
 class ChannelGraph:
-    """Asterisk's channels and bridges, as far as callers of ours go.
+    """Asterisk's channels and bridges, as far as Hearline's callers are concerned.
 
-    An event costs what its own neighbours cost: only the callers that it can concern are looked at again.
+    An event is as cheap as its surroundings are small: only the callers that it can affect are looked at again.
 
     Args:
-        new_call_id: makes the id of a call that comes without one of ours.
+        new_call_id: makes an id for a call that comes without a valid one.
     """
 
     def __init__(self, new_call_id: Callable[[], str] = lambda: new_call_id("site", datetime.now(UTC))) -> None:
         self._new_call_id = new_call_id
-        self._made: dict[str, str] = {}  # ids that we had to make, by the caller's channel
+        self._made: dict[str, str] = {}  # ids that we had to make for calls, by the caller's channel
         self._bridge_of: dict[str, str] = {}  # by channel
         self._members: dict[str, set[str]] = {}  # channels, by bridge
-        self._mixed: set[str] = set()  # bridges that softmix mixes
+        self._mixed: set[str] = set()  # softmix bridges
         self._callers: dict[str, dict[str, str]] = {}  # their variables, by channel
         self._agents: set[str] = set()  # channels of phones that our dialplan rang as an agent's
         self._answered: set[str] = set()  # callers who are, or were, connected with an agent
         self._holding: set[str] = set()  # channels that have put the others on hold
-        self._calls_of: dict[str, set[str]] = {}  # channels on which a phone has called us, by phone
-        self._numbers: dict[str, str] = {}  # work numbers, by phone, of those who are in a queue
+        self._calls_of: dict[str, set[str]] = {}  # channels of calls that a phone has placed, by phone
+        self._numbers: dict[str, str] = {}  # work numbers of queue members, by phone
         self._answers: dict[str, Answer] = {}  # by the caller's channel
-        self._ids: dict[str, str] = {}  # Asterisk's own for each channel: names come again when it has been restarted
-        self._picked_up: set[str] = set()  # callers who were connected before we were there
+        self._ids: dict[str, str] = {}  # Asterisk's unique id by channel, since a restart makes names come again
+        self._picked_up: set[str] = set()  # callers who were connected before we began to watch
         self._found: dict[str, ConnectedParties] = {}  # by the caller's channel
         self._talks_of: dict[str, set[str]] = {}  # callers, by the phone of an agent they are connected with
         self._stale: set[str] = set()  # callers to look at again
 
     def reset(self, channels: Iterable[Message], bridges: Iterable[Message] = ()) -> None:
-        """Take over what ``CoreShowChannels`` and ``BridgeList`` list, forget what they contradict. They say nothing
-        of holds: ask for each of `connected`, and let `hear` know."""
-        listed = {told["Channel"]: told for told in channels}
+        """Take over the lists of ``CoreShowChannels`` and ``BridgeList``, and forget what contradicts them. They do not
+        include holds: ask Asterisk about each channel of `connected`, and pass a ``Hold`` event to `hear`."""
+        listed = {channel["Channel"]: channel for channel in channels}
         known = {*self._ids, *self._answered, *self._answers, *chain.from_iterable(self._calls_of.values())}
         for channel in known:
             here = listed.get(channel)
@@ -119,24 +119,24 @@ class ChannelGraph:
                 self._forget(channel)
         for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding):
             known.clear()
-        for channel, told in listed.items():
-            if bridge := told.get("BridgeId"):
+        for channel, message in listed.items():
+            if bridge := message.get("BridgeId"):
                 self._enter(channel, bridge)
-        self._mixed = {told["BridgeUniqueid"] for told in bridges if told.get("BridgeTechnology") == "softmix"}
-        for channel, told in listed.items():
-            self._ids[channel] = told.get("Uniqueid", "")
-            self._note_variables(channel, told)
+        self._mixed = {bridge["BridgeUniqueid"] for bridge in bridges if bridge.get("BridgeTechnology") == "softmix"}
+        for channel, message in listed.items():
+            self._ids[channel] = message.get("Uniqueid", "")
+            self._note_variables(channel, message)
         seen = self._answered.copy()
         self._stale = {*self._callers, *self._found}
         self._picked_up |= {talk.caller for talk in self.conversations()} - seen
         self._stale = set(self._picked_up)
 
     def connected(self) -> list[str]:
-        """The channels of all phones that are in a conversation, callers' and agents'."""
+        """The channels of all callers and agents in `conversations`."""
         return [phone for talk in self.conversations() for phone in (talk.caller, *talk.agents)]
 
     def hear(self, event: Message) -> bool:
-        """Take in an event; True where conversations may have changed."""
+        """Take in an event. Returns True if `conversations` may have changed."""
         channel = event.get("Channel", "")
         self._note_variables(channel, event)
         match event["Event"]:
@@ -182,23 +182,23 @@ class ChannelGraph:
         return bool(self._stale)
 
     def conversations(self) -> list[ConnectedParties]:
-        """One for every caller who is connected with at least one agent, or was: they may be passed on. An object stays
-        the same for as long as nothing in it changes."""
+        """The connected parties of every caller who is or was connected with an agent; a caller without one may be in
+        a transfer. An object stays the same as long as nothing in it changes."""
         for caller in sorted(self._stale):
             self._look(caller)
         self._stale.clear()
         return list(self._found.values())
 
     def number(self, channel: str) -> str:
-        """The work number of whose phone this channel is on; empty where no queue knows it."""
+        """The work number of the phone that this channel belongs to; '' if no queue knows it."""
         return self._numbers.get(phone_of(channel), "")
 
     def number_of_phone(self, phone: str) -> str | None:
-        """The work number that a queue has told for this phone; None where none has."""
+        """The work number that a queue reports for this phone; None if none does."""
         return self._numbers.get(phone)
 
     def unique_id(self, channel: str) -> str:
-        """Asterisk's own for this channel; '' where it is not known."""
+        """Asterisk's unique id of this channel; '' if unknown."""
         return self._ids.get(channel, "")
 
     # ---- one caller -------------------------------------------------------------------------------------------------
@@ -216,8 +216,8 @@ class ChannelGraph:
             self._talks_of.setdefault(phone_of(agent), set()).add(caller)
 
     def _connected_with(self, caller: str) -> ConnectedParties | None:
-        told = self._callers.get(caller)
-        if told is None:
+        known = self._callers.get(caller)
+        if known is None:
             return None
         reached = self._reach(caller)
         phones = sorted(c for c in reached if c not in self._callers and not c.startswith(_NO_PHONE))
@@ -230,8 +230,8 @@ class ChannelGraph:
         return ConnectedParties(
             caller,
             agents,
-            told.get(QUEUE, ""),
-            told.get(HEARD, ""),
+            known.get(QUEUE, ""),
+            known.get(HEARD, ""),
             holder,
             tuple(agent for agent in agents if self._calls_elsewhere(phone_of(agent), reached)),
             self._answers.get(caller, Answer()),
@@ -239,19 +239,20 @@ class ChannelGraph:
             self._bridge_of.get(holder) in self._mixed,
             caller in self._picked_up,
             tuple(phone for phone in phones if phone not in agents),
-            call_of(told) or self._made[caller],
+            call_of(known) or self._made[caller],
         )
 
     def _is_agent(self, channel: str) -> bool:
         return channel in self._agents or phone_of(channel) in self._numbers
 
     def _calls_elsewhere(self, phone: str, reached: set[str]) -> bool:
-        """A trunk, by which somebody may be connected as well, is no agent's phone: it brings all kinds of calls."""
+        """True if this phone has placed a call to somebody who is not ``reached``. Only phones that a queue knows
+        count: a trunk, on which another party may be connected, brings all kinds of calls."""
         return phone in self._numbers and not self._calls_of.get(phone, set()) <= reached
 
     def _reach(self, caller: str) -> set[str]:
-        """The channels that are connected with the caller's, itself among them. A caller whom a Local channel brought
-        here is at its other half: what lies beyond is the caller's own telephone."""
+        """The channels that are connected with the caller's, itself included. If the caller's channel is a Local one,
+        its other half is left out, since the caller's own phone lies beyond it."""
         mine = other_half(caller) if caller.startswith("Local/") else ""
         reached, ahead = {caller}, [caller]
         while ahead:
@@ -266,9 +267,9 @@ class ChannelGraph:
         if channel.startswith("Local/"):
             yield other_half(channel)
 
-    # ---- what an event concerns -------------------------------------------------------------------------------------
+    # ---- which callers an event concerns ----------------------------------------------------------------------------
     def _touch(self, channel: str) -> None:
-        """Whoever is connected with this channel is to be looked at again."""
+        """Mark the callers who are connected with this channel, to be looked at again."""
         reached, ahead = {channel}, [channel]
         while ahead:
             one = ahead.pop()
@@ -282,13 +283,13 @@ class ChannelGraph:
         self._stale.update(self._talks_of.get(phone, ()))
 
     def _note_variables(self, channel: str, event: Message) -> None:
-        told = variables(event)
-        if told.get(CALLER) == channel and told.get(QUEUE) and self._callers.get(channel) != told:
-            self._callers[channel] = told
-            if not call_of(told) and channel not in self._made:
+        known = variables(event)
+        if known.get(CALLER) == channel and known.get(QUEUE) and self._callers.get(channel) != known:
+            self._callers[channel] = known
+            if not call_of(known) and channel not in self._made:
                 self._made[channel] = self._new_call_id()
             self._touch(channel)
-        if told.get(AGENT) == channel and channel not in self._agents:
+        if known.get(AGENT) == channel and channel not in self._agents:
             self._agents.add(channel)
             self._touch(channel)
 
@@ -335,18 +336,18 @@ class ChannelGraph:
         self._touch(new)
 
 
-def call_of(told: Mapping[str, str]) -> str:
-    """The call's id among a channel's variables; '' where there is none that is shaped as ours."""
-    claim = told.get(CALL, "")
+def call_of(known: Mapping[str, str]) -> str:
+    """The call's id among a channel's variables; '' if there is no valid one."""
+    claim = known.get(CALL, "")
     return claim if is_call_id(claim) else ""
 
 
 def other_half(local: str) -> str:
-    """``Local/8016@ring-00000001;1`` has ``…;2`` on its other side."""
+    """The other half of a Local channel: of ``Local/8016@ring-00000001;1`` it is ``…;2``."""
     name, _, half = local.rpartition(";")
     return f"{name};{'2' if half == '1' else '1'}"
 
 
 def phone_of(channel: str) -> str:
-    """``PJSIP/agent-8016-00000001`` is a call of ``PJSIP/agent-8016``."""
+    """The phone of a channel: of ``PJSIP/agent-8016-00000001`` it is ``PJSIP/agent-8016``."""
     return channel.rpartition("-")[0]

@@ -1,9 +1,9 @@
-"""A listening leg on every channel that takes part in a talk: attached when it joins, replaced when it breaks, gone
-with it.
+"""A listening leg on every channel that takes part in a talk: attached when the channel joins, replaced if it breaks,
+and ended with the channel.
 
-A leg is a channel of Asterisk's that spies on the other one and brings the sound to our media worker over AudioSocket.
-What is there is compared with what is wanted, a few times a second and whenever something changes; nothing hangs on an
-event that might be missed.
+A leg is an Asterisk channel that spies on another channel and brings its sound to our media worker over AudioSocket.
+The legs that exist are compared with the legs wanted a few times a second and after every change, so a missed event
+does no harm.
 """
 
 from __future__ import annotations
@@ -27,27 +27,26 @@ from hearline.pbx.confirm import confirm
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-AGAIN_S = 1.0  # after a leg that broke
+AGAIN_S = 1.0  # from a leg that broke to the next attempt
 
 
 @dataclass
 class Leg:
-    """One channel as we hear it."""
+    """A leg on one channel. Times are monotonic s."""
 
     channel: str
     side: Side
-    caller: str  # the channel of whose talk it is
+    caller: str  # the caller's channel, which names the talk
     visit: PendingCall
     asked_at: float
-    live_at: float | None = None
-    """Monotonic s: when it came."""
+    live_at: float | None = None  # when its sound began to arrive; None: not yet
 
 
 class Legs:
     """Keeps one listening leg on every channel passed to ``want``.
 
     Args:
-        on_heard: told what is heard on a leg, from the loop's thread.
+        on_heard: called with every report of a leg, in the loop's thread.
     """
 
     def __init__(self, ami: Ami, line: WorkerClient, on_heard: Callable[[Leg, LegReport], None]) -> None:
@@ -60,10 +59,11 @@ class Legs:
         self._not_before: dict[str, float] = {}
         self._change = asyncio.Event()
 
-    def want(self, conversations: Iterable[ConnectedParties]) -> None:
-        """Listen to these talks, and to no others. A caller who talks with somebody outside is let be."""
+    def want(self, connected: Iterable[ConnectedParties]) -> None:
+        """Listen to these talks, and to no others. Nobody listens to a caller who is connected with an outside party
+        alone."""
         self._wanted, self._calls = {}, {}
-        for talk in conversations:
+        for talk in connected:
             if talk.others and not talk.agents:
                 continue
             self._calls[talk.caller] = talk.call
@@ -73,17 +73,17 @@ class Legs:
         self._change.set()
 
     def on(self, channel: str) -> Leg | None:
-        """The leg on this channel, where one has come."""
+        """The live leg on this channel, if there is one."""
         leg = self._legs.get(channel)
         return leg if leg is not None and leg.live_at is not None else None
 
     @property
     def live(self) -> list[Leg]:
-        """The legs that have come, in the order they were asked for."""
+        """The live legs, in the order they were requested."""
         return [leg for leg in self._legs.values() if leg.live_at is not None]
 
     def hear(self, message: LegReport) -> bool:
-        """Take in a report; False: it is of none of these legs."""
+        """Take in a report. Returns False if it is not about one of these legs."""
         leg = self._by_uuid.get(message.uuid)
         if leg is None:
             return False
@@ -93,7 +93,7 @@ class Legs:
         return True
 
     async def keep(self) -> None:
-        """Attach and let go, until cancelled. Legs are attached side by side: none waits behind another's question."""
+        """Attach and end legs as needed, until cancelled. Legs are attached in parallel, so none waits for another."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._change.clear()
@@ -108,7 +108,7 @@ class Legs:
                         await self._change.wait()
 
     def let_go(self) -> None:
-        """Of all: the worker closes their connections, and Asterisk ends them."""
+        """End all legs: the worker closes their connections, and Asterisk then hangs them up."""
         for channel, leg in list(self._legs.items()):
             self._drop(channel, leg)
 
@@ -119,7 +119,7 @@ class Legs:
             self._drop(channel, leg)
         elif leg.visit.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
             with about_call(self._calls.get(leg.caller, "")):
-                log.warning("the leg on %s broke or never came; it is attached anew", channel)
+                log.warning("the leg on %s broke or never came; it is attached again", channel)
             self._drop(channel, leg)
             self._not_before[channel] = now + AGAIN_S
 
@@ -132,28 +132,28 @@ class Legs:
 
     async def _attach(self, channel: str) -> None:
         try:
-            if channel in self._wanted:  # not gone within the moment
+            if channel in self._wanted:  # it may be gone by now
                 await self._ask_for(channel)
         finally:
             self._attaching.discard(channel)
 
     async def _ask_for(self, channel: str) -> None:
         side, caller = self._wanted[channel]
-        name_call(self._calls.get(caller, ""))  # each of these is a task of its own
+        name_call(self._calls.get(caller, ""))  # each leg is attached in its own task
         self._not_before = {c: t for c, t in self._not_before.items() if c in self._wanted and c != channel}
         try:
-            visit = self._line.announce(None, channel=channel)
+            pending = self._line.announce(None, channel=channel)
         except WorkerDown as error:
-            log.warning("%s is not listened to: %s", channel, error)
+            log.warning("cannot listen to %s: %s", channel, error)
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
-        leg = Leg(channel, side, caller, visit, time.monotonic())
-        self._legs[channel] = self._by_uuid[visit.uuid] = leg
+        leg = Leg(channel, side, caller, pending, time.monotonic())
+        self._legs[channel] = self._by_uuid[pending.uuid] = leg
         try:
             await confirm(self._ami, caller, channel)
-            await attach(self._ami, visit, spy_data(channel, whisper=side is Side.AGENT))
+            await attach(self._ami, pending, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
-            log.warning("%s is not listened to: %s", channel, error)
+            log.warning("cannot listen to %s: %s", channel, error)
             if self._legs.get(channel) is leg:
                 self._drop(channel, leg)
             self._not_before[channel] = time.monotonic() + AGAIN_S

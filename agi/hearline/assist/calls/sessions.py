@@ -1,4 +1,4 @@
-"""The talks that go on now: what is done for each, and the record of it."""
+"""The current talks: hints, gain, transfers and other actions for each, and its record."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from hearline.store.records import Kept, Records
 log = logging.getLogger(__name__)
 
 MOST_GAIN_DB = 9
-LEAST_SPEECH_MS = 2_000  # to judge a level by
-LEAST_CHANGE_DB = 3  # a line that is raised a little differently after every sentence would be restless
+LEAST_SPEECH_MS = 2_000  # a level that rests on less speech is not acted on
+LEAST_CHANGE_DB = 3  # smaller corrections after every sentence would make the level waver
 RING_S = 5.0  # from one ring to the next
-WHISPER_S = 3.0  # the queue counts the whisper before the join as ringing
+WHISPER_S = 3.0  # length of the whisper before the join, which the queue counts as ringing
 VOLUME = "VOLUME(RX)"
 EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
 
 @dataclass(frozen=True)
 class HelpCall:
-    """An agent calls a supervisor in. ``by``, ``coming``: work numbers; ``coming`` is '' until one says so. ``at``: s
-    since 1970."""
+    """An agent's request for a supervisor. ``by``, ``coming``: work numbers of the agent and of the supervisor who
+    accepted, '' until one does. ``at``: s since 1970."""
 
     by: str
     at: float
@@ -54,25 +54,25 @@ class HelpCall:
 
 @dataclass
 class TalkSession:
-    """One caller's talk, with whomever."""
+    """One caller's talk, whoever they are connected with."""
 
-    conversation: ConnectedParties
+    parties: ConnectedParties
     began: float = field(default_factory=time.monotonic)  # s
     began_at: datetime = field(default_factory=partial(datetime.now, UTC))
-    call: str = ""  # its id
+    call: str = ""  # the call's id
     answered_by: tuple[str, ...] = ()  # channels
-    gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where it is known
+    gains_db: dict[str, int] = field(default_factory=dict)  # by channel, where known
     listened_to: set[str] = field(default_factory=set)  # channels
     runners: dict[str, HintRunner] = field(default_factory=dict)  # by the agent's channel
     holds: Holds = Holds()
-    help: HelpCall | None = None  # a supervisor is asked for
-    left_first: Side | None = None
-    handed_over: bool = False  # the agent is free, the caller hears the prompts for nuisance calls
-    played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt whole
-    playing: Playing | None = None  # what a key has begun to play, also when it is over
-    hears: Key | None = None  # whose prompt the caller hears just now
-    callback: bool = False  # marked by an agent
-    kept: Kept | None = None  # its record, once it is over
+    help: HelpCall | None = None
+    left_first: Side | None = None  # the side that hung up first
+    handed_over: bool = False  # the agent is free, and the caller hears the prompts for nuisance calls
+    played: dict[Key, int] = field(default_factory=dict)  # how often the caller has heard a key's prompt to its end
+    playing: Playing | None = None  # the prompt that a key started last; it may be over
+    hears: Key | None = None  # the key whose prompt the caller hears now
+    callback: bool = False  # an agent has marked the call for a callback
+    kept: Kept | None = None  # the record in the store, once the talk is over
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: Callable[[TalkSession], None] = lambda _talk: None
     recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
@@ -88,22 +88,22 @@ class TalkSession:
         self.recorded(self.call, added)
 
     def work_number(self, channel: str) -> str:
-        """Of the agent on this channel; '' where no queue has told it."""
-        of_answer = self.conversation.answer.agent_id if channel in self.answered_by else ""
-        return self.conversation.number(channel) or of_answer
+        """The work number of the agent on this channel; '' if no queue has reported it."""
+        of_answer = self.parties.answer.agent_id if channel in self.answered_by else ""
+        return self.parties.number(channel) or of_answer
 
     def tell(self, event: e.Event) -> None:
-        """All agents' runners."""
+        """Pass an event to the hints of all agents in this talk."""
         for runner in self.runners.values():
             runner.hear(event)
 
     def record(self) -> dict[str, Any]:
-        """As it is kept; no personal data."""
+        """The record for the store, without personal data."""
         return {
             "call": self.call,
-            "talk": 0,  # which of the call's, known when it is written
-            "queue": self.conversation.queue,
-            "caller": self.conversation.caller,
+            "talk": 0,  # the number of this talk in the call, which is set when the record is written
+            "queue": self.parties.queue,
+            "caller": self.parties.caller,
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
@@ -112,19 +112,20 @@ class TalkSession:
                 "longest_ms": self.holds.longest_ms,
                 "longest_by": self.holds.longest_by,
             },
-            "events": list(self.events),  # it is written while further ones come
+            "events": list(self.events),  # a copy, since more events may come while it is written
         }
 
 
 class TalkSessions:
-    """Follows the talks; ``work`` does what takes time.
+    """Follows the talks. ``work`` must run beside it: it carries out the requests to Asterisk.
 
     Args:
         hints: the rules; None: no hints.
-        whisper: says (id, level in dB) to the agent on this channel, None: stops. → is it said?
-        kept: the records, one JSON file a talk, by day; no personal data.
-        do: what a key does, of the agent on this channel in this talk.
-        changed: told of a talk in which something has changed that its agents see.
+        whisper: plays the whisper (id, level in dB) to the agent on a channel; None stops it. Returns True if it is
+            played.
+        kept: the records, one JSON file per talk, by day; no personal data.
+        do: carries out a key, given the talk, the agent's channel and the key.
+        changed: called with a talk when something that its agents see has changed.
 
     ``recorded`` is called with the call's id and each event that is added to a talk's record.
     """
@@ -142,59 +143,59 @@ class TalkSessions:
         self._changed = changed
         self.recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
         self._talks: dict[str, TalkSession] = {}  # by the caller's channel
-        self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # of which call
+        self._to_do: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue()  # with the call's id
 
-    # ---- who talks --------------------------------------------------------------------------------------------------
-    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
-        """These are the talks now."""
-        present = {conversation.caller: conversation for conversation in conversations}
+    # ---- talks begin, change and end --------------------------------------------------------------------------------
+    def follow(self, connected: Iterable[ConnectedParties]) -> None:
+        """Take over all parties that are connected now: begin, update and end talks accordingly."""
+        present = {parties.caller: parties for parties in connected}
         for caller in self._talks.keys() - present.keys():
             self._end(self._talks.pop(caller))
-        for caller, conversation in present.items():
+        for caller, parties in present.items():
             talk = self._talks.get(caller)
             if talk is None:
-                if conversation.agents:
-                    self._begin(conversation)
-            elif talk.handed_over and not conversation.agents:  # who comes back to an agent begins another talk
+                if parties.agents:
+                    self._begin(parties)
+            elif talk.handed_over and not parties.agents:  # a caller who comes back to an agent begins another talk
                 self._end(self._talks.pop(caller))
-            elif conversation != talk.conversation:
+            elif parties != talk.parties:
                 with about_call(talk.call):
-                    self._moved(talk, conversation)
+                    self._moved(talk, parties)
 
-    def _begin(self, conversation: ConnectedParties) -> None:
-        call = conversation.call
+    def _begin(self, parties: ConnectedParties) -> None:
+        call = parties.call
         with about_call(call):
             talk = TalkSession(
-                conversation,
+                parties,
                 call=call,
-                answered_by=conversation.agents,
+                answered_by=parties.agents,
                 changed=self._changed,
                 recorded=lambda call, what: self.recorded(call, what),
             )
-            self._talks[conversation.caller] = talk
+            self._talks[parties.caller] = talk
             talk.add(
                 "joined",
-                queue=conversation.queue,
-                heard=conversation.heard,
-                agents=conversation.agents,
-                picked_up=conversation.picked_up,
+                queue=parties.queue,
+                heard=parties.heard,
+                agents=parties.agents,
+                picked_up=parties.picked_up,
             )
-            self._run_hints(talk, conversation.picked_up)
-            if conversation.holder:
+            self._run_hints(talk, parties.picked_up)
+            if parties.holder:
                 self._hold(talk, picked_up=True)
 
     def _moved(self, talk: TalkSession, now: ConnectedParties) -> None:
-        before, talk.conversation = talk.conversation, now
+        before, talk.parties = talk.parties, now
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
             if set(before.agents) - set(now.agents):
-                talk.tell(e.SpeechEnded(Side.AGENT))  # who left in the middle of a word speaks no more
+                talk.tell(e.SpeechEnded(Side.AGENT))  # the agent may have left in the middle of a word
             self._run_hints(talk)
         for agent in now.agents:
             if (agent in now.consulting) != (agent in before.consulting):
                 self._consults(talk, agent, agent in now.consulting)
         if talk.help and talk.help.by not in map(talk.work_number, now.agents):
-            talk.help = None  # who asked has left
+            talk.help = None  # the agent who asked has left
         if now.holder != before.holder:
             if before.holder:
                 self._unhold(talk)
@@ -203,7 +204,7 @@ class TalkSessions:
         self._changed(talk)
 
     def _hold(self, talk: TalkSession, picked_up: bool = False) -> None:
-        by, number = talk.conversation.held_by, talk.work_number(talk.conversation.holder)
+        by, number = talk.parties.held_by, talk.work_number(talk.parties.holder)
         talk.holds = talk.holds.began(talk.now_ms, number or str(by))
         talk.add("hold", by=by)
         talk.tell(e.Hold(by, number, picked_up))
@@ -214,31 +215,31 @@ class TalkSessions:
         talk.tell(e.Unhold())
 
     def _consults(self, talk: TalkSession, agent: str, begins: bool) -> None:
-        """An agent calls somebody else meanwhile, which is how an attended transfer begins; or does so no more."""
+        """An agent has called a third party, as at the start of an attended transfer, or has ended that call."""
         talk.add("transfer_began" if begins else "transfer_given_up", channel=agent)
         if runner := talk.runners.get(agent):
             runner.hear(e.TransferBegan() if begins else e.TransferGivenUp())
 
     def transferred(self, caller: str, by: str, how: str) -> None:
-        """An agent has passed the caller on: ``blind`` or ``attended``."""
+        """The agent on the channel ``by`` has transferred the caller. ``how``: ``blind`` or ``attended``."""
         if talk := self._talks.get(caller):
             talk.add("transferred", channel=by, how=how)
             if how == "blind" and (runner := talk.runners.get(by)):
                 runner.hear(e.TransferBegan())
 
     def pass_on(self, caller: str, by: str, context: str, exten: str) -> None:
-        """A blind transfer that Asterisk could not carry out. It looks for the other one of the two in the bridge, and
-        softmix names none (`ast_bridge_peer`, up to 22.10 at least); so we send the caller there ourselves, if Asterisk
-        confirms that the two are connected and that this agent's transfers go to that context."""
+        """Carry out a blind transfer that failed in Asterisk. Asterisk looks up the agent's peer in the bridge, which a
+        softmix bridge does not provide (`ast_bridge_peer`, up to 22.10 at least). So we redirect the caller ourselves,
+        after Asterisk has confirmed that the two are connected and that this agent's transfers go to that context."""
         talk = self._talks.get(caller)
-        if talk and talk.conversation.agents == (by,):
+        if talk and talk.parties.agents == (by,):
             self._to_do.put_nowait((talk.call, partial(self._pass_on, talk, by, context, exten)))
 
     def leaves(self, channel: str) -> None:
-        """Whoever is on this channel hangs up; of several agents only the last one ends the call. How a caller parts
-        with somebody outside is none of ours."""
+        """The party on this channel hangs up. Of several agents only the last one ends the call. Hang-ups between a
+        caller and an outside party are not recorded."""
         for talk in self._talks.values():
-            here = talk.conversation
+            here = talk.parties
             if here.others and not here.agents:
                 continue
             last = channel == here.caller or here.agents == (channel,)
@@ -248,16 +249,16 @@ class TalkSessions:
                 talk.tell(e.HungUp(talk.left_first))
 
     def _run_hints(self, talk: TalkSession, picked_up: bool = False) -> None:
-        """One runner for each agent who is there."""
-        conversation = talk.conversation
-        for channel in talk.runners.keys() - set(conversation.agents):
+        """Keep one hint runner for each agent who is in the talk."""
+        parties = talk.parties
+        for channel in talk.runners.keys() - set(parties.agents):
             self._dismiss(talk, channel)
         book = self._hints and self._hints.book
         if book is None:
             return
-        for channel in conversation.agents:
+        for channel in parties.agents:
             if channel not in talk.runners:
-                joined = _joined(conversation, channel, picked_up, channel in talk.answered_by)
+                joined = _joined(parties, channel, picked_up, channel in talk.answered_by)
                 rules = book.rules
                 talk.runners[channel] = HintRunner(
                     rules, joined, partial(self._whisper, channel), partial(self._note_hint, talk)
@@ -270,21 +271,21 @@ class TalkSessions:
 
     @staticmethod
     def _note_hint(talk: TalkSession, action: e.Action) -> None:
-        told = e.as_dict(action)
+        noted = e.as_dict(action)
         if isinstance(action, e.NotAsked):
             talk.holds = replace(talk.holds, not_asked=talk.holds.not_asked + 1)
-        talk.add(told.pop("action"), **told)
+        talk.add(noted.pop("action"), **noted)
 
     # ---- what an agent does ----------------------------------------------------------------------------------------
     def of(self, caller: str) -> TalkSession | None:
-        """The talk that this caller's channel is in."""
+        """The talk of the caller on this channel; None if there is none."""
         return self._talks.get(caller)
 
     def press(self, channel: str, key: Key) -> None:
-        """The agent on this channel has pressed a key, on the phone or on the page. Nothing where nobody talks there
-        any more."""
+        """The agent on this channel has pressed a key, on the phone or on the page. Does nothing if the talk on this
+        channel is over."""
         for talk in self._talks.values():
-            if channel in talk.conversation.agents and not talk.handed_over:
+            if channel in talk.parties.agents and not talk.handed_over:
                 talk.add("key", key=key, by=talk.work_number(channel))
                 if channel in talk.runners:
                     talk.runners[channel].hear(e.KeyPressed(key))
@@ -293,36 +294,37 @@ class TalkSessions:
                 self._changed(talk)
 
     def promise(self, talk: TalkSession, ms: int, by: str) -> None:
-        """The agent with this work number has promised the caller that the hold, this or the next, lasts so long."""
+        """The agent with this work number has promised the caller a hold of this length, for the present hold or the
+        next one."""
         talk.holds = replace(talk.holds, promised_ms=ms)
         talk.add("promised", ms=ms, by=by)
 
     def come(self, talk: TalkSession, supervisor: str) -> None:
-        """The supervisor with this work number comes to the agent who asked."""
+        """The supervisor with this work number accepts the agent's request; the first one to accept counts."""
         if talk.help and not talk.help.coming:
             talk.help = replace(talk.help, coming=supervisor)
             talk.add("supervisor_coming", by=supervisor)
 
     def tell_agent(self, channel: str, event: e.Event) -> None:
-        """The hints of the agent on this channel, and no other's."""
+        """Pass an event to the hints of the agent on this channel only."""
         for talk in self._talks.values():
             if runner := talk.runners.get(channel):
                 runner.hear(event)
 
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
-        """Into the record of a talk that goes on, or of one that is over."""
+        """Add an event to the record of a talk, whether it goes on or is over."""
         talk.add(event, **what)
         if talk.kept:
             self._records.write(talk.kept, talk.record())
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
     def hear(self, leg: Leg, message: LegReport) -> None:
-        """What is heard on a leg."""
+        """Take in a report of a leg."""
         talk = self._talks.get(leg.caller)
         if talk is None:
             return
         if message.at_ms == 0:
-            talk.tell(e.SpeechEnded(leg.side))  # the leg before it may have gone in the middle of a word
+            talk.tell(e.SpeechEnded(leg.side))  # the leg before this one may have broken in the middle of a word
         if message.at_ms == 0 or leg.channel not in talk.listened_to:
             talk.listened_to.add(leg.channel)
             talk.add("leg", side=leg.side, channel=leg.channel)
@@ -345,9 +347,9 @@ class TalkSessions:
             talk.tell(e.Spoken(group, leg.side))
 
     def _judge(self, talk: TalkSession, leg: Leg, hearing: Hearing) -> None:
-        """An agent who is too soft is raised on the line, before anybody is told of it; a caller was raised by the IVR,
-        as far as the flow's profile lets it. The ears hear what comes, not what is made of it: a gain does not change
-        the next verdict."""
+        """Judge the level of a side. A soft agent's line is raised first, and the hints see the level as raised. A soft
+        caller's line was raised by the IVR, as far as the flow's profile allows. The ears hear the line before its
+        gain, so a gain does not change the next verdict."""
         level = hearing.active_level_dbov
         if level is None:
             return
@@ -361,9 +363,9 @@ class TalkSessions:
         too_soft = verdict_when_raised(hearing, gain or 0) == "too_soft"
         talk.tell(e.LevelHeard(leg.side, too_soft, round(level, 1) + (gain or 0), hearing.speech_ms))
 
-    # ---- what takes time --------------------------------------------------------------------------------------------
+    # ---- requests to Asterisk ---------------------------------------------------------------------------------------
     async def work(self) -> None:
-        """Ask and tell Asterisk, until cancelled: each question by itself, so that no caller waits behind another's."""
+        """Carry out requests to Asterisk, until cancelled. Each has its own task, so that no call waits for another."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 call, do = await self._to_do.get()
@@ -375,32 +377,32 @@ class TalkSessions:
             try:
                 await do()
             except Exception:
-                log.exception("something was not done for a talk; it goes on")
+                log.exception("a request to Asterisk failed for a talk; the talk goes on")
 
     async def _pass_on(self, talk: TalkSession, by: str, context: str, exten: str) -> None:
-        caller = talk.conversation.caller
+        caller = talk.parties.caller
         try:
             await confirm(self._ami, caller, by)
             if not EXTENSION.fullmatch(exten) or context != await transfer_context(self._ami, by):
-                raise Unconfirmed("this agent's transfers do not go there")
+                raise Unconfirmed("this agent's transfers do not go to that context")
             await self._ami.ask("Setvar", Channel=caller, Variable="BLINDTRANSFER", Value=by)
             await self._ami.ask("Redirect", Channel=caller, Context=context, Exten=exten, Priority="1")
         except (AmiDown, AmiRefused, ValueError) as error:
-            log.warning("a caller was not passed on, and stays with the agent: %s", error)
+            log.warning("a caller was not transferred and stays with the agent: %s", error)
         else:
             self.transferred(caller, by, "blind")
 
     async def _ask_gain(self, talk: TalkSession, channel: str) -> None:
-        """A caller's line may be raised already, by the IVR or by who listened before."""
+        """Ask for a line's present gain: the IVR may have raised it, or we before a restart."""
         try:
-            told = (await self._ami.ask("Getvar", Channel=channel, Variable=VOLUME)).get("Value", "")
-            talk.gains_db.setdefault(channel, _decibels(told))
+            factor = (await self._ami.ask("Getvar", Channel=channel, Variable=VOLUME)).get("Value", "")
+            talk.gains_db.setdefault(channel, _decibels(factor))
         except (AmiDown, AmiRefused) as error:
-            log.warning("a line's gain is not known: %s", error)
+            log.warning("cannot read a line's gain: %s", error)
 
     async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
         try:
-            await confirm(self._ami, talk.conversation.caller, channel)
+            await confirm(self._ami, talk.parties.caller, channel)
             await self._ami.ask("Setvar", Channel=channel, Variable=VOLUME, Value=f"{gain_factor(gain_db):.3f}")
         except (AmiDown, AmiRefused) as error:
             log.warning("a line could not be raised: %s", error)
@@ -419,17 +421,17 @@ class TalkSessions:
         self._records.write(talk.kept, talk.record())
 
 
-def _joined(conversation: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
-    """How the talk begins for this agent: answered from the queue (also for a colleague whom it rang), or passed on by
-    another, past it."""
-    answer, number = conversation.answer, conversation.number(agent)
+def _joined(parties: ConnectedParties, agent: str, picked_up: bool, first: bool) -> e.Joined:
+    """How the talk begins for this agent: answered from the queue (also in place of a colleague whose phone rang), or
+    transferred by another agent."""
+    answer, number = parties.answer, parties.number(agent)
     if number and number != answer.agent_id:
         answer = replace(answer, agent_id=number) if first else Answer(number)
     return e.Joined(
-        queue=conversation.queue,
+        queue=parties.queue,
         wait_s=answer.wait_s,
         rang=1 + int(max(0.0, answer.ring_s - WHISPER_S) // RING_S),
-        heard=conversation.heard or "unknown",
+        heard=parties.heard or "unknown",
         agent_id=answer.agent_id,
         picked_up=picked_up,
     )
@@ -440,7 +442,7 @@ def _frames(ms: int) -> int:
 
 
 def _decibels(factor: str) -> int:
-    """``VOLUME(RX)`` as whole dB; 0 where nothing was set."""
+    """``VOLUME(RX)`` in whole dB; 0 if it is not set."""
     try:
         value = float(factor)
     except ValueError:

@@ -1,6 +1,6 @@
-"""The agent's cards: what to say and do, by section of the service standard; and how to name a character politely.
+"""The agent's cards: what to say and do, by section of the service standard; and polite ways of naming a character.
 
-Reads ``cards.yaml``, ``characters.yaml`` and ``spoken.yaml`` of `ivr_flows/hints`; `docs/hints.md` has their words.
+Reads ``cards.yaml``, ``characters.yaml`` and ``spoken.yaml`` in `ivr_flows/hints`; `docs/hints.md` describes them.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from hearline.yamlfiles.checked import (
 )
 
 FIELDS = ("brand", "hotline", "agent_id", "title", "name", "phone", "reason")
-"""What a text may leave open as ``{brand}``."""
+"""The fields that a text may contain, as ``{brand}``."""
 PHRASE_SETS = ("lanzhi", "training", "travel")
 GAPS = "gaps"
-"""The word of ``cards.yaml`` that is no card: what stands in a gap that nothing fills."""
+"""The one entry of ``cards.yaml`` that is not a card: the words to show for a field that is not known."""
 ASK = "请问您是{way}吗？"
-"""How a way of naming a character is asked (service standard 2.16)."""
+"""The question about a character, with a way of naming it (service standard 2.16)."""
 _FIELD = re.compile(r"\{(\w*)\}")
 _CARD_NAME = r"[a-z][a-z0-9-]*"
 
 
 @dataclass(frozen=True)
 class Saying:
-    """Words for the caller. ``case``: when they are the right ones, by language; {}: always. ``needs``: the fields that
-    must be known for them. ``promise_ms``: the wait that they promise; None: they promise none."""
+    """Words for the caller. ``case``: the occasion they are for, by language; {}: any. ``needs``: the fields that must
+    be known. ``promise_ms``: the wait that they promise; None: none."""
 
     text: str
     case: Mapping[str, str] = field(default_factory=dict)
@@ -52,8 +52,9 @@ class Saying:
 
 @dataclass(frozen=True)
 class Card:
-    """``section`` of the standard; ``title`` and each of ``do``, ``know`` and ``avoid`` by language (``zh``, ``en``).
-    ``first``: which part comes first, ``say`` or ``do``. ``next``: ids of the cards that may follow."""
+    """A card. ``section``: of the standard. ``title`` and the entries of ``do``, ``know`` and ``avoid`` are by language
+    (``zh``, ``en``). ``first``: the part that comes first, ``say`` or ``do``. ``next``: ids of the cards that may
+    follow."""
 
     id: str
     section: str
@@ -68,18 +69,18 @@ class Card:
     first: str = "say"
 
     def filled(self, fields: Mapping[str, str]) -> Card:
-        """With ``fields`` in place of ``{brand}`` and so on; what is not among them stays open."""
+        """The card with ``fields`` in place of ``{brand}`` and so on; other fields stay as they are."""
         return replace(self, say=tuple(replace(saying, text=fill(saying.text, fields)) for saying in self.say))
 
 
 def fill(text: str, fields: Mapping[str, str]) -> str:
-    """``text`` with the fields that are known."""
+    """``text`` with the known fields filled in."""
     return _FIELD.sub(lambda found: fields.get(found[1]) or found[0], text)
 
 
 @dataclass(frozen=True)
 class Cards:
-    """All cards of one phrase set, in the file's order. ``gaps``: what stands for a field that is not known."""
+    """All cards of one phrase set, in the file's order. ``gaps``: the words to show for a field that is not known."""
 
     by_id: Mapping[str, Card]
     gaps: Mapping[str, str] = field(default_factory=dict)
@@ -92,10 +93,10 @@ class Cards:
         return found
 
     def search(self, query: str) -> list[Card]:
-        """Cards that have every word of ``query``, the best first.
+        """The cards that match every word of ``query``, the best first; all cards for ''.
 
-        A word is a section (``2.1`` finds 2.1, then 2.10 …), the pinyin initials of neighbouring characters (``mfnsd``
-        finds 麻烦您稍等), a piece of the Chinese text without its punctuation, or of the English title. All for ''.
+        A word can be a section (``2.1`` finds 2.1, then 2.10 …), the pinyin initials of neighbouring characters
+        (``mfnsd`` finds 麻烦您稍等), or a part of the Chinese text, punctuation ignored, or of the English title.
         """
         words = [plain for word in query.lower().split() if (plain := _plain(word))]
         ranks = {card_id: [_rank(word, *looked) for word in words] for card_id, looked in self._searched.items()}
@@ -104,7 +105,7 @@ class Cards:
 
     @cached_property
     def _searched(self) -> dict[str, tuple]:
-        """By card: section, title in English, texts and their initials, title first."""
+        """By card: the section, the English title, the texts (title first) and their initials."""
         looked = {}
         for card in self.by_id.values():
             lines = [line["zh"] for line in (*card.do, *card.know, *card.avoid)]
@@ -116,12 +117,12 @@ class Cards:
 
 
 def _plain(text: str) -> str:
-    """Without punctuation, but for a section's dot."""
+    """The text without punctuation, except for the dot of a section."""
     return "".join(c for c in text if c.isalnum() or c == ".")
 
 
 def _rank(word: str, section: str, english: str, texts: list[str], spellings: list[tuple[str, ...]]) -> int | None:
-    """How well a card fits a word, 0 best; None: not at all."""
+    """How well a card matches a word, 0 best; None: not at all."""
     if re.fullmatch(r"[\d.]+", word) and section.startswith(word):
         return 0 if word == section else 1
     latin = word.isascii() and word.isalpha()
@@ -143,7 +144,7 @@ class Characters:
     ways: Mapping[str, tuple[str, ...]]
 
     def find(self, query: str) -> list[tuple[str, tuple[str, ...]]]:
-        """(character, ways) of each that ``query`` holds, in its order, or whose initials begin with it."""
+        """(character, ways) for each character in ``query``, in its order; or for each whose initials begin with it."""
         query = query.strip().lower()
         if not query:
             return []
@@ -158,14 +159,15 @@ class Characters:
 
 @dataclass(frozen=True)
 class Group:
-    """Phrases that a recogniser listens for, who says them, and what they may be part of without counting."""
+    """Phrases that the recogniser listens for. ``of``: the side that says them. ``not_in``: longer phrases that contain
+    one of them and do not count."""
 
     of: Side
     phrases: tuple[str, ...]
     not_in: tuple[str, ...] = ()
 
 
-# ---- the words of the files ----------------------------------------------------------------------------------------
+# ---- the entries of the files --------------------------------------------------------------------------------------
 class Bilingual(Words):
     zh: str
     en: str
@@ -175,7 +177,7 @@ class SayWords(Words):
     text: str
     case: Bilingual | None = Field(None, alias="for")
     needs: Names = ()
-    promise: Annotated[Duration, between("5s", "10m", "A caller left alone longer hangs up")] | None = None
+    promise: Annotated[Duration, between("5s", "10m", "Callers left alone longer hang up")] | None = None
 
     @field_validator("text")
     @classmethod
@@ -192,12 +194,12 @@ class SayWords(Words):
 def _known_fields(names: Iterable[str]) -> Iterable[str]:
     for name in names:
         if name not in FIELDS:
-            raise ValueError(f"nothing fills {{{name}}} in|{like(name, FIELDS)}")
+            raise ValueError(f"unknown field {{{name}}}|{like(name, FIELDS)}")
     return names
 
 
 def _say(value: Any) -> Any:
-    """A text, or a text with its case."""
+    """Accept a plain text in place of a mapping with `text`."""
     return value if isinstance(value, dict) else {"text": value}
 
 
@@ -206,7 +208,7 @@ Steps = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
 
 
 class OtherWords(Words):
-    """What a phrase set has instead."""
+    """The parts that a phrase set replaces."""
 
     say: Says | None = None
     do: Steps | None = None
@@ -230,7 +232,7 @@ class CardWords(Words):
 
 
 class GapWords(Words):
-    """Of each field the words of each phrase set."""
+    """The words for each field that is not known, by phrase set."""
 
     gaps: dict[str, dict[str, str]] = {}
 
@@ -250,22 +252,22 @@ class GroupWords(Words):
 # ---- reading -------------------------------------------------------------------------------------------------------
 def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[str, Cards]:
     """The cards of each phrase set. Raises Rejected."""
-    lines, told = _mapping(text, file, "cards", "Write a card's name, and `section:`, `title:` and `say:` below it")
-    gaps, faults = _gaps(lines, told)
-    words, more = _each(lines, {name: card for name, card in told.items() if name != GAPS}, CardWords, _CARD_NAME)
+    lines, data = _mapping(text, file, "cards", "Write a card's name, and `section:`, `title:` and `say:` below it")
+    gaps, faults = _gaps(lines, data)
+    words, more = _each(lines, {name: card for name, card in data.items() if name != GAPS}, CardWords, _CARD_NAME)
     faults += more
     named = [((GAPS, field), of) for field, of in gaps.items()]
     named += [((name, "sets"), card.sets) for name, card in words.items()]
     for field_ in gaps:
         if field_ not in FIELDS:
-            faults.append(lines.fault((GAPS, field_), f"nothing fills {{{field_}}} in", like(field_, FIELDS)))
+            faults.append(lines.fault((GAPS, field_), f"unknown field {{{field_}}}", like(field_, FIELDS)))
     for path, by_set in named:
         for other in by_set:
             if other not in sets:
                 faults.append(lines.fault((*path, other), f"no phrase set {other!r}", like(other, list(sets))))
     for name, card in words.items():
         for other in card.next:
-            if other not in told or other == GAPS:
+            if other not in data or other == GAPS:
                 faults.append(lines.fault((name, "next"), f"no card {other!r}", like(other, list(words))))
         if not (card.say or card.do or card.know or card.avoid or card.never):
             faults.append(lines.fault((name,), f"card {name!r} is empty", "Add `say:`, `do:`, `know:` or `never:`"))
@@ -279,10 +281,10 @@ def read_cards(text: str, file: str, sets: Iterable[str] = PHRASE_SETS) -> dict[
     }
 
 
-def _gaps(lines: YamlDocument, told: dict) -> tuple[dict[str, dict[str, str]], list[Fault]]:
-    """What stands in each field's gap, by phrase set, and what is wrong with it."""
+def _gaps(lines: YamlDocument, data: dict) -> tuple[dict[str, dict[str, str]], list[Fault]]:
+    """The words for each field that is not known, by phrase set, and the faults in them."""
     try:
-        return GapWords.model_validate({GAPS: told.get(GAPS) or {}}).gaps, []
+        return GapWords.model_validate({GAPS: data.get(GAPS) or {}}).gaps, []
     except ValidationError as error:
         return {}, lines.faults(error, GapWords, (), SEE)
 
@@ -314,9 +316,9 @@ def _card(name: str, words: CardWords, chosen: str) -> Card:
 
 def read_characters(text: str, file: str) -> Characters:
     """The characters and their ways. Raises Rejected."""
-    lines, told = _mapping(text, file, "characters", "Write `surnames:`, and below it `李: [李世民的李]`")
+    lines, data = _mapping(text, file, "characters", "Write `surnames:`, and below it `李: [李世民的李]`")
     try:
-        words = CharacterWords.model_validate(told)
+        words = CharacterWords.model_validate(data)
     except ValidationError as error:
         raise Rejected(lines.faults(error, CharacterWords, (), SEE)) from None
     ways, faults = {}, []
@@ -324,21 +326,21 @@ def read_characters(text: str, file: str) -> Characters:
         for character, named in getattr(words, part).items():
             path = (part, character)
             if character in ways:
-                faults.append(lines.fault(path, f"{character} stands here already", "Keep one of the two"))
+                faults.append(lines.fault(path, f"{character} is listed twice", "Keep one of the two"))
             ways[character] = named
             for way in named:
                 if not way.endswith(character):
                     faults.append(lines.fault(path, f"{way!r} does not end with {character}", f"e.g. ……的{character}"))
                 if way in words.never:
-                    faults.append(lines.fault(path, f"{way!r} stands under `never`", "Find a kinder one"))
+                    faults.append(lines.fault(path, f"{way!r} is listed under `never`", "Find a kinder one"))
     _refuse(faults)
     return Characters(ways)
 
 
 def read_spoken(text: str, file: str) -> dict[str, Group]:
-    """The groups of phrases for a recogniser. Raises Rejected."""
-    lines, told = _mapping(text, file, "phrases", "Write a group's name, and `of:` and `phrases:` below it")
-    words, faults = _each(lines, told, GroupWords, r"[a-z][a-z0-9_]*")
+    """The groups of phrases for the recogniser. Raises Rejected."""
+    lines, data = _mapping(text, file, "phrases", "Write a group's name, and `of:` and `phrases:` below it")
+    words, faults = _each(lines, data, GroupWords, r"[a-z][a-z0-9_]*")
     _refuse(faults)
     return {name: Group(group.of, group.phrases, group.not_in) for name, group in words.items()}
 
@@ -346,16 +348,17 @@ def read_spoken(text: str, file: str) -> dict[str, Group]:
 def _mapping(text: str, file: str, what: str, remedy: str) -> tuple[YamlDocument, dict]:
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
-        raise Rejected([Fault(file, 1, f"no {what} here", remedy)])
+        raise Rejected([Fault(file, 1, f"the file has no {what}", remedy)])
     return lines, lines.data
 
 
-def _each(lines: YamlDocument, told: dict, model: type[BaseModel], names: str) -> tuple[dict[str, Any], list[Fault]]:
-    """Every entry of a mapping as ``model``, and what is wrong with those that are none."""
+def _each(lines: YamlDocument, entries: dict, model: type[BaseModel], names: str) -> tuple[dict[str, Any], list[Fault]]:
+    """The entries of a mapping that are a valid ``model``, and the faults in the others."""
     words, faults = {}, []
-    for name, entry in told.items():
+    for name, entry in entries.items():
         if not re.fullmatch(names, str(name)) or name in MOMENTS:
-            faults.append(lines.fault((name,), f"{name!r} cannot be a name here", f"Use another, of the form {names}"))
+            remedy = f"Use another one, of the form {names}"
+            faults.append(lines.fault((name,), f"{name!r} cannot be a name here", remedy))
         try:
             words[str(name)] = model.model_validate(entry)
         except ValidationError as error:

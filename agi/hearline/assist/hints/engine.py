@@ -1,15 +1,15 @@
-"""The hint engine of one conversation: events in, actions out. No clock, no sockets, no arrays.
+"""The hint engine of one talk: events in, actions out. No clock, no sockets, no arrays.
 
-Time is ms since caller and agent were joined, handed in by whoever runs the engine, which names one ``deadline``; when
-the time has come, ``due`` is called.
+Times are ms since caller and agent were joined. The caller of the engine hands them in, and calls ``due`` when the
+engine's ``deadline`` has come.
 
-A *hint* is one occasion on which a rule fires. It is valid until it expires, its card is used or dismissed, or what it
-is about has passed. **Of the valid hints the most important one is on the screen**, so there is never more than one
-card. One that comes second waits for the screen, and one that was pushed aside comes back, as long as it is valid and
-can be seen for 2 s. A card that the agent is just reading out stays until the sentence has ended.
+A *hint* is one occasion on which a rule fires. It is valid until it expires, its card is used or dismissed, or its
+occasion has passed. **Of the valid hints the most important one is on the screen**, so there is never more than one
+card. A less important hint waits for the screen, and a hint that was displaced comes back, as long as it is valid and
+can be seen for 2 s. A card that the agent is reading out stays until the end of the sentence.
 
-A whisper waits for a pause of the agent, and for the end of a prompt that is played to the caller, and gives way to the
-card when none comes in time.
+A whisper waits until the agent pauses and no prompt is being played to the caller. If that does not happen in time, the
+whisper is dropped, and only the card is shown.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from hearline.assist.hints.events import Action, Count, Event, Side, Tallied
 from hearline.assist.hints.rules import Rule, Rules, Trigger
 
 WHISPER_MS = 3_000
-"""No whisper is longer (`sounds/manifest.yaml`, ``longest_ms``)."""
+"""The longest whisper (`sounds/manifest.yaml`, ``longest_ms``)."""
 TURN_PAUSE_MS = 2_000
-"""A pause for breath or thought up to this long belongs to what somebody is saying."""
+"""A pause for breath or thought up to this long does not end a turn."""
 HANGOVER_MS = 700
-"""How long after the last sound the ears tell that speech has ended (a profile's ``speech_ends_after``)."""
+"""The time from the last sound until the ears report the end of speech (a profile's ``speech_ends_after``)."""
 THANKS_MS = 1_500
-"""Words of the agent's no longer than this, after a sound of the caller's, are a thanks rather than a question."""
+"""Words of the agent no longer than this, after a sound of the caller, count as thanks rather than a question."""
 HOLD_EVERY_MS = 30_000
-"""How long a caller may be left alone where no rule says so."""
+"""How long a caller may be left alone on hold if no rule says so."""
 _NEVER = 1 << 40  # ms: later than any call; negative: before any
 
 
 @dataclass(frozen=True)
 class Holds:
-    """The hold clock. ``count``: how often agents have held; ``not_asked``: how often, it seems, without asking first.
-    ``promised_ms``: the wait that the caller was promised, for the present hold or the next one; 0: none. ``since_ms``
-    None: nobody is on hold. ``by``: the agent's work number where it is known, else ``agent``, or ``caller``."""
+    """The hold clock. ``count``: the number of holds by agents. ``not_asked``: those before which the agent does not
+    seem to have asked. ``promised_ms``: the wait that the caller was promised, for the present hold or the next one; 0:
+    none. ``since_ms`` None: nobody is on hold. ``by``: the agent's work number, ``agent`` if it is unknown, or
+    ``caller``."""
 
     count: int = 0
     not_asked: int = 0
@@ -52,11 +53,11 @@ class Holds:
     every_ms: int = HOLD_EVERY_MS
 
     def held_ms(self, now: int) -> int:
-        """So long the present hold has lasted; 0 where there is none."""
+        """The length of the present hold; 0 if there is none."""
         return 0 if self.since_ms is None else now - self.since_ms
 
     def back_by_ms(self, now: int) -> int | None:
-        """When the agent must be back with a word; None where nobody is on hold."""
+        """When the agent must speak to the caller again; None if nobody is on hold."""
         return None if self.since_ms is None else now + self.every_ms - self.held_ms(now) % self.every_ms
 
     def began(self, now: int, by: str) -> Holds:
@@ -77,12 +78,12 @@ class Holds:
 
 @dataclass(slots=True)
 class _Voice:
-    """One side's speech; true times, without the ears' delays."""
+    """One side's speech. Times are those of the speech itself, without the delay of the ears."""
 
     speaking: bool = False
     started: int = -_NEVER
     ended: int = -_NEVER
-    turn_from: int = 0  # start of what is being said, pauses for breath included
+    turn_from: int = 0  # start of the turn, which may include pauses for breath
     question_from: int = -_NEVER  # start of the last words that were longer than a thanks
 
 
@@ -93,18 +94,18 @@ class _Hint:
     from_ms: int
     expires_ms: int
     by_hand: bool
-    whisper_by: int | None  # the whisper is still to come, by then
+    whisper_by: int | None  # when the whisper must have begun; None: none to come
     shown_ms: int | None = None
-    reading: bool = False  # the agent is saying what the card says
+    reading: bool = False  # the agent is reading the card out
 
 
 class HintEngine:
-    """One conversation's hints. ``handle`` for each event, first of all ``Joined``; ``due`` at each deadline. After the
-    hang-up only cards are left, to be used, dismissed or to expire.
+    """The hints of one talk. Call ``handle`` for each event, of which ``Joined`` is the first, and ``due`` at each
+    deadline. After the hang-up only cards are left, which are used, dismissed or expire.
 
-    ``deadline``: ms at which ``due`` must be called; None: nothing is due until something happens. ``hangover_ms``: how
-    long after the last sound the ears tell that speech has ended. ``muted``: the agent wants no whispers. ``holds``,
-    ``muted`` and ``card`` are there to be read; so is ``clock_marked``, whether a rule has marked the talk's clock.
+    ``deadline``: ms at which ``due`` must be called; None: nothing is due before the next event. ``hangover_ms``: the
+    time from the last sound until the ears report the end of speech. ``muted``: the agent has muted whispers. Callers
+    may read ``holds``, ``muted``, ``card`` and ``clock_marked`` (True if a rule has marked the talk's clock).
     """
 
     def __init__(self, rules: Rules, hangover_ms: int = HANGOVER_MS, muted: bool = False) -> None:
@@ -116,36 +117,37 @@ class HintEngine:
         self.clock_marked = False
         self.joined: e.Joined | None = None
         self.ended = False
-        self._not_ours: set[str] = set()  # rules for calls of another queue, or with something else heard
+        self._not_ours: set[str] = set()  # rules for other queues, or for other verdicts of the IVR
         self._voices = {side: _Voice() for side in Side}
-        self._together_from = 0  # since when they hear each other: the join, or the end of the last hold
+        self._together_from = 0  # when they began to hear each other: the join, or the end of the last hold
         self._handed_over = False
-        self._last: dict[str, int] = {}  # moment: when it was last
+        self._last: dict[str, int] = {}  # moment: when it came last
         self._fired: dict[str, int] = {}  # rule: when it last fired
-        self._told: list[int | None] = [None] * rules.lasting_count  # which silence, talk or hold it last fired for
+        # By index of the rule: the start of the silence, talk or hold that it last fired for.
+        self._fired_for: list[int | None] = [None] * rules.lasting_count
         self._quiet_until: dict[str, int] = {}  # rule: end of its cooldown
-        self._overlaps: dict[Trigger, list[int]] = {}  # when one broke in on the other, not yet answered by a hint
-        self._breaking_in: dict[Trigger, int] = {}  # since when both speak; not sure yet
+        self._overlaps: dict[Trigger, list[int]] = {}  # times of interruptions since the last hint
+        self._breaking_in: dict[Trigger, int] = {}  # start of an interruption that is not certain yet
         self._hints: list[_Hint] = []  # the valid ones
         self._screen: _Hint | None = None
         self._count = 0
         self._whisper_until = 0
-        self._prompted = False  # the agent hears a prompt that is played to the caller
+        self._prompted = False  # a prompt is played to the caller, and the agent hears it
         self._actions: list[Action] = []
 
     @property
     def card(self) -> e.ShowCard | None:
-        """What is on the screen."""
+        """The card on the screen; None if there is none."""
         return None if self._screen is None else _shown(self._screen)
 
     @property
     def held_by_agent(self) -> bool:
-        """An agent's phone holds just now."""
+        """True while an agent holds."""
         return self.holds.since_ms is not None and self.holds.by != Side.CALLER
 
     # ---- events -----------------------------------------------------------------------------------------------------
     def handle(self, event: Event, now: int) -> list[Action]:
-        """Something has happened at ``now``. Returns what is to be done, in this order."""
+        """Take in an event that happened at ``now``. Returns the actions to carry out, in order."""
         if self.joined is None and not isinstance(event, e.Joined):
             return []
         match event:
@@ -158,7 +160,7 @@ class HintEngine:
         return self._settle(now)
 
     def due(self, now: int) -> list[Action]:
-        """The deadline has come."""
+        """The deadline has come. Returns the actions to carry out, in order."""
         if self.deadline is None or now < self.deadline:
             return []
         return self._settle(now)
@@ -196,7 +198,7 @@ class HintEngine:
             case e.KeyPressed(key):
                 self._key(key, now)
             case e.PromptBegan():
-                self._prompted, self._whisper_until = True, now  # it has taken the place of a whisper
+                self._prompted, self._whisper_until = True, now  # the prompt has replaced any whisper
             case e.PromptEnded():
                 self._prompted = False
             case e.TransferBegan():
@@ -226,7 +228,7 @@ class HintEngine:
                 if trigger.by is side:
                     self._breaking_in[trigger] = start
         screen = self._screen
-        if not self._apart:  # else it is not said to the other
+        if not self._apart:  # on hold, speech is not addressed to the other side
             wanted = side is Side.AGENT and screen and "agent_speech" in screen.rule.used_by
             if wanted and start >= max(screen.shown_ms, self._together_from):
                 screen.reading = True
@@ -255,19 +257,19 @@ class HintEngine:
             self.holds = replace(self.holds, not_asked=self.holds.not_asked + 1)
             self._actions.append(e.NotAsked())
         self.holds = self.holds.began(now, str(by) if by is Side.CALLER else event.agent_id or str(by))
-        self._breaking_in.clear()  # whoever still speaks is not heard by the other
+        self._breaking_in.clear()  # they do not hear each other any more
         self._moment("hold", now)
         if by is Side.AGENT and not event.picked_up:
             self._fire_where(r.HoldBegan, now, lambda t: self.holds.count >= t.first)
 
     def _is_ours(self, hold: e.Hold) -> bool:
-        """Is it our agent who holds, and not another of the same talk?"""
+        """True unless another agent of the same talk holds."""
         ours = self.joined.agent_id
         return not ours or not hold.agent_id or hold.agent_id == ours
 
     def _nobody_asked(self) -> bool:
-        """Has the caller made no sound since the agent began the last words that may have been a question? False where
-        one of them has not been heard at all in this talk: then nothing is known."""
+        """True if the caller has made no sound since the agent began the last words that may have been a question.
+        False if one of the two has not been heard yet in this talk, since then nothing is known."""
         caller, agent = self._voices[Side.CALLER], self._voices[Side.AGENT]
         if caller.started < 0 or agent.started < 0 or caller.speaking:
             return False
@@ -282,7 +284,7 @@ class HintEngine:
         if key is e.Key.NUISANCE:
             self._hand_over()
         self._moment(key.value, now)
-        if key is e.Key.ASK_HOLD:  # the agent calls for this card, it does not come by itself
+        if key is e.Key.ASK_HOLD:  # the agent calls up this card, so it comes at once
             for rule, trigger in self.rules.moments[r.AgentKey]:
                 if trigger.key is key:
                     self._fire(rule, now, by_hand=True)
@@ -308,11 +310,11 @@ class HintEngine:
         self._breaking_in.clear()
 
     def _moment(self, name: str, now: int) -> None:
-        """What can end or use a hint, or forbid it for a while."""
+        """A moment has come: end the hints that it ends or uses, and remember it for exceptions."""
         self._last[name] = now
         for hint in list(self._hints):
             if name == "agent_speech" and hint.reading:
-                continue  # it goes with the end of the sentence
+                continue  # the hint ends with the sentence
             if name in hint.rule.used_by and name != "agent_speech":
                 unseen = hint.rule.card and hint.shown_ms is None
                 self._end(hint, Tallied.PASSED if unseen else Tallied.USED, now)
@@ -322,11 +324,11 @@ class HintEngine:
     # ---- what lasts -------------------------------------------------------------------------------------------------
     @property
     def _apart(self) -> bool:
-        """They do not hear each other: silence, talk and breaking in mean nothing."""
+        """True while caller and agent do not hear each other, so that silence, talk and overlap mean nothing."""
         return self.holds.since_ms is not None or self._handed_over
 
     def _lasting(self) -> list[tuple[r.Situation, int]]:
-        """What lasts just now, and since when."""
+        """The present situations, and when each began."""
         talk: list[tuple[r.Situation, int]] = [((r.TalkLasts, None), 0)]
         if self.held_by_agent:
             return [*talk, ((r.HoldLasts, None), self.holds.since_ms)]
@@ -335,7 +337,7 @@ class HintEngine:
         return talk + self._sounds_that_last()
 
     def _sounds_that_last(self) -> list[tuple[r.Situation, int]]:
-        """The same of speech and silence."""
+        """The present situations of speech and silence, and when each began."""
         caller, agent = self._voices[Side.CALLER], self._voices[Side.AGENT]
         if caller.speaking and agent.speaking:
             return []
@@ -345,16 +347,16 @@ class HintEngine:
             return [((r.Talking, Side.AGENT), max(agent.turn_from, caller.ended, self._together_from))]
         found = []
         last = max(caller.ended, agent.ended)
-        if last > self._together_from and caller.ended != agent.ended:  # who spoke last waits for an answer
+        if last > self._together_from and caller.ended != agent.ended:  # the side that spoke last waits for an answer
             found.append(((r.Silence, Side.CALLER if agent.ended == last else Side.AGENT), last))
-        if min(caller.ended, agent.ended) >= 0:  # who has not spoken yet has not come to an end
+        if min(caller.ended, agent.ended) >= 0:  # both have spoken, and both have ended
             found.append(((r.BothSilent, None), max(last, self._together_from)))
         return found
 
     def _next_of(self, rule: Rule, trigger: r.HoldEvery, since: int) -> int:
-        """When it is time again to go back to the caller."""
-        told = max(since, self._fired.get(rule.name, since)) - since
-        return since + ((told + trigger.ahead) // trigger.every + 1) * trigger.every - trigger.ahead
+        """When the next hint of this trigger is due, which reminds the agent to go back to the caller."""
+        last_ms = max(since, self._fired.get(rule.name, since)) - since
+        return since + ((last_ms + trigger.ahead) // trigger.every + 1) * trigger.every - trigger.ahead
 
     def _broke_in(self, trigger: r.Overlap, since: int, now: int) -> None:
         recent = [at for at in self._overlaps.get(trigger, ()) if since - at <= trigger.within] + [since]
@@ -370,7 +372,8 @@ class HintEngine:
                 self._fire(rule, now)
 
     def _free_from(self, rule: Rule) -> int:
-        """ms from which nothing forbids the rule, as things are: exceptions, cooldown, a hint of it that is valid."""
+        """The time from which the rule may fire, given its exceptions, its cooldown and its valid hint; `_NEVER` if it
+        may not fire as things are."""
         if rule.name in self._not_ours or any(hint.rule is rule for hint in self._hints):
             return _NEVER
         if rule.states and any(self._is(state) for state in rule.states):
@@ -378,7 +381,7 @@ class HintEngine:
         return max(self._quiet_until.get(rule.name, -_NEVER), self._apart_until(rule))
 
     def _apart_until(self, rule: Rule) -> int:
-        """When the last of the rule's `within … of` ends."""
+        """When the last of the rule's `within … of` exceptions ends."""
         if not rule.apart:
             return -_NEVER
         return max(self._last.get(moment, -_NEVER) + ms for moment, ms in rule.apart)
@@ -395,7 +398,7 @@ class HintEngine:
                 return self._voices[Side.CALLER].speaking
 
     def _fire(self, rule: Rule, now: int, by_hand: bool = False) -> None:
-        if by_hand:  # in place of what was called up before, and of what the rule has shown by itself
+        if by_hand:  # replaces the hint called up before, and the rule's automatic hint
             for hint in [h for h in self._hints if h.by_hand or h.rule is rule]:
                 self._end(hint, Tallied.PASSED, now)
         self._fired[rule.name] = now
@@ -429,14 +432,14 @@ class HintEngine:
         self._tally(hint.rule, how)
 
     def _with_card(self, card: str) -> _Hint | None:
-        """The hint on the screen first: another with the same card may wait behind it."""
+        """The hint with this card; the one on the screen if there are several."""
         found = [hint for hint in self._hints if hint.rule.card == card]
         return self._screen if self._screen in found else next(iter(found), None)
 
     def _tally(self, rule: Rule, what: Tallied) -> None:
         self._actions.append(Count(rule.name, what))
 
-    # ---- what follows from it all -----------------------------------------------------------------------------------
+    # ---- what is due, and the next deadline -------------------------------------------------------------------------
     def _settle(self, now: int) -> list[Action]:
         upcoming: list[int] = []
         if self._hints:
@@ -461,7 +464,8 @@ class HintEngine:
                 self._end(hint, Tallied.PASSED, now)
 
     def _sure_of_breaking_in(self, now: int) -> list[int]:
-        """Both still speak when the ears would have told otherwise. Returns when that will be."""
+        """Count the interruptions that are certain: both still speak when the ears would have reported the end of one.
+        Returns when the other interruptions will be certain."""
         for trigger, since in list(self._breaking_in.items()):
             if now >= since + trigger.ms + self._hangover_ms:
                 del self._breaking_in[trigger]
@@ -469,7 +473,7 @@ class HintEngine:
         return [since + trigger.ms + self._hangover_ms for trigger, since in self._breaking_in.items()]
 
     def _fire_what_lasts(self, now: int) -> list[int]:
-        """Returns when others will fire if things stay as they are."""
+        """Fire the rules whose situation has lasted long enough. Returns when others will fire if nothing changes."""
         upcoming = []
         for situation, since in self._lasting():
             for index, rule, trigger in self.rules.lasting.get(situation, ()):
@@ -477,18 +481,18 @@ class HintEngine:
                     which = met = self._next_of(rule, trigger, since)
                 else:
                     which, met = since, since + trigger.ms
-                if which == self._told[index]:
-                    continue  # once for each silence, talk and hold
+                if which == self._fired_for[index]:
+                    continue  # a rule fires once for each silence, talk and hold
                 due = max(met, self._free_from(rule))
                 if due <= now:
-                    self._told[index] = which
+                    self._fired_for[index] = which
                     self._fire(rule, now)
                 elif due < _NEVER:
                     upcoming.append(due)
         return upcoming
 
     def _ends_of_hints(self, now: int) -> list[int]:
-        """When a hint begins or ends, or its whisper is to be decided on."""
+        """When hints begin or end, or a decision on their whisper is due."""
         upcoming = []
         for hint in self._hints:
             upcoming.append(hint.from_ms if hint.from_ms > now else hint.expires_ms)
@@ -499,7 +503,7 @@ class HintEngine:
         return [at for at in upcoming if at > now]
 
     def _excepted(self, hint: _Hint, now: int) -> bool:
-        """Has an exception come true since it fired? That somebody speaks takes nothing away."""
+        """True if one of the hint's exceptions has come true since it fired. Speech alone does not end a hint."""
         gone = any(state in ("on_hold", "handed_over") and self._is(state) for state in hint.rule.states)
         return gone or now < self._apart_until(hint.rule)
 
@@ -510,7 +514,7 @@ class HintEngine:
             for hint in self._hints
             if hint.rule.card and hint.from_ms <= now and (hint is before or hint.expires_ms - now >= r.SHORTEST_MS)
         ]
-        # Of two alike the one that is being looked at stays, then the older one.
+        # Of equals, the one on the screen wins, then the older one.
         chosen = max(worth, key=lambda h: (h.by_hand, h.reading, h.rule.priority, h is before, -h.number), default=None)
         if chosen is before:
             return
@@ -553,8 +557,8 @@ def _shown(hint: _Hint) -> e.ShowCard:
 
 
 def run(rules: Rules, story: Iterable[tuple[int, Event]], until_ms: int) -> list[tuple[int, Action]]:
-    """A conversation in no time: events as (ms, event) in order, actions with the ms at which they were decided.
-    What is due is done before what happens in the same frame."""
+    """Run a whole talk in simulated time: takes events as (ms, event) in order, returns actions with the ms at which
+    they were decided. Of what falls into the same frame, deadlines come before events."""
     engine = HintEngine(rules)
     done: list[tuple[int, Action]] = []
 
@@ -573,27 +577,27 @@ def run(rules: Rules, story: Iterable[tuple[int, Event]], until_ms: int) -> list
 # ---- figures --------------------------------------------------------------------------------------------------------
 @dataclass
 class Figures:
-    """What became of every rule's hints, over many calls: `{rule: {what: how often}}`, as JSON has it."""
+    """How often the hints of each rule had each outcome, over many calls: `{rule: {Tallied: count}}`, in JSON types."""
 
     by_rule: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, actions: Iterable[Action]) -> None:
-        """Take in what an engine returned."""
+        """Count the actions that an engine returned."""
         for action in actions:
             if isinstance(action, Count):
                 counts = self.by_rule.setdefault(action.rule, {})
                 counts[action.what] = counts.get(action.what, 0) + 1
 
     def merge(self, other: Figures) -> None:
-        """Take in another's."""
+        """Add the counts of other figures."""
         for rule, counts in other.by_rule.items():
             mine = self.by_rule.setdefault(rule, {})
             for what, number in counts.items():
                 mine[what] = mine.get(what, 0) + number
 
     def report(self, rules: Rules, enough: int = 20) -> list[RuleReport]:
-        """A row for each rule of ``rules``, those that nobody uses first. ``enough``: from so many showings on it can
-        be said that nobody uses a rule."""
+        """A row for each rule, unused rules first. ``enough``: how often a rule must have been shown to count as
+        unused."""
         rows = [
             RuleReport(rule.name, rule.automatic, self.by_rule.get(rule.name, {}), enough)
             for rule in rules.by_name.values()
@@ -603,7 +607,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class RuleReport:
-    """One rule's figures. ``counts``: how often, by `Tallied`."""
+    """One rule's figures. ``counts``: by `Tallied`."""
 
     rule: str
     automatic: bool
@@ -615,10 +619,10 @@ class RuleReport:
 
     @property
     def used_share(self) -> float | None:
-        """Used ÷ shown, 0…1; None where it was never shown."""
+        """Used ÷ shown, 0…1; None if the rule was never shown."""
         return min(1.0, self["used"] / self["shown"]) if self["shown"] else None
 
     @property
     def unused(self) -> bool:
-        """Shown often enough, and nobody has used it once."""
+        """True if the rule was shown often enough, but never used."""
         return self["shown"] >= self.enough and not self["used"]

@@ -1,7 +1,7 @@
-"""What happens in a conversation, and what the hint engine has done about it.
+"""The events of a talk, which the hint engine takes in, and the actions that it returns.
 
-Plain, frozen data. Times are ms since caller and agent were joined, whole frames (multiples of 20). Nothing here holds
-what was said, nor a caller's number or name.
+Plain, frozen data. Times are ms since caller and agent were joined, in whole frames (multiples of 20). No event or
+action contains what was said, or a caller's number or name.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class Side(StrEnum):
 
 
 class Key(StrEnum):
-    """What an agent can do with one key, on the phone or on the page."""
+    """The agent's keys, on the phone or on the page."""
 
     LOW_VOLUME = "low_volume"  # plays "I can hardly hear you" to the caller
     RECEIVER = "receiver"  # plays "please pick up the receiver"
     NUISANCE = "nuisance"  # hands the call to the prompts for nuisance calls
     CALLBACK = "callback"  # marks the call to be called back
-    MUTE = "mute"  # no whispers; once more: whispers again
+    MUTE = "mute"  # mutes whispers; once more: unmutes them
     ASK_HOLD = "ask_hold"  # "I shall put them on hold": the card for it comes before the hold
-    SUPERVISOR = "supervisor"  # calls a supervisor in; once more: takes it back
+    SUPERVISOR = "supervisor"  # calls a supervisor in; once more: withdraws the request
 
 
 # ---- what happened -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Joined:
-    """Caller and agent hear each other from now on: 0 ms. First of all events, once.
+    """Caller and agent hear each other from now on, which is 0 ms. The first event, and the only one of its kind.
 
-    ``heard``: what the IVR heard (``normal``, ``silent1``, … as `call/engine` tells it; ``unknown``). ``rang``: how
-    often the agent's phone rang. ``agent_id``: the work number; never a name. ``picked_up``: they had been talking
-    before we came, or came back: nothing begins.
+    ``heard``: what the IVR heard (``normal``, ``silent1``, … as in `call/engine`, or ``unknown``). ``rang``: how often
+    the agent's phone rang. ``agent_id``: the work number; never a name. ``picked_up``: they were talking already when
+    we began to watch, so rules for the beginning do not apply.
     """
 
     queue: str = ""
@@ -52,7 +52,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """A side began to speak ``ago_ms`` before now: the ears are sure only a moment later."""
+    """A side began to speak ``ago_ms`` before now; the ears are certain only a moment later."""
 
     side: Side
     ago_ms: int = 0
@@ -60,7 +60,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class SpeechEnded:
-    """A side stopped ``ago_ms`` before now: the ears wait whether it goes on."""
+    """A side stopped speaking ``ago_ms`` before now; the ears wait in case it goes on."""
 
     side: Side
     ago_ms: int = 0
@@ -68,8 +68,8 @@ class SpeechEnded:
 
 @dataclass(frozen=True)
 class LevelHeard:
-    """A verdict on how loud a side speaks, on the raised line. ``level_dbov``: active speech level, ITU-T P.56;
-    ``speech_ms``: the speech that it rests on."""
+    """A verdict on the level of a side's speech, as raised on the line. ``level_dbov``: active speech level (ITU-T
+    P.56). ``speech_ms``: the length of the speech that it rests on."""
 
     side: Side
     too_soft: bool
@@ -79,8 +79,8 @@ class LevelHeard:
 
 @dataclass(frozen=True)
 class Hold:
-    """``by`` puts the other on hold. ``agent_id``: which agent, where it was one. ``picked_up``: that was before we
-    came."""
+    """``by`` puts the other on hold. ``agent_id``: the agent's work number if an agent holds. ``picked_up``: the hold
+    began before we began to watch."""
 
     by: Side = Side.AGENT
     agent_id: str = ""
@@ -89,29 +89,29 @@ class Hold:
 
 @dataclass(frozen=True)
 class Unhold:
-    """They hear each other again."""
+    """Caller and agent hear each other again."""
 
 
 @dataclass(frozen=True)
 class KeyPressed:
-    """By the agent."""
+    """The agent has pressed a key."""
 
     key: Key
 
 
 @dataclass(frozen=True)
 class PromptBegan:
-    """A recorded prompt is played to the caller; the agent hears it as well, softly."""
+    """A recorded prompt begins for the caller; the agent hears it, too, at a lower level."""
 
 
 @dataclass(frozen=True)
 class PromptEnded:
-    """It was heard to its end, or stopped."""
+    """The prompt is over, or was stopped."""
 
 
 @dataclass(frozen=True)
 class TransferBegan:
-    """The agent passes the caller on."""
+    """The agent begins to transfer the caller."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,14 @@ class TransferGivenUp:
 
 @dataclass(frozen=True)
 class HungUp:
-    """Who ended the call. The last event, but for cards."""
+    """A side ended the call. Only events of cards can follow."""
 
     side: Side
 
 
 @dataclass(frozen=True)
 class CardUsed:
-    """The agent said what the card says, or did it; it need not be the one on the screen."""
+    """The agent has said or done what the card says. It may be another card than the one on the screen."""
 
     card: str
 
@@ -140,14 +140,14 @@ class CardDismissed:
 
 @dataclass(frozen=True)
 class CalledUp:
-    """The agent wants to see this rule's card now."""
+    """The agent has called up the card of this rule."""
 
     rule: str
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A recogniser, where there is one, understood a phrase of this group (``spoken.yaml``)."""
+    """The recogniser, if there is one, has recognised a phrase of this group (``spoken.yaml``)."""
 
     group: str
     side: Side
@@ -175,24 +175,24 @@ Event = (
 
 # ---- what to do ----------------------------------------------------------------------------------------------------
 class Tallied(StrEnum):
-    """What becomes of a hint. Every hint is ``fired`` once, and ends as one of the last five; a rule without a card
-    only fires and passes or expires."""
+    """The stages and outcomes of a hint. Every hint is ``fired`` once, and ends as one of the last five. The hint of a
+    rule without a card can only pass or expire."""
 
     FIRED = "fired"
-    SHOWN = "shown"  # once, even where it stood aside for a more important one and came back
+    SHOWN = "shown"  # counted once, even if a more important card took its place for a while
     WHISPERED = "whispered"
-    SILENT = "silent"  # the whisper gave way to the card: no pause came in time, or whispers were muted
+    SILENT = "silent"  # the whisper was dropped: no pause came in time, or whispers were muted
     USED = "used"
     DISMISSED = "dismissed"
-    EXPIRED = "expired"  # shown to its end, and nothing came of it
-    PASSED = "passed"  # what it was about was over before
-    CROWDED = "crowded"  # never shown: something more important was on the screen
+    EXPIRED = "expired"  # shown until it expired, without being used
+    PASSED = "passed"  # its occasion was over before
+    CROWDED = "crowded"  # never shown, since a more important card was on the screen
 
 
 @dataclass(frozen=True)
 class ShowCard:
-    """Show this card, alone, until ``expires_ms`` or ``HideCard``. ``hint`` numbers the call's hints: a card that stood
-    aside comes back with the same number."""
+    """Show this card, and no other, until ``expires_ms`` or ``HideCard``. ``hint`` numbers the hints of the talk: a
+    card that comes back after another one has the same number."""
 
     rule: str
     card: str
@@ -202,7 +202,7 @@ class ShowCard:
 
 @dataclass(frozen=True)
 class HideCard:
-    """Take away the card that is shown."""
+    """Remove the card from the screen."""
 
     rule: str
     card: str
@@ -211,7 +211,7 @@ class HideCard:
 
 @dataclass(frozen=True)
 class Whisper:
-    """Play this to the agent alone, ``level_db`` against the whispers' own level. Begin by ``expires_ms`` or not."""
+    """Play this to the agent alone, ``level_db`` above its own level. Begin by ``expires_ms``, or drop it."""
 
     whisper: str
     level_db: int
@@ -220,18 +220,18 @@ class Whisper:
 
 @dataclass(frozen=True)
 class StopWhisper:
-    """The agent speaks, or wants no whispers: not a frame more of it."""
+    """Stop the whisper at once: the agent speaks, or has muted whispers."""
 
 
 @dataclass(frozen=True)
 class NotAsked:
-    """The agent holds, and the caller made no sound between the agent's last words and the hold: nobody seems to have
-    asked them. Silence may mean consent, so this is counted softly."""
+    """The agent holds, and the caller made no sound between the agent's last words and the hold, so the agent does not
+    seem to have asked. Silence may mean consent, so this is counted, but not held against the agent."""
 
 
 @dataclass(frozen=True)
 class MarkClock:
-    """Put a quiet mark at the talk's clock, for the rest of the talk."""
+    """Mark the talk's clock, unobtrusively, for the rest of the talk."""
 
     rule: str
 
@@ -256,26 +256,27 @@ EVENTS: dict[str, type] = {_words(kind): kind for kind in get_args(Event)}
 """Every kind of event by its name in JSON: ``speech_started`` …"""
 
 
-def event_from_dict(told: dict[str, Any]) -> Event:
-    """``{"event": "hold", "by": "agent"}`` as an event. Raises ValueError, with the remedy."""
-    given = dict(told)
+def event_from_dict(data: dict[str, Any]) -> Event:
+    """The event of an object such as ``{"event": "hold", "by": "agent"}``. Raises ValueError, whose message says what
+    to write instead."""
+    given = dict(data)
     name = given.pop("event", None)
     if name not in EVENTS:
         raise ValueError(f"no event {name!r}. Known: {', '.join(EVENTS)}")
     known = {field.name: field for field in fields(EVENTS[name])}
     if extra := set(given) - set(known):
-        raise ValueError(f"{name} has no {sorted(extra)[0]!r}. Known: {', '.join(known) or 'nothing'}")
+        raise ValueError(f"{name} has no field {sorted(extra)[0]!r}. Known: {', '.join(known) or 'none'}")
     if missing := [n for n, f in known.items() if f.default is MISSING and n not in given]:
         raise ValueError(f"{name} needs {missing[0]!r}")
     kinds = {"Side": Side, "Key": Key, "float": float}
     for n, value in given.items():
         wanted = {"int": int, "float": int | float, "bool": bool}.get(known[n].type, str)
         if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
-            raise ValueError(f"{name}: {value!r} is no {n}")
+            raise ValueError(f"{name}: {value!r} is not a valid {n}")
     return EVENTS[name](**{n: kinds.get(known[n].type, lambda v: v)(value) for n, value in given.items()})
 
 
-def as_dict(told: Event | Action) -> dict[str, Any]:
-    """An event or action as JSON takes it."""
-    kind = "event" if type(told) in EVENTS.values() else "action"
-    return {kind: _words(type(told))} | {field.name: getattr(told, field.name) for field in fields(told)}
+def as_dict(what: Event | Action) -> dict[str, Any]:
+    """An event or action in JSON types."""
+    kind = "event" if type(what) in EVENTS.values() else "action"
+    return {kind: _words(type(what))} | {field.name: getattr(what, field.name) for field in fields(what)}

@@ -1,5 +1,5 @@
-"""Everything that hints need, read from ``ivr_flows/hints``, and again when a file has changed. A broken edit is
-rejected, and what was loaded before stays."""
+"""Reads the hints' files in ``ivr_flows/hints``, and reads them again when one has changed. A broken edit is rejected,
+and the version loaded before stays in force."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HintBook:
     spoken: Mapping[str, Group]
 
     def cards_of(self, phrases: str) -> Cards:
-        """The cards of a phrase set; the file's own where it knows no such set."""
+        """The cards of a phrase set; those of the first set if this one is unknown."""
         return self.cards.get(phrases) or next(iter(self.cards.values()))
 
 
@@ -36,10 +36,10 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
 
     Args:
         folder: usually ``ivr_flows/hints``.
-        whispers: the ids of the whispers that were recorded; None: take any.
+        whispers: the ids of the whispers that have recordings; None: accept any id.
 
     Raises:
-        Rejected: with every fault of every file; a missing one is a fault as well.
+        Rejected: with every fault in every file. A missing file is a fault, too.
     """
     faults: list[Fault] = []
 
@@ -49,7 +49,8 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
         except Rejected as error:
             faults.extend(error.faults)
         except OSError as error:
-            faults.append(Fault(str(folder / name), 0, f"cannot be read: {error.strerror}", "It must be there"))
+            remedy = "Make it exist and readable"
+            faults.append(Fault(str(folder / name), 0, f"cannot be read: {error.strerror}", remedy))
         except UnicodeDecodeError:
             faults.append(Fault(str(folder / name), 1, "not UTF-8 text", "Save the file as UTF-8"))
         return None
@@ -58,7 +59,7 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
     spoken = read(SPOKEN, read_spoken)
     characters = read(CHARACTERS, read_characters)
     rules = None
-    if cards is not None and spoken is not None:  # else every card that a rule names would be a fault
+    if cards is not None and spoken is not None:  # without them every card that a rule names would be a fault
         rules = read(RULES, read_rules, next(iter(cards.values())).by_id, spoken, whispers)
     if faults:
         raise Rejected(faults)
@@ -66,10 +67,10 @@ def load_book(folder: Path, whispers: Collection[str] | None = None) -> HintBook
 
 
 class HintStore(Watched[HintBook | None]):
-    """The hints of a folder; an edit counts within a second, for the next conversation.
+    """The hints of a folder. An edit counts within a second, for the talks that begin afterwards.
 
     Args:
-        whispers: the ids of the whispers that are recorded now; None: take any.
+        whispers: returns the ids of the whispers that have recordings now; None: accept any id.
         beside: further files on which the whispers depend.
     """
 
@@ -85,10 +86,10 @@ class HintStore(Watched[HintBook | None]):
 
     @property
     def book(self) -> HintBook | None:
-        """What holds now; None until there is something that can be read."""
+        """The hints in force; None until a valid version has been read."""
         return self.value
 
     @property
     def rejected(self) -> str:
-        """Why the newest edit was not taken; '' where it was."""
+        """Why the newest edit was rejected; '' if it is in force."""
         return self.fault

@@ -1,9 +1,9 @@
-"""Pinyin initials, to search by: 麻烦您稍等 is found by `mfnsd`.
+"""Pinyin initials for searches: `mfnsd` finds 麻烦您稍等.
 
-GB 2312 lists its 3,755 common characters by their pinyin, so a character's initial follows from where it stands there:
-no dictionary is needed, and nothing that is stored can be out of date. Said beside that are characters of several
-readings and the rare ones that the shipped cards and surnames need (tests compare all of them with pypinyin). A
-character that is in neither matches any letter: better found too often than never.
+GB 2312 orders its 3,755 common characters by pinyin, so a character's initial follows from its position, without a
+dictionary. Two tables add the characters with several readings, and the rare ones in the shipped cards and surnames
+(tests compare all of them with pypinyin). A character that is in neither matches any letter: it is better found too
+often than never.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect
 from functools import cache
 
 _LETTERS = "abcdefghjklmnopqrstwxyz"
-# Where each letter's characters begin in GB 2312; after the last one come the rare characters, by radical.
+# The start of each letter's characters in GB 2312; after the last one come the rare characters, by radical.
 _BEGINS = (
     0xB0A1, 0xB0C5, 0xB2C1, 0xB4EE, 0xB6EA, 0xB7A2, 0xB8C1, 0xB9FE, 0xBBF7, 0xBFA6, 0xC0AC, 0xC2E8,
     0xC4C3, 0xC5B6, 0xC5BE, 0xC6DA, 0xC8BB, 0xC8F6, 0xCBFA, 0xCDDA, 0xCEF4, 0xD1B9, 0xD4D1, 0xD7FA,
@@ -35,8 +35,8 @@ _ANY = "abcdefghijklmnopqrstuvwxyz"
 
 @cache
 def initials_of(character: str) -> str:
-    """The letters that a character may begin with in pinyin: ``重`` → ``zc``. A Latin letter or a digit is itself;
-    '' for anything that is no word."""
+    """The letters with which a character's pinyin may begin: ``重`` → ``zc``. A Latin letter or a digit is returned
+    as it is, in lower case; '' for anything else, such as punctuation."""
     if character.isascii():
         return character.lower() if character.isalnum() else ""
     if not character.isalpha():
@@ -52,12 +52,12 @@ def initials_of(character: str) -> str:
 
 
 def spelled(text: str) -> tuple[str, ...]:
-    """`initials_of` each character that has some."""
+    """`initials_of` every character of the text, without the characters that have none."""
     return tuple(letters for character in text if (letters := initials_of(character)))
 
 
 def find_initials(letters: str, text: tuple[str, ...]) -> int:
-    """Where ``letters`` stand in a `spelled` text: the index, −1 for nowhere."""
+    """The index of ``letters`` in a `spelled` text; −1 if it does not have them."""
     for start in range(len(text) - len(letters) + 1):
         if all(letter in text[start + i] for i, letter in enumerate(letters)):
             return start

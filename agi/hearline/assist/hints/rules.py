@@ -1,7 +1,7 @@
-"""The hint rules: YAML in, settled rules out, or a list of faults that name file, line and remedy.
+"""The hint rules: reads YAML, and returns checked rules, or faults with file, line and remedy.
 
-A rule says what must be seen in a conversation for which card and which whisper. `docs/hints.md` has the words;
-`ivr_flows/hints/rules.yaml` is the file to copy from.
+A rule says which events in a talk bring which card and which whisper. `docs/hints.md` describes its words;
+`ivr_flows/hints/rules.yaml` has examples.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from hearline.yamlfiles.checked import Duration, Fault, Names, Rejected, Words, 
 
 SEE = "docs/hints.md"
 SHORTEST_MS = 2_000
-"""A card that can be seen for less is not worth a look."""
+"""A card that could be seen for less than this is not shown."""
 SOUND_MOMENTS = ("caller_speech", "agent_speech", "caller_normal", "agent_normal")
 MOMENTS = ("joined", "hold", "unhold", "transfer", *(key.value for key in Key))
-"""What `within … of`, `until` and `used_by` can name, beside cards (used) and groups of spoken phrases (heard). The
-latter two know sounds as well: a side begins to speak, or is heard to be loud enough."""
+"""The moments that `within … of`, `until` and `used_by` can name, besides cards (when used) and groups of spoken
+phrases (when recognised). `until` and `used_by` can also name `SOUND_MOMENTS`: a side begins to speak, or is found loud
+enough."""
 _DECIBELS = re.compile(r"([+-]?)(\d+)\s*dB")
 
 
 def _level(value: Any) -> int:
     found = _DECIBELS.fullmatch(value.strip().replace("−", "-")) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no level|Write whole decibels with the unit: -6 dB, or 0 dB")
+        raise ValueError(f"{value!r} is not a level|Write whole decibels with the unit: -6 dB, or 0 dB")
     return int(found[1] + found[2])
 
 
 def _whole(low: int, high: int) -> BeforeValidator:
     def check(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"{value!r} is no number from {low} to {high}|Write a whole number")
+            raise ValueError(f"{value!r} is not a number from {low} to {high}|Write a whole number")
         return value
 
     return BeforeValidator(check)
 
 
 def _one_of(known: str, what: str) -> AfterValidator:
-    """Takes names that the check was told of in its context, under ``known``; None there: any."""
+    """Accepts the names listed under ``known`` in the context of the check; any name if that is None."""
 
     def check(value: str, info: ValidationInfo) -> str:
         names = info.context[known]
@@ -55,14 +56,14 @@ def _one_of(known: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Moment = Annotated[str, _one_of("moments", "{} is no moment")]
-SoundOrMoment = Annotated[str, _one_of("all moments", "{} is no moment")]
+Moment = Annotated[str, _one_of("moments", "{} is not a moment")]
+SoundOrMoment = Annotated[str, _one_of("all moments", "{} is not a moment")]
 
 
-# ---- what must be seen ---------------------------------------------------------------------------------------------
-# A trigger that has one word only may be written short: `both_silent: 10s`.
+# ---- triggers ------------------------------------------------------------------------------------------------------
+# A trigger with a single parameter may be written in a short form: `both_silent: 10s`.
 class Trigger(Words):
-    """The words under `when`."""
+    """An entry under `when`."""
 
 
 class ByHand(Trigger):
@@ -144,7 +145,7 @@ class HungUpFirst(Trigger):
 
 
 class SpokenPhrase(Trigger):
-    group: Annotated[str, _one_of("groups", "no group of phrases {} in spoken.yaml")]
+    group: Annotated[str, _one_of("groups", "spoken.yaml has no group {}")]
 
 
 TRIGGERS: dict[str, type[Trigger]] = {
@@ -167,9 +168,10 @@ TRIGGERS: dict[str, type[Trigger]] = {
     "spoken": SpokenPhrase,
 }
 LASTING = (Silence, Talking, BothSilent, HoldEvery, HoldLasts, TalkLasts)
-"""Triggers that hold over a time; any other is a moment."""
+"""Triggers for something that lasts; the others fire at a moment."""
 Situation = tuple[type[Trigger], Side | None]
-"""What such a trigger waits for: whose silence or talk; the hold's, for both kinds, is ``(HoldLasts, None)``."""
+"""What a `LASTING` trigger waits for, with the side for silence and talk. Both triggers of a hold wait for
+``(HoldLasts, None)``."""
 
 
 # ---- the words of the file -----------------------------------------------------------------------------------------
@@ -182,13 +184,13 @@ class IfWords(Words):
 
 
 class WhisperWords(Words):
-    say: Annotated[str, _one_of("whispers", "no whisper {} in the set `hints` of the sounds' manifest")]
+    say: Annotated[str, _one_of("whispers", "the set `hints` of the sounds' manifest has no whisper {}")]
     level: Annotated[int, BeforeValidator(_level), between("-20 dB", "6 dB", "Whispers are levelled", _level)] = 0
-    within: Annotated[Duration, between("0s", "30s", "Later it is of no use")] = 3_000
+    within: Annotated[Duration, between("0s", "30s", "A later whisper is of no use")] = 3_000
 
 
 class ExceptionWords(Words):
-    """`on_hold`, or `{within: 20s, of: please-wait}`."""
+    """An exception: a state such as `on_hold`, or `{within: 20s, of: please-wait}`."""
 
     state: Literal["on_hold", "handed_over", "agent_speaking", "caller_speaking"] | None = None
     within: Duration | None = None
@@ -202,34 +204,34 @@ class ExceptionWords(Words):
     @model_validator(mode="after")
     def _whole(self) -> ExceptionWords:
         if (self.within is None) != (self.of is None) or (self.state is None) == (self.of is None):
-            raise ValueError("half an exception|Write a state such as on_hold, or {within: 20s, of: please-wait}")
+            raise ValueError("incomplete exception|Write a state such as on_hold, or {within: 20s, of: please-wait}")
         return self
 
 
 class RuleWords(Words):
-    """A rule as written; `_Settler` reads what stands under `when`."""
+    """A rule as written in the file; `_Settler` reads the part under `when`."""
 
     when: Any
     only: IfWords = Field(IfWords(), alias="if")
     unless: Annotated[tuple[ExceptionWords, ...], BeforeValidator(listed)] = Field((), alias="not")
-    delay: Annotated[Duration, between("0s", "60s", "A hint that late has no value")] = 0
-    cooldown: Annotated[Duration, between("0s", "60m", "A call is seldom longer")] = 30_000
+    delay: Annotated[Duration, between("0s", "60s", "A later hint is of no use")] = 0
+    cooldown: Annotated[Duration, between("0s", "60m", "Few calls last longer")] = 30_000
     expiry: Annotated[Duration, between("2s", "10m", "A card must be read, and a stale one is worse than none")] = (
         10_000
     )
     priority: Annotated[int, _whole(0, 100)] = 50
-    card: Annotated[str, _one_of("cards", "no card {} in cards.yaml")] | None = None
+    card: Annotated[str, _one_of("cards", "cards.yaml has no card {}")] | None = None
     whisper: Annotated[WhisperWords | None, BeforeValidator(lambda v: {"say": v} if isinstance(v, str) else v)] = None
     mark: Literal["clock"] | None = None
     until: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
     used_by: Annotated[tuple[SoundOrMoment, ...], BeforeValidator(listed)] = ()
 
 
-# ---- settled -------------------------------------------------------------------------------------------------------
+# ---- checked rules -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Rule:
-    """Times in ms. ``states`` and ``apart`` (moment, ms) forbid it; ``until`` and ``used_by`` are moments. ``mark``: it
-    marks the talk's clock."""
+    """A checked rule. Times are in ms. ``states`` and ``apart`` (moment, ms) are its exceptions; ``until`` and
+    ``used_by`` are moments. ``mark``: the rule marks the talk's clock."""
 
     name: str
     triggers: tuple[Trigger, ...]
@@ -251,23 +253,23 @@ class Rule:
 
     @property
     def automatic(self) -> bool:
-        """Can it come without being called up?"""
+        """True if the rule can fire without being called up by hand."""
         return any(not isinstance(trigger, ByHand) for trigger in self.triggers)
 
     def concerns(self, queue: str, heard: str) -> bool:
-        """Is it for calls that came through ``queue``, with what the IVR ``heard``?"""
+        """True if the rule applies to calls from ``queue`` in which the IVR heard ``heard``."""
         return (self.queues is None or queue in self.queues) and (self.heard is None or heard in self.heard)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of a file, in its order."""
+    """All rules of a file, in the file's order."""
 
     by_name: Mapping[str, Rule]
 
     @cached_property
     def lasting(self) -> dict[Situation, tuple[tuple[int, Rule, Trigger], ...]]:
-        """(index, rule, trigger) of those that wait for a situation to last."""
+        """The `LASTING` triggers as (index, rule, trigger), by the situation they wait for."""
         found: dict[Situation, tuple] = {}
         for index, (rule, trigger) in enumerate(self.triggered_by(*LASTING)):
             kind = HoldLasts if isinstance(trigger, HoldEvery) else type(trigger)
@@ -281,17 +283,17 @@ class Rules:
 
     @cached_property
     def hold_every_ms(self) -> int | None:
-        """How long a caller may be left alone, ms; None where no rule says so."""
+        """How long a caller may be left alone on hold, ms; None if no rule says so."""
         return min((trigger.every for _, trigger in self.triggered_by(HoldEvery)), default=None)
 
     @cached_property
     def conditional(self) -> tuple[Rule, ...]:
-        """Those that are not for every call."""
+        """The rules that apply only to some calls."""
         return tuple(rule for rule in self.by_name.values() if rule.queues is not None or rule.heard is not None)
 
     @cached_property
     def moments(self) -> dict[type[Trigger], tuple[tuple[Rule, Trigger], ...]]:
-        """The rules of each trigger that is a moment."""
+        """The (rule, trigger) pairs of each kind of trigger that fires at a moment."""
         return {kind: self.triggered_by(kind) for kind in TRIGGERS.values() if kind not in LASTING}
 
     def triggered_by(self, *kinds: type[Trigger]) -> tuple[tuple[Rule, Trigger], ...]:
@@ -305,30 +307,31 @@ def read_rules(
     groups: Collection[str] = (),
     whispers: Collection[str] | None = None,
 ) -> Rules:
-    """Check a file of rules and settle it.
+    """Check a file of rules, and return its rules.
 
     Args:
         text: the YAML.
-        file: how the file is called in messages.
-        cards: the cards there are.
-        groups: the groups of spoken phrases there are.
-        whispers: the whispers there are; None: any.
+        file: the file's name in messages.
+        cards: the ids of all cards.
+        groups: the names of all groups of spoken phrases.
+        whispers: the ids of all whispers; None: accept any id.
 
     Raises:
-        Rejected: with every fault found.
+        Rejected: with all faults.
     """
     lines = YamlDocument(text, file)
     if not isinstance(lines.data, dict):
-        raise Rejected([Fault(file, 1, "no rules here", "Write a rule's name, and `when:` and `card:` below it")])
+        remedy = "Write a rule's name, and `when:` and `card:` below it"
+        raise Rejected([Fault(file, 1, "the file has no rules", remedy)])
     settler = _Settler(lines, cards, groups, whispers)
-    rules = {str(name): settler.rule(name, told) for name, told in lines.data.items()}
+    rules = {str(name): settler.rule(name, data) for name, data in lines.data.items()}
     if settler.faults:
         raise Rejected(sorted(dict.fromkeys(settler.faults), key=lambda fault: fault.line))
     return Rules(rules)
 
 
 class _Settler:
-    """Turns words into rules, and gathers what is wrong with them."""
+    """Turns the words of the file into rules, and collects faults."""
 
     def __init__(
         self, lines: YamlDocument, cards: Collection[str], groups: Collection[str], whispers: Collection[str] | None
@@ -342,11 +345,11 @@ class _Settler:
     def _fault(self, path: tuple, problem: str, remedy: str) -> None:
         self.faults.append(self.lines.fault(path, problem, remedy))
 
-    def rule(self, name: Any, told: Any) -> Rule | None:
+    def rule(self, name: Any, data: Any) -> Rule | None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
-            self._fault((name,), f"{name!r} is no rule's name", "Use small letters, digits and _")
-        words = self._model(RuleWords, told, (name,))
-        triggers = self._triggers((name, "when"), told["when"]) if isinstance(told, dict) and "when" in told else ()
+            self._fault((name,), f"{name!r} cannot be a rule's name", "Use lower-case letters, digits and _")
+        words = self._model(RuleWords, data, (name,))
+        triggers = self._triggers((name, "when"), data["when"]) if isinstance(data, dict) and "when" in data else ()
         if words is None:
             return None
         self._sense(name, words, triggers)
@@ -371,19 +374,19 @@ class _Settler:
             mark=words.mark is not None,
         )
 
-    def _model(self, model: type[BaseModel], told: Any, path: tuple) -> Any:
+    def _model(self, model: type[BaseModel], data: Any, path: tuple) -> Any:
         try:
-            return model.model_validate(told, context=self._known)
+            return model.model_validate(data, context=self._known)
         except ValidationError as error:
             self.faults += self.lines.faults(error, model, path, SEE)
             return None
 
-    def _triggers(self, path: tuple, told: Any) -> tuple[Trigger, ...]:
+    def _triggers(self, path: tuple, data: Any) -> tuple[Trigger, ...]:
         found = []
-        for index, item in enumerate(listed(told)):
-            at = (*path, index) if isinstance(told, list) else path
+        for index, item in enumerate(listed(data)):
+            at = (*path, index) if isinstance(data, list) else path
             if not isinstance(item, str) and not (isinstance(item, dict) and len(item) == 1):
-                self._fault(at, f"{item!r} is no trigger", "Write one, e.g. `silence: {of: caller, for: 3s}`")
+                self._fault(at, f"{item!r} is not a trigger", "Write one, e.g. `silence: {of: caller, for: 3s}`")
                 continue
             name, parameters = (item, {}) if isinstance(item, str) else next(iter(item.items()))
             if name not in TRIGGERS:
@@ -395,21 +398,21 @@ class _Settler:
                 parameters = {field.alias or first: parameters}
             if trigger := self._model(kind, parameters, (*at, name)):
                 found.append(trigger)
-        if told == []:
-            self._fault(path, "no trigger", "Write one, or `by_hand`")
+        if data == []:
+            self._fault(path, "no trigger", "Write a trigger, or `by_hand`")
         return tuple(found)
 
     def _sense(self, name: str, words: RuleWords, triggers: tuple[Trigger, ...]) -> None:
-        """What each word may be by itself, but not together with the others."""
+        """Find settings that contradict each other."""
         if words.card is None and words.whisper is None and words.mark is None:
             remedy = "Add `card:`, `whisper:` or `mark: clock`"
-            self._fault((name,), f"rule {name!r} shows nothing and says nothing", remedy)
+            self._fault((name,), f"rule {name!r} has no effect", remedy)
         if words.card is None and any(isinstance(t, ByHand) for t in triggers):
             self._fault((name, "when"), "only a card can be called up by hand", "Add `card: …`")
         if words.whisper and words.whisper.within > words.expiry:
-            problem = "the whisper may come when the hint is over"
+            problem = "the whisper could come after the hint has expired"
             self._fault((name, "whisper"), problem, "Make its `within` no longer than `expiry`")
         for trigger in triggers:
             if isinstance(trigger, HoldEvery) and words.cooldown > trigger.every:
-                problem = "its cooldown is longer than the time from one to the next"
+                problem = "`cooldown` is longer than `every`, so some of its hints would never come"
                 self._fault((name, "when"), problem, "Make `cooldown` no longer than `every`")

@@ -1,4 +1,4 @@
-"""The hint engine at work for one agent in one talk: what is heard goes in, whispers and cards come out, on time."""
+"""Runs the hint engine for one agent in one talk, in real time: events go in, whispers and cards come out."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 
 class HintRunner:
-    """Begins with the join, ends with ``close``. Whatever goes wrong in it ends the hints of this talk, nothing else.
+    """Begins with the join, ends with ``close``. An error in it ends the hints of this talk, and nothing else.
 
-    ``hold_whisper``: what was whispered last in this hold, which a phone that holds does not play, and when, ms since
-    the join. None: nothing, or it was stopped, or no agent holds.
+    ``hold_whisper``: the last whisper of this hold, which a phone does not play while it holds, and when it came, ms
+    since the join. None: there was no whisper, it was stopped, or no agent holds.
 
     Args:
-        rules: as they are at the join; an edit counts from the next talk on.
-        whisper: told (id, level in dB) to begin, None to stop; → is it said?
-        tell: told of every card that is shown and hidden, of every whisper that is said, or that a phone that holds
-            would not play, of a hold that nobody seems to have asked for, and of a mark at the clock.
+        rules: the rules at the join; an edit counts from the next talk on.
+        whisper: plays the whisper (id, level in dB); None stops it. Returns True if it is played.
+        tell: called with every card that is shown or hidden, every whisper that is played or that a phone on hold would
+            not play, every hold that the agent does not seem to have asked for, and every mark at the clock.
     """
 
     def __init__(
@@ -45,31 +45,31 @@ class HintRunner:
         self.hear(joined)
 
     def hear(self, event: e.Event) -> None:
-        """Something has happened just now."""
+        """Take in an event that has happened just now."""
         self._do(lambda engine: engine.handle(event, self._now_ms()))
 
     @property
     def card(self) -> e.ShowCard | None:
-        """What is on the agent's screen."""
+        """The card on the agent's screen; None if there is none."""
         return self._engine.card if self._engine else None
 
     @property
     def muted(self) -> bool:
-        """The agent wants no whispers."""
+        """True if the agent has muted whispers."""
         return bool(self._engine and self._engine.muted)
 
     @property
     def clock_marked(self) -> bool:
-        """A rule has put a quiet mark at the talk's clock."""
+        """True if a rule has marked the talk's clock."""
         return bool(self._engine and self._engine.clock_marked)
 
     @property
     def hold_every_ms(self) -> int:
-        """So long a caller may be left alone on hold."""
+        """How long a caller may be left alone on hold, ms."""
         return self._engine.holds.every_ms if self._engine else HOLD_EVERY_MS
 
     def ago_s(self, ms: int) -> float:
-        """How long ago this moment of the talk was, s; negative: it is still to come."""
+        """The time since this moment of the talk, s; negative if it is still to come."""
         return time.monotonic() - self._began - ms / 1_000
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class HintRunner:
         self._engine = self.hold_whisper = None
 
     def _now_ms(self) -> int:
-        """Since the join, whole frames."""
+        """Ms since the join, rounded down to whole frames."""
         return int((time.monotonic() - self._began) * 1_000) // FRAME_MS * FRAME_MS
 
     def _do(self, step: Callable[[HintEngine], list[e.Action]]) -> None:

@@ -1,7 +1,7 @@
-"""Open streams, each of one agent's state and levels: the newest only.
+"""Streams of one agent's newest state and levels.
 
-A stream says how things stand, not what happened. Two marks wait for it, "the state has changed" and "the levels have",
-and what is sent is made when it can be sent. So a slow reader is behind by one message at most.
+A stream sends the present state, not what happened before. It has two marks, "the state has changed" and "the levels
+have changed", and makes a message only when it can be sent. So a slow reader is behind by one message at most.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from aiohttp import web
 
 from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, send
 
-METER_S = 0.07  # less than from one level of a side to the next, 0.1 s: else each would wait for the next but one
+METER_S = 0.07  # less than the 0.1 s between two levels of a side, so that none has to wait for the one after the next
 
 
 class Stream:
-    """One open stream of ``agent``'s state, for ``by``. ``changed_at``: when the oldest change that was not sent yet
-    happened, s since 1970."""
+    """One open stream of ``agent``'s state, for the person ``by``. ``changed_at``: the time of the oldest change that
+    was not sent yet, s since 1970."""
 
     def __init__(self, agent: str, by: str) -> None:
         self.agent, self.by = agent, by
@@ -49,10 +49,10 @@ class Stream:
 
 
 class AgentStreams:
-    """All of them.
+    """All open streams.
 
     Args:
-        state, levels: of an agent, as they are sent.
+        state, levels: return the objects to send, for an agent.
     """
 
     def __init__(self, state: Callable[[str], dict[str, Any]], levels: Callable[[str], dict[str, Any]]) -> None:
@@ -72,11 +72,11 @@ class AgentStreams:
             self.state_changed(agent)
 
     def agents(self) -> list[str]:
-        """Those of whom any stream is open."""
+        """The agents with an open stream of their state."""
         return list(self._open)
 
     def present(self, person: str) -> bool:
-        """Has this person a stream of their own state open, that is, their page?"""
+        """True if this person has a stream of their own state open, that is, their page."""
         return any(stream.by == person for stream in self._open.get(person, ()))
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class AgentStreams:
                 stream.close()
 
     async def serve(self, request: web.Request, agent: str, by: str) -> web.StreamResponse:
-        """One stream, until its reader goes or is too slow."""
+        """Serve one stream, until its reader goes or is too slow."""
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         with self._opened(agent, by) as stream:
@@ -107,7 +107,7 @@ class AgentStreams:
                 del self._open[agent]
 
     def _news(self, stream: Stream) -> bytes:
-        """What is to be sent now; a beat where nothing is new."""
+        """The message to send now; a beat if nothing is new."""
         stream.wake.clear()
         found = []
         if stream.changed_at is not None:

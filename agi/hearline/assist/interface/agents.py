@@ -1,5 +1,5 @@
-"""The agents' states, kept up to date by the rest of agent assist, and completed with what was kept of earlier calls.
-An error here reaches neither hints nor legs."""
+"""The agents' states, kept up to date by the rest of agent assist, and completed from the store of earlier calls. An
+error here affects neither hints nor legs."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Agents:
     def hear(self, event: Message) -> None:
         self._shielded(self.states.hear, event)
 
-    def follow(self, conversations: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
-        self._shielded(self.states.follow, conversations, talk_of)
+    def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
+        self._shielded(self.states.follow, connected, talk_of)
 
     def see(self, talk: TalkSession) -> None:
         self._shielded(self.states.see, talk)
@@ -67,9 +67,9 @@ class Agents:
         try:
             take(*what)
         except Exception:
-            log.exception("the agents' page may show less than there is")
+            log.exception("an agent's state could not be updated; the agents' page may be incomplete")
 
-    # ---- what was kept, and is kept ---------------------------------------------------------------------------------
+    # ---- the store of earlier calls ---------------------------------------------------------------------------------
     def _look_up(self, caller: Caller) -> None:
         async def look() -> None:
             found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
@@ -92,7 +92,7 @@ class Agents:
         task.add_done_callback(self._looking.discard)
 
     def _keep(self, state: AgentState) -> Future[bool]:
-        """Keep this agent's part of the call for the next time that its caller calls. Returns whether it is kept."""
+        """Store this agent's part of the call, for the caller's next call. The future says whether it is stored."""
         known = {
             "who": state.caller.who,
             "at": state.began,
@@ -103,5 +103,5 @@ class Agents:
             "outcome": state.outcome,
             "note": state.note.to_keep().as_text() if state.note else None,
         }
-        told = {name: value for name, value in known.items() if value is not None}
-        return self._earlier.note(state.caller.id, **told)
+        facts = {name: value for name, value in known.items() if value is not None}
+        return self._earlier.note(state.caller.id, **facts)

@@ -1,5 +1,5 @@
-"""What can be done for an agent from outside. Each command names the call it is meant for and is refused (409) once
-that call is over, so a click on what was on the screen a moment ago never reaches the next caller."""
+"""The commands that can be given on behalf of an agent from outside. Each names the call it is meant for, and is
+refused (409) once that call is over, so a late click never affects the next call."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hearline.assist.interface.snapshots import Snapshots
 from hearline.assist.playback.volumes import LOUDEST_DB, SOFTEST_DB, Volumes
 from hearline.wire.answers import Refused
 
-KEPT_S = 3.0  # a note that is not kept by then is answered as not kept
+KEPT_S = 3.0  # a note that takes longer to store is reported as not kept
 PROMISES_MS = range(5_000, 600_001)
 
 Answer = dict[str, Any]
 
 
 class Commands:
-    """``do`` is the way in. Every command takes the work number of whoever gives it and an object, answers with an
-    object, and raises Refused."""
+    """``do`` carries out a command. Every command takes the work number of the person who gives it and an object,
+    returns an object, and may raise Refused."""
 
     def __init__(self, states: AgentStates, talks: TalkSessions, snapshots: Snapshots, volumes: Volumes) -> None:
         self._states, self._talks, self._snapshots, self._volumes = states, talks, snapshots, volumes
@@ -45,14 +45,15 @@ class Commands:
         return await command(by, sent)
 
     def _state(self, by: str, sent: Answer, *activities: Activity) -> AgentState:
-        """The state of this agent, who is in the call that is meant."""
+        """The state of this agent. Raises Refused unless they are in the call that ``sent`` names, in one of these
+        activities."""
         state = self._states.of(by)
         if state.state not in activities or state.caller is None or sent.get("call") != state.caller.id:
             raise Refused(409, "call_over")
         return state
 
     async def _press(self, by: str, sent: Answer) -> Answer:
-        """A key, as if pressed on the phone: ``key``."""
+        """Press ``key``, as on the phone."""
         state = self._state(by, sent, Activity.TALKING)
         if sent.get("key") not in list(e.Key):
             raise Refused(400, "unknown", known=list(e.Key))
@@ -60,7 +61,7 @@ class Commands:
         return {}
 
     async def _card(self, by: str, sent: Answer) -> Answer:
-        """The agent used or dismissed a ``card``: ``did``."""
+        """The agent has used or dismissed (``did``) a ``card``."""
         state = self._state(by, sent, Activity.TALKING, Activity.AFTER)
         event = {"used": e.CardUsed, "dismissed": e.CardDismissed}.get(sent.get("did"))
         if event is None or not isinstance(sent.get("card"), str):
@@ -78,7 +79,7 @@ class Commands:
         return {}
 
     async def _outcome(self, by: str, sent: Answer) -> Answer:
-        """The call's outcome, by its closing card, into the talk's record; during the talk the card is shown."""
+        """Put the call's outcome, named by its closing card, into the talk's record. During the talk, show the card."""
         state = self._state(by, sent, Activity.TALKING, Activity.AFTER)
         closing = self._snapshots.closing(state, sent.get("outcome"))
         if closing is None:
@@ -91,8 +92,8 @@ class Commands:
         return {}
 
     async def _note(self, by: str, sent: Answer) -> Answer:
-        """The changed fields of the ``note`` of this call or of the one before: the next may ring while the agent still
-        writes. ``kept`` in the answer is true only if the note is on the disk."""
+        """Change fields of the ``note`` of this call, or of the one before, since the next call may ring while the
+        agent still writes. ``kept`` in the answer is true only if the note is on the disk."""
         last = self._states.last_of(by)
         if last and last.caller.id == sent.get("call"):
             state = last
@@ -108,7 +109,7 @@ class Commands:
         return {"kept": kept.done() and kept.result()}
 
     async def _promise(self, by: str, sent: Answer) -> Answer:
-        """The caller was promised a hold of ``ms``: the hold clock counts down to it."""
+        """The agent has promised the caller a hold of ``ms``, to which the hold clock counts down."""
         state = self._state(by, sent, Activity.TALKING)
         if isinstance(sent.get("ms"), bool) or sent.get("ms") not in PROMISES_MS:
             raise Refused(400, "unknown")
@@ -116,7 +117,7 @@ class Commands:
         return {}
 
     async def _coming(self, by: str, sent: Answer) -> Answer:
-        """A supervisor comes to the ``agent`` who asked for one in this ``call``."""
+        """The supervisor accepts the request of the ``agent`` who asked for one in this ``call``."""
         asking = [(one["agent"], one["call"]) for one in self._snapshots.asking(by)]
         if (sent.get("agent"), sent.get("call")) not in asking:
             raise Refused(409, "call_over")
@@ -130,7 +131,7 @@ class Commands:
         return {}
 
     async def _volume(self, by: str, sent: Answer) -> Answer:
-        """How loud this agent's whispers are, ``db`` on top of what the rule says."""
+        """Set the volume of this agent's whispers, ``db`` on top of the rule's level."""
         db = sent.get("db")
         if isinstance(db, bool) or not isinstance(db, int) or not SOFTEST_DB <= db <= LOUDEST_DB:
             raise Refused(400, "unknown", softest=SOFTEST_DB, loudest=LOUDEST_DB)

@@ -1,4 +1,4 @@
-"""What happened in agent assist, numbered, so that a reader who was away goes on where they stopped. No clock, no
+"""A log of agent assist's newest events, numbered, so that a reader can resume where it stopped. No clock, no
 sockets."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ KEPT = 20_000  # some minutes of a thousand calls
 
 @dataclass(frozen=True)
 class Happened:
-    """``number``: one more than that of the event before. ``at``: s since 1970."""
+    """An event. ``number``: one more than that of the event before. ``at``: s since 1970."""
 
     number: int
     kind: str
@@ -25,8 +25,8 @@ class EventLog:
     """The newest events.
 
     Args:
-        epoch: names this start of the process: numbers of another start say nothing here.
-        kept: how many are remembered.
+        epoch: a name for this start of the process, since numbers of another start are not valid here.
+        kept: the number of events that are kept.
 
     ``added`` is called after each event.
     """
@@ -42,12 +42,12 @@ class EventLog:
         self.added()
 
     def name(self, number: int) -> str:
-        """The number as readers see it: good for this start of the process only."""
+        """The number as readers see it, which includes the start of the process."""
         return f"{self._epoch}-{number}"
 
     def number(self, name: str) -> int | None:
-        """The number that a reader names; None if it is none of this start, or its successors are gone: the reader
-        needs a snapshot."""
+        """The number that a reader gives as ``name``. None if it is not of this start, or the events after it are gone,
+        so that the reader needs a snapshot."""
         epoch, _, digits = name.rpartition("-")
         if epoch != self._epoch or not (digits.isascii() and digits.isdecimal()):
             return None
@@ -55,7 +55,7 @@ class EventLog:
         return number if self._oldest() - 1 <= number <= self.last else None
 
     def after(self, number: int, most: int) -> list[Happened] | None:
-        """Up to ``most`` events after this one, oldest first; None if the next one is gone already."""
+        """Up to ``most`` events after this number, oldest first; None if the next one is gone already."""
         if number < self._oldest() - 1:
             return None
         skip = number - self._oldest() + 1

@@ -1,4 +1,4 @@
-"""The interface as it runs: its routes, on a Unix socket that only our own user can open. See docs/interface.md."""
+"""Serves the interface: its routes, on a Unix socket that only our own user can open. See docs/interface.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hearline.wire.http_server import HttpServer
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
 
-MOST_BODY = 32 * 1024  # bytes; a page takes half of it
+MOST_BODY = 32 * 1024  # bytes; the page's server accepts half of it
 MOST_EVENTS = 200  # in one write
 LOOK_S = 0.25
 MOST_QUERY = 100  # characters
@@ -40,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Reader:
-    """Somebody who reads the events. ``number``: of the last one that was sent; None: a snapshot comes first."""
+    """A reader of the events. ``number``: that of the last event sent; None: a snapshot comes first."""
 
     def __init__(self, number: int | None) -> None:
         self.number = number
@@ -48,11 +48,11 @@ class Reader:
 
 
 class Interface:
-    """``run`` until cancelled. What breaks in it reaches neither hints nor legs.
+    """``run`` serves until cancelled. An error in it affects neither hints nor legs.
 
     Args:
         socket: the file of the Unix socket.
-        others: see `Snapshots`.
+        book, names, …, allowed: see `Snapshots`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Interface:
         self.events.added = self._wake_readers
         self._readers: set[Reader] = set()
         self._serving = False
-        self._briefs: dict[str, dict[str, Any]] = {}  # by agent, as told last
+        self._briefs: dict[str, dict[str, Any]] = {}  # by agent, as sent last
         states.changed, states.levels, states.asking_changed = self._changed, self.streams.levels_changed, self._asked
         talks.recorded = self._recorded
 
@@ -84,19 +84,19 @@ class Interface:
         return self.streams.present(person)
 
     def supervisor_there(self, agent: str) -> bool:
-        """Can a supervisor be called in by this agent?"""
+        """True if this agent can call a supervisor in now."""
         return bool(self.snapshots.supervisor_there(agent))
 
     # ---- what happens -----------------------------------------------------------------------------------------------
     def _changed(self, agent: str) -> None:
         self.streams.state_changed(agent)
-        told = brief(self._states.of(agent))
-        if self._briefs.get(agent) != told:
-            self._briefs[agent] = told
-            self.events.add("agent", time.time(), **told)
+        now = brief(self._states.of(agent))
+        if self._briefs.get(agent) != now:
+            self._briefs[agent] = now
+            self.events.add("agent", time.time(), **now)
 
     def _asked(self) -> None:
-        """Somebody asks for a supervisor, or does so no more."""
+        """An agent asks for a supervisor, or no longer does."""
         for agent in self.streams.agents():
             account = self._accounts.of(agent)
             if account and account.role is Role.SUPERVISOR:
@@ -122,8 +122,8 @@ class Interface:
         self._wake_readers()
 
     async def _watch(self) -> None:
-        """What everybody must see at once: whether Asterisk is there, whether whispers are allowed, which supervisors
-        have their page open."""
+        """Pass on to everybody at once: whether Asterisk is connected, whether whispers are allowed, and which
+        supervisors have their page open."""
         known, there = self.snapshots.standing(), self._supervisors()
         while True:
             await asyncio.sleep(LOOK_S)
@@ -159,7 +159,7 @@ class Interface:
         try:
             return await handler(request)
         except Refused as refused:
-            return web.json_response(refused.told, status=refused.status)
+            return web.json_response(refused.body, status=refused.status)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception:
@@ -201,7 +201,7 @@ class Interface:
         return web.json_response(await self.commands.do(request.match_info["command"], by, sent))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Everything from the number on that the reader names, or from a snapshot on."""
+        """All events after the one that the reader names; a snapshot first if it names none that is valid."""
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         reader = Reader(self.events.number(request.headers.get("Last-Event-ID", "")))
@@ -217,7 +217,7 @@ class Interface:
         return response
 
     def _next(self, reader: Reader) -> bytes:
-        """What follows the event that this reader had last; a beat where nothing does."""
+        """The events after the last one sent to this reader; a beat if there are none."""
         reader.wake.clear()
         found = None if reader.number is None else self.events.after(reader.number, MOST_EVENTS)
         if found is None:

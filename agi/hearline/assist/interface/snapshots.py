@@ -1,4 +1,4 @@
-"""How things stand, as plain objects that can be sent: one agent's whole state, all agents in brief, the cards."""
+"""Snapshots as plain objects that can be sent: one agent's whole state, all agents in brief, the cards."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ MOST_CHARACTERS = 20
 
 @dataclass(frozen=True)
 class Names:
-    """``fields`` fill the cards' ``{brand}`` and ``{hotline}``; ``queues``: each queue's name in Chinese."""
+    """Names from the sounds' manifest. ``fields``: for the cards' ``{brand}`` and ``{hotline}``. ``queues``: each
+    queue's name in Chinese."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     queues: Mapping[str, str] = field(default_factory=dict)
 
 
 def watched_names(sounds: Path) -> Watched[Names]:
-    """The names in the manifest of these sounds, read now and again whenever it has changed."""
+    """The names in the manifest of these sounds, read now, and again whenever it has changed."""
 
     def read(_: Names) -> Names:
         manifest = load_manifest(sounds)
@@ -43,14 +44,14 @@ def watched_names(sounds: Path) -> Watched[Names]:
 
 
 class Snapshots:
-    """Made when they are asked for.
+    """Makes snapshots on request.
 
     Args:
-        book: the hints in force; None where there are none.
-        sound: a whisper's 16-bit samples at 8 kHz, by its id and a gain in dB; raises OSError, ValueError.
-        asterisk: is Asterisk's manager interface connected?
-        allowed: may agents be whispered to?
-        present: has this person their page open?
+        book: returns the hints in force; None if there are none.
+        sound: returns a whisper's 16-bit samples at 8 kHz, by its id and a gain in dB; raises OSError, ValueError.
+        asterisk: returns True while Asterisk's manager interface is connected.
+        allowed: returns True while agents may be whispered to.
+        present: returns True if this person has their page open.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Snapshots:
 
     # ---- agents -----------------------------------------------------------------------------------------------------
     def agent(self, number: str) -> dict[str, Any]:
-        """All that this agent's page shows, but the levels."""
+        """Everything that this agent's page shows, except the levels."""
         state = self._states.of(number)
         view, cards = state.view(self._states.now(), self._states.today()), self._cards(state)
         card = cards.by_id.get(view["card"]["id"]) if view["card"] else None
@@ -90,20 +91,21 @@ class Snapshots:
         }
 
     def levels(self, number: str) -> dict[str, Any]:
-        """How loud caller and agent are now."""
+        """The present levels of caller and agent."""
         return self._states.of(number).levels()
 
     def standing(self) -> dict[str, Any]:
-        """What holds for everybody."""
+        """The status that concerns everybody."""
         return {"asterisk": self.asterisk(), "whispers_allowed": self.allowed()}
 
     def everybody(self) -> dict[str, Any]:
-        """All agents in brief, and what holds for everybody."""
+        """All agents in brief, and the status that concerns everybody."""
         return self.standing() | {"agents": [brief(state) for state in self._states.all()]}
 
     # ---- supervisors ------------------------------------------------------------------------------------------------
     def supervisor_there(self, number: str) -> bool | None:
-        """Has a supervisor of this agent's team, another than themselves, the page open? None: the team has none."""
+        """True if a supervisor of this agent's team, other than themselves, has the page open; None if the team has
+        none."""
         whose = self._accounts.of(number)
         theirs = [
             account.number
@@ -113,7 +115,7 @@ class Snapshots:
         return any(map(self._present, theirs)) if theirs else None
 
     def asking(self, number: str) -> list[dict[str, Any]]:
-        """The agents who ask for a supervisor and whom this person may come to; the longest wait first."""
+        """The requests for a supervisor that this person may accept; the longest wait first."""
         who = self._accounts.of(number)
         if who is None or who.role is not Role.SUPERVISOR:
             return []
@@ -122,20 +124,20 @@ class Snapshots:
 
     # ---- cards ------------------------------------------------------------------------------------------------------
     def phrases(self, number: str, query: str) -> list[dict[str, Any]]:
-        """All cards in the order of their sections, or those that the query finds, the best first."""
+        """All cards in the order of their sections, or those that match the query, the best first."""
         cards, rules = self._cards(self._states.of(number)), self._rules()
         found = cards.search(query) if query.strip() else [c for of in cards.by_section().values() for c in of]
         return [self._words(card, number) | {"rule": rules.get(card.id)} for card in found]
 
     def characters(self, query: str) -> list[dict[str, Any]]:
-        """The characters that the query finds, and how to ask for each."""
+        """The characters that match the query, and the questions to ask about each."""
         book = self._book()
         found = book.characters.find(query) if book else []
         return [{"character": c, "ask": [ASK.format(way=way) for way in ways]} for c, ways in found[:MOST_CHARACTERS]]
 
     def closing(self, state: AgentState, card: object) -> tuple[str, str] | None:
-        """The outcome that this closing card stands for, and the rule that shows the card, '' if none does; None if it
-        is no closing card of this call."""
+        """The outcome of this closing card, and the rule that shows it ('' if none does); None if ``card`` is not a
+        closing card of this call."""
         found = next((one for one in self._closings(state) if one.id == card), None)
         return found and (found.id.removeprefix(CLOSING), self._rules().get(found.id, ""))
 
@@ -147,7 +149,7 @@ class Snapshots:
         return [card for card in self._cards(state).by_id.values() if card.id.startswith(CLOSING)]
 
     def _words(self, card: Card, number: str) -> dict[str, Any]:
-        """A card for this agent; what only the agent can fill in stays open."""
+        """A card's words for this agent. Fields that only the agent knows stay as they are."""
         book = self._book()
         titles = {one.id: one.title for one in (book.cards_of("").by_id.values() if book else ())}
         card = card.filled({**self._names().fields, "agent_id": number})
@@ -169,7 +171,7 @@ class Snapshots:
         }
 
     def _rules(self) -> dict[str, str]:
-        """By card: the first rule that shows it."""
+        """The first rule that shows each card, by card."""
         book = self._book()
         return (
             {rule.card: rule.name for rule in reversed(list(book.rules.by_name.values())) if rule.card} if book else {}
@@ -177,7 +179,7 @@ class Snapshots:
 
     # ---- sounds -----------------------------------------------------------------------------------------------------
     async def hold_whisper(self, number: str) -> bytes:
-        """A WAV file of the whisper that this agent's phone, which holds, does not play, as loud as the agent wants it.
+        """A WAV file of the whisper that this agent's phone does not play because it holds, at the agent's volume.
         Raises Refused."""
         if (said := self._states.of(number).hold_whisper) is None:
             raise Refused(404, "nothing_said")
@@ -185,7 +187,7 @@ class Snapshots:
 
 
 def brief(state: AgentState) -> dict[str, Any]:
-    """What an agent does, without anything of the caller but the call's id."""
+    """An agent's activity, with nothing about the caller but the call's id."""
     busy = state.caller is not None and state.state is not Activity.IDLE
     return {
         "agent": state.agent,

@@ -1,4 +1,4 @@
-"""Music for callers whom an agent has put on hold, where Asterisk plays them none: softmix tells nobody of a hold."""
+"""Music for callers on hold to whom Asterisk plays none, because their softmix bridge does not pass the hold on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ AGAIN_S = 1.0
 
 
 class HoldMusic:
-    """What callers hear who wait in a queue; ``follow`` says who is to hear it now."""
+    """Plays the queue's music to callers on hold; ``follow`` determines to whom."""
 
     def __init__(self, prompter: Prompter, recordings: Recordings) -> None:
         self._prompter, self._recordings = prompter, recordings
         self._playing: dict[str, asyncio.Task] = {}  # by the caller's channel
 
-    def follow(self, conversations: Iterable[ConnectedParties]) -> None:
-        """These talk now, or are on hold."""
-        silent = {talk.caller: talk for talk in conversations if talk.held_in_silence}
+    def follow(self, connected: Iterable[ConnectedParties]) -> None:
+        """Take over all parties that are connected now: start and stop the music accordingly."""
+        silent = {talk.caller: talk for talk in connected if talk.held_in_silence}
         for caller in self._playing.keys() - silent.keys():
             self._playing.pop(caller).cancel()
         for caller in silent.keys() - self._playing.keys():
@@ -39,5 +39,5 @@ class HoldMusic:
             try:
                 await self._prompter.play_on(talk, self._recordings.samples(MUSIC))
             except (AmiDown, AmiRefused, WorkerDown, OSError, TimeoutError, ValueError) as error:
-                log.warning("a caller on hold hears no music: %s", error or type(error).__name__)
+                log.warning("a caller on hold hears no music for the moment: %s", error or type(error).__name__)
             await asyncio.sleep(AGAIN_S)

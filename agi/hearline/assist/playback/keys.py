@@ -1,7 +1,7 @@
-"""What an agent's keys do, pressed on the phone or on the page.
+"""Carries out an agent's keys, pressed on the phone or on the page.
 
-A prompt is played to the caller whole, and softly to the agents of the talk, so that they hear that it plays. The same
-key once more stops it, another prompt's key plays that one instead.
+The caller hears a prompt at its full level, the agents of the talk at a lower one, so that they know it plays. The same
+key stops it; the key of another prompt plays that one instead.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from hearline.pbx.confirm import confirm
 
 log = logging.getLogger(__name__)
 
-AGENT_HEARS_DB = -12  # of what the caller hears
+AGENT_HEARS_DB = -12  # relative to what the caller hears
 PHRASES = "HEARLINE_PHRASES"
 NUISANCE = {"Context": "hearline-nuisance", "Exten": "s", "Priority": "1"}
 
 
 class Keys:
-    """Does what is pressed; whatever goes wrong in it is logged and costs the call nothing.
+    """Carries out keys. If one fails, the failure is logged, and the call is unaffected.
 
     Args:
         ami: moves the caller's channel.
-        say: says 16-bit samples (8 kHz) to the agent on this channel alone; b'' ends it.
-        whisper: the same by a whisper's id.
-        supervisor_there: can any supervisor be told, besides the agent with this work number?
+        say: plays 16-bit samples (8 kHz) to the agent on a channel alone; b'' stops it.
+        whisper: plays a whisper, by its id, to the agent on a channel.
+        supervisor_there: returns True if a supervisor other than the agent with this work number can be called in.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Keys:
     ) -> None:
         self._ami, self._prompts, self._prompter = ami, prompts, prompter
         self._say, self._whisper, self._supervisor_there = say, whisper, supervisor_there
-        self._tasks: set[asyncio.Task] = set()  # the loop itself would not keep them
+        self._tasks: set[asyncio.Task] = set()  # the loop keeps only weak references
 
     def press(self, talk: TalkSession, channel: str, key: Key) -> None:
-        """The agent on ``channel`` has pressed it; the runner knows."""
+        """Carry out a key of the agent on ``channel``. The hint runner has taken it in already."""
         match key:
             case Key.LOW_VOLUME | Key.RECEIVER:
                 self._prompt(talk, key)
@@ -69,7 +69,7 @@ class Keys:
                 self._whisper(channel, "whispers-off" if talk.runners[channel].muted else "whispers-on")
 
     def _call_supervisor(self, talk: TalkSession, agent: str) -> str:
-        """Once more takes it back. Returns the whisper that tells the agent what has become of it."""
+        """Call a supervisor in, or withdraw the request. Returns the whisper that reports the result to the agent."""
         if talk.help:
             talk.help = None
             talk.add("supervisor_withdrawn")
@@ -90,7 +90,7 @@ class Keys:
     def _done(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
-            log.error("a key of an agent's failed; the talk goes on", exc_info=task.exception())
+            log.error("an agent's key failed; the talk goes on", exc_info=task.exception())
 
     # ---- prompts ----------------------------------------------------------------------------------------------------
     def _prompt(self, talk: TalkSession, key: Key) -> None:
@@ -105,8 +105,8 @@ class Keys:
 
     async def _play(self, talk: TalkSession, key: Key) -> None:
         try:
-            told = await self._ami.ask("Getvar", Channel=talk.conversation.caller, Variable=PHRASES)
-            prompt = self._prompts.choose(key, told.get("Value", ""), talk.played.get(key, 0))
+            answer = await self._ami.ask("Getvar", Channel=talk.parties.caller, Variable=PHRASES)
+            prompt = self._prompts.choose(key, answer.get("Value", ""), talk.played.get(key, 0))
             if await self._play_to_both(talk, key, prompt):
                 talk.played[key] = talk.played.get(key, 0) + 1
         except (AmiDown, AmiRefused, WorkerDown, LookupError, OSError, TimeoutError, ValueError) as error:
@@ -114,8 +114,8 @@ class Keys:
             talk.add("prompt_failed", key=key)
 
     async def _play_to_both(self, talk: TalkSession, key: Key, prompt: Prompt) -> bool:
-        """True: the caller has heard it to its end."""
-        agents, whole = talk.conversation.agents, False
+        """Returns True if the caller heard the prompt to its end."""
+        agents, whole = talk.parties.agents, False
         with ExitStack() as afterwards:
 
             def begins(lead: bytes) -> None:
@@ -126,7 +126,7 @@ class Keys:
                 for agent in agents:
                     self._say(agent, lead + at_level(prompt.samples, AGENT_HEARS_DB))
 
-            whole = await self._prompter.play(talk.conversation, prompt.samples, begins)
+            whole = await self._prompter.play(talk.parties, prompt.samples, begins)
         return whole
 
     def _prompt_ended(self, talk: TalkSession, agents: Iterable[str], prompt: Prompt, whole: bool) -> None:
@@ -139,17 +139,17 @@ class Keys:
 
     # ---- nuisance calls ---------------------------------------------------------------------------------------------
     async def _hand_over(self, talk: TalkSession, agent: str) -> None:
-        """The caller leaves for the prompts of service standard §1.4; the agent, left alone, is free."""
+        """Send the caller to the prompts of service standard §1.4. The agent is then free."""
         talk.handed_over = True
         if talk.playing:
             talk.playing.task.cancel()
             await asyncio.wait([talk.playing.task])
-        talk.add("handed_over", to="nuisance")  # now: the talk may have ended when the answer comes
+        talk.add("handed_over", to="nuisance")  # now, since the talk may be over when the answer comes
         try:
-            await confirm(self._ami, talk.conversation.caller, agent)
-            await self._ami.ask("Redirect", Channel=talk.conversation.caller, **NUISANCE)
+            await confirm(self._ami, talk.parties.caller, agent)
+            await self._ami.ask("Redirect", Channel=talk.parties.caller, **NUISANCE)
         except (AmiDown, AmiRefused, ValueError) as error:
-            log.warning("a nuisance call stays with its agent: %s", error)
+            log.warning("a nuisance call could not be handed over and stays with its agent: %s", error)
             talk.handed_over = False
             talk.add("hand_over_failed")
             talk.tell(e.TransferGivenUp())

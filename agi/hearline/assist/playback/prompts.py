@@ -1,7 +1,7 @@
-"""Recorded prompts that an agent has played to the caller in the middle of the talk.
+"""Plays recorded prompts to the caller in the middle of a talk, at an agent's request.
 
-Asterisk connects to our media worker once more, with ChanSpy on the caller's channel, and mixes what we send into what
-the caller hears: the two stay in their bridge, and the worker counts the prompt in frames.
+Asterisk opens a further connection to our media worker, with ChanSpy on the caller's channel, and mixes the sound we
+send into what the caller hears. The two stay in their bridge, and the worker counts the prompt in frames.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from hearline.pbx.confirm import confirm
 
 DEFAULT = "zh/lanzhi"
 WORDINGS = {Key.LOW_VOLUME: ("low-1", "low-2", "low-move"), Key.RECEIVER: ("speakerphone",)}
-"""By key: the prompts of the phrase set, one after the other in the same talk, the last again and again (service
-standard §1.3). Not every set has each of them."""
+"""By key: the prompts of the phrase set for the first, second … press in the same talk; the last one is repeated
+(service standard §1.3). A set may lack some of them."""
 
-LEAD_MS = 200  # ChanSpy needs a moment between connecting and mixing
-TAIL_MS = 200  # the last frames are still in Asterisk's hands when they have left ours
-LONGEST_SAMPLES = 16 * 8_000  # of music, handed to the worker at once
-SILENT_S = 0.6  # the worker tells ten times a second how far it is
+LEAD_MS = 200  # of silence first, since ChanSpy begins to mix a moment after it connects
+TAIL_MS = 200  # the last frames are still in Asterisk when we have sent them
+LONGEST_SAMPLES = 16 * 8_000  # of music, passed to the worker at a time
+SILENT_S = 0.6  # a leg without a report for this long is lost; the worker reports ten times a second
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """``where``: set and id, as the talk's record names it. ``samples``: int16, 8 kHz, whole frames."""
+    """A prompt. ``where``: phrase set and id, for the talk's record. ``samples``: int16, 8 kHz, whole frames."""
 
     where: str
     samples: np.ndarray
 
 
 class Prompts:
-    """What agents' keys play."""
+    """Chooses the prompts that agents' keys play."""
 
     def __init__(self, recordings: Recordings) -> None:
         self._recordings = recordings
 
     def choose(self, key: Key, phrases: str, times: int) -> Prompt:
-        """What this key plays in a call of this phrase set (``zh/lanzhi``), when it has played ``times`` before.
+        """The prompt for this key in a call with this phrase set (``zh/lanzhi``), after ``times`` earlier prompts.
 
-        A set without any wording for it borrows from the first that has one. Raises LookupError, ValueError.
+        If the set has no wording for the key, the first set that has one lends it. Raises LookupError, ValueError.
         """
         sets = self._recordings.sets
         for lender in [phrases if phrases in sets else DEFAULT, *sets]:
@@ -64,20 +64,20 @@ class Prompts:
 
 
 class Prompter:
-    """Plays to callers; tell it what the worker tells (``hear``)."""
+    """Plays sound to callers. ``hear`` must get the worker's reports."""
 
     def __init__(self, ami: Ami, line: WorkerClient) -> None:
         self._ami, self._line = ami, line
-        self._playing: dict[str, asyncio.Queue[int]] = {}  # by the visit's UUID: ms since it came
+        self._playing: dict[str, asyncio.Queue[int]] = {}  # by the leg's UUID: its reports' times, ms since it began
 
     def hear(self, message: LegReport) -> None:
-        """What the worker tells of any leg."""
+        """Take in a report of any leg; reports of other legs are ignored."""
         if message.uuid in self._playing:
             self._playing[message.uuid].put_nowait(message.at_ms)
 
     async def play(self, talk: ConnectedParties, samples: np.ndarray, begins: Callable[[bytes], None]) -> bool:
-        """Play this to the talk's caller; cancel it to stop. ``begins`` is told in the frame in which it starts, of the
-        silence before it. Returns False where the caller did not hear it to its end.
+        """Play ``samples`` to the caller; cancel the task to stop. ``begins`` is called in the frame in which they
+        start, with the silence that precedes them. Returns False if the caller did not hear them to the end.
 
         Raises:
             AmiDown, AmiRefused, WorkerDown, TimeoutError, ValueError: nothing was played.
@@ -96,8 +96,8 @@ class Prompter:
                 return False
 
     async def play_on(self, talk: ConnectedParties, samples: np.ndarray) -> None:
-        """Play this to the talk's caller, again and again, until cancelled. Raises as ``play``, and TimeoutError where
-        the caller is gone."""
+        """Play ``samples`` to the caller in a loop, until cancelled. Raises as ``play``, and TimeoutError if the caller
+        is gone."""
         parts = np.array_split(samples, -(-samples.size // LONGEST_SAMPLES))
         async with self._leg(talk) as (uuid, came, now_ms):
             for part in itertools.cycle(parts):
@@ -109,15 +109,16 @@ class Prompter:
 
     @asynccontextmanager
     async def _leg(self, talk: ConnectedParties) -> AsyncIterator[tuple[str, asyncio.Queue[int], int]]:
-        """A leg that mixes into what the caller hears: its UUID, the ms that the worker tells of it, and the first."""
-        visit = self._line.announce(None, channel=talk.caller)
-        came = self._playing[visit.uuid] = asyncio.Queue()
+        """A leg that mixes sound into what the caller hears: its UUID, the times of its reports in ms, and the first
+        of them."""
+        pending = self._line.announce(None, channel=talk.caller)
+        came = self._playing[pending.uuid] = asyncio.Queue()
         try:
             await confirm(self._ami, talk.caller, *talk.agents)
-            await attach(self._ami, visit, prompt_data(talk.caller))
+            await attach(self._ami, pending, prompt_data(talk.caller))
             async with asyncio.timeout(CONNECT_S):
                 began_ms = await came.get()
-            yield visit.uuid, came, began_ms
+            yield pending.uuid, came, began_ms
         finally:
-            del self._playing[visit.uuid]
-            self._line.withdraw(visit)
+            del self._playing[pending.uuid]
+            self._line.withdraw(pending)

@@ -1,4 +1,4 @@
-"""The recordings that are played while two people talk: agents' keys, whispers, music on hold."""
+"""The recordings that can be played in a talk: prompts of agents' keys, whispers, music on hold."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MUSIC = "music/waiting"
 
 
 class Recordings(Watched[Manifest]):
-    """The manifest of a sounds folder and all recordings of its phrase sets, as they are now.
+    """The manifest of a sounds folder and the recordings of its phrase sets, kept up to date.
 
-    Raises ManifestError where there is no manifest that can be read at the start.
+    Raises ManifestError if the manifest cannot be read at the start.
     """
 
     def __init__(self, sounds: Path) -> None:
@@ -31,16 +31,17 @@ class Recordings(Watched[Manifest]):
         self._store.want([MUSIC, *spoken])
 
     def look(self) -> bool:
-        """For the watching thread."""
+        """Read changed files; for the watching thread."""
         return super().look() | self._store.look()
 
     def samples(self, key: str) -> np.ndarray:
-        """int16 [n], 8 kHz, of ``zh/lanzhi/low-1`` or ``music/waiting``. Raises as ``PromptStore.samples``."""
+        """The samples, int16 [n] at 8 kHz, of e.g. ``zh/lanzhi/low-1`` or ``music/waiting``. Raises as
+        ``PromptStore.samples``."""
         return self._store.samples(key)
 
     @property
     def sets(self) -> dict[str, frozenset[str]]:
-        """The ids that each phrase set (``zh/lanzhi``) has recordings of."""
+        """The ids of the prompts that have a recording, by phrase set (``zh/lanzhi``)."""
         return _by_set(self.value)
 
     def ids_of(self, where: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""How loud each agent wants the whispers: dB on top of what the rule says, by work number."""
+"""Each agent's whisper volume, by work number: dB on top of the rule's level."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SOFTEST_DB, LOUDEST_DB = -12, 6
 
 
 class Volumes:
-    """Kept in ``file``; one that cannot be read or written costs only that they are remembered."""
+    """The volumes, kept in ``file``. If it cannot be read or written, they are lost at the next start."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            told = json.loads(file.read_text("utf-8"))
-            self._db = {str(agent): _within(int(db)) for agent, db in told.items()}
+            kept = json.loads(file.read_text("utf-8"))
+            self._db = {str(agent): _within(int(db)) for agent, db in kept.items()}
         except FileNotFoundError:
             self._db = {}
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            log.warning("the agents' whisper volumes cannot be read: %s", error)
+            log.warning("cannot read the agents' whisper volumes, so all begin at 0 dB: %s", error)
             self._db = {}
 
     def of(self, agent: str) -> int:
@@ -35,7 +35,7 @@ class Volumes:
         try:
             write_private(self._file, json.dumps(self._db))
         except OSError as error:
-            log.warning("the agents' whisper volumes cannot be kept: %s", error)
+            log.warning("cannot write the agents' whisper volumes, so the next start forgets this change: %s", error)
 
 
 def _within(db: int) -> int:

@@ -1,9 +1,9 @@
-"""Does the manager interface give agent assist all that it needs? Tried after each login: with too few rights, or
-without its channel variables, everything would look well and nothing would ever happen.
+"""Checks that the manager interface gives agent assist all it needs. It is checked after each login: with too few
+rights, or without the channel variables, everything would look fine, but nothing would ever happen.
 
-One channel of ours (AudioSocket to our own media worker) runs `UserEvent`. The event that comes of it shows the classes
-of events and the variables. Events of the class `agent` come of real calls alone: it is missing if none of them
-announced the first caller who is connected with somebody.
+A channel of our own (AudioSocket to our own media worker) runs `UserEvent`. The resulting event shows which classes of
+events and which variables we get. Only real calls cause events of the class `agent`: it is missing if a caller has been
+connected without one.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ ACTIONS = {
     "Redirect": "call",
     "Setvar": "call",
 }
-"""What we ask for, and the right (`write` in manager.conf) that it takes."""
+"""The actions that we use, and the right (`write` in manager.conf) that each needs."""
 
 
 class AmiRights:
-    """``keep`` tries after each ``logged_in``.
+    """``keep`` checks after each ``logged_in``.
 
     Args:
         secret: of the manager interface.
-        tell: told what is missing, a phrase each; nothing where all is there.
+        tell: called with what is missing, one phrase each; with an empty tuple if nothing is.
     """
 
     def __init__(self, ami: Ami, line: WorkerClient, secret: str, tell: Callable[[tuple[str, ...]], None]) -> None:
@@ -51,19 +51,20 @@ class AmiRights:
         self._seen_channel = False
         self._probe: asyncio.Future[Message] | None = None
         self._agents_heard = self._agents_unheard = False
-        self._by_hint: tuple[str, ...] = ()  # queues
-        self._new: set[str] = set()  # channels that have come since the login, until an event of a queue's has
+        self._by_hint: tuple[str, ...] = ()  # queues whose members are given by hints
+        self._new: set[str] = set()  # channels created since the login, until the first event of the class `agent`
 
     def logged_in(self) -> None:
         self._due.set()
 
     def members(self, members: Iterable[Message]) -> None:
-        """What ``QueueStatus`` lists. A hint is no phone: nobody whom it names is known when they talk."""
-        named = {told.get("Queue", "") for told in members if told.get("StateInterface", "").startswith("hint:")}
+        """Take over the list of ``QueueStatus``. A member whose state comes from a hint cannot be matched with a phone,
+        so Hearline would not recognise the agent in a talk."""
+        named = {member.get("Queue", "") for member in members if member.get("StateInterface", "").startswith("hint:")}
         self._by_hint = tuple(sorted(named))
 
     def hear(self, event: Message) -> None:
-        """Any event."""
+        """Take in an event of any kind."""
         if not self._agents_heard:
             self._look_for_agents(event)
         if self._probe is None or self._probe.done():
@@ -88,7 +89,7 @@ class AmiRights:
                 self._due.set()
 
     async def keep(self) -> None:
-        """Try whenever that is due, until cancelled."""
+        """Check whenever that is due, until cancelled."""
         said: tuple[str, ...] = ()
         while True:
             await self._due.wait()
@@ -96,28 +97,28 @@ class AmiRights:
             try:
                 missing = await self.missing()
             except (AmiDown, AmiRefused, WorkerDown) as error:
-                missing = (f"it could not be tried what the manager interface gives us: {error}",)
+                missing = (f"could not check the rights of the manager interface: {error}",)
             if missing and missing != said:
-                log.error("agent assist lacks what it needs of Asterisk: %s", "; ".join(missing))
+                log.error("agent assist does not get all it needs from Asterisk: %s", "; ".join(missing))
             said = missing
             self._tell(missing)
             if missing:
                 asyncio.get_running_loop().call_later(AGAIN_S, self._due.set)
 
     async def require(self, right: str) -> None:
-        """Raises AmiRefused where this right is missing, and tells; AmiDown."""
+        """Raises AmiRefused, and reports it, if this right is missing; AmiDown."""
         if right in await self._missing_rights():
             self._tell((why := f"manager.conf: `write` lacks {right}",))
             raise AmiRefused(why)
 
     async def missing(self) -> tuple[str, ...]:
-        """Raises AmiDown, AmiRefused, WorkerDown."""
+        """What is missing, one phrase each. Raises AmiDown, AmiRefused, WorkerDown."""
         rights = await self._missing_rights()
         found = tuple(f"manager.conf: `write` lacks {right}" for right in rights)
         if self._agents_unheard and not self._agents_heard:
             found += ("manager.conf: `read` lacks agent",)
         for queue in self._by_hint:
-            found += (f"queues.conf: [{queue}] has members by hint; name their phones as state interface: PJSIP/8016",)
+            found += (f"queues.conf: [{queue}] has members by hint; give the phone as state interface: PJSIP/8016",)
         return found if "originate" in rights else (*found, *await self._missing_events())
 
     async def _missing_rights(self) -> list[str]:
@@ -125,24 +126,24 @@ class AmiRights:
         return sorted({right for action, right in ACTIONS.items() if action not in offered})
 
     async def _missing_events(self) -> tuple[str, ...]:
-        visit = self._line.announce(None, channel="rights")
-        self._nonce, self._channel, self._seen_channel = secrets.token_hex(8), audiosocket_name(visit), False
+        pending = self._line.announce(None, channel="rights")
+        self._nonce, self._channel, self._seen_channel = secrets.token_hex(8), audiosocket_name(pending), False
         self._probe = asyncio.get_running_loop().create_future()
         refused = self._ami.refused
         try:
-            await attach(self._ami, visit, f"{KEY_EVENT},Probe: {self._nonce}", "UserEvent")
+            await attach(self._ami, pending, f"{KEY_EVENT},Probe: {self._nonce}", "UserEvent")
             with suppress(TimeoutError):
                 async with asyncio.timeout(COMES_S):
-                    told = variables(await self._probe)
-                    lacks = [name for name in CHANNEL_VARIABLES if name not in told]
+                    known = variables(await self._probe)
+                    lacks = [name for name in CHANNEL_VARIABLES if name not in known]
                     return (f"manager.conf: `channelvars` lacks {', '.join(lacks)}",) if lacks else ()
         finally:
             self._probe = None
-            self._line.withdraw(visit)
+            self._line.withdraw(pending)
         if (await self._ami.ask("Getvar", Variable=PROOF)).get("Value") != self._proof:
-            return (f"extensions.conf: {PROOF} is not set, or made of another secret (hearline-globals.conf)",)
+            return (f"extensions.conf: {PROOF} is not set, or made from another secret (hearline-globals.conf)",)
         if self._ami.refused > refused:
             return (f"manager.conf: `channelvars` lacks {PROOF}",)
         if self._seen_channel:
             return ("manager.conf: `read` lacks user, or app_userevent is not loaded",)
-        return ("manager.conf: `read` lacks call, or Asterisk can place no AudioSocket channel",)
+        return ("manager.conf: `read` lacks call, or Asterisk cannot create AudioSocket channels",)

@@ -1,8 +1,9 @@
-"""May agents be whispered to? Not before a tone has shown, on the Asterisk that is there now, that no caller hears it.
+"""Decides whether agents may be whispered to: only after a test tone has shown, on the present Asterisk, that callers
+do not hear whispers.
 
-And would they hear it? On Asterisk 22.10 a whisper is mixed only into what is sent to the agent's phone anyway, and a
-bridge of two sends nothing while the caller's phone sends nothing; a softmix bridge does.
-https://github.com/asterisk/asterisk/issues/1966
+It also finds out if agents would hear whispers at all. Up to Asterisk 22.10 a whisper is mixed only into frames that
+are sent to the agent's phone anyway. A bridge of two sends none while the caller's phone sends nothing; a softmix
+bridge does. https://github.com/asterisk/asterisk/issues/1966
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hearline.pbx.version import version_of, whispers_into_silence
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = (1.0, 5.0, 15.0, 60.0)  # the last again and again
+AGAIN_S = (1.0, 5.0, 15.0, 60.0)  # waits between tries; the last one is repeated
 BRIDGES_OF_TWO = ("simple_bridge", "native_rtp")
 NOT_YET = "not tried yet"
 WORDS = {True: "allowed", False: "refused"}
@@ -27,36 +28,36 @@ WORDS = {True: "allowed", False: "refused"}
 
 @dataclass(frozen=True)
 class AssistStatus:
-    """What operators are told. ``why``: what keeps us from whispering, or what allows it."""
+    """The status of agent assist, for operators. ``why``: what forbids or allows whispers."""
 
     connected: bool = False
     asterisk: str = ""
     whispers: bool = False
     why: str = NOT_YET
     silent_callers: str = ""
-    """Why an agent does not hear a whisper while the caller's phone sends nothing; '' where it is heard."""
+    """Why an agent does not hear whispers while the caller's phone sends nothing; '' if they are heard."""
     rejected_hints: str = ""
-    """Why the newest hints are not in force; '' where they are."""
+    """Why the newest hints are not in force; '' if they are."""
     files_stuck: str = ""
-    """Of which files the disk does not answer, so that edits do not count: sounds, hints or accounts."""
+    """The files whose disk does not answer, so that edits do not count: sounds, hints or accounts; '' if all do."""
     missing: tuple[str, ...] = ()
-    """What Asterisk does not give us, see `ami_rights`."""
+    """What we need and Asterisk does not give us, see `ami_rights`."""
 
     def as_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
 class WhisperPermission:
-    """``allowed`` or not; found out by ``keep`` after each ``logged_in``.
+    """``allowed`` says whether whispers are allowed; ``keep`` finds out after each ``logged_in``.
 
     Args:
-        tell: told how things stand, whenever that changes.
+        tell: called with the status whenever it changes.
     """
 
     def __init__(self, ami: Ami, selftest: WhisperSelfTest, tell: Callable[[AssistStatus], None]) -> None:
         self._ami, self._selftest, self._tell = ami, selftest, tell
         self._status_told = AssistStatus()
-        self._tried_on = ""  # which Asterisk: its version, and when it was started
+        self._tried_on = ""  # the Asterisk that was tested: its version and start time
         self._due = asyncio.Event()
         self._tries = 0
 
@@ -65,7 +66,7 @@ class WhisperPermission:
         return self._status_told.whispers
 
     async def logged_in(self) -> None:
-        """An Asterisk that has been started meanwhile is another one. Raises AmiDown, AmiRefused."""
+        """After a login: test again if Asterisk has been restarted. Raises AmiDown, AmiRefused."""
         version = (await self._ami.ask("CoreSettings")).get("AsteriskVersion", "")
         status = await self._ami.ask("CoreStatus")
         bridges = await self._ami.ask_list("BridgeTechnologyList")
@@ -80,15 +81,15 @@ class WhisperPermission:
             self._due.set()
 
     def logged_out(self) -> None:
-        """Asterisk is not to be reached."""
+        """Asterisk cannot be reached."""
         self._note(replace(self._status_told, connected=False))
 
     def lacks(self, missing: tuple[str, ...]) -> None:
-        """So much of what we need Asterisk does not give us."""
+        """Take over what Asterisk does not give us, see `ami_rights`."""
         self._note(replace(self._status_told, missing=missing))
 
     async def keep(self) -> None:
-        """Try whenever that is due, until cancelled."""
+        """Test whenever that is due, until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()
@@ -98,7 +99,7 @@ class WhisperPermission:
                 whispers, why, settled = not found.fault, found.fault or found.praise, not found.fault or found.leaks
             except NotTried as error:
                 whispers, why, settled = False, str(error), False
-            if asterisk != self._tried_on:  # it was another one's
+            if asterisk != self._tried_on:  # the result is about an earlier Asterisk
                 continue
             log.log(logging.INFO if whispers else logging.ERROR, "whispers are %s: %s", WORDS[whispers], why)
             self._note(replace(self._status_told, whispers=whispers, why=why))
@@ -114,14 +115,14 @@ class WhisperPermission:
 
 
 def unheard_over_silence(version: str, bridges: Sequence[Message]) -> str:
-    """Why whispers are not heard while the caller's phone sends nothing, by what ``BridgeTechnologyList`` lists; ''
-    where they are."""
+    """Why whispers are not heard while the caller's phone sends nothing, given the list of ``BridgeTechnologyList``; ''
+    if they are heard."""
     if whispers_into_silence(version_of(f"Asterisk {version}")):
         return ""
     at_work = {bridge.get("BridgeTechnology") for bridge in bridges if bridge.get("BridgeSuspended") == "No"}
     if not (found := [name for name in BRIDGES_OF_TWO if name in at_work]):
         return ""
     return (
-        f"while a caller's phone sends no sound the agent hears no whisper, because of {' and '.join(found)} in "
+        f"while a caller's phone sends no sound, the agent hears no whispers, because of {' and '.join(found)} in "
         f"Asterisk {version}: include hearline-bridges.conf in modules.conf and restart Asterisk"
     )

@@ -1,9 +1,9 @@
-"""Does a whisper reach the caller? Tried out on Asterisk itself, with a tone: a call whose both ends are ours.
+"""Tests whether whispers reach the caller: on Asterisk itself, with a tone, in a loop call with both ends our own.
 
     caller's end ═══ bridge ═══ agent's end ◀── whisper leg, the same as in a talk
 
-All three are AudioSocket channels that end in our own media worker. First the agent's end sounds, and the caller's end
-must hear it: else its silence in the second half would tell nothing. Then the tone is whispered.
+All three are AudioSocket channels that end in our own media worker. First the agent's end sends the tone, and the
+caller's end must hear it; otherwise its silence in the second half would prove nothing. Then the tone is whispered.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused
 from hearline.pbx.chanspy import attach, audiosocket, audiosocket_name, spy_data
 
-TONE_HZ, TONE_DBOV = 1_000, -12.0  # 100 ms, of which a level is told, hold whole periods
+TONE_HZ, TONE_DBOV = 1_000, -12.0  # the 100 ms of each level hold whole periods
 HEARD_DBOV = TONE_DBOV - 6
-LEAST_DB = 60.0  # the caller's end is to be so far below the agent's
-SECOND = 10  # levels
-SOUNDS_S = 4.0  # at the longest
-COMES_S = 2.0  # else it never will: an Asterisk that is just starting lets us in before it can place calls
-WITHIN_S = 10.0  # all of it
+LEAST_DB = 60.0  # the caller's end must be this far below the agent's
+SECOND = 10  # levels per second
+SOUNDS_S = 4.0  # the longest that the tone lasts
+COMES_S = 2.0  # a leg that takes longer never comes: a starting Asterisk lets us in before it can place calls
+WITHIN_S = 10.0  # the longest that the whole test lasts
 
 
 class NotTried(RuntimeError):
-    """The loop call did not come about; nothing is known of whispers."""
+    """The loop call failed, so nothing is known about whispers."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Levels of the whispered tone, dBov: at the agent's end, and the highest at the caller's."""
+    """The levels of the whispered tone, in dBov: the median at the agent's end, and the highest at the caller's."""
 
     agent_dbov: float
     caller_dbov: float
@@ -54,7 +54,7 @@ class Found:
 
     @property
     def fault(self) -> str:
-        """Why nobody must be whispered to; '' where all is well."""
+        """Why whispers must not be allowed; '' if they may be."""
         if self.agent_dbov < HEARD_DBOV:
             return f"an agent would not hear a whisper ({self.agent_dbov:.0f} dBov of {TONE_DBOV:.0f})"
         if self.leaks:
@@ -65,30 +65,30 @@ class Found:
 
 
 def whisper_to(channel: str) -> str:
-    """ChanSpy's argument as in a talk."""
+    """ChanSpy's argument, the same as in a talk."""
     return spy_data(channel, whisper=True)
 
 
 class WhisperSelfTest:
-    """Try with ``run``, as often as you like, one at a time.
+    """``run`` tests once; it can be called again, but not at the same time.
 
     Args:
-        spy: makes ChanSpy's argument.
+        spy: makes ChanSpy's argument for a channel.
     """
 
     def __init__(self, ami: Ami, line: WorkerClient, spy: Callable[[str], str] = whisper_to) -> None:
         self._ami, self._line, self._spy = ami, line, spy
-        self._levels: dict[str, list[float]] = {}  # by UUID, as far as they have come
+        self._levels: dict[str, list[float]] = {}  # dBov, by UUID, oldest first
         self._news = asyncio.Event()
 
     def hear(self, message: LegReport) -> None:
-        """What the worker tells, of whatever leg."""
+        """Take in a report of any leg; reports of other legs are ignored."""
         if message.uuid in self._levels:
             self._levels[message.uuid].append(message.level_dbov)
             self._news.set()
 
     async def run(self) -> Found:
-        """A few seconds; afterwards nothing of it is left. Raises NotTried."""
+        """Test, which takes a few seconds and leaves nothing behind. Raises NotTried."""
         ends: list[PendingCall] = []
         try:
             ends += (self._line.announce(None, channel="loop call", tone_hz=TONE_HZ) for _ in range(3))
@@ -96,7 +96,7 @@ class WhisperSelfTest:
             async with asyncio.timeout(WITHIN_S):
                 return await self._try(*ends)
         except TimeoutError:
-            raise NotTried(f"the loop call was not over within {WITHIN_S:.0f} s") from None
+            raise NotTried(f"the loop call took longer than {WITHIN_S:.0f} s") from None
         except (WorkerDown, AmiDown, AmiRefused) as error:
             raise NotTried(str(error)) from None
         finally:
@@ -139,8 +139,8 @@ class WhisperSelfTest:
 
 
 def found(agent: Sequence[float], caller: Sequence[float]) -> Found:
-    """Of the levels (dBov, ten a second) that came while the tone was whispered. Raises NotTried where an end did not
-    tell for a whole second."""
+    """The result, given the levels (dBov, ten a second) at both ends while the tone was whispered. Raises NotTried if
+    an end has less than a second of them."""
     if min(len(agent), len(caller)) < SECOND:
         raise NotTried("the loop call broke")
     return Found(median(sorted(agent)[-SECOND:]), max(caller))

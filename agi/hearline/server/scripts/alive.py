@@ -1,4 +1,5 @@
-"""The dialplan's guard asks whether calls are in good hands (``hearline-guard`` in hearline.conf)."""
+"""The AGI script for the dialplan's guard, which asks if a media worker is alive (``hearline-guard`` in
+hearline.conf)."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ LOOK_S = 0.02
 
 
 def serve(agi: AgiSession, line: WorkerPool) -> None:
-    """Sets HEARLINE_ALIVE to ``yes`` while the media worker is heard, else to ``no``, which sends all calls in the IVR
-    to the queue. So not at once: where this process has not been running itself for a second, what the worker said
-    meanwhile is still to be read."""
+    """Set HEARLINE_ALIVE to ``yes`` if a media worker is alive, else to ``no``, which sends all calls in the IVR to the
+    queue. Before ``no`` it waits a moment: if this process itself has not run for a second, the worker's beats are
+    still unread."""
     until = time.monotonic() + PATIENCE_S
     while not (well := line.well) and time.monotonic() < until:
         time.sleep(LOOK_S)

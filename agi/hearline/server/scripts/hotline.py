@@ -1,4 +1,4 @@
-"""A caller of the hotline: greet, listen, prompt, and tell the dialplan where to."""
+"""The AGI script for a call to the hotline: hands it to a media worker, and passes the result to the dialplan."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from hearline.server.flow_store import FlowStore
 
 log = logging.getLogger(__name__)
 
-# The media connection is gone. If the channel is not, the caller is still there, and goes to the queue.
+# The media connection is gone. If the channel is still there, so is the caller, who then goes to the queue.
 NOBODY_KNOWS = (None, "hangup:caller")
 CALL = "HEARLINE_CALL"
 ANY_HOST = ("0.0.0.0", "::")
-RESULT_S = 1.0  # the worker tells its result before it closes the connection
+RESULT_S = 1.0  # the worker sends its result before it closes the connection
 
 
 def serve(
@@ -37,16 +37,16 @@ def serve(
     always_open: bool = False,
     site: str = "site",
 ) -> None:
-    """Serve one call. ``lost`` is given the id of a call whose media connection broke while the caller stayed, and the
-    queue they went to; ``over`` each call's id, the caller's number ('' where withheld), and how its IVR part ended.
+    """Serve one call. ``lost`` is called with the call's id and queue if the media connection broke while the caller
+    stayed; ``over`` with the call's id, the caller's number ('' if withheld), and the result of the IVR.
 
-    Channel variables set: HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty where there
-    are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or message).
-    Without HEARLINE_RESULT the dialplan sends the caller to the queue. The line of a soft caller who goes to a queue is
-    raised first.
+    It sets the channel variables HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty if
+    there are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
+    message). Without HEARLINE_RESULT the dialplan sends the caller to the queue. Before a soft caller goes to a queue,
+    their line is raised.
 
-    A flow that is asked for by its name (HEARLINE_FLOW) has a caller who was with an agent already: their
-    wording stays, and `queue` leads back to where they came from.
+    If the dialplan names the flow (HEARLINE_FLOW), the caller was with an agent already: the phrase set stays as it is,
+    and `queue` leads back to the queue they came from.
     """
     call = _call_id(agi, site)
     name, dialled = agi.get_variable("HEARLINE_FLOW"), agi.env["agi_extension"]
@@ -59,30 +59,30 @@ def serve(
     now, channel = datetime.now(UTC), agi.env["agi_channel"]
     entry = Entry(call, site, now, flow.plan.flow, "" if name else dialled_number(dialled), trunk_of(channel))
     begin = None if testing or always_open else flow.begin_at(now)
-    for collected in flow.plan.collects:  # what an earlier flow has left in it is no answer to this one
+    for collected in flow.plan.collects:  # clear the values that an earlier flow may have left
         agi.set_variable(_variable(collected), "")
     try:
-        visit = line.announce(flow.plan, begin, channel, entry)
+        pending = line.announce(flow.plan, begin, channel, entry)
     except WorkerDown as error:
         log.error("a caller goes straight to the queue: %s", error)
         return
     try:
-        host, port = visit.address
+        host, port = pending.address
         if host in ANY_HOST:
-            host = agi.local_host  # what Asterisk has just reached us by
+            host = agi.local_host  # the address at which Asterisk has just reached us
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         with agi.patience(flow.plan.limit_ms / 1_000 + 10):
             try:
-                agi.appexec("AudioSocket", f"{visit.uuid},{where}")
+                agi.appexec("AudioSocket", f"{pending.uuid},{where}")
             except AGIAppError:
-                pass  # the connection broke, or the caller did: what is set below decides
-        result = visit.wait(RESULT_S)
+                pass  # the connection broke, or the caller hung up; the code below finds out which
+        result = pending.wait(RESULT_S)
         if result is not None:
             over(call, number, result)
             for collected, keys in result.collected.items():
                 agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
-            agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises where the caller has hung up indeed
+            agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises if the caller has hung up
             lost(call, agi.get_variable("HEARLINE_QUEUE"))
             return
         kind, _, queue = result.outcome.partition(":")
@@ -95,26 +95,26 @@ def serve(
         agi.set_variable("__HEARLINE_HEARD", result.heard)
         agi.set_variable("HEARLINE_RESULT", kind)
     finally:
-        line.withdraw(visit)
+        line.withdraw(pending)
 
 
 def _call_id(agi: AgiSession, site: str) -> str:
-    """The call's id, as the dialplan has made it; what this thread logs from now on is about that call. Who has none
-    that is shaped as ours gets one."""
+    """The call's id, made by the dialplan, or a new one if that is not valid. From now on this thread logs for that
+    call."""
     call = agi.get_variable(CALL)
     known = is_call_id(call)
     if not known:
         call = new_call_id(site, datetime.now(UTC))
     name_call(call)
     if not known:
-        log.warning("the call came without an id of ours: are the dialplan and its modules of this version?")
+        log.warning("the call came without a valid id: are the dialplan and its modules of this version?")
         agi.set_variable(f"__{CALL}", call)
     return call
 
 
 def _number(agi: AgiSession) -> str:
-    """The caller's number; '' where there is none, or the caller does not want it to be seen: an operator may trust a
-    trunk to tell it all the same (RFC 3325)."""
+    """The caller's number; '' if there is none, or the caller withholds it. A trusted trunk sends us the number even
+    then (RFC 3325)."""
     try:
         presentation = agi.get_variable(PRESENTATION)
     except AGIHangup:
@@ -129,13 +129,13 @@ def _variable(collected: str) -> str:
 
 
 def _raise_line(agi: AgiSession, gain_db: int) -> None:
-    """Have Asterisk raise what the caller sends. It saturates where that would be too loud, stays with the channel
-    through queue and join, and costs nobody the call where it cannot be had."""
+    """Make Asterisk raise the caller's line. The gain saturates at full scale, and stays with the channel through queue
+    and join. If it fails, the call goes on without it."""
     if not gain_db:
         return
     try:
         agi.set_variable("VOLUME(RX)", f"{gain_factor(gain_db):.3f}")
-        raised = agi.get_variable("VOLUME(RX)")  # Asterisk says yes to setting even what it does not have
+        raised = agi.get_variable("VOLUME(RX)")  # Asterisk accepts the setting of functions that it lacks
     except AGIHangup:
         raise
     except AGIError as error:

@@ -1,4 +1,4 @@
-"""The agent's page over HTTP: its files, signing in, and agent assist's interface for whoever is signed in."""
+"""The agent's page over HTTP: its files, signing in, and agent assist's interface for the person who is signed in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = ("press", "card", "call-up", "outcome", "note", "promise", "coming", 
 
 
 class Page:
-    """The handlers. ``app`` makes the application; ``close`` ends its streams, and what signing in began."""
+    """The handlers. ``app`` makes the application; ``close`` ends its streams and its sign-ins under way."""
 
     def __init__(self, assist: AssistClient, entrance: Entrance) -> None:
         self._assist, self._entrance = assist, entrance
@@ -48,20 +48,20 @@ class Page:
 
     @staticmethod
     def _agent(request: web.Request) -> str:
-        """The work number of whoever is signed in."""
+        """The work number of the person who is signed in."""
         return request[WHO].number
 
     async def _index(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """One's own state, or that of the ``agent`` whom one may see."""
+        """The stream of one's own state, or of the state of the ``agent`` that the request names."""
         whose = self._entrance.seen(request)
         still = partial(self._entrance.still_sees, request, whose)
         return await self.feed.serve(request, whose.number, still, by=self._agent(request))
 
     async def _phrases(self, request: web.Request) -> web.StreamResponse:
-        """All cards in the order of their sections, or those that ``q`` finds, the best first."""
+        """All cards in the order of their sections, or those that match ``q``, the best first."""
         query = request.query.get("q", "")
         return _json(await self._assist.get(f"{agent_path(self._agent(request))}/phrases", q=query))
 
@@ -69,12 +69,12 @@ class Page:
         return _json(await self._assist.get("/characters", q=request.query.get("q", "")))
 
     async def _hold_whisper(self, request: web.Request) -> web.StreamResponse:
-        """What the agent's phone, which holds, does not play."""
+        """The whisper that the agent's phone does not play because it holds, as a WAV file."""
         wav = await self._assist.get(f"{agent_path(self._agent(request))}/hold-whisper")
         return web.Response(body=wav, content_type="audio/wav")
 
     async def _command(self, name: str, request: web.Request) -> web.StreamResponse:
-        """What the agent does: agent assist does it, or says why not."""
+        """Pass a command on to agent assist, which carries it out or refuses it."""
         sent = await read_json(request)
         return web.json_response(await self._assist.command(name, self._agent(request), sent))
 

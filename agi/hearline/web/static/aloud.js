@@ -1,23 +1,23 @@
-// What the page says aloud. A phone that holds plays nothing of what it is sent, so the whisper that calls the agent
-// back to the caller is not heard there; it is heard here.
+// The sounds of the page. A phone plays nothing while it holds, so the page plays the whisper that calls the agent back
+// to the caller.
 
 const NOTES_HZ = [660, 880];
 const NOTE_S = 0.25;
 const LOUD = 0.1; // of the notes; full scale is 1
-const ON_ITS_WAY_MS = 300; // what has been played may not have come out yet
+const ON_ITS_WAY_MS = 300; // sound that was played may still be on its way to the loudspeaker
 const TOUCHES = ["keydown", "mousedown", "touchend"];
 
 export class Aloud {
   #audio = null;
-  #sounding = null; // what we are saying: its nodes
+  #sounding = null; // the nodes of the present sound
 
-  /** `changed()`: the browser lets us sound from now on. Most do so only after the first click or key. */
+  /** `changed()`: called when the browser begins to allow sound, which most do only after the first click or key. */
   constructor(changed) {
     this.allowed = false;
     try {
       this.#audio = new AudioContext();
     } catch {
-      return; // there is no sound here
+      return; // this browser has no sound
     }
     const touched = () => this.#audio.resume();
     for (const touch of TOUCHES) addEventListener(touch, touched, true);
@@ -25,12 +25,12 @@ export class Aloud {
       if (this.allowed || this.#audio.state !== "running") return;
       this.allowed = true;
       for (const touch of TOUCHES) removeEventListener(touch, touched, true);
-      if (!this.#sounding) this.#audio.suspend(); // else it would keep the loudspeaker for eight hours
+      if (!this.#sounding) this.#audio.suspend(); // otherwise it would occupy the loudspeaker for a whole shift
       changed();
     });
   }
 
-  /** Two soft notes, then what `fetchWav()` brings; where it brings nothing, the notes alone. */
+  /** Play two soft notes, then the sound from `fetchWav()`; if that fails, only the notes. */
   async say(fetchWav) {
     this.stop();
     if (!this.allowed) return;
@@ -51,14 +51,14 @@ export class Aloud {
     } else end(NOTES_HZ.length * NOTE_S * 1000);
   }
 
-  /** Not a note more. */
+  /** Stop at once. */
   stop() {
     for (const node of this.#sounding ?? []) node.disconnect();
     if (this.#sounding) this.#audio.suspend();
     this.#sounding = null;
   }
 
-  /** → when it is over. */
+  /** Play the notes. Returns the time at which they end. */
   #ring(nodes) {
     const volume = new GainNode(this.#audio, { gain: 0 });
     volume.connect(this.#audio.destination);

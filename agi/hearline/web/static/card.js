@@ -1,27 +1,27 @@
-// A card of the standard: what to say, what to do, what to bear in mind, what not to do, what never to say.
+// A card of the standard: what to say, what to do, what to bear in mind, what to avoid, and what never to say.
 
 import { make } from "./dom.js";
 import { inWords, words } from "./words.js";
 
 const OPEN = /\{(\w+)\}/g;
 
-/** A text with what is known filled in; what is not known stays to be seen as a gap. */
+/** A text with known values filled in; other fields stay visible as gaps. */
 export const filled = (text, gaps) => text.replace(OPEN, (_, name) => gaps[name] || words().unfilled[name] || "…");
 
-/** The words of a card that can be said: some need to know whom they are said to. */
+/** The words of a card whose required fields are known. */
 const sayable = (card, gaps) => card.say.filter((saying) => saying.needs.every((name) => gaps[name]));
 
-/** What a card begins with: its first words for the caller, else what to do. */
+/** The gist of a card: its first words for the caller, or else what to do. */
 export function gist(card, gaps) {
   const [first] = sayable(card, gaps);
   if (first) return filled(first.text, gaps);
   return [...card.do, ...card.know].map(inWords).join(words().then) || card.never[0];
 }
 
-/** All words of a card for the caller, one after the other. */
+/** All words of a card for the caller, in order. */
 export const allSaid = (card, gaps) => sayable(card, gaps).map((saying) => filled(saying.text, gaps));
 
-/** The elements of a card's body. `promised`: the wait that was promised, ms; null: none can be promised now. */
+/** The elements of a card's body. `promised`: the promised wait, ms; null: none can be promised now. */
 export function cardBody(card, gaps, promised = null) {
   const words_ = sayable(card, gaps).map((saying) => said(saying, gaps, promised));
   const parts = [
@@ -36,7 +36,7 @@ export function cardBody(card, gaps, promised = null) {
 
 const line = (both) => make("li", {}, inWords(both));
 
-/** A heading and its list; nothing where there is nothing. */
+/** A heading and its list; nothing if the list is empty. */
 function part(name, tag, items, attributes = {}) {
   if (!items.length) return [];
   const grave = name === "avoid" || name === "never";

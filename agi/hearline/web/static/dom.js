@@ -1,4 +1,4 @@
-// Small things about the document.
+// Small helpers for the document.
 
 /** The element with this id. */
 export const by = (id) => document.getElementById(id);
@@ -14,16 +14,16 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Write a text where it is another one: what has not changed is neither painted nor read out again. */
+/** Set a text if it differs, so that unchanged text is neither painted nor read out again. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Does this key belong to an input method that is composing a character? Then it is no command of ours. (Some browsers
- * tell it only by the key code, 229.) */
+/** True if an input method is composing a character, so that the key is not a shortcut. (Some browsers report it only
+ * by the key code, 229.) */
 export const composing = (event) => event.isComposing || event.keyCode === 229;
 
-/** Have it read out: `urgent` at once, else when there is a pause. */
+/** Have a screen reader read a text out: `urgent` at once, otherwise at the next pause. */
 export function announce(text, urgent = false) {
   const where = by(urgent ? "urgent" : "polite");
   where.textContent = "";
@@ -38,6 +38,6 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** When it was, as a clock shows it. */
+/** The time of day of a moment (ms since 1970), e.g. 14:05:09. */
 export const timeOfDay = (ms, lang) =>
   new Date(ms).toLocaleTimeString(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });

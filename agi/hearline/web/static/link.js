@@ -1,20 +1,20 @@
-// The stream of news from the server, and whether it can be trusted.
+// The stream from the server, and whether it is alive.
 //
-// The server sends something twice a second. After 1.5 s of nothing the page is told that the connection is lost, and
-// stays so until a new stream has told the whole state: what was known before is never shown as live.
+// The server sends something twice a second. After 1.5 s of silence the connection counts as lost, until a new stream
+// has brought the whole state: an old state is never shown as live.
 
 const SILENT_MS = 1500;
 const LOOK_MS = 100;
-const AGAIN_MS = [250, 500, 1000, 2000]; // the last again and again
+const AGAIN_MS = [250, 500, 1000, 2000]; // waits before reconnecting; the last one is repeated
 
 export class Link {
   /**
-   * told.state(state), told.levels(levels): how things stand; told.lost(since): from then on (ms since 1970) nothing is
-   * known; told.live(): a new stream begins with a state; told.over(): another window has taken our place;
-   * told.signedOut(): nobody is signed in here any more.
+   * The listener's methods: state(state) and levels(levels) take the newest ones; lost(since): nothing is known from
+   * then on (ms since 1970); live(): a new stream begins, and its state follows; over(): another window has taken our
+   * place; signedOut(): nobody is signed in here any more.
    */
-  constructor(told) {
-    this.told = told;
+  constructor(listener) {
+    this.listener = listener;
     this.live = false;
     this.tries = 0;
     this.timer = setInterval(() => this.look(), LOOK_MS);
@@ -37,16 +37,16 @@ export class Link {
       if (!this.live) {
         this.live = true;
         this.tries = 0;
-        this.told.live();
+        this.listener.live();
       }
-      this.told.state(state);
+      this.listener.state(state);
     });
-    hear("levels", (levels) => this.live && this.told.levels(levels));
+    hear("levels", (levels) => this.live && this.listener.levels(levels));
     hear("beat", () => {});
     hear("over", () => {
       this.lose();
       this.end();
-      this.told.over();
+      this.listener.over();
     });
     source.onerror = () => source === this.source && this.again();
   }
@@ -62,7 +62,7 @@ export class Link {
     this.retry = setTimeout(async () => {
       if (await signedOut()) {
         this.end();
-        this.told.signedOut();
+        this.listener.signedOut();
       } else this.open();
     }, wait);
   }
@@ -70,7 +70,7 @@ export class Link {
   lose() {
     if (!this.live) return;
     this.live = false;
-    this.told.lost(this.lastHeard);
+    this.listener.lost(this.lastHeard);
   }
 
   close() {
@@ -86,7 +86,7 @@ export class Link {
   }
 }
 
-/** Does the server say that nobody is signed in? One that cannot be reached says nothing. */
+/** True if the server reports that nobody is signed in; false also if it cannot be reached. */
 async function signedOut() {
   try {
     return (await fetch("api/me", { signal: AbortSignal.timeout(SILENT_MS) })).status === 401;
@@ -95,7 +95,7 @@ async function signedOut() {
   }
 }
 
-/** Do something; returns what the server answers, within so many ms. Throws a Fault. */
+/** Post to the server; returns its answer. Throws a Fault, also if there is no answer within `withinMs`. */
 export async function post(path, what, withinMs = 5000) {
   let answer;
   try {
@@ -108,15 +108,15 @@ export async function post(path, what, withinMs = 5000) {
   } catch {
     throw new Fault("offline");
   }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Fault(told.error ?? "broken", told);
-  return told;
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Fault(body.error ?? "broken", body);
+  return body;
 }
 
-/** What the server lists. Throws a Fault. */
+/** The server's JSON at a path. Throws a Fault. */
 export const get = async (path) => (await ask(path)).json();
 
-/** A sound from the server, as a file is. Throws a Fault. */
+/** A sound file from the server, as bytes. Throws a Fault. */
 export const getSound = async (path) => (await ask(path)).arrayBuffer();
 
 async function ask(path) {
@@ -130,11 +130,11 @@ async function ask(path) {
   return answer;
 }
 
-/** `why` is a word that the page has a sentence for, `told` what the server said besides. */
+/** `why`: a word for which the page has a sentence. `body`: the rest of the server's answer. */
 export class Fault extends Error {
-  constructor(why, told = {}) {
+  constructor(why, body = {}) {
     super(why);
     this.why = why;
-    this.told = told;
+    this.body = body;
   }
 }

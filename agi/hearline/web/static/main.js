@@ -1,5 +1,5 @@
-// The agent's page: what the server tells is shown, what the agent does is posted. No state of its own but what is
-// being typed, and how the page looks.
+// The agent's page: shows the server's state, and posts the agent's actions. Its only own state is what the agent is
+// typing, and the look of the page.
 
 import { Aloud } from "./aloud.js";
 import { announce, by, clock, composing, make, timeOfDay, write } from "./dom.js";
@@ -10,22 +10,22 @@ import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
 const CLOCKS_MS = 250;
-const SIGN_IN_MS = 25_000; // a turn may take a while when somebody guesses PINs
+const SIGN_IN_MS = 25_000; // the PIN may have to wait for its check while somebody guesses PINs
 const CONFIRM_MS = 4000;
 const FLOOR_DBOV = -60;
-const TOO_LATE_MS = 3000; // for a whisper
+const TOO_LATE_MS = 3000; // an older whisper is not played
 const THEMES = ["auto", "light", "dark"];
 const ACTING = ["keys", "hint-acts", "hint-body", "outcomes", "done", "help-list"].map((id) => `#${id} button`).join();
 
 let link = null;
 let state = null;
 let levels = null;
-let shown = null; // the call that is on the screen, also while the connection is lost
+let shown = null; // the call on the screen, even while the connection is lost
 let skew = 0; // our clock − the server's, ms
 let lostSince = null;
-let preview = null; // a card that is looked at without a call
+let preview = null; // a card that was opened without a call
 let asteriskLostAt = null;
-let saidAt = null; // which whisper of this hold we have said, or were too late for
+let saidAt = null; // the time of the last whisper that was played, or was too old to play
 
 const aloud = new Aloud(() => state && showHeard());
 const serverNow = () => Date.now() - skew;
@@ -42,7 +42,7 @@ const note = new CallNote({
   },
 });
 
-/** What fills the phrases' gaps: what is noted of this call, else what an earlier call tells, else the set's words. */
+/** The values for the phrases' gaps: from this call's note, else from an earlier call, else from the phrase set. */
 const gaps = () => ({ ...state?.gaps, ...written(state?.call?.known), ...written(note.values()) });
 const written = (values) => Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value));
 
@@ -72,15 +72,15 @@ function connect() {
   link?.end();
   showLink();
   link = new Link({
-    state: (told) => {
-      skew = Date.now() - told.now;
+    state: (sent) => {
+      skew = Date.now() - sent.now;
       const before = state;
-      state = told;
-      asteriskLostAt = told.asterisk ? null : (asteriskLostAt ?? told.now);
+      state = sent;
+      asteriskLostAt = sent.asterisk ? null : (asteriskLostAt ?? sent.now);
       show(before);
     },
-    levels: (told) => {
-      levels = told;
+    levels: (sent) => {
+      levels = sent;
       showLevels();
     },
     live: () => {
@@ -118,13 +118,13 @@ by("sign-in-form").addEventListener("submit", async (event) => {
   }
 });
 
-/** What a fault means, in words. */
+/** The sentence for a fault. */
 function sentence(error) {
   if (!(error instanceof Fault)) throw error;
-  return (words().faults[error.why] ?? words().faults.broken)(error.told);
+  return (words().faults[error.why] ?? words().faults.broken)(error.body);
 }
 
-/** Do something for the call that is shown; returns what the server answers. What goes wrong is told; then it is null. */
+/** Post an action for the call on the screen; returns the server's answer. Shows a fault, and returns null then. */
 async function act(path, what = {}) {
   try {
     return await post(path, { call: state.call?.id, ...what });
@@ -135,7 +135,7 @@ async function act(path, what = {}) {
   }
 }
 
-/** A short message at the foot of the window, read out as well. */
+/** Show a short message at the bottom of the window; screen readers read it out, too. */
 function tell(text) {
   announce(text);
   by("toast")?.remove();
@@ -144,7 +144,7 @@ function tell(text) {
   setTimeout(() => toast.remove(), 4000);
 }
 
-// ---- how things stand -----------------------------------------------------------------------------------------------
+// ---- the state ------------------------------------------------------------------------------------------------------
 function show(before) {
   const call = state.call;
   if (call?.id !== shown?.id) forgetCaller(shown);
@@ -175,19 +175,19 @@ function show(before) {
   if (state.state !== "talking") levels = null;
   showLevels();
   tellChange(before);
-  by("desk").dataset.at = state.at; // for those who measure how long it took
+  by("desk").dataset.at = state.at; // for measurements of the delay
 }
 
-/** The list of phrases, in the wording that greeted the caller, and with what is known of them. */
+/** The list of phrases, in the phrase set of the call, with its gaps filled. */
 function showPhrases() {
-  const told = JSON.stringify(gaps());
+  const drawn = JSON.stringify(gaps());
   if (by("phrase-list").dataset.set !== state.phrases) phrases.look();
-  else if (by("phrase-list").dataset.told !== told) phrases.show();
+  else if (by("phrase-list").dataset.drawn !== drawn) phrases.show();
   by("phrase-list").dataset.set = state.phrases;
-  by("phrase-list").dataset.told = told;
+  by("phrase-list").dataset.drawn = drawn;
 }
 
-/** Another call, or none: nothing of the last one stays here, and what was being written of it is sent off. */
+/** Another call begins, or none is left: remove everything about the last one, and send off its unsaved note. */
 function forgetCaller(last) {
   const late = note.forget();
   if (last && late) noteSent({ call: last.id, note: late }, tell);
@@ -203,7 +203,7 @@ function showCall(call) {
   write(by("queue"), queueName(call));
   write(by("wait-title"), call.passed_on_by ? words().transfer : words().wait);
   write(by("wait"), call.passed_on_by ? words().passed_on(call.passed_on_by) : words().seconds(call.wait_s));
-  // The wait of this stay is the agent's; what the caller has been through before, with others, stands beside it.
+  // `wait` is the last wait in a queue; beside it is the time since the caller first came into one.
   by("whole-wait-row").hidden = call.since_came_s < call.wait_s + MORE_WAIT_S;
   write(by("whole-wait"), clock(call.since_came_s));
   write(by("call-id"), call.id);
@@ -217,9 +217,9 @@ function showCall(call) {
   const earlier = call.earlier;
   write(by("earlier-title"), earlier ? words().earlier(earlier.length) : words().earlier_wait);
   by("earlier").classList.toggle("none", !earlier?.length);
-  const told = JSON.stringify([earlier, language()]);
-  if (by("earlier-list").dataset.told !== told) {
-    by("earlier-list").dataset.told = told;
+  const drawn = JSON.stringify([earlier, language()]);
+  if (by("earlier-list").dataset.drawn !== drawn) {
+    by("earlier-list").dataset.drawn = drawn;
     by("earlier-list").replaceChildren(...(earlier ?? []).map(earlierCall));
   }
 }
@@ -241,7 +241,7 @@ function earlierCall(one) {
   return make("li", {}, make("b", {}, at), ` ${parts.join(" · ")}`, ...(one.note ? noteLines(one.note) : []));
 }
 
-/** The card on the screen: what the server shows; without a call, what was picked from the list. */
+/** The card on the screen: the server's, or the one picked from the list. */
 function showHint(before) {
   const card = shownCard();
   const filling = gaps();
@@ -267,7 +267,8 @@ function showHint(before) {
   if (news) announce(`${inWords(card.title)}. ${gist(card, filling)}`);
 }
 
-/** What is drawn anew keeps the focus: on the same button, or on the card where that is gone. Returns what puts it back. */
+/** Keeps the focus in a part that is drawn again. Returns a function that puts it back on the same button, or else on
+ * the card. */
 function focusOn(part) {
   const at = document.activeElement;
   const [name, value] = Object.entries(at.dataset).find(([name]) => DRAWN.includes(name)) ?? [];
@@ -295,11 +296,11 @@ const shownCard = () => preview ?? state.card ?? null;
 
 function showOutcomes() {
   const picked = state.call?.outcome;
-  const told = JSON.stringify([state.outcomes, picked, language()]);
+  const drawn = JSON.stringify([state.outcomes, picked, language()]);
   const where = by("outcomes");
-  if (where.dataset.told !== told) {
+  if (where.dataset.drawn !== drawn) {
     const focused = document.activeElement?.dataset?.outcome;
-    where.dataset.told = told;
+    where.dataset.drawn = drawn;
     where.replaceChildren(
       ...state.outcomes.map((card) => {
         const name = card.id.replace(/^closing-/, "");
@@ -319,7 +320,7 @@ function showOwn() {
   showVolume();
 }
 
-/** What the keys have set going: a prompt that plays is stopped by the same key. */
+/** The keys, pressed in while their action goes on; e.g. the same key stops a prompt. */
 function showKeys() {
   for (const key of Object.keys(words().key_on)) {
     const button = document.querySelector(`#keys [data-key=${key}]`);
@@ -329,7 +330,7 @@ function showKeys() {
   document.querySelector("#keys [data-key=supervisor]").hidden = state.supervisors === null;
 }
 
-/** Has this key set something going that goes on? */
+/** True while this key's action goes on. */
 function isOn(key) {
   if (key === "low_volume" || key === "receiver") return state.playing === key;
   return { callback: state.callback, mute: state.muted, supervisor: Boolean(state.call?.help) }[key] ?? false;
@@ -340,12 +341,12 @@ function keyLabel(key) {
   return isOn(key) ? words().key_on[key] : words()[`key_${key}`];
 }
 
-/** Who asks for a supervisor; only a supervisor's page is told of any. */
+/** The requests for a supervisor, which only supervisors' pages get. */
 function showAsking(before) {
   by("helps").hidden = !state.asking.length;
-  const told = JSON.stringify([state.asking, language()]);
-  if (by("help-list").dataset.told !== told) {
-    by("help-list").dataset.told = told;
+  const drawn = JSON.stringify([state.asking, language()]);
+  if (by("help-list").dataset.drawn !== drawn) {
+    by("help-list").dataset.drawn = drawn;
     const backTo = focusOn(by("help-list"));
     by("help-list").replaceChildren(...state.asking.map(asks));
     backTo();
@@ -363,14 +364,14 @@ function asks(one) {
   return make("li", {}, text, " ", make("button", coming, words().i_come));
 }
 
-/** Whether whispers are heard at all, so that nobody waits for one. */
+/** Say so if there are no whispers, so that the agent does not wait for one. */
 function showHeard() {
   const muted = state.muted && state.state === "talking";
   write(by("no-whispers"), !state.whispers_allowed ? words().whispers_off : muted ? words().whispers_muted : "");
   write(by("no-sound"), aloud.allowed || !by("aloud").checked ? "" : words().sound_off);
 }
 
-/** The whisper that a phone does not play while it holds; once, and not where it comes too late. */
+/** Play the whisper that a phone does not play while it holds: once, and not if it is too old. */
 async function sayOnHold() {
   const at = state.hold?.whisper_at ?? null;
   if (at === saidAt) return;
@@ -379,17 +380,18 @@ async function sayOnHold() {
   else if (aloud.allowed && (await isOurs(at)) && at === saidAt) aloud.say(() => getSound("hold-whisper"));
 }
 
-/** Of all windows of this browser one says it: who has the lock, for as long as it may be said. Without TLS there are no
- * locks; what one window stores another sees only a moment later, so then two may say it after all. */
+/** True in one of this browser's windows, the one that gets the lock, which it keeps as long as the whisper may be
+ * played. Without TLS there are no locks, and windows see each other's storage only after a moment, so two of them may
+ * play it. */
 function isOurs(at) {
   if (!navigator.locks) {
     const taken = localStorage.getItem("said") === `${at}`;
     localStorage.setItem("said", at);
     return !taken;
   }
-  return new Promise((told) => {
+  return new Promise((resolve) => {
     navigator.locks.request(`said ${at}`, { ifAvailable: true }, (lock) => {
-      told(Boolean(lock));
+      resolve(Boolean(lock));
       return lock && new Promise((over) => setTimeout(over, TOO_LATE_MS));
     });
   });
@@ -402,13 +404,13 @@ function showVolume() {
 
 function showLevels() {
   for (const meter of document.querySelectorAll(".meter")) {
-    const told = levels?.[meter.dataset.side];
-    const dbov = told?.dbov ?? null;
+    const level = levels?.[meter.dataset.side];
+    const dbov = level?.dbov ?? null;
     const side = words()[`${meter.dataset.side}_side`];
-    const says = dbov === null ? words().no_sound : told.speaking ? words().speaking : words().quiet;
+    const says = dbov === null ? words().no_sound : level.speaking ? words().speaking : words().quiet;
     const bar = meter.querySelector(".bar");
     bar.firstElementChild.style.transform = `scaleX(${dbov === null ? 0 : Math.max(0, 1 - dbov / FLOOR_DBOV)})`;
-    meter.classList.toggle("speaking", Boolean(told?.speaking));
+    meter.classList.toggle("speaking", Boolean(level?.speaking));
     write(meter.querySelector(".meter-says"), says);
     const value = `${Math.round(Math.max(FLOOR_DBOV, dbov ?? FLOOR_DBOV))}`;
     if (bar.getAttribute("aria-valuenow") !== value) {
@@ -420,7 +422,7 @@ function showLevels() {
   if (levels) by("meters").dataset.at = levels.at;
 }
 
-/** Is what we see true? Else it is greyed, with the moment since when it may not be. */
+/** Show the connection. If there is none, grey the page out and show since when. */
 function showLink(over) {
   const lost = lostSince !== null;
   const noAsterisk = !lost && state && !state.asterisk;
@@ -449,7 +451,7 @@ function showLink(over) {
     button.setAttribute("aria-disabled", `${stale}`);
 }
 
-/** Clocks run by themselves, as long as what they stand for is known. */
+/** Update the clocks, which stop while the connection is lost. */
 function showClocks() {
   if (!state) return;
   const now = lostSince === null ? serverNow() : lostSince - skew;
@@ -489,10 +491,10 @@ function showHold(hold, now) {
   write(by("hold-now"), hold.promised_ms ? `${back} · ${over}` : back);
 }
 
-/** 0:48; −0:05 as -0:05 where it is over. */
+/** The time left, such as 0:48; with a hyphen as sign, such as -0:05, if it is over. */
 const remaining = (seconds) => (seconds < 0 ? `-${clock(-seconds)}` : clock(Math.ceil(seconds)));
 
-/** What a screen reader tells by itself. */
+/** Have changes of the state read out. */
 function tellChange(before) {
   if (state.state === before?.state && state.call?.id === before?.call?.id) return;
   const call = state.call;
@@ -511,7 +513,7 @@ function tellChange(before) {
 // ---- what the agent does --------------------------------------------------------------------------------------------
 const phrases = new Phrases(
   async (card) => {
-    by("hint").focus(); // at once: whoever sees the card presses a key that belongs to it, not to the search
+    by("hint").focus(); // at once, so that the next key press goes to the card and not to the search
     if (inCall() && card.rule) {
       preview = null;
       await act("call-up", { rule: card.rule });
@@ -539,8 +541,8 @@ const DO = {
   },
   help: () => by("help").showModal(),
   "sign-out": async () => {
-    const told = await post("sign-out", {}).catch((error) => error);
-    if (told instanceof Fault) tell(sentence(told)); // whoever comes next would still be you
+    const answer = await post("sign-out", {}).catch((error) => error);
+    if (answer instanceof Fault) tell(sentence(answer)); // the next person here would still be signed in as you
     else showSignIn();
   },
   here: connect,
@@ -559,7 +561,7 @@ const DO = {
 
 async function press(key) {
   if (key === "supervisor" && !state.call.help && !state.supervisors) {
-    if (state.supervisors === false) tell(words().supervisor_away); // else there is no such key here
+    if (state.supervisors === false) tell(words().supervisor_away); // otherwise the page has no such key
     return;
   }
   const label = words()[`key_${key}`];
@@ -571,13 +573,13 @@ async function press(key) {
   const { muted, playing } = state;
   const asked = state.call.help;
   if (!(await act("press", { key }))) return;
-  if (key === "mute") muted && tell(words().unmuted); // that they are muted is told where the hints are
-  else if (key === "ask_hold") return; // the card is there
+  if (key === "mute") muted && tell(words().unmuted); // a notice above the hints says that they are muted
+  else if (key === "ask_hold") return; // its card appears
   else if (key === "supervisor") tell(asked ? words().withdrawn : words().key_on.supervisor);
   else tell(playing === key ? words().stopped : words().pressed(label));
 }
 
-/** A key that cannot be taken back is pressed twice. */
+/** Ask for a second press of a key that cannot be undone. */
 function confirm(key) {
   endConfirming();
   confirming = key;
@@ -633,7 +635,7 @@ const SHORTCUTS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (composing(event)) return; // Escape takes back the character that is being composed, nothing else
+  if (composing(event)) return; // Escape then cancels only the character that is being composed
   const typing = event.target.closest?.("input:not([type=range], [type=checkbox]), textarea, select, dialog[open]");
   if (event.key === "Escape" && typing && !typing.matches("dialog")) by("hint").focus();
   const off = localStorage.getItem("shortcuts") === "off";
@@ -672,7 +674,7 @@ function showTheme() {
   for (const button of document.querySelectorAll("[data-do=theme]")) write(button, words().theme[theme()]);
 }
 
-/** Write everything in the language that is chosen. */
+/** Write everything in the chosen language. */
 function speak() {
   writeWords();
   showTheme();

@@ -1,11 +1,11 @@
-// The call note: its fields and ticks. What is written here stays until the server says that it is kept.
+// The call note: its fields and ticks. Changes are kept here until the server reports that it has stored them.
 
 import { announce, by, make, write } from "./dom.js";
 import { post } from "./link.js";
 import { words } from "./words.js";
 
-const SAVE_MS = 800; // after the last letter
-const AGAIN_MS = 5000; // after it could not be saved
+const SAVE_MS = 800; // from the last keystroke
+const AGAIN_MS = 5000; // from a failed save to the next try
 const LATE_TRIES = 12;
 const ABOUT_THE_CALLER = ["title", "name", "resident", "origin", "address", "phone"];
 
@@ -13,7 +13,7 @@ const FIELDS = [...document.querySelectorAll("[data-note]")];
 const TICKS = [...document.querySelectorAll("[data-tick]")];
 const AGREED = by("agreed");
 
-/** What the server is sent: `{name: "…", agreed: true, read_back: {phone: true}}`. */
+/** The changes in the form for the server: `{name: "…", agreed: true, read_back: {phone: true}}`. */
 function asSent(unsaved) {
   const sent = {};
   for (const [name, value] of unsaved)
@@ -23,10 +23,10 @@ function asSent(unsaved) {
 }
 
 export class CallNote {
-  #unsaved = new Map(); // what is not kept yet: a field's text, a tick
+  #unsaved = new Map(); // changes that are not stored yet: texts of fields, and ticks
   #timer = 0;
 
-  /** `send(changes)`: returns what the server answers, null where it takes nothing; `changed()`: a field has. */
+  /** `send(changes)`: returns the server's answer, null if it failed. `changed()`: called when a field has changed. */
   constructor({ send, changed }) {
     this.send = send;
     this.changed = changed;
@@ -34,7 +34,7 @@ export class CallNote {
       field.addEventListener("input", () => {
         this.#write(field.dataset.note, field.value);
         const tick = TICKS.find((one) => one.dataset.tick === field.dataset.note);
-        if (tick?.checked) this.#write(`tick:${tick.dataset.tick}`, (tick.checked = false)); // another fact now
+        if (tick?.checked) this.#write(`tick:${tick.dataset.tick}`, (tick.checked = false)); // not read back
         changed();
       });
     for (const tick of TICKS)
@@ -54,10 +54,10 @@ export class CallNote {
     this.#timer = setTimeout(() => this.save(), ms);
   }
 
-  /** The fields that fill phrases. */
+  /** The values of all fields, for the gaps in phrases. */
   values = () => Object.fromEntries(FIELDS.map((field) => [field.dataset.note, field.value.trim()]));
 
-  /** What the server has, but for what is being written here. */
+  /** Show the server's note, except where there are unsaved changes. */
   show(note) {
     for (const field of FIELDS) {
       const { note: name } = field.dataset;
@@ -68,7 +68,7 @@ export class CallNote {
     if (!this.#unsaved.has("agreed")) AGREED.checked = note.agreed;
   }
 
-  /** Have it kept now. */
+  /** Save the changes now. */
   async save() {
     clearTimeout(this.#timer);
     this.#timer = 0;
@@ -76,7 +76,7 @@ export class CallNote {
     const sent = new Map(this.#unsaved);
     const unsaved = this.#unsaved;
     const kept = (await this.send(asSent(sent)))?.kept;
-    if (unsaved !== this.#unsaved) return; // another call's by now
+    if (unsaved !== this.#unsaved) return; // another call has begun meanwhile
     if (!kept) {
       write(by("note-state"), words().not_saved);
       return this.#soon(AGAIN_MS);
@@ -90,7 +90,7 @@ export class CallNote {
     announce(words().saved);
   }
 
-  /** Another call, or none. Returns what was not kept yet, for `noteSent`; null where all is. */
+  /** Another call begins, or none is left. Returns the unsaved changes, for `noteSent`; null if there are none. */
   forget() {
     const late = this.#unsaved.size ? asSent(this.#unsaved) : null;
     clearTimeout(this.#timer);
@@ -102,19 +102,19 @@ export class CallNote {
     return late;
   }
 
-  /** In the language that is chosen now. */
+  /** Show the status text in the chosen language. */
   speak() {
     write(by("note-state"), words().note_hint);
   }
 }
 
-/** Send the note of a call that is over, until it is kept. */
+/** Send the note of a call that is over, until it is stored; gives up after `LATE_TRIES`. */
 export async function noteSent(what, tell) {
   for (let tries = 0; tries < LATE_TRIES; tries++) {
     try {
       if ((await post("note", what)).kept) return;
     } catch (error) {
-      if (!["offline", "assist_away", "broken"].includes(error.why)) break; // nobody takes it any more
+      if (!["offline", "assist_away", "broken"].includes(error.why)) break; // the server does not accept it any more
     }
     if (!tries) tell(words().not_saved);
     await new Promise((again) => setTimeout(again, AGAIN_MS));
@@ -122,7 +122,7 @@ export async function noteSent(what, tell) {
   tell(words().note_lost);
 }
 
-/** A note to read: who, then each fact with a tick where it was read back. */
+/** A note as elements to read: each fact, with a tick if it was read back. */
 export function noteLines(note) {
   const facts = FIELDS.map((field) => field.dataset.note)
     .filter((name) => note[name] && name !== "title")

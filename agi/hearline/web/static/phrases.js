@@ -1,4 +1,4 @@
-// All standard phrases, with search; and how to name a character.
+// All standard phrases, with search; and the ways of naming a character.
 
 import { gist } from "./card.js";
 import { by, composing, make, write } from "./dom.js";
@@ -8,8 +8,8 @@ import { inWords, words } from "./words.js";
 const TYPING_MS = 120;
 
 /**
- * A list that follows a search field. `fetchFound(query)` and `show(found)`; an answer that comes too late is dropped.
- * Returns what looks now, and tells whether what is shown is the answer to what is typed.
+ * Makes a list follow a search field, by `fetchFound(query)` and `show(found)`; outdated answers are dropped. Returns a
+ * function that searches at once, and resolves to true if the list then shows the answer to the present query.
  */
 function follow(field, fetchFound, show) {
   let asked = 0;
@@ -29,13 +29,13 @@ function follow(field, fetchFound, show) {
     clearTimeout(timer);
     timer = setTimeout(look, TYPING_MS);
   };
-  field.addEventListener("input", (event) => event.isComposing || soon()); // half a word finds nothing
+  field.addEventListener("input", (event) => event.isComposing || soon()); // an unfinished word finds nothing
   field.addEventListener("compositionend", soon);
   return look;
 }
 
 export class Phrases {
-  /** `callUp(card)`: the agent wants to see this one. `gaps()`: what fills the gaps. */
+  /** `callUp(card)`: called when the agent picks a card. `gaps()`: the values for its gaps. */
   constructor(callUp, gaps) {
     this.callUp = callUp;
     this.gaps = gaps;
@@ -50,7 +50,7 @@ export class Phrases {
       },
     );
     search.addEventListener("keydown", async (event) => {
-      // Who types fast presses Enter before the list has followed.
+      // Fast typists press Enter before the list has followed.
       if (event.key === "Enter" && !composing(event) && (await this.look()) && this.found.length)
         this.callUp(this.found[0]);
     });
