@@ -1,6 +1,8 @@
 """The labels of the ears' test set are correct. Uses synthetic sounds, so nothing is downloaded."""
 
 import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -183,6 +185,18 @@ def test_figures(clips):
     assert missed([(clip, late), (clip, nothing), (clip, early), (clip, late)]) == 25
     assert claimed([(clip, late), (clip, nothing)]) == 50
     assert {row.name for row in rows(clips, run(Detector, clips)) if not row.pairs} == set()
+
+
+def test_the_level_is_judged_by_the_clean_speech_so_far(clips):
+    clip = next(c for c in clips if c.kind == "speech" and 1000 in c.spoken and (c.snr_db or 99) >= 20)
+    clip = replace(clip, nominal_dbov=-26, level_dbov=-30, spoken={1000: replace(clip.spoken[1000], level_dbov=-26.2)})
+    exact = Heard(at={clip.spoken[1000].at_ms: SimpleNamespace(active_level_dbov=-26.0)})
+    level = {row.name: row for row in rows([clip], [exact]) if "after 1 s" in row.name}
+    own, whole = (
+        level[f"{name}after 1 s of speech"] for name in ("  its own: from the clean speech so far, ", "level error ")
+    )
+    assert (own.value, own.passed) == (pytest.approx(0.2), True)
+    assert (whole.value, whole.passed) == (pytest.approx(4), None)
 
 
 def test_a_third_of_the_speakers_is_held_out_and_none_lies_in_both_parts():
