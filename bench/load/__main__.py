@@ -24,7 +24,8 @@ PARTS = {
     "two": "two workers on two cores against one",
     "assist": "agent assist alone: events and reports of up to 1,000 callers, its media worker apart",
     "talks": "caller and agent through a real Asterisk, both listened to: how soon, and what is left behind",
-    "asterisk": "calls through a real Asterisk: Hearline, an EAGI process a call, Asterisk's own applications",
+    "asterisk": "calls through a real Asterisk: Hearline, a C program that only reads and writes, an EAGI process a "
+    "call, Asterisk's own applications",
 }
 
 

@@ -1,4 +1,4 @@
-"""The project's private Asterisk with the benchmark's additions: two more numbers, and access to a script of ours."""
+"""The project's private Asterisk with the benchmark's additions: more numbers, and access to a script of ours."""
 
 from __future__ import annotations
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import socket
+import time
+import uuid
 from datetime import datetime
 
 import numpy as np
 import pytest
-from bench.load import assist_alone, event_replay, talks
+from bench.load import assist_alone, event_replay, only_frames, talks, through_asterisk
 from bench.load.callers import (
     FRAME,
     NOISE_DBOV,
@@ -26,13 +30,14 @@ from bench.load.figures import Figure, at_least, at_most, percentile, ratios
 from bench.load.machine import Machine
 from bench.load.sipp import Group, group
 from bench.load.table import number, show, write_json
-from bench.load.through_asterisk import BY_HAND, HEARLINE, OWN_MEANS, Run, by_hand_calls, course_ms
+from bench.load.through_asterisk import BY_HAND, HEARLINE, ONLY_FRAMES, OWN_MEANS, Run, by_hand_calls, course_ms
 from bench.load.through_asterisk import figures as asterisk_figures
 from bench.load.worker_alone import Rung, figures, memory_per_call, on_time
 from rich.console import Console
 
 from hearline.assist.calls.channel_graph import ChannelGraph
 from hearline.audio.level.p56 import active_speech_level, rms_dbov
+from hearline.media.frames import AUDIO_HEADER, MESSAGE_BYTES
 from hearline.media.worker_protocol import NO_BEAT
 from hearline.pbx.ami_messages import parse
 
@@ -138,10 +143,82 @@ def test_a_silent_call_lasts_as_long_as_its_prompts_and_waits():
 
 
 def test_ways_are_compared_by_the_cpu_of_their_own_processes():
-    runs = {way: [run(way, cpu)] for way, cpu in ((HEARLINE, 0.9), (BY_HAND, 9.0), (OWN_MEANS, 0.0))}
-    by_name = {figure.what: figure for figure in asterisk_figures(runs)}
-    assert by_name["Hearline against Asterisk in the same calls"].values == [0.45]
-    assert by_name["Hearline against the EAGI processes"].values == [pytest.approx(0.1)]
+    cpu = {HEARLINE: 0.9, ONLY_FRAMES: 0.4, BY_HAND: 9.0, OWN_MEANS: 0.0}
+    by_name = {figure.what: figure for figure in asterisk_figures({way: [run(way, cpu[way])] for way in cpu})}
+    least = by_name["Hearline against a C program that only reads and writes"]
+    assert (least.values, str(least.bar), least.met) == ([pytest.approx(2.25)], "≤ 2.5", True)
+    half, tenth = by_name["Hearline against Asterisk in the same calls"], by_name["Hearline against the EAGI processes"]
+    assert (half.values, half.met, half.note) == ([0.45], None, "no bar, but a wish: ≤ 0.5")
+    assert (tenth.values, tenth.met) == ([pytest.approx(0.1)], None)
+
+
+def test_nobody_is_judged_by_a_program_that_hears_nobody():
+    found = [f for f in asterisk_figures({w: [run(w, 1.0)] for w in (HEARLINE, ONLY_FRAMES, BY_HAND, OWN_MEANS)})]
+    judged = {
+        f.part.split(":")[1].split(",")[0].strip() for f in found if f.what == "silent and speaking judged rightly"
+    }
+    assert judged == {HEARLINE.name, BY_HAND.name, OWN_MEANS.name}
+    assert "judged" not in str(run(ONLY_FRAMES, 1.0))
+
+
+def test_silent_calls_last_equally_long_whoever_hangs_up():
+    assert ONLY_FRAMES.stay_ms(Kind.SILENT) == pytest.approx(course_ms(), abs=1)
+    assert ONLY_FRAMES.stay_ms(Kind.SPEAKING) == HEARLINE.stay_ms(Kind.SPEAKING) == HEARLINE.stay_ms(Kind.SILENT)
+
+
+def test_without_a_compiler_the_c_program_is_left_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(through_asterisk, "run", lambda way, *_: run(way, 1.0))
+    told: list[str] = []
+    found, _ = through_asterisk.measure(30, 1, told.append)
+    assert "left out, there is no C compiler (cc)" in told[0]
+    assert not [figure for figure in found if ONLY_FRAMES.name in figure.part + figure.what]
+    assert [figure for figure in found if figure.what == "Hearline against the EAGI processes"]
+
+
+@pytest.fixture(scope="module")
+def c_program(tmp_path_factory):
+    if not shutil.which("cc"):
+        pytest.skip("there is no C compiler")
+    return only_frames.compiled(tmp_path_factory.mktemp("c"))
+
+
+def test_the_c_program_sends_a_silent_frame_every_20_ms_to_everybody(c_program):
+    began = time.monotonic()
+    with only_frames.serving(c_program, ("127.0.0.1", 0)) as (_, address):
+        callers = [socket.create_connection(address, timeout=10) for _ in range(3)]
+        for caller in callers:
+            caller.sendall(b"\x01\x00\x10" + uuid.uuid4().bytes + AUDIO_HEADER + bytes(MESSAGE_BYTES - 3))
+        heard = [caller.makefile("rb").read(10 * MESSAGE_BYTES) for caller in callers]
+        took_s = time.monotonic() - began
+        assert heard == 3 * [10 * (AUDIO_HEADER + bytes(MESSAGE_BYTES - 3))]
+        assert took_s >= 10 * 0.020, "never before a frame's time, also after the program was late"
+        for caller in callers:
+            caller.close()
+
+
+def test_the_c_program_ends_a_connection_with_its_peer_and_itself_with_its_pipe(c_program):
+    with only_frames.serving(c_program, ("127.0.0.1", 0)) as (process, address):
+        leaving, staying = (socket.create_connection(address, timeout=10) for _ in range(2))
+        leaving.shutdown(socket.SHUT_WR)
+        while leaving.recv(MESSAGE_BYTES):
+            pass
+        assert staying.recv(MESSAGE_BYTES).startswith(AUDIO_HEADER)
+    assert process.returncode == 0
+    while staying.recv(MESSAGE_BYTES):
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+    leaving.close()
+    staying.close()
+
+
+def test_a_c_program_that_ends_too_early_is_noticed(c_program):
+    with (
+        pytest.raises(RuntimeError, match="before its time"),
+        only_frames.serving(c_program, ("127.0.0.1", 0)) as (p, _),
+    ):
+        p.kill()
 
 
 def test_a_talk_is_heard_when_the_sound_of_both_sides_has_come(tmp_path):
