@@ -24,7 +24,7 @@ from hearline.assist.calls.sessions import TalkSessions
 from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.interface.interface import Interface
-from hearline.assist.interface.snapshots import Names
+from hearline.assist.interface.snapshots import Names, Snapshots
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.recordings import Recordings
 from hearline.assist.playback.volumes import Volumes
@@ -154,18 +154,19 @@ class Floor:
         self.index.close()
 
     def _make_interface(self) -> Interface:
-        self.interface = Interface(
-            socket_of(self.folder / "state"),
+        volumes = Volumes(self.folder / "state" / "page" / "volumes.json")
+        snapshots = Snapshots(
             self.states,
-            self.talks,
             lambda: self.book.book,
             lambda: NAMES,
-            Volumes(self.folder / "state" / "page" / "volumes.json"),
+            volumes,
             Whispers(_recordings()).pcm,
             self.accounts,
             lambda: self.asterisk_up,
             lambda: self.whispers_allowed,
         )
+        where = socket_of(self.folder / "state")
+        self.interface = Interface(where, self.states, self.talks, snapshots, volumes, self.accounts)
         return self.interface
 
     def _look_up(self, caller: Caller) -> None:

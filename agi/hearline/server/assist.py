@@ -23,7 +23,7 @@ from hearline.assist.hints.events import Key
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.interface.agents import Agents
 from hearline.assist.interface.interface import Interface
-from hearline.assist.interface.snapshots import watched_names
+from hearline.assist.interface.snapshots import Snapshots, watched_names
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.assist.playback.keys import Keys
 from hearline.assist.playback.prompts import Prompter, Prompts
@@ -87,10 +87,9 @@ class Service:
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, self._told)
-        self._interface = Interface(
-            socket_of(settings.state),
-            self._agents.states,
-            self._talks,
+        states = self._agents.states
+        snapshots = Snapshots(
+            states,
             lambda: hints.book,
             lambda: names.value,
             self._volumes,
@@ -99,6 +98,8 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
+        socket = socket_of(settings.state)
+        self._interface = Interface(socket, states, self._talks, snapshots, self._volumes, accounts)
         self._hints, self._status = hints, AssistStatus()
         self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
         self._recognition = None

@@ -16,11 +16,10 @@ from aiohttp import web
 
 from hearline.assist.calls.agent_states import AgentStates
 from hearline.assist.calls.sessions import TalkSessions
-from hearline.assist.hints.hint_store import HintBook
 from hearline.assist.interface.agent_streams import AgentStreams
 from hearline.assist.interface.commands import Commands
 from hearline.assist.interface.event_log import EventLog
-from hearline.assist.interface.snapshots import Names, Snapshots, brief
+from hearline.assist.interface.snapshots import Snapshots, brief
 from hearline.assist.playback.volumes import Volumes
 from hearline.core.log_limit import LogLimit
 from hearline.store.accounts import Accounts, Role
@@ -52,7 +51,6 @@ class Interface:
 
     Args:
         socket: the file of the Unix socket.
-        book, names, …, allowed: see `Snapshots`.
     """
 
     def __init__(
@@ -60,18 +58,14 @@ class Interface:
         socket: Path,
         states: AgentStates,
         talks: TalkSessions,
-        book: Callable[[], HintBook | None],
-        names: Callable[[], Names],
+        snapshots: Snapshots,
         volumes: Volumes,
-        sound: Callable[[str, int], bytes],
         accounts: Accounts,
-        asterisk: Callable[[], bool],
-        allowed: Callable[[], bool],
     ) -> None:
         self._socket, self._states, self._accounts = socket, states, accounts
-        self.snapshots = Snapshots(states, book, names, volumes, sound, accounts, asterisk, allowed, self._present)
-        self.streams = AgentStreams(self.snapshots.agent, self.snapshots.levels)
-        self.commands = Commands(states, talks, self.snapshots, volumes)
+        self.snapshots, self.commands = snapshots, Commands(states, talks, snapshots, volumes)
+        self.streams = AgentStreams(snapshots.agent, snapshots.levels)
+        snapshots.present = self.streams.present
         self.events = EventLog(secrets.token_hex(4))
         self.events.added = self._wake_readers
         self._readers: set[Reader] = set()
@@ -79,9 +73,6 @@ class Interface:
         self._briefs: dict[str, dict[str, Any]] = {}  # by agent, as sent last
         states.changed, states.levels, states.asking_changed = self._changed, self.streams.levels_changed, self._asked
         talks.recorded = self._recorded
-
-    def _present(self, person: str) -> bool:
-        return self.streams.present(person)
 
     def supervisor_there(self, agent: str) -> bool:
         """True if this agent can call a supervisor in now."""

@@ -51,7 +51,8 @@ class Snapshots:
         sound: returns a whisper's 16-bit samples at 8 kHz, by its id and a gain in dB; raises OSError, ValueError.
         asterisk: returns True while Asterisk's manager interface is connected.
         allowed: returns True while agents may be whispered to.
-        present: returns True if this person has their page open.
+
+    ``present`` tells whether a person has their page open.
     """
 
     def __init__(
@@ -64,11 +65,10 @@ class Snapshots:
         accounts: Accounts,
         asterisk: Callable[[], bool],
         allowed: Callable[[], bool],
-        present: Callable[[str], bool],
     ) -> None:
         self._states, self._book, self._names, self._volumes, self._sound = states, book, names, volumes, sound
-        self._accounts, self._present = accounts, present
-        self.asterisk, self.allowed = asterisk, allowed
+        self._accounts, self.asterisk, self.allowed = accounts, asterisk, allowed
+        self.present: Callable[[str], bool] = lambda _person: False
 
     # ---- agents -----------------------------------------------------------------------------------------------------
     def agent(self, number: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Snapshots:
             for account in self._accounts.watched.value.values()
             if account.role is Role.SUPERVISOR and account.number != number and may_see(account, whose)
         ]
-        return any(map(self._present, theirs)) if theirs else None
+        return any(map(self.present, theirs)) if theirs else None
 
     def asking(self, number: str) -> list[dict[str, Any]]:
         """The requests for a supervisor that this person may accept; the longest wait first."""
