@@ -113,18 +113,77 @@ def test_calls_that_an_agent_ended_first(calls):
 
 
 # ---- a database that is not there ------------------------------------------------------------------------------------
-def test_a_locked_database_holds_nobody_up(calls, tmp_path, monkeypatch):
+def test_a_locked_database_holds_nobody_up_and_loses_nothing(calls, tmp_path, monkeypatch):
+    """What comes while it is locked is kept when it is free again, and nobody is told so before."""
     monkeypatch.setattr("hearline.store.earlier_calls.WAIT_S", 0.2)
     keep(calls, "1.1")
-    with sqlite3.connect(tmp_path / "callers" / "calls.sqlite") as other:
+    who = calls.who(NUMBER)
+    with contextlib.closing(sqlite3.connect(tmp_path / "callers" / "calls.sqlite")) as other:
         other.execute("BEGIN EXCLUSIVE")
         began = time.monotonic()
-        kept = calls.note("1.2", who=calls.who(NUMBER), at=time.time())
+        kept = [calls.note("1.2", who=who, at=time.time(), outcome="inquiry"), calls.note("1.3", who=who, at=1.0)]
         assert time.monotonic() - began < 0.1
-        assert kept.result(3) is False, "nobody is told that it is kept"
-        assert calls.of(calls.who(NUMBER)) == []
-        assert time.monotonic() - began < 1
-    assert calls.note("1.2", who=calls.who(NUMBER), at=time.time()).result(3) is True
+        time.sleep(1.0)
+        kept += [calls.note("1.2", note="a bed", at=time.time() + 9), calls.note("1.2", note="two beds")]
+        assert calls.of(who) == [] and not any(one.done() for one in kept)
+        assert time.monotonic() - began < 2
+        other.rollback()
+    assert [one.result(8) for one in kept] == [True] * 4
+    [newest, _] = calls.of(who)
+    assert (newest.outcome, newest.note) == ("inquiry", "two beds") and newest.at < time.time()
+    assert rows(tmp_path) == 3
+
+
+def test_a_database_that_stays_locked_is_told_of_at_the_end(calls, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("hearline.store.earlier_calls.WAIT_S", 0.2)
+    keep(calls, "1.1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "callers" / "calls.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        kept = calls.note("1.2", who=calls.who(NUMBER), at=time.time())
+        calls.close()
+        assert kept.result(2) is False and "1 writes are lost" in caplog.text
+
+
+def test_while_a_database_is_locked_a_call_waits_once_however_often_its_note_is_sent(calls, tmp_path, monkeypatch):
+    monkeypatch.setattr("hearline.store.earlier_calls.WAIT_S", 0.1)
+    keep(calls, "1.1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "callers" / "calls.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        kept = {id(calls.note("1.2", at=time.time(), note=str(number))) for number in range(5_000)}
+        assert len(kept) == 1 and calls._writer.lost == 0
+        other.rollback()
+
+
+def test_what_is_known_while_the_call_is_being_written_is_kept_too(calls, monkeypatch):
+    from hearline.store import earlier_calls
+
+    who, write, later = calls.who(NUMBER), earlier_calls._upsert, []
+
+    def written(database, call, what) -> None:
+        write(database, call, what)
+        if not later:
+            later.append(calls.note("1.1", note="a bed"))
+
+    monkeypatch.setattr(earlier_calls, "_upsert", written)
+    calls.note("1.1", who=who, at=time.time(), outcome="inquiry")
+    until(lambda: later and later[0].done())
+    assert later[0].result() and [(one.outcome, one.note) for one in calls.of(who)] == [("inquiry", "a bed")]
+
+
+def test_a_key_that_cannot_be_read_just_now_makes_no_caller_nobody(calls, tmp_path):
+    (tmp_path / "callers" / "key").mkdir(parents=True)
+    kept = calls.note("1.1", number=NUMBER, at=time.time())
+    time.sleep(0.3)
+    assert not kept.done()
+    (tmp_path / "callers" / "key").rmdir()
+    assert kept.result(8) and len(calls.of(calls.who(NUMBER))) == 1
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 8
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_lost_database_is_begun_anew(calls, tmp_path):

@@ -21,6 +21,7 @@ from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx import confirm
 from hearline.pbx.ami import AmiRefused
+from hearline.store.records import Records
 from settled_records import SettledRecords
 
 CALLER, AGENT, SECOND = "PJSIP/trunk-1", "PJSIP/agent-8016-2", "PJSIP/agent-8017-3"
@@ -195,11 +196,19 @@ def test_a_leg_of_a_talk_that_is_over_is_no_matter(talks, ami):
     assert ami.asked == []
 
 
-def test_a_record_that_cannot_be_written_costs_nothing(ami, tmp_path):
-    (tmp_path / "talks").write_text("no folder")
-    talks = TalkSessions(ami, None, lambda *_: None, records_in(tmp_path / "talks"))
+def test_a_record_that_cannot_be_written_costs_nothing_and_is_written_later(ami, tmp_path):
+    folder = tmp_path / "talks"
+    folder.write_text("no folder")
+    records = Records(folder, Calendar(ZoneInfo("Asia/Shanghai")))
+    talks = TalkSessions(ami, None, lambda *_: None, records)
     talks.follow([ConnectedParties(CALLER, (AGENT,), "care", "normal")])
     talks.follow([])
+    assert not records._writer.settle(0.2)
+    folder.unlink()
+    assert records.settle()
+    [file] = folder.glob("*/*.json")
+    assert [event["event"] for event in json.loads(file.read_text())["events"]][0] == "joined"
+    records.close()
 
 
 # ---- hints -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from hearline.core.files import private_folder
-from hearline.store.record_writer import RecordWriter
+from hearline.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class AuditLog:
 
     def __init__(self, folder: Path, days: int = 190, now: Callable[[], datetime] = partial(datetime.now, UTC)) -> None:
         self.folder, self._days, self._now = folder, days, now
-        self._writer = RecordWriter()
+        self._writer = Writer("audit log")
         self._cleared: date | None = None
 
     def note(self, event: str, **more: object) -> None:

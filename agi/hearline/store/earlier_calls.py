@@ -2,8 +2,8 @@
 the caller's number, never the number.
 
 Two processes write to it: the door (what the IVR heard) and agent assist (the agent, the outcome). A call is one row,
-found by its id. No call waits for the database: a thread does the writing, and if the database is locked, damaged or
-lost, only this list suffers.
+found by its id. No call waits for the database: a `Writer` does the writing, and tries again while the database is
+locked or unavailable. Until then only this list suffers.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import hashlib
 import hmac
 import logging
 import os
-import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hearline.core.files import private_folder
 from hearline.core.keys import lasting_key
 from hearline.core.numbers import Home, normal
+from hearline.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ DAYS = 90
 WAIT_S = 1.0  # for another writer's lock
 CLEAN_S = 3_600.0
 JUMP_S = 60.0  # a larger correction of the clock counts as a jump
-_MOST_WAITING = 1_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
     call TEXT PRIMARY KEY,  -- its id (in rows from before there were ids: Asterisk's unique id)
@@ -64,6 +64,14 @@ class EarlierCall:
     note: str | None
 
 
+@dataclass
+class _Waiting:
+    """Columns of a call that are not written yet, and the future that `note` has returned."""
+
+    what: dict[str, str | float | None]
+    kept: Future[bool]
+
+
 class EarlierCalls:
     """The index in ``folder`` (mode 0700, key and database 0600). Only `forget` raises errors of the database.
 
@@ -77,40 +85,48 @@ class EarlierCalls:
         normal("95160", home)  # loads the numbering plans (60 ms) now, not while somebody calls
         self._file = folder / "calls.sqlite"
         self._key: bytes | None = None
-        self._to_write: queue.Queue[tuple[str, dict, Future[bool]] | None] = queue.Queue(_MOST_WAITING)
-        self._writer: threading.Thread | None = None
+        self._writer = Writer("earlier calls")
+        self._waiting: dict[str, _Waiting] = {}  # by the call's id
+        self._lock = threading.Lock()
         self._even_since = time.monotonic(), time.time()  # the clock has not jumped since then
 
     def who(self, number: str) -> str:
         """The keyed hash of a caller's number; '' if the caller withholds it, or the key cannot be read."""
-        number = normal(number, self._home)
-        if not number:
-            return ""
         try:
-            self._key = self._key or lasting_key(self._folder / "key")
+            return self._who(number)
         except OSError as error:
             log.error("earlier calls are not available: %s", error)
             return ""
+
+    def _who(self, number: str) -> str:
+        """As `who`. Raises OSError if the key cannot be read."""
+        number = normal(number, self._home)
+        if not number:
+            return ""
+        self._key = self._key or lasting_key(self._folder / "key")
         return hmac.new(self._key, number.encode(), hashlib.sha256).hexdigest()
 
     def start(self) -> None:
         """Start the writing thread; the first ``note`` does so, too."""
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_on, name="earlier calls", daemon=True)
-            self._writer.start()
+        self._writer.start()
 
     def note(self, call: str, **what: str | float | None) -> Future[bool]:
         """Add columns to the row of this call; a ``number`` is kept as ``who``. Returns at once, with a future: True
-        once they are kept, False if they could not be."""
-        self.start()
-        kept: Future[bool] = Future()
-        kept.set_running_or_notify_cancel()  # nobody can cancel it
-        try:
-            self._to_write.put_nowait((call, what, kept))
-        except queue.Full:
-            log.error("a call is missing from the earlier calls: the database does not keep up")
-            kept.set_result(False)
+        once they are kept, which takes as long as the database is locked; False if they are lost."""
+        with self._lock:
+            if waiting := self._waiting.get(call):
+                began = {"at": waiting.what["at"]} if "at" in waiting.what else {}
+                waiting.what = waiting.what | what | began
+                return waiting.kept
+            kept = self._writer.later(partial(self._keep, call), call)
+            waiting = self._waiting[call] = _Waiting(what, kept)
+        kept.add_done_callback(lambda _: self._is_over(call, waiting))
         return kept
+
+    def _is_over(self, call: str, waiting: _Waiting) -> None:
+        with self._lock:
+            if self._waiting.get(call) is waiting:  # it is lost
+                del self._waiting[call]
 
     def of(self, who: str, besides: str = "", most: int = 5) -> list[EarlierCall]:
         """The latest calls of a caller (see `who`), newest first, without the call ``besides``. May take `WAIT_S`."""
@@ -132,12 +148,8 @@ class EarlierCalls:
             return database.execute("DELETE FROM calls WHERE who = ?", (who,)).rowcount
 
     def close(self) -> None:
-        """Write what waits, within about 3 s."""
-        if self._writer:
-            with suppress(queue.Full):
-                self._to_write.put(None, timeout=WAIT_S)
-            self._writer.join(2 * WAIT_S)
-            self._writer = None
+        """Write what waits, for at most 2 s."""
+        self._writer.close(2 * WAIT_S)
 
     # ---- the database -----------------------------------------------------------------------------------------------
     def _rows(self, sql: str, *values: object) -> list[tuple]:
@@ -148,20 +160,21 @@ class EarlierCalls:
             log.warning("earlier calls are not available: %s", error)
             return []
 
-    def _write_on(self) -> None:
-        while (item := self._to_write.get()) is not None:
-            call, what, kept = item
-            try:
-                if (number := what.pop("number", None)) is not None:
-                    what["who"] = self.who(number)
-                with self._database() as database:
-                    _upsert(database, call, what)
-                    self._clean(database)
-            except Exception as error:  # it must not affect the next call
-                log.warning("a call is missing from the earlier calls: %s", type(error).__name__)
-                kept.set_result(False)
-            else:
-                kept.set_result(True)
+    def _keep(self, call: str) -> None:
+        """Write what waits for this call, and what is added meanwhile. Raises sqlite3.Error, OSError."""
+        while True:
+            with self._lock:
+                what = self._waiting[call].what
+            row = dict(what)
+            if (number := row.pop("number", None)) is not None:
+                row["who"] = self._who(str(number))
+            with self._database() as database:
+                _upsert(database, call, row)
+                self._clean(database)
+            with self._lock:
+                if self._waiting[call].what is what:
+                    del self._waiting[call]
+                    return
 
     def _clean(self, database: sqlite3.Connection) -> None:
         """Delete expired calls, once an hour, and only if the clock has not jumped within that hour: a clock that jumps

@@ -17,7 +17,7 @@ from typing import Any
 
 from hearline.core.calendar import Calendar
 from hearline.core.files import read_text, write_whole
-from hearline.store.record_writer import RecordWriter
+from hearline.store.writer import Writer
 
 WRITE_S = 3.0  # to write the last records when a process stops
 DAYS_OF_A_CALL = 2  # a call may begin before midnight
@@ -46,7 +46,7 @@ class Records:
         self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
-        self._writer = RecordWriter()
+        self._writer = Writer()
 
     def start(self) -> None:
         """Start the writing thread; the first record does so, too."""
@@ -62,7 +62,7 @@ class Records:
             number = {kept.number_as: kept.number} if kept.number_as else {}
             write(kept.file, {**record, **number})
 
-        self._writer.later(written)
+        self._writer.later(written, kept.call)
 
     def amend(self, call: str, **more: object) -> None:
         """Add fields to the last record of a call that began today or yesterday. Returns at once."""
@@ -72,7 +72,7 @@ class Records:
             if file := self._find(call, number - 1):
                 write(file, json.loads(read_text(file)) | more)
 
-        self._writer.later(amended)
+        self._writer.later(amended, call)
 
     def settle(self) -> bool:
         """Wait until all records are written. Returns False if that takes too long."""
