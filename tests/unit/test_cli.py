@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import wave
@@ -19,8 +20,11 @@ from typer.testing import CliRunner
 from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
+from hearline.core.settings import Settings
+from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_CODES
+from hearline.server.door import Door
 from hearline.server.flow_store import load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
@@ -205,6 +209,7 @@ def test_with_agent_assist_one_file_holds_the_proof_and_is_closed_to_others(tmp_
         ("HEARLINE_AGI", "foo", "HEARLINE_AGI: 'foo' is not an address"),
         ("HEARLINE_SOUNDS", "/nowhere", "cannot be read"),
         ("HEARLINE_AMI_SECRET_FILE", "/nowhere", "HEARLINE_AMI_SECRET_FILE: /nowhere: No such file"),
+        ("HEARLINE_AMI_SECRET_FILE", str(SPEECH), f"HEARLINE_AMI_SECRET_FILE: {SPEECH}: not UTF-8 text"),
     ],
 )
 def test_a_dialplan_that_cannot_be_made(variable, text, says, monkeypatch):
@@ -224,6 +229,47 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
     answer = run("dialplan", "--out", tmp_path / "none")
     assert answer.exit_code == 1 and f"hearline flow check {flows / 'hotline.yaml'}` says why" in answer.output
     assert not (tmp_path / "none").exists()
+
+
+WRONG = {
+    "site": "Bad Site", "zone": "Asia/Shangai", "country": "China", "area_code": "010", "agi": "4573", "media": "x",
+    "status": "x", "legs": "x", "page": "x", "ami": "x", "ami_secret_file": "/nowhere", "allow": "x", "proxies": "x",
+    "workers": "0", "recogniser_legs": "0", "whisper_tick": "perhaps", "audit_days": "0", "earlier_calls_days": "0",
+    "trouble_days": "91",
+}  # fmt: skip
+ANYTHING = {"flows", "sounds", "asterisk_templates", "state", "cache", "ami_user", "recogniser_model"}
+
+
+def test_each_setting_can_be_wrong_or_is_whatever_one_likes():
+    assert WRONG.keys() | ANYTHING == Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_serve_calls_a_wrong_setting_by_a_name_that_one_can_set(name, monkeypatch):
+    if name.startswith("ami"):
+        monkeypatch.setenv("HEARLINE_AMI", "127.0.0.1:5038")
+        monkeypatch.setenv("HEARLINE_AMI_SECRET_FILE", FLOW)
+    monkeypatch.setenv(f"HEARLINE_{name.upper()}", WRONG[name])
+    answer = run("serve")
+    assert answer.exit_code == 2 and len(answer.output.splitlines()) == 1
+    option = f"--{name} (HEARLINE_{name.upper()})"
+    known = set(re.findall(r"--[a-z-]+", run("serve", "--help").output))
+    told = option if f"--{name}" in known else f"HEARLINE_{name.upper()}"
+    assert answer.output.startswith(f"hearline serve: {told}: ") and "Value error" not in answer.output
+    assert set(re.findall(r"--[a-z-]+", answer.output)) <= known
+
+
+@pytest.mark.parametrize("name", ["agi", "media", "status"])
+def test_an_address_that_is_taken_is_called_by_the_name_of_its_setting(name, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = dict.fromkeys(("agi", "media", "status"), "127.0.0.1:0")
+        where[name] = f"127.0.0.1:{taken.getsockname()[1]}"
+        server = Door(Settings(state=tmp_path, **where))
+        with pytest.raises((OSError, WorkerDown), match=f"HEARLINE_{name.upper()}") as told:
+            server.start()
+        server.watcher.stop()
+        server._records.close()
+    assert where[name] in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from hearline.cli import agents, calendar, callers, demo, dialplan, events, flow, hints, serve, sounds, stack
+from hearline.cli.faults import settings_told
 from hearline.cli.listen import listen
 
 app = typer.Typer(
@@ -49,9 +50,8 @@ def main() -> None:
     except ValueError as error:
         if getattr(error, "title", "") != "Settings":  # the settings come from the environment, for all verbs
             raise
-        for fault in getattr(error, "errors", list)():
-            problem = fault["msg"].removeprefix("Value error, ")
-            typer.secho(f"hearline: HEARLINE_{str(fault['loc'][0]).upper()}: {problem}", fg="red", err=True)
+        for told in settings_told(error):
+            typer.secho(f"hearline: {told}", fg="red", err=True)
         sys.exit(2)
 
 

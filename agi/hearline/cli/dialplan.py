@@ -76,7 +76,10 @@ def dialplan(
                 f"the flow {DEFAULT!r} cannot be used, so there is no queue for callers whom Hearline cannot serve; "
                 f"`hearline flow check {settings.flows / DEFAULT}.yaml` says why"
             )
-        host, port = address(settings.agi)
+        try:
+            host, port = address(settings.agi)
+        except ValueError as error:
+            _fail(f"HEARLINE_AGI: {error}")
         parts = Parts(
             sounds_dir=settings.sounds.resolve(),
             messages_dir=messages,
@@ -96,8 +99,6 @@ def dialplan(
                 _write(out / name, text, "HEARLINE_PROOF =" in text)
     except ManifestError as error:
         _fail(str(error))
-    except ValueError as error:
-        _fail(f"HEARLINE_AGI: {error}")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you can write to")
     if out is None:
@@ -113,6 +114,8 @@ def _secret(file: Path) -> str:
         return file.read_text("utf-8").strip()
     except OSError as error:
         _fail(f"HEARLINE_AMI_SECRET_FILE: {error.filename}: {error.strerror}")
+    except UnicodeDecodeError:
+        _fail(f"HEARLINE_AMI_SECRET_FILE: {file}: not UTF-8 text")
 
 
 def _write(file: Path, text: str, secret: bool) -> None:

@@ -1,9 +1,9 @@
-"""Prints the faults of a file, for all `check` verbs."""
+"""Prints the faults of a file, for all `check` verbs, and words those of settings, for all verbs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,3 +26,19 @@ def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fau
         typer.secho(str(fault), fg="red", err=True)
     for note in notes:
         typer.secho(str(note), fg="yellow", err=True)
+
+
+def setting_named(name: str, options: Collection[str] = ()) -> str:
+    """How a setting is set: by its environment variable, and by its option if it is among ``options``."""
+    variable = f"HEARLINE_{name.upper()}"
+    return f"--{name.replace('_', '-')} ({variable})" if name in options else variable
+
+
+def settings_told(error: ValueError, options: Collection[str] = ()) -> list[str]:
+    """A line for each wrong setting. ``options``: the settings that are options of the verb."""
+    faults: list[dict] = getattr(error, "errors", list)()
+    told = [
+        f"{setting_named(str(fault['loc'][0]), options)}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in faults
+    ]
+    return told or [str(error)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import resource
 import signal
 import threading
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hearline.cli.faults import setting_named, settings_told
 
 if TYPE_CHECKING:
     from hearline.core.settings import Settings
@@ -68,9 +71,10 @@ def serve(
     try:
         settings = Settings(**{name: value for name, value in given.items() if value})
     except ValueError as error:
-        typer.secho(f"hearline serve: {_explained(error)}", fg="red", err=True)
+        for told in settings_told(error, given):
+            typer.secho(f"hearline serve: {told}", fg="red", err=True)
         raise typer.Exit(2) from None
-    _check(settings)
+    _check(settings, given)
     log_to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,15 +88,8 @@ def serve(
         raise typer.Exit(1) from None
 
 
-def _explained(error: ValueError) -> str:
-    """The options that are wrong, and why."""
-    faults: list[dict] = getattr(error, "errors", list)()
-    parts = [f"--{fault['loc'][0]} (HEARLINE_{str(fault['loc'][0]).upper()}): {fault['msg']}" for fault in faults]
-    return "; ".join(parts) or str(error)
-
-
-def _check(settings: Settings) -> None:
-    """Exit with status 2, naming the option, if an address is not valid."""
+def _check(settings: Settings, options: Collection[str]) -> None:
+    """Exit with status 2, naming the setting, if an address is not valid."""
     from hearline.core.peers import parse_networks
     from hearline.core.settings import address
 
@@ -106,9 +103,7 @@ def _check(settings: Settings) -> None:
             read(text)
         except ValueError as error:
             remedy = "" if read is address else ". Write addresses or networks, e.g. --allow 192.0.2.10,10.0.0.0/8"
-            variable = f"HEARLINE_{name.upper()}"
-            given_by = variable if name in ("ami", "legs", "page") else f"--{name} ({variable})"
-            typer.secho(f"hearline serve: {given_by}: {error}{remedy}", fg="red", err=True)
+            typer.secho(f"hearline serve: {setting_named(name, options)}: {error}{remedy}", fg="red", err=True)
             raise typer.Exit(2) from None
 
 

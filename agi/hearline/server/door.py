@@ -15,6 +15,7 @@ from typing import Any
 from hearline.call.entry import utc
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
+from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.fastagi import FastAgiServer
@@ -73,17 +74,20 @@ class Door:
         self._earlier.start()
         if not self.watcher.start(FILES_S):
             log.error("the flows cannot be read just now: calls go straight to the queue until they can")
-        self.line.start()
-        where = self._agi_address
+        try:
+            self.line.start()
+        except WorkerDown as error:
+            raise WorkerDown(f"{error} (HEARLINE_MEDIA says where it listens)") from None
+        setting, where = "HEARLINE_AGI", self._agi_address
         try:
             sessions = {"hotline": self.line.capacity + ENDING}
             self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
-            where = self._status_address
+            setting, where = "HEARLINE_STATUS", self._status_address
             beside = self._assist, self._page
             self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, *beside)
         except OSError as error:
             self.line.stop()
-            raise OSError(f"cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
+            raise OSError(f"{setting}: cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
         for child in filter(None, (self._assist, self._page)):
             child.start()
         self._agi.serve_in_thread()
