@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hearline.core.numbers import Home, masked, normal
@@ -113,9 +113,15 @@ def test_of_a_number_the_last_digits_are_shown(number, shown):
     assert masked(number) == shown
 
 
-@given(st.text(alphabet=st.characters(), max_size=60) | st.from_regex(r"\+?[0-9;=#*, -]{0,40}", fullmatch=True))
-def test_whatever_comes_the_form_is_digits_and_stays_as_it_is(number):
-    form = normal(number)
+@given(
+    st.text(alphabet=st.characters(), max_size=60) | st.from_regex(r"\+?[0-9;=#*, -]{0,40}", fullmatch=True),
+    st.sampled_from([Home(), Home("CN", "10"), Home("US")]),
+)
+@example("+001", Home())
+@example("+8600032255", Home())
+@example("+8658112118", Home("CN", "10"))
+def test_whatever_comes_the_form_is_digits_and_stays_as_it_is(number, home):
+    form = normal(number, home)
     assert form == "" or form.removeprefix("+").isascii() and form.removeprefix("+").isdigit()
-    assert normal(form) == form
-    assert sum(map(str.isdigit, masked(number))) < max(2, len(form.removeprefix("+")))
+    assert normal(form, home) == form
+    assert sum(map(str.isdigit, masked(number, home))) < max(2, len(form.removeprefix("+")))

@@ -39,8 +39,15 @@ def is_country(name: str) -> bool:
 def normal(number: str, home: Home = Home()) -> str:
     """A number in its normal form: E.164 (``+8613800005678``) if it is certainly a full number, else its digits
     (``95160``, ``8001``). Digits of any script become 0 to 9. '' if it is not a telephone number: ``anonymous``, or the
-    name of a SIP account.
+    name of a SIP account. The normal form of a normal form is itself.
     """
+    form, before = _form(number, home), number
+    while form != before:
+        form, before = _form(form, home), form
+    return form
+
+
+def _form(number: str, home: Home) -> str:
     text = _written_plainly(number)
     if not _NUMBER.fullmatch(text):
         return ""
@@ -83,7 +90,7 @@ def _written_plainly(number: str) -> str:
     text = "".join(str(unicodedata.decimal(char, char)) for char in number if unicodedata.category(char) != "Cf")
     main, *parameters = text.strip().replace("＋", "+").split(";")
     main = re.split(r"[@#,]", re.sub(r"^(tel|sips?):", "", main, flags=re.IGNORECASE))[0]
-    main = re.sub(r"^00(?=[1-9])", "+", _SEPARATORS.sub("", main))
+    main = re.sub(r"^\+?00(?=[1-9])", "+", _SEPARATORS.sub("", main))
     if main and not main.startswith("+"):
         for parameter in parameters:
             name, _, context = parameter.partition("=")
