@@ -245,12 +245,13 @@ def run(
 
     async def together() -> None:
         kept = asyncio.create_task(recognition.keep())
-        await do(recognition, heard)
-        if recognition.failed:
-            await asyncio.wait_for(kept, 5)
-        kept.cancel()
-        with suppress(asyncio.CancelledError):
-            await kept
+        try:
+            await do(recognition, heard)
+            assert not kept.done()
+        finally:
+            kept.cancel()
+            with suppress(asyncio.CancelledError):
+                await kept
 
     asyncio.run(together())
     return recognition, heard
@@ -319,23 +320,50 @@ def test_more_legs_than_allowed_go_without_and_that_is_said_once(model, line, ca
     assert caplog.text.count("go without the recogniser") == 1
 
 
-def test_a_recogniser_that_dies_is_off_with_one_error(model, caplog):
-    async def kill(recognition: Recognition, _: list) -> None:
-        await until(lambda: children())
-        os.kill(children()[0], signal.SIGKILL)
-        await until(lambda: recognition.failed)
-
-    run(model, None, Legs(), kill)
-    [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    assert "killed by signal 9" in error and "talks go on without it" in error
+def errors(caplog) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno == logging.ERROR]
 
 
-def test_a_recogniser_that_hangs_is_off_with_one_error(model, caplog, monkeypatch, tmp_path):
-    """It beats four times as fast as usual here, and its patience is a second."""
+def test_a_recogniser_that_dies_is_started_anew_and_hears_who_talks_then(model, line, caplog):
+    caplog.set_level(logging.INFO)
+    legs = Legs()
+    phone = Phone(line, legs, "agent", Side.AGENT, SENTENCE)
+
+    async def kill(recognition: Recognition, heard: list) -> None:
+        speaking = asyncio.create_task(phone.speak())
+        for nth in (1, 2):
+            await until(lambda nth=nth: caplog.text.count("the recogniser is ready") == nth)
+            assert recognition.failed == ""
+            await until(lambda: heard)
+            os.kill(children()[0], signal.SIGKILL)
+            await until(lambda: recognition.failed)
+            heard.clear()
+        await until(lambda: heard and not recognition.failed)
+        speaking.cancel()
+        await until(lambda: not recognition._heard)
+
+    run(model, line, legs, kill)
+    assert len(told := errors(caplog)) == 2
+    assert all("started anew" in error and "killed by signal 9" in error for error in told)
+    assert children() == []
+
+
+@pytest.fixture
+def made_up(monkeypatch, tmp_path):
+    """Writes a module that is started in the recogniser's place."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    def write(text: str) -> str:
+        (tmp_path / "made_up_recogniser.py").write_text(text)
+        return "made_up_recogniser"
+
+    return write
+
+
+def test_a_recogniser_that_hangs_is_started_anew(model, caplog, monkeypatch, made_up):
+    """It beats four times as fast as usual here, and our patience is a second."""
     beat_s = BEAT_S / 4
     quick = f"from hearline.assist.speech import recogniser; recogniser.BEAT_S = {beat_s}; recogniser.main()"
-    (tmp_path / "quick_recogniser.py").write_text(quick)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(recognition_module, "HUNG_S", 4 * beat_s)
     caplog.set_level(logging.INFO)
 
@@ -343,29 +371,65 @@ def test_a_recogniser_that_hangs_is_off_with_one_error(model, caplog, monkeypatc
         await until(lambda: "the recogniser is ready" in caplog.text)
         await asyncio.sleep(6 * beat_s)
         assert not recognition.failed, "it hears nothing, and says that it is there"
-        os.kill(children()[0], signal.SIGSTOP)
+        [hangs] = children()
+        os.kill(hangs, signal.SIGSTOP)
         await until(lambda: recognition.failed)
+        await until(lambda: not recognition.failed and children())
+        assert hangs not in children()
 
-    run(model, None, Legs(), stop, module="quick_recogniser")
-    [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    assert "has not answered" in error and "talks go on without it" in error
+    run(model, None, Legs(), stop, module=made_up(quick))
+    [error] = errors(caplog)
+    assert "has not said that it is there for 1 s" in error and "talks go on without it" in error
     assert children() == []
 
 
+def test_a_recogniser_that_hangs_while_it_loads_is_ended(model, caplog, monkeypatch, made_up):
+    monkeypatch.setattr(recognition_module, "LOAD_S", 0.5)
+
+    async def wait(recognition: Recognition, _: list) -> None:
+        await until(lambda: recognition.failed)
+
+    run(model, None, Legs(), wait, module=made_up("import time; time.sleep(600)"))
+    [error] = errors(caplog)
+    assert "has not loaded the model" in error and children() == []
+
+
+def test_one_that_ends_again_and_again_is_started_ever_more_rarely(model, caplog, monkeypatch, made_up):
+    monkeypatch.setattr(recognition_module, "RESTART_S", (0.1, 0.6, 0.6))
+    caplog.set_level(logging.INFO)
+
+    async def wait(_: Recognition, __: list) -> None:
+        await until(lambda: caplog.text.count("the recogniser is ready") == 4)
+
+    run(model, None, Legs(), wait, module=made_up("print('{\"ready\": true}', flush=True)"))
+    ready = [record.created for record in caplog.records if "is ready" in record.message]
+    first, second, third = np.diff(ready)
+    assert first >= 0.1 and second >= 0.6 and third >= 0.6
+
+
 @pytest.mark.parametrize("broken", ["missing", "rubbish"])
-def test_a_bad_model_is_off_with_one_error(tmp_path, caplog, broken):
+def test_a_bad_model_is_one_error_and_is_tried_again_until_it_is_mended(tmp_path, caplog, monkeypatch, broken):
+    monkeypatch.setattr(recognition_module, "RARELY_S", 0.1)
+    caplog.set_level(logging.INFO)
     model = tiny_model(tmp_path / "model")
     if broken == "missing":
         (model / "joiner.onnx").unlink()
         (model / "decoder.onnx").unlink()
     else:
         (model / "encoder.onnx").write_bytes(b"no model")
+    tries = []
 
     async def wait(recognition: Recognition, _: list) -> None:
-        await until(lambda: recognition.failed)
+        def tried() -> int:
+            tries.extend(pid for pid in children() if pid not in tries)
+            return len(tries)
+
+        await until(lambda: recognition.failed and tried() == 3)
+        tiny_model(model)
+        await until(lambda: not recognition.failed)
 
     run(model, None, Legs(), wait)
-    [error] = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    [error] = errors(caplog)
     assert str(model) in error or "while it loaded the model" in error
     assert children() == []
 
