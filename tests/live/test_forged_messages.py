@@ -70,15 +70,11 @@ def attack(world, text: str, **how) -> None:
 @pytest.fixture(scope="module")
 def run(world):
     """Two talk while all of it comes; each says something before and after."""
-    conf = world.stack.home / "etc" / "pjsip.conf"
-    conf.write_text(conf.read_text() + TRUNK)
-    world.stack.console("module reload res_pjsip.so")
-    until(lambda: "trunk-that-trusts" in world.stack.console("pjsip show endpoints"), 5)
     began = time.time()
     script, used = world.script(
         {"victim": Scenario(keys=((1_500, "1"),), max_ms=90_000)}, [world.agent(0, hangup_after_ms=None)]
     )
-    with Phones(script) as phones:
+    with world.endpoints(TRUNK), Phones(script) as phones:
         agent_name = world.agents[0].name
         phones.wait_for("answered", agent_name)
         until(lambda: world.stack.console("core show channels concise").count("ChanSpy") == 2, 10)

@@ -6,10 +6,11 @@ import itertools
 import json
 import math
 import os
+import re
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -244,6 +245,21 @@ class World:
             record["channel"].removeprefix("PJSIP/").rpartition("-")[0]: record
             for record in self.timelines_by_call().values()
         }
+
+    @contextmanager
+    def endpoints(self, conf: str) -> Iterator[None]:
+        """Further accounts and trunks, in the words of pjsip.conf, for a while."""
+        file = self.stack.home / "etc" / "pjsip.conf"
+        as_it_was = file.read_text()
+        file.write_text(f"{as_it_was}\n{conf}")
+        self.stack.console("module reload res_pjsip.so")
+        try:
+            [name, *_] = re.findall(r"^\[(.+)\]", conf, re.MULTILINE)
+            until(lambda: f" {name}" in self.stack.console("pjsip show endpoints"), 5)
+            yield
+        finally:
+            file.write_text(as_it_was)
+            self.stack.console("module reload res_pjsip.so")
 
     # ---- judgements that allow for a machine that stood still -------------------------------------------------------
     def glitches(self, call: Call, heard: HeardPrompt, prompt: np.ndarray) -> list[Glitch]:
