@@ -55,6 +55,11 @@ class RawCall:
             code, _ = self._ask("INVITE", self._credentials(answer, "INVITE"))
         return code
 
+    def press(self, digit: str) -> None:
+        """A key, by SIP INFO."""
+        body = f"Signal={digit}\r\nDuration=160\r\n"
+        self._send("INFO", secrets.token_hex(8), body=body, kind="application/dtmf-relay")
+
     def hang_up(self) -> None:
         if "tag=" in self._peer:
             self._send("BYE", secrets.token_hex(8))
@@ -76,11 +81,18 @@ class RawCall:
                 return code, answer
         raise TimeoutError("no final answer")
 
-    def _send(self, method: str, branch: str, credentials: str = "", to: str = "") -> None:
+    def _send(
+        self,
+        method: str,
+        branch: str,
+        credentials: str = "",
+        to: str = "",
+        body: str = "",
+        kind: str = "application/sdp",
+    ) -> None:
         if method != "ACK":
             self._number += 1
         here, there = "{}:{}".format(*self._socket.getsockname()), f"sip:{self._user}@{self._server}"
-        body = ""
         if method == "INVITE":
             body = (
                 f"v=0\r\no=- 1 1 IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
@@ -97,7 +109,7 @@ class RawCall:
             f"Contact: <sip:raw@{here}>",
             *self._headers,
             *([credentials] if credentials else []),
-            *(["Content-Type: application/sdp"] if body else []),
+            *([f"Content-Type: {kind}"] if body else []),
             f"Content-Length: {len(body)}",
         ]
         self._socket.send(("\r\n".join([*lines, "", ""]) + body).encode())

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
 
+from agents_page import Page
 from hearline.core.ids import is_call_id
-from hearline.phone.run import Phones
+from hearline.phone.heard import find_prompts
+from test_live_keys import CODES, PROMPTS, press
 from test_transfers import QUEUE, Floor, names
-from test_who_is_an_agent import Page
-from world import Scenario, until
+from world import Phones, Scenario, until
 
 CLAIMS = {"8198": "../../../tmp/x", "8199": "20261129-083015123-482139075-elsewhere"}
 
@@ -93,6 +95,45 @@ def test_one_id_through_ivr_queue_agents_and_transfers(world, claims):
     assert is_call_id(records["forged"]["call"]) and records["known"]["call"] == CLAIMS["8199"]
     assert kept(settings.state / "calls", [f"{records[name]['call']}.json" for name in used])
     assert "an id that is not valid here" in (world.stack.home / "log" / "messages").read_text()
+
+
+def test_a_second_visit_and_a_call_that_is_handed_over_keep_the_id(world):
+    """One caller is handed over to the nuisance flow by a key, another to a colleague who was asked first."""
+    began, key = time.time(), ((1_500, "1"),)
+    agents = [world.agent(index, hangup_after_ms=None, lines=2) for index in range(3)]
+    scenarios = {"nuisance": Scenario(keys=key, max_ms=60_000), "handed": Scenario(keys=key, max_ms=60_000)}
+    script, used = world.script(scenarios, agents)
+    with Phones(script) as phones:
+        floor = Floor(world, phones)
+        bothered, first = floor.takes(used["nuisance"]), floor.takes(used["handed"])
+        [second] = {agent["name"] for agent in agents} - {bothered, first}
+        press(phones, bothered, CODES["nuisance"])
+        floor.act(first, "consult", second, until_told="answered")
+        floor.act(first, "hand_over", until_told="transferred")
+        until(lambda: any(line[5] == "ChanSpy" and second in line[6] for line in world.channels()), 8)
+        time.sleep(1.0)
+        phones.hang_up(second)
+        calls = world.calls(phones.wait(40), used, scenarios)
+    heard = [found.id for found in find_prompts(calls["nuisance"].recording, PROMPTS) if found.complete > 0.9]
+    assert heard == ["nuisance-1", "nuisance-goodbye"]
+    visits = {name: record for name, record in world.timelines_by_call().items() if record["channel"]}
+    ids = {name: [v for v in visits if visits[v]["channel"].startswith(f"PJSIP/{used[name]}-")] for name in used}
+    [handed] = ids["handed"]
+    call = min(ids["nuisance"], key=len)
+    assert is_call_id(call) and sorted(ids["nuisance"]) == [call, f"{call}.2"] and is_call_id(handed)
+    assert [(visits[v]["call"], visits[v]["outcome"]) for v in (call, f"{call}.2")] == [
+        (call, "queue:care"), (call, "hangup:nuisance")
+    ]  # fmt: skip
+
+    def talks() -> dict[str, list[dict]] | None:
+        files = (world.stack.settings.state / "talks").glob("*/*.json")
+        found = [json.loads(file.read_text("utf-8")) for file in files if file.stat().st_mtime >= began]
+        of = {one: [talk for talk in found if talk["call"] == one] for one in (call, handed)}
+        return of if all(of.values()) and sum(map(len, of.values())) == len(found) else None
+
+    of = until(talks, 5)
+    stints = [event["agents"] for talk in of[handed] for event in talk["events"] if event["event"] == "agents"]
+    assert [second] in [names(stint) for stint in stints], "the colleague's part of the call is under its id too"
 
 
 def kept(folder, names: list[str]) -> list[dict] | None:

@@ -3,12 +3,11 @@ party, and the colleague whose ringing call was picked up do not. Judged by list
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 
 import pytest
 
+from agents_page import Page
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
@@ -18,26 +17,6 @@ from world import SOUNDS, Phones, Scenario, until
 GROUP, OUTSIDE, PICK_UP = "8190", "8191", "*8"
 KEY = ((1_500, "1"),)
 WHISPERS = prompts_of(SOUNDS / "zh" / "whisper") | prompts_of(SOUNDS / "zh" / "hints")
-
-
-class Page:
-    """What the agent's page is told, without a browser."""
-
-    def __init__(self, world, account) -> None:
-        self._url = f"http://{world.stack.running.page}"
-        told = json.dumps({"agent": account.number, "pin": account.pin}).encode()
-        headers = {"Content-Type": "application/json", "Origin": self._url}
-        with urllib.request.urlopen(urllib.request.Request(f"{self._url}/api/sign-in", told, headers), timeout=5) as ok:
-            self._cookie = ok.headers["Set-Cookie"].partition(";")[0]
-
-    def state(self) -> dict:
-        """The agent's state, as a page that opens now is told it."""
-        events = urllib.request.Request(f"{self._url}/api/events", headers={"Cookie": self._cookie})
-        with urllib.request.urlopen(events, timeout=5) as stream:
-            for line in stream:
-                if line.startswith(b"data:") and "state" in (told := json.loads(line[5:])):
-                    return told
-        raise AssertionError("the page was told nothing")
 
 
 def spied(world) -> dict[str, str]:
