@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import urllib.request
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hearline.phone.judge import WHOLE, prompts_of, timings
-from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Scenario, World, dead
+from world import LOW, SILENCE, SOUNDS, TOO_SOFT, Phones, Scenario, World, dead, until
 
 OWN_CLOCK_MS = 60  # by the server's own clock, on a machine that is busy with 35 phones
 
 LONG_PACKET_MS = 100
+ECHO_DB, SOFT_ECHO_DB = -24.0, -30.0
+LATE = "8180"  # the hotline, to which all that the caller sends comes 260 ms later; jitter buffers make it 350 and more
 
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 MS = {name: 20 * -(-len(samples) // 160) for name, samples in PROMPTS.items()}
@@ -43,6 +47,8 @@ def scenarios(line_noise) -> dict[str, Scenario]:
         "silent-elder": Scenario("8005", hangup_at_ms=45_000),
         "comfort-noise": Scenario(background=line_noise["comfort"]),
         "hum": Scenario(background=line_noise["hum"], codec="PCMU"),
+        "echo": Scenario(LATE, echo_db=ECHO_DB),
+        "soft-echo": Scenario(LATE, echo_db=SOFT_ECHO_DB),
         "street": Scenario(background=line_noise["street"], hangup_at_ms=30_000),
         "television": Scenario(
             say=((9_000, "caller-ask", -3.0),), background=line_noise["television"], hangup_at_ms=26_000
@@ -81,6 +87,12 @@ def _soft_answers() -> list[float]:
     from hearline.demo.cast import cast
 
     return [said.at_ms for said in next(role for role in cast(SOUNDS) if role.name == "too-soft").says]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_way(world: World) -> None:
+    """What `LATE` needs."""
+    world.stack.console("module load func_jitterbuffer.so")
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +165,8 @@ def test_frames_went_out_in_time(calls):
         "silent-national",
         "comfort-noise",
         "hum",
+        "echo",
+        "soft-echo",
     ],
 )
 def test_a_silent_caller_hears_every_prompt_on_time(calls, world, name):
@@ -169,6 +183,33 @@ def test_a_silent_caller_hears_every_prompt_on_time(calls, world, name):
 def test_a_phone_without_rtp_sends_none(calls):
     assert calls["no-rtp"].result.end("tx_packets") == 0
     assert {e["reason"] for e in calls["no-rtp"].events("verdict")} == {"no_rtp"}
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("echo_db", [ECHO_DB, SOFT_ECHO_DB])
+def test_the_echo_that_is_no_caller_is_soft_and_comes_late(world, echo_db):
+    """So much, and so late, comes back to the server of the opening: by the levels that it tells of a live call."""
+    script, used = world.script({"echo": Scenario(LATE, echo_db=echo_db, hangup_at_ms=MS["opening"] + 2_000)})
+
+    def here() -> list[dict]:
+        return [call for call in world.stack.get("/calls")["calls"] if used["echo"] in call["channel"]]
+
+    with Phones(script) as phones:
+        [call] = until(here, 10)
+        with urllib.request.urlopen(
+            f"http://{world.stack.running.status}/calls/{call['call']}/ears", timeout=10
+        ) as news:
+            looks = [look for look in map(json.loads, news) if "levels_dbov" in look]
+        phones.wait(20)
+    heard = 10 ** (np.concatenate([look["levels_dbov"] for look in looks]) / 10)
+    first = looks[0]["at_ms"] // 20 - len(looks[0]["levels_dbov"])
+    opening = (PROMPTS["opening"] / 32768)[: PROMPTS["opening"].size // 160 * 160].reshape(-1, 160)
+    sent = np.zeros(first + heard.size)
+    sent[: len(opening)] = np.mean(opening**2, axis=1)[: sent.size]
+    back = [np.dot(np.roll(sent, late)[first:], heard) for late in range(50)]  # frames
+    late = int(np.argmax(back))
+    loss_db = 10 * np.log10(heard.sum() / np.roll(sent, late)[first:].sum())
+    assert 350 <= 20 * late <= 500 and loss_db == pytest.approx(echo_db, abs=3)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ class Scenario:
     codec: str = "PCMA"
     packet_ms: int = 20
     background: str | None = None
+    echo_db: float | None = None
     hangup_at_ms: float | None = None
     start_ms: float = 0
     max_ms: float = 60_000
@@ -171,6 +172,7 @@ class World:
                     "start_ms": s.start_ms,
                     "hangup_at_ms": s.hangup_at_ms,
                     "background": s.background,
+                    "echo_db": s.echo_db,
                     "say": [
                         {
                             "at_ms": at,

@@ -29,6 +29,13 @@ def test_a_packet_that_no_phone_can_send_is_refused(packet_ms):
         parse(callers(packet_ms))
 
 
+def test_only_a_phone_that_always_sends_has_an_echo():
+    phone = {"name": "c0", "dial": "sip:8001@127.0.0.1:5060", "echo_db": -30.0}
+    assert parse({"callers": [phone]}).callers[0].echo_db == -30.0
+    with pytest.raises(ScriptError, match="c0: an echo needs rtp 'always'"):
+        parse({"callers": [{**phone, "rtp": "none"}]})
+
+
 # ---- hold and transfer -----------------------------------------------------------------------------------------------
 ELSEWHERE = "sip:8017@127.0.0.1:5060"
 

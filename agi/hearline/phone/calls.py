@@ -239,6 +239,10 @@ class SipCall(pj.Call):
             self.desk.endpoint.silence.startTransmit(self.audio)
             if self.voice:
                 self.voice.startTransmit(self.audio)
+        if (echo_db := self.phone.spec.echo_db) is not None:
+            how = pj.AudioMediaTransmitParam()
+            how.level = 10 ** (echo_db / 20)
+            self.audio.startTransmit2(self.audio, how)
 
     def say(self, say: Say, *, from_track: bool) -> None:
         """Say something now. If it is part of the track, it is playing already, and this only reports it."""

@@ -81,6 +81,7 @@ class Phone:
     rtp: str = "always"  # "always", "none" or "speech_only"
     say: tuple[Say, ...] = ()
     background: Say | None = None  # looped under the whole call (rtp "always" only); at_ms is not used
+    echo_db: float | None = None  # what it hears comes back, so much louder (rtp "always" only); None: it does not
     keys: tuple[Key, ...] = ()
     acts: tuple[Act, ...] = ()
     record: str | None = None  # what the phone heard: WAV, 16 bit, 8 kHz, from the answer on
@@ -226,6 +227,8 @@ def _phone(kind: type, entry: Any) -> Any:
         raise ScriptError(f"{name}: rtp is 'none', so there can be neither `say` nor `background`")
     if phone.rtp != "always" and phone.background:
         raise ScriptError(f"{name}: a background needs rtp 'always'")
+    if phone.rtp != "always" and phone.echo_db is not None:
+        raise ScriptError(f"{name}: an echo needs rtp 'always'")
     for key in phone.keys:
         if len(key.digit) != 1 or key.digit not in "0123456789*#ABCD":
             raise ScriptError(f"{name}: {key.digit!r} is not a key")
