@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+from agents_page import Page
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import WHOLE
@@ -24,30 +23,8 @@ SENTENCE = "caller-ask"
 SAID = read_wav(SPEECH / f"{SENTENCE}.wav")
 FIRST_MS = 4_300  # the opening has ended
 EVERY_S = SAID.size / RATE + 0.7
+NOTE = "asks for a bed"
 BACK_S = 8.0  # started again 0.5 s later, and then it is a Python process that begins, on a loaded machine
-
-
-class Page:
-    """An agent's page without a browser: signed in once, looked at again and again."""
-
-    def __init__(self, world, agent) -> None:
-        self.url = f"http://{world.stack.running.page}"
-        body = json.dumps({"agent": agent.number, "pin": agent.pin}).encode()
-        headers = {"Content-Type": "application/json", "Origin": self.url}
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/sign-in", body, headers), timeout=5) as ok:
-            self.cookie = ok.headers["Set-Cookie"].partition(";")[0]
-
-    def state(self) -> dict | None:
-        """None: nothing is shown."""
-        request = urllib.request.Request(f"{self.url}/api/events", headers={"Cookie": self.cookie})
-        try:
-            with urllib.request.urlopen(request, timeout=3) as stream:
-                for line in stream:
-                    if line.startswith(b"data:") and "state" in (told := json.loads(line[5:])):
-                        return told
-        except (OSError, urllib.error.URLError):
-            pass
-        return None
 
 
 class Events:
@@ -79,17 +56,18 @@ def talk(world, tmp_path_factory):
     states, restarted, said = [], [], []
     try:
         with Phones(script) as phones:
-            until(lambda: (page.state() or {}).get("state") == "talking", 30)
-            time.sleep(1.0)
+            until(lambda: shown(page).get("state") == "talking", 30)
+            assert page.post("note", call=shown(page)["call"]["id"], note={"matter": NOTE}) == {"kept": True}
             for pid in (world.page_pid, world.assist_pid):
                 before = pid()
                 others = world.server_pids()
                 os.kill(before, signal.SIGKILL)
                 ends = time.monotonic() + BACK_S
                 said += say_until(phones, agent["name"], ends - BACK_S + 2 * EVERY_S)
-                states.append(until(lambda: page.state(), max(0.1, ends - time.monotonic())))
+                states.append(until(lambda: shown(page), max(0.1, ends - time.monotonic())))
                 restarted.append((pid() != before, world.server_pids() == others))
-            states.append(until(lambda: seen if (seen := page.state()) and seen["state"] == "talking" else None, 10))
+            until(lambda: shown(page).get("state") == "talking" and shown(page)["call"]["note"]["matter"], 10)
+            states.append(shown(page))
             phones.hang_up(agent["name"])
             results = phones.wait(20)
         [call] = world.calls(results, used, scenario).values()
@@ -98,6 +76,14 @@ def talk(world, tmp_path_factory):
         seen = events.seen()
         events.stop()
     return states, seen, said, restarted, call
+
+
+def shown(page: Page) -> dict:
+    """The agent's state as the page shows it; empty where it shows nothing."""
+    try:
+        return page.state()
+    except (OSError, AssertionError):
+        return {}
 
 
 def say_until(phones: Phones, name: str, ends: float) -> list[float]:
@@ -114,6 +100,7 @@ def test_the_page_shows_the_same_talk_again(talk):
     states, _, _, _, call = talk
     assert states[0]["state"] == "talking" and states[0]["call"]["id"], "after the page was killed: it is as it was"
     assert states[-1]["state"] == "talking" and states[-1]["call"]["id"] == states[0]["call"]["id"]
+    assert [state["call"]["note"]["matter"] for state in (states[0], states[-1])] == [NOTE, NOTE]
     assert call.outcome == "queue:care" and len(call.agents) == 1
 
 

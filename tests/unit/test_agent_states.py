@@ -569,6 +569,27 @@ def test_what_was_today_before_a_restart_is_looked_up_by_the_hotlines_day(tmp_pa
     assert asyncio.run(_left_first_today(tmp_path, now, {"1": yesterday, "2": early})) == 1
 
 
+async def _note_after_a_restart(folder: Path, written_meanwhile: str) -> str:
+    """The matter that the page shows of a call whose note was kept by an agent assist that has ended."""
+    settings = Settings(state=folder, page="127.0.0.1:0")
+    before = Agents(settings, lambda _: "")
+    kept = before._earlier.note(CALL, at=NOW, note=CallNote(matter="asks for a bed").as_text())
+    await asyncio.wrap_future(kept)
+    before.close()
+    agents = Agents(settings, lambda _: "")
+    agents.states.hear(called())
+    if written_meanwhile:
+        agents.states.write_note(agents.states.of("8016"), {"matter": written_meanwhile})
+    await asyncio.gather(*agents._looking)
+    agents.close()
+    return agents.states.of("8016").view(NOW, agents.states.today())["call"]["note"]["matter"]
+
+
+@pytest.mark.parametrize(("meanwhile", "shown"), [("", "asks for a bed"), ("wants a callback", "wants a callback")])
+def test_a_calls_note_outlives_agent_assist(tmp_path, meanwhile, shown):
+    assert asyncio.run(_note_after_a_restart(tmp_path, meanwhile)) == shown
+
+
 def test_a_clock_that_jumps_a_day_ahead_and_back_loses_no_count(floor):
     clocks = ["2026-11-28T10:00+08:00", "2026-11-29T10:00+08:00", "2026-11-28T10:01+08:00"]
     assert [hang_up(floor, clock) for clock in clocks] == [1, 1, 2]

@@ -135,6 +135,10 @@ class EarlierCalls:
         rows = self._rows(f"{sql} ORDER BY at DESC LIMIT ?", who, besides, since, most) if who else []
         return [EarlierCall(*row) for row in rows]
 
+    def note_of(self, call: str) -> str | None:
+        """The note that is kept of this call. May take `WAIT_S`."""
+        return next((note for (note,) in self._rows("SELECT note FROM calls WHERE call = ?", call)), None)
+
     def left_first(self, agent: str, since: float) -> int:
         """How many calls since then this agent hung up before the caller did."""
         sql = "SELECT count(*) FROM calls WHERE agent = ? AND at >= ? AND left_first = 'agent'"

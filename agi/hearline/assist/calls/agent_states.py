@@ -509,6 +509,17 @@ class AgentStates:
                 state.earlier = earlier
                 self.changed(state.agent)
 
+    def know_note(self, call: str, note: CallNote) -> None:
+        """What was kept of this call's note before we were there. Whatever was written since counts more."""
+        states = [one for one in self._states.values() if one.caller and one.caller.id == call]
+        if any(one.note for one in states) or call in self._notes:
+            return
+        if any(caller.id == call for caller in self._callers.values()):
+            self._notes[call] = note
+        for state in states:
+            state.note = note
+            self.changed(state.agent)
+
     def know_left_first(self, agent: str, day: date, count: int) -> None:
         """Add the calls that the agent ended first on this business day before this process started."""
         self.of(agent).left_first_on[day] += count

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 
 from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
+from hearline.assist.calls.call_note import read_note
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession
@@ -74,6 +75,8 @@ class Agents:
         async def look() -> None:
             found = await asyncio.to_thread(self._earlier.of, caller.who, caller.id)
             self.states.know_earlier(caller.id, found)
+            if note := await asyncio.to_thread(self._earlier.note_of, caller.id):
+                self.states.know_note(caller.id, read_note(note))
 
         self._in_the_background(look())
 
