@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hearline.assist.calls.agent_states import AgentState, AgentStates, Caller
+from hearline.assist.calls.agent_states import AgentState, AgentStates, Caller, Part
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSessions
@@ -172,7 +172,7 @@ class Floor:
     def _look_up(self, caller: Caller) -> None:
         self._loop.call_soon(lambda: self.states.know_earlier(caller.id, list(self.earlier)))
 
-    def _keep(self, state: AgentState) -> Future[bool]:
+    def _keep(self, state: AgentState, _part: Part) -> Future[bool]:
         """Saved, not saved, or not known yet, according to ``keeps``."""
         if self.keeps:
             self.kept.append((state.agent, state.state, state.outcome, state.note and state.note.matter))

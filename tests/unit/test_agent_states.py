@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates
+from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Part
 from hearline.assist.calls.call_note import CallNote
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
@@ -78,6 +78,7 @@ class Floor:
     levels: list[str] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
     kept: list[AgentState] = field(default_factory=list)
+    parts: list[tuple[str, Part]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.states = AgentStates(
@@ -98,8 +99,9 @@ class Floor:
             self.states.see,
         )
 
-    def keep(self, state: AgentState) -> Future[bool]:
+    def keep(self, state: AgentState, part: Part) -> Future[bool]:
         self.kept.append(replace(state))
+        self.parts.append((state.agent, part))
         kept: Future[bool] = Future()
         kept.set_result(True)
         return kept
@@ -588,6 +590,19 @@ async def _note_after_a_restart(folder: Path, written_meanwhile: str) -> str:
 @pytest.mark.parametrize(("meanwhile", "shown"), [("", "asks for a bed"), ("wants a callback", "wants a callback")])
 def test_a_calls_note_outlives_agent_assist(tmp_path, meanwhile, shown):
     assert asyncio.run(_note_after_a_restart(tmp_path, meanwhile)) == shown
+
+
+def test_a_note_that_comes_late_changes_nothing_but_the_note(floor):
+    """The first agent has passed the caller on, the second hangs up first; then the first writes."""
+    floor.states.hear(called())
+    floor.talk()
+    floor.talk(agents=(SECOND,))
+    floor.talks.leaves(SECOND)
+    floor.follow()
+    parts = list(floor.parts)
+    floor.states.write_note(floor.states.of("8016"), {"matter": "late"})
+    assert floor.parts[len(parts) :] == [("8016", Part.NOTE)]
+    assert parts[-1] == ("8017", Part.TALK)
 
 
 def test_a_clock_that_jumps_a_day_ahead_and_back_loses_no_count(floor):

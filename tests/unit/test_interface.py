@@ -15,6 +15,7 @@ from bench.page.floor import PIN, Floor
 
 from hearline.assist.interface import agent_streams, interface
 from hearline.assist.interface.event_log import EventLog
+from hearline.wire import assist_client, http_server
 from hearline.wire.answers import Refused
 from hearline.wire.assist_client import AssistClient, socket_of
 from hearline.wire.event_stream import data_of, number_of
@@ -214,6 +215,146 @@ def test_what_breaks_is_answered_and_the_rest_goes_on(floor, monkeypatch, caplog
         assert json.loads(await assist.get("/agents/8016"))["state"] == "idle"
 
     use(floor, story)
+
+
+def test_a_command_that_its_sender_has_given_up_is_not_carried_out(floor):
+    """Agent assist hangs for longer than its client waits."""
+
+    async def story(assist: AssistClient):
+        await asyncio.to_thread(floor.join, "8016")
+        call = floor.states.of("8016").caller.id
+        floor.hang(1.0)
+        with pytest.raises(Refused) as refused:
+            await assist.command("press", "8016", {"call": call, "key": "mute"})
+        assert refused.value.body == {"error": "assist_away"}
+        await asyncio.sleep(1.0)
+        assert json.loads(await assist.get("/agents/8016"))["muted"] is False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assist_client, "ANSWER_S", 0.5)
+        use(floor, story)
+
+
+def test_who_is_unknown_is_not_made_known_by_asking(floor):
+    async def story(assist: AssistClient):
+        for path in ("/agents/9999", "/agents/9999/phrases", "/agents/%00/hold-whisper"):
+            with pytest.raises(Refused) as refused:
+                await assist.get(path)
+            assert refused.value.status == 404
+        with pytest.raises(Refused) as refused:
+            await assist.command("volume", "9999", {"db": 0})
+        assert refused.value.status == 404
+        assert [one["agent"] for one in json.loads(await assist.get("/snapshot"))["agents"]] == []
+
+    use(floor, story)
+
+
+def test_a_talk_goes_on_when_the_interface_is_broken(floor, monkeypatch, caplog):
+    monkeypatch.setattr(floor.interface.events, "add", lambda *_, **__: 1 / 0)
+    floor.join("8016")
+    floor.hang_up("8016")
+    assert floor.record()["events"][-1]["event"] == "ended"
+    assert "may see less" in caplog.text
+
+
+# ---- supervisors -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def asked(tmp_path):
+    """8016 asks for a supervisor; 8018 and 8019 are supervisors and look at their pages."""
+    with Floor(tmp_path, ("8016", "8018", "8019")) as floor:
+        for supervisor in ("8018", "8019"):
+            floor.be_supervisor(supervisor)
+
+        async def story(assist: AssistClient, more: Callable[[AssistClient, str], Awaitable[object]]) -> None:
+            async with assist.agent_stream("8018", "8018"), assist.agent_stream("8019", "8019"):
+                await asyncio.to_thread(floor.join, "8016")
+                call = floor.states.of("8016").caller.id
+                await assist.command("press", "8016", {"call": call, "key": "supervisor"})
+                await more(assist, call)
+
+        yield floor, lambda more: use(floor, lambda assist: story(assist, more))
+
+
+async def asking(assist: AssistClient, supervisor: str) -> list[dict]:
+    return json.loads(await assist.get(f"/agents/{supervisor}"))["asking"]
+
+
+def test_the_second_who_wants_to_come_is_told_who_comes(asked):
+    _, story = asked
+
+    async def more(assist: AssistClient, call: str):
+        assert await assist.command("coming", "8018", {"agent": "8016", "call": call}) == {}
+        assert await assist.command("coming", "8018", {"agent": "8016", "call": call}) == {}
+        with pytest.raises(Refused) as refused:
+            await assist.command("coming", "8019", {"agent": "8016", "call": call})
+        assert refused.value.status == 409 and refused.value.body == {"error": "another_comes", "by": "8018"}
+
+    story(more)
+
+
+def test_a_request_is_open_again_when_who_accepted_it_is_no_supervisor_any_more(asked):
+    floor, story = asked
+
+    async def more(assist: AssistClient, call: str):
+        await assist.command("coming", "8018", {"agent": "8016", "call": call})
+        await asyncio.to_thread(floor.accounts.remove, "8018")
+        async with asyncio.timeout(3):
+            while (await asking(assist, "8019"))[0]["coming"]:
+                await asyncio.sleep(0.05)
+        assert await assist.command("coming", "8019", {"agent": "8016", "call": call}) == {}
+
+    story(more)
+
+
+def test_nobody_comes_to_themselves(asked):
+    floor, story = asked
+
+    async def more(assist: AssistClient, call: str):
+        await asyncio.to_thread(floor.be_supervisor, "8016")
+        assert await asking(assist, "8016") == []
+        assert [one["agent"] for one in await asking(assist, "8018")] == ["8016"]
+
+    story(more)
+
+
+def test_a_change_of_team_shows_on_open_pages_at_once(asked):
+    floor, story = asked
+
+    async def more(assist: AssistClient, call: str):
+        async with assist.agent_stream("8018", "8018") as blocks:
+            async with asyncio.timeout(3):
+                changed = False
+                async for kind, block in blocks:
+                    if kind == "state" and not changed:
+                        assert data_of(block)["asking"]
+                        changed = True
+                        await asyncio.to_thread(floor.accounts.set_role, "8018", None, "another")
+                    elif kind == "state" and not data_of(block)["asking"]:
+                        return
+
+    story(more)
+
+
+# ---- its socket ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_socket_that_was_taken_away_is_made_again(floor, monkeypatch, replaced, caplog):
+    monkeypatch.setattr(http_server, "AGAIN_S", 0.05)
+    file = socket_of(floor.folder / "state")
+    file.unlink()
+    if replaced:
+        file.write_text("something else")
+
+    async def story(assist: AssistClient):
+        async with asyncio.timeout(4):
+            while True:
+                try:
+                    assert json.loads(await assist.get("/agents/8016"))["state"] == "idle"
+                    return
+                except Refused:
+                    await asyncio.sleep(0.1)
+
+    use(floor, story)
+    assert "is not there; it is tried again" in caplog.text or "tried again" in caplog.text
 
 
 # ---- the page without it ---------------------------------------------------------------------------------------------

@@ -98,6 +98,18 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+def hold(file: Path) -> int:
+    """Lock ``file`` until the process ends, or until the returned descriptor is closed. Raises BlockingIOError while
+    another process holds it, and OSError."""
+    held = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
 def stamp(files: Iterable[Path]) -> tuple:
     """A value to compare: it differs from an earlier one if a file has been changed, replaced, added or removed."""
     seen = []

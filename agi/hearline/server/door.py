@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hearline.call.entry import utc
+from hearline.core.files import hold
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerDown
@@ -39,6 +41,7 @@ class Door:
     """Start with ``start`` (or as a context manager), end with ``stop``."""
 
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
+        self._settings = settings
         self._records = Records(settings.state / "calls", settings.calendar)
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         media = address(settings.media)
@@ -68,7 +71,12 @@ class Door:
             self._page = ChildProcess("hearline.server.page", "the agents' page", settings)
 
     def start(self) -> None:
-        """Raises WorkerDown or OSError (an address in use)."""
+        """Raises WorkerDown or OSError (an address, or the folder of the state, in use)."""
+        self._settings.state.mkdir(parents=True, exist_ok=True)
+        try:
+            self._held = hold(self._settings.state / ".server.lock")
+        except BlockingIOError:
+            raise OSError(f"HEARLINE_STATE: another server uses {self._settings.state}; give each its own") from None
         self._records.folder.mkdir(parents=True, exist_ok=True)
         self._records.start()
         self._earlier.start()
@@ -107,6 +115,7 @@ class Door:
         self.line.stop()
         self._records.close()
         self._earlier.close()
+        os.close(self._held)
 
     def _prepare(self, flows: Flows) -> None:
         """Load the flows' prompts into the workers, before a call can use the flows."""

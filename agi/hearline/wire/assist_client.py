@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -45,7 +46,9 @@ class AssistClient:
 
     async def command(self, name: str, by: str, sent: dict[str, Any]) -> dict[str, Any]:
         """Give a command on behalf of the person with the work number ``by``; returns the answer."""
-        return json.loads(await self._ask("POST", f"/commands/{quote(name, safe='')}", json=sent | {"by": by}))
+        until = time.monotonic() + ANSWER_S
+        sent = sent | {"by": by, "until": until}
+        return json.loads(await self._ask("POST", f"/commands/{quote(name, safe='')}", json=sent))
 
     async def get(self, path: str, **query: str) -> bytes:
         """The interface's answer at this path."""

@@ -21,6 +21,7 @@ http_log.addFilter(LogLimit())  # requests must not be able to flood our log
 
 AGAIN_S = 5.0
 STOP_S = 0.5
+STAYS_S = 1.0  # between two looks at a socket's file
 HEADER_S = 10.0  # the longest that a connection may stay without a complete request
 MOST_CONNECTIONS = 2_000
 ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
@@ -75,7 +76,10 @@ class HttpServer:
             with await self._listen() as listening:
                 log.info("%s listens on %s", self._name, _shown(self._where))
                 assert runner.server
-                await accept(self._name, listening, runner.server, busy)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(accept(self._name, listening, runner.server, busy))
+                    if isinstance(self._where, Path):
+                        tasks.create_task(_stays(self._where))
         finally:
             served.close()  # otherwise the cleanup would wait for its streams
             await runner.cleanup()
@@ -113,6 +117,15 @@ def _listen_on_file(file: Path) -> socket.socket:
         listening.close()
         raise OSError(f"{file}: {error}; the path of HEARLINE_STATE may be too long for a socket") from None
     return listening
+
+
+async def _stays(file: Path) -> None:
+    """Raises OSError once the socket's file is another one, or gone: nobody could reach us any more."""
+    ours = file.stat().st_ino
+    while True:
+        await asyncio.sleep(STAYS_S)
+        if file.stat().st_ino != ours:
+            raise OSError(f"{file} was replaced by another program")
 
 
 def _shown(where: tuple[str, int] | Path) -> str:

@@ -44,6 +44,15 @@ DAY_S = 86_400
 MANY_CALLS = 3  # with this many calls within some days, the caller's trouble may not be over
 
 
+class Part(StrEnum):
+    """What of a call is stored: each part only when it is known or has changed, so that a note that comes late changes
+    nothing but the note."""
+
+    TALK = "talk"
+    OUTCOME = "outcome"
+    NOTE = "note"
+
+
 class Activity(StrEnum):
     IDLE = "idle"
     RINGING = "ringing"
@@ -106,6 +115,7 @@ class AgentState:
     talk: TalkSession | None = None
     channel: str = ""
     began: float = 0.0
+    talk_s: float = 0.0  # by a clock that never jumps; known once the talk is over
     meters: dict[Side, Meter] = field(default_factory=dict)
     card: e.ShowCard | None = None
     card_from: float = 0.0
@@ -242,7 +252,7 @@ class AgentStates:
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
         meet_agent: Callable[[str], None] = lambda _agent: None,
-        keep: Callable[[AgentState], Future[bool]] = lambda _state: Future(),
+        keep: Callable[[AgentState, Part], Future[bool]] = lambda _state, _part: Future(),
         now: Callable[[], float] = time.time,
         trouble_days: int = AgentState.trouble_days,
         home: Home = Home(),
@@ -272,6 +282,10 @@ class AgentStates:
             state = self._states[agent] = AgentState(agent, since=self.now())
             self._meet_agent(agent)
         return state
+
+    def knows(self, agent: str) -> bool:
+        """True if anything was heard of this agent."""
+        return agent in self._states
 
     def all(self) -> list[AgentState]:
         """The states of all agents known so far."""
@@ -479,7 +493,8 @@ class AgentStates:
         state.meters.clear()
         if state.left_first is Side.AGENT:
             state.left_first_on[self.today()] += 1
-        self._keep(state)
+        state.talk_s = round(state.talk.now_ms / 1_000, 1)
+        self._keep(state, Part.TALK)
         self.changed(state.agent)
 
     def _begin(self, state: AgentState, activity: Activity, caller: Caller) -> None:
@@ -528,7 +543,8 @@ class AgentStates:
     # ---- the agent's own entries ------------------------------------------------------------------------------------
     def pick(self, state: AgentState, outcome: str) -> None:
         state.outcome = outcome
-        self._keep_and_show(state)
+        self._keep(state, Part.OUTCOME)
+        self.changed(state.agent)
 
     def write_note(self, state: AgentState, changes: dict[str, Any]) -> Future[bool]:
         """Apply ``changes`` to the call's note. All agents who have or had the call share its note.
@@ -542,7 +558,7 @@ class AgentStates:
             if other.caller and other.caller.id == call:
                 other.note = note
                 self.changed(other.agent)
-        return self._keep(state)
+        return self._keep(state, Part.NOTE)
 
     def put_away(self, state: AgentState) -> None:
         """Remove the card that was on the screen when the talk ended."""
@@ -555,9 +571,6 @@ class AgentStates:
         if state.state is Activity.AFTER:
             self._clear(state)
 
-    def _keep_and_show(self, state: AgentState) -> None:
-        self._keep(state)
-        self.changed(state.agent)
 
 
 def _shown_call(one: EarlierCall) -> dict[str, Any]:

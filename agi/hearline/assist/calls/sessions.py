@@ -305,6 +305,13 @@ class TalkSessions:
             talk.help = replace(talk.help, coming=supervisor)
             talk.add("supervisor_coming", by=supervisor)
 
+    def not_coming(self, talk: TalkSession) -> None:
+        """Whoever accepted the request can no longer come: it is open again."""
+        if talk.help and talk.help.coming:
+            talk.add("supervisor_not_coming", by=talk.help.coming)
+            talk.help = replace(talk.help, coming="")
+            talk.changed(talk)
+
     def tell_agent(self, channel: str, event: e.Event) -> None:
         """Pass an event to the hints of the agent on this channel only."""
         for talk in self._talks.values():

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 
-from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Caller
+from hearline.assist.calls.agent_states import AgentState, AgentStates, Caller, Part
 from hearline.assist.calls.call_note import read_note
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.calls.legs import Leg
@@ -94,17 +94,20 @@ class Agents:
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
-    def _keep(self, state: AgentState) -> Future[bool]:
-        """Store this agent's part of the call, for the caller's next call. The future says whether it is stored."""
-        known = {
-            "who": state.caller.who,
-            "at": state.began,
-            "heard": state.caller.heard,
-            "agent": state.agent,
-            "talk_s": round(state.since - state.began, 1) if state.state is Activity.AFTER else None,
-            "left_first": state.left_first,
-            "outcome": state.outcome,
-            "note": state.note.to_keep().as_text() if state.note else None,
-        }
-        facts = {name: value for name, value in known.items() if value is not None}
-        return self._earlier.note(state.caller.id, **facts)
+    def _keep(self, state: AgentState, part: Part) -> Future[bool]:
+        """Store a part of the call, for the caller's next call. The future says whether it is stored."""
+        caller = state.caller
+        facts: dict[str, str | float | None] = {"who": caller.who or None, "at": state.began}
+        match part:
+            case Part.TALK:
+                facts |= {
+                    "heard": caller.heard or None,
+                    "agent": state.agent,
+                    "talk_s": state.talk_s,
+                    "left_first": state.left_first,
+                }
+            case Part.OUTCOME:
+                facts["outcome"] = state.outcome
+            case Part.NOTE:
+                facts["note"] = state.note.to_keep().as_text()
+        return self._earlier.note(caller.id, **{name: value for name, value in facts.items() if value is not None})

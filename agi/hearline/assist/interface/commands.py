@@ -63,7 +63,8 @@ class Commands:
     async def _card(self, by: str, sent: Answer) -> Answer:
         """The agent has used or dismissed (``did``) a ``card``."""
         state = self._state(by, sent, Activity.TALKING, Activity.AFTER)
-        event = {"used": e.CardUsed, "dismissed": e.CardDismissed}.get(sent.get("did"))
+        did = sent.get("did")
+        event = {"used": e.CardUsed, "dismissed": e.CardDismissed}.get(did) if isinstance(did, str) else None
         if event is None or not isinstance(sent.get("card"), str):
             raise Refused(400, "unknown")
         if state.state is Activity.TALKING:
@@ -117,12 +118,14 @@ class Commands:
         return {}
 
     async def _coming(self, by: str, sent: Answer) -> Answer:
-        """The supervisor accepts the request of the ``agent`` who asked for one in this ``call``."""
-        asking = [(one["agent"], one["call"]) for one in self._snapshots.asking(by)]
-        if (sent.get("agent"), sent.get("call")) not in asking:
-            raise Refused(409, "call_over")
-        self._talks.come(self._states.of(sent["agent"]).talk, by)
-        return {}
+        """A supervisor comes to the ``agent`` who asked for one in this ``call``; the first one to accept counts."""
+        for one in self._snapshots.asking(by):
+            if (one["agent"], one["call"]) == (sent.get("agent"), sent.get("call")):
+                if one["coming"] not in ("", by):
+                    raise Refused(409, "another_comes", by=one["coming"])
+                self._talks.come(self._states.of(one["agent"]).talk, by)
+                return {}
+        raise Refused(409, "call_over")
 
     async def _done(self, by: str, sent: Answer) -> Answer:
         """The agent has finished with the last call."""

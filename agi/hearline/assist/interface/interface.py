@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from hearline.assist.interface.event_log import EventLog
 from hearline.assist.interface.snapshots import Snapshots, brief
 from hearline.assist.playback.volumes import Volumes
 from hearline.core.log_limit import LogLimit
-from hearline.store.accounts import Accounts, Role
+from hearline.store.accounts import Account, Accounts, Role, may_see
 from hearline.wire.answers import Refused, read_json
 from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, send
 from hearline.wire.http_server import HttpServer
@@ -62,7 +62,7 @@ class Interface:
         volumes: Volumes,
         accounts: Accounts,
     ) -> None:
-        self._socket, self._states, self._accounts = socket, states, accounts
+        self._socket, self._states, self._talks, self._accounts = socket, states, talks, accounts
         self.snapshots, self.commands = snapshots, Commands(states, talks, snapshots, volumes)
         self.streams = AgentStreams(snapshots.agent, snapshots.levels)
         snapshots.present = self.streams.present
@@ -71,7 +71,7 @@ class Interface:
         self._readers: set[Reader] = set()
         self._serving = False
         self._briefs: dict[str, dict[str, Any]] = {}  # by agent, as sent last
-        states.changed, states.levels, states.asking_changed = self._changed, self.streams.levels_changed, self._asked
+        states.changed, states.levels, states.asking_changed = self._changed, self._levels_changed, self._asked
         talks.recorded = self._recorded
 
     def supervisor_there(self, agent: str) -> bool:
@@ -80,21 +80,28 @@ class Interface:
 
     # ---- what happens -----------------------------------------------------------------------------------------------
     def _changed(self, agent: str) -> None:
-        self.streams.state_changed(agent)
-        now = brief(self._states.of(agent))
-        if self._briefs.get(agent) != now:
-            self._briefs[agent] = now
-            self.events.add("agent", time.time(), **now)
+        with _shielded():
+            self.streams.state_changed(agent)
+            now = brief(self._states.of(agent))
+            if self._briefs.get(agent) != now:
+                self._briefs[agent] = now
+                self.events.add("agent", time.time(), **now)
+
+    def _levels_changed(self, agent: str) -> None:
+        with _shielded():
+            self.streams.levels_changed(agent)
 
     def _asked(self) -> None:
         """An agent asks for a supervisor, or no longer does."""
-        for agent in self.streams.agents():
-            account = self._accounts.of(agent)
-            if account and account.role is Role.SUPERVISOR:
-                self.streams.state_changed(agent)
+        with _shielded():
+            for agent in self.streams.agents():
+                account = self._accounts.of(agent)
+                if account and account.role is Role.SUPERVISOR:
+                    self.streams.state_changed(agent)
 
     def _recorded(self, call: str, what: dict[str, Any]) -> None:
-        self.events.add("talk", time.time(), call=call, **what)
+        with _shielded():
+            self.events.add("talk", time.time(), call=call, **what)
 
     def _wake_readers(self) -> None:
         for reader in self._readers:
@@ -113,20 +120,33 @@ class Interface:
         self._wake_readers()
 
     async def _watch(self) -> None:
-        """Pass on to everybody at once: whether Asterisk is connected, whether whispers are allowed, and which
-        supervisors have their page open."""
-        known, there = self.snapshots.standing(), self._supervisors()
+        """What everybody must see at once: whether Asterisk is there, whether whispers are allowed, who has which role
+        and team, which supervisors have their page open."""
+        known, seen = self.snapshots.standing(), self._supervisors()
         while True:
             await asyncio.sleep(LOOK_S)
-            if known != (known := self.snapshots.standing()):
-                self.events.add("standing", time.time(), **known)
-                self.streams.all_changed()
-            elif there != (there := self._supervisors()):
-                self.streams.all_changed()
+            with _shielded():
+                now, looks = self.snapshots.standing(), self._supervisors()
+                if known != now:
+                    self.events.add("standing", time.time(), **now)
+                if looks[0] is not seen[0]:
+                    self._release_those_who_cannot_come()
+                if (known, seen) != (now, looks):
+                    self.streams.all_changed()
+                known, seen = now, looks
 
-    def _supervisors(self) -> list[str]:
-        accounts = self._accounts.watched.value.values()
-        return [one.number for one in accounts if one.role is Role.SUPERVISOR and self.streams.present(one.number)]
+    def _supervisors(self) -> tuple[Mapping[str, Account], list[str]]:
+        """All accounts, replaced whenever any is changed; and the supervisors who have their page open."""
+        accounts = self._accounts.watched.value
+        there = [n for n, one in accounts.items() if one.role is Role.SUPERVISOR and self.streams.present(n)]
+        return accounts, there
+
+    def _release_those_who_cannot_come(self) -> None:
+        """Whoever accepted a request, and is no supervisor of that agent any more, does not come."""
+        for one in self._states.asking():
+            coming = self._accounts.of(one["coming"])
+            if one["coming"] and not (coming and may_see(coming, self._accounts.of(one["agent"]))):
+                self._talks.not_coming(self._states.of(one["agent"]).talk)
 
     def app(self) -> web.Application:
         self._serving = True
@@ -159,6 +179,12 @@ class Interface:
             return web.json_response({"error": "broken"}, status=500)
 
     # ---- routes -----------------------------------------------------------------------------------------------------
+    def _must_know(self, agent: str) -> str:
+        """Raises Refused for a work number that has no account, and of which no queue or phone has told us."""
+        if not self._states.knows(agent) and self._accounts.of(agent) is None:
+            raise Refused(404, "unknown")
+        return agent
+
     async def _snapshot(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(self._whole())
 
@@ -166,14 +192,15 @@ class Interface:
         return self.snapshots.everybody() | {"number": self.events.name(self.events.last)}
 
     async def _agent(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self.snapshots.agent(request.match_info["agent"]))
+        return web.json_response(self.snapshots.agent(self._must_know(request.match_info["agent"])))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        agent = request.match_info["agent"]
+        agent = self._must_know(request.match_info["agent"])
         return await self.streams.serve(request, agent, request.query.get("by", ""))
 
     async def _phrases(self, request: web.Request) -> web.StreamResponse:
-        found = self.snapshots.phrases(request.match_info["agent"], request.query.get("q", "")[:MOST_QUERY])
+        agent = self._must_know(request.match_info["agent"])
+        found = self.snapshots.phrases(agent, request.query.get("q", "")[:MOST_QUERY])
         return web.json_response({"phrases": found})
 
     async def _characters(self, request: web.Request) -> web.StreamResponse:
@@ -181,14 +208,18 @@ class Interface:
         return web.json_response({"characters": found})
 
     async def _hold_whisper(self, request: web.Request) -> web.StreamResponse:
-        wav = await self.snapshots.hold_whisper(request.match_info["agent"])
+        wav = await self.snapshots.hold_whisper(self._must_know(request.match_info["agent"]))
         return web.Response(body=wav, content_type="audio/wav")
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         sent = await read_json(request)
-        by = sent.pop("by", None)
+        by, until = sent.pop("by", None), sent.pop("until", None)
         if not isinstance(by, str) or not by:
             raise Refused(400, "unknown")
+        self._must_know(by)
+        # A command that we come to only after its sender has given it up is not carried out behind their back.
+        if until is not None and not (isinstance(until, int | float) and time.monotonic() <= until):
+            raise Refused(503, "too_late")
         return web.json_response(await self.commands.do(request.match_info["command"], by, sent))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -218,3 +249,12 @@ class Interface:
             return beat()
         reader.number = found[-1].number
         return b"".join(event(one.kind, one.data, one.at, self.events.name(one.number)) for one in found)
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """What goes wrong in here reaches neither talks nor hints."""
+    try:
+        yield
+    except Exception:
+        log.exception("those who use the interface may see less than there is")

@@ -119,7 +119,8 @@ class Snapshots:
         who = self._accounts.of(number)
         if who is None or who.role is not Role.SUPERVISOR:
             return []
-        asking = [one for one in self._states.asking() if may_see(who, self._accounts.of(one["agent"]))]
+        others = [one for one in self._states.asking() if one["agent"] != number]
+        asking = [one for one in others if may_see(who, self._accounts.of(one["agent"]))]
         return [one | {"queue_zh": self._names().queues.get(one["queue"])} for one in asking]
 
     # ---- cards ------------------------------------------------------------------------------------------------------

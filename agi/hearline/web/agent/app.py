@@ -76,6 +76,8 @@ class Page:
     async def _command(self, name: str, request: web.Request) -> web.StreamResponse:
         """Pass a command on to agent assist, which carries it out or refuses it."""
         sent = await read_json(request)
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError  # whoever asked has given it up
         return web.json_response(await self._assist.command(name, self._agent(request), sent))
 
 
