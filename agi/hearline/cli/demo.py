@@ -81,7 +81,7 @@ def _tell(judged: list, out: Path, console) -> None:
         )
     console.print(table)
     console.print(
-        f"\n[dim]off by: how much a wait as heard differs from its plan, at most; {NOTHING} if there is none\n"
+        f"\n[dim]off by: how far a wait, as heard, was off its plan at most; {NOTHING} if there was none\n"
         f"whisper: what the agent heard before the two were joined; {NOTHING} if no agent answered[/dim]\n"
     )
     for call in judged:
