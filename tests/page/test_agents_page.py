@@ -156,7 +156,7 @@ def test_by_the_keyboard_alone(window, floor):
     press, typed = page.keyboard.press, page.keyboard.type
     floor.join("8016", wait_s=3.0)
     page.wait_for_selector("#hint-title >> text=接听")
-    press("x")  # put away
+    press("x")  # dismiss it
     page.wait_for_selector("#hint.empty")
     press("/")
     typed("mfnsd")
@@ -667,6 +667,50 @@ def test_signing_in_with_a_wrong_pin_says_so(window, floor, keep):
     page.wait_for_selector("#me >> text=工号 8017")
     page.click("header [data-do=sign-out]")
     page.wait_for_selector("#agent:visible")
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_what_is_wrong_keeps_off_the_button(window, keep, locale):
+    page = window(signed_in=False, locale=locale)
+    page.fill("#agent", "8017")
+    page.fill("#pin", "000000")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sign-in-fault:not(:empty)")
+    fault, button = (page.locator(part).bounding_box() for part in ("#sign-in-fault", "#sign-in .strong"))
+    assert button["y"] - fault["y"] - fault["height"] >= 8
+    keep(page, f"wrong-pin-{locale[:2]}")
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_an_empty_card_is_as_small_as_its_text_and_has_a_ring_only_by_the_keyboard(window, floor, keep, locale):
+    page = window(locale=locale)  # signed in by the keyboard
+    assert page.evaluate("document.activeElement.id") == "hint" and ring(page) == "none"
+    keep(page, f"empty-{locale[:2]}")
+    assert page.locator("#hint").bounding_box()["height"] < 120
+    page.keyboard.press("h")
+    assert ring(page) == "solid"
+    page.focus("#search")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "hint" and ring(page) == "solid"
+    in_the_middle_of_a_call(floor, page)
+    floor.hang_up("8016")
+    page.wait_for_selector("body[data-state=after] .hint.empty")
+    keep(page, f"after-{locale[:2]}", full_page=True)
+    assert page.locator("#hint").bounding_box()["height"] < 120
+
+
+def ring(page) -> str:
+    return page.evaluate("getComputedStyle(document.getElementById('hint')).outlineStyle")
+
+
+def test_chinese_is_set_in_a_chinese_font(window):
+    """Whatever the page's language. Else the punctuation may come from a font for another language."""
+    for locale in ("zh-CN", "en-GB"):
+        page = window(locale=locale)
+        family = "getComputedStyle(document.querySelector({!r})).fontFamily"
+        assert page.evaluate(family.format("#closing-says")).startswith('"Noto Sans CJK SC"')
+        label = page.evaluate(family.format("label[for=n-resident]"))
+        assert label.startswith('"Noto Sans CJK SC"' if locale == "zh-CN" else "system-ui")
 
 
 @pytest.mark.parametrize(("locale", "says"), [("zh-CN", "它的地址是"), ("en-GB", "its address is")])

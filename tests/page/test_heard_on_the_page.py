@@ -161,7 +161,7 @@ def test_a_browser_without_sound_has_the_page_all_the_same(window, floor):
 @pytest.mark.parametrize(
     ("locale", "off", "muted"),
     [
-        ("zh-CN", "通话中暂时没有耳语（尚未通过自检）。", "本次通话的耳语已静音。"),
+        ("zh-CN", "尚未通过自检，通话中暂时没有耳语。", "本次通话的耳语已静音。"),
         ("en-GB", "No whispers during calls for now: the self-test has not", "Whispers are muted for this call."),
     ],
 )

@@ -63,22 +63,27 @@ def _tell(judged: list, out: Path, console) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="planned against heard", title_style="bold", box=SIMPLE_HEAD, collapse_padding=True)
-    for heading in ("caller", "outcome", "waits as heard (ms)", "worst", "whisper to agent", ""):
-        words = heading in ("caller", "waits as heard (ms)")  # the table fits 80 columns only if these wrap
-        table.add_column(heading, no_wrap=not words, overflow="fold")
+    from hearline.demo.play import NOTHING
+
+    table = Table(title="planned against heard", title_style="bold", box=SIMPLE_HEAD)
+    table.show_edge = table.pad_edge = False
+    table.collapse_padding = True
+    for heading in ("caller", "outcome", "off by", "whisper", "result"):
+        table.add_column(heading, overflow="fold")
     for call in judged:
-        waits = " · ".join(f"{t.heard_ms:.0f}" for t in call.timings)
         worst = max((abs(t.error_ms) for t in call.timings), default=None)
         table.add_row(
             call.role.title,
             str(call.timeline["outcome"]),
-            waits,
-            "" if worst is None else f"{worst:.0f} ms",
-            call.whisper or "",
+            NOTHING if worst is None else f"{worst:.0f} ms",
+            call.whisper or NOTHING,
             "[green]as planned[/green]" if not call.faults else "[red]not as planned[/red]",
         )
     console.print(table)
+    console.print(
+        f"\n[dim]off by: how far a wait, as heard, was off its plan at most; {NOTHING} if there was none\n"
+        f"whisper: what the agent heard before the two were joined; {NOTHING} if no agent answered[/dim]\n"
+    )
     for call in judged:
         for fault in call.faults:
             console.print(f"[red]{call.role.name}: {fault}[/red]")

@@ -31,6 +31,7 @@ class Role:
 
     name: str
     title: str
+    title_zh: str
     rtp: str
     says: tuple[Said, ...]
     outcome: str
@@ -65,18 +66,20 @@ def cast(sounds: Path) -> list[Role]:
     return [
         Role(
             "speaks",
-            "speaks at once 正常说话",
+            "speaks at once",
+            "正常说话",
             "always",
             (ask, reply("caller-ask", first)),
             "queue:care",
             ("opening",),
             "normal",
         ),
-        Role("silent", "silent, sends RTP 无声", "always", (), "hangup:noinput", silence),
-        Role("no-rtp", "sends no RTP at all 无RTP", "none", (), "hangup:noinput", silence),
+        Role("silent", "silent, sends RTP", "无声", "always", (), "hangup:noinput", silence),
+        Role("no-rtp", "sends no RTP at all", "无 RTP", "none", (), "hangup:noinput", silence),
         Role(
             "soft-then-louder",
-            "too soft, then louder 先轻后响",
+            "too soft, then louder",
+            "先轻后响",
             "always",
             (Said(first, "caller-ask", SOFT_DB), Said(answer, "caller-louder"), reply("caller-louder", answer)),
             "queue:care",
@@ -85,7 +88,8 @@ def cast(sounds: Path) -> list[Role]:
         ),
         Role(
             "too-soft",
-            "too soft throughout 一直太轻",
+            "too soft throughout",
+            "一直太轻",
             "always",
             tuple(soft),
             "hangup:too_soft",

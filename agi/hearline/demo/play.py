@@ -26,6 +26,7 @@ from hearline.sounds.manifest import load_manifest
 TOLERANCE_MS = 40  # between planned and heard
 AGENTS = 2
 CALL_S = 100
+NOTHING = "–"  # in a table
 
 
 @dataclass
@@ -143,7 +144,7 @@ def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
     for role in roles:
         row = rows.get(role.name, {})
         if not row:
-            table.add_row(role.title, "[dim]dialling[/dim]", "", "", "")
+            table.add_row(role.title, "[dim]dialling[/dim]", NOTHING, NOTHING, NOTHING)
             continue
         in_ivr = not row.get("over") and time.monotonic() - row.get("seen", 0) < 0.6
         step = (
@@ -153,13 +154,12 @@ def _table(roles: list[Role], rows: dict[str, dict], elapsed_s: float) -> Table:
             if row.get("over")
             else "[green]with the agents[/green]"
         )
-        timer = f"{row['timer_ms'] / 1000:.1f} s" if in_ivr and row.get("timer_ms") is not None else ""
+        timer = f"{row['timer_ms'] / 1000:.1f} s" if in_ivr and row.get("timer_ms") is not None else NOTHING
         level = row.get("level_dbov")
-        verdict = row.get("verdict") or ""
-        colour = {"speech": "green", "too_soft": "yellow", "noise": "magenta"}.get(verdict, "white")
-        table.add_row(
-            role.title, step, timer, "" if level is None else f"{level:.0f} dBov", f"[{colour}]{verdict}[/{colour}]"
-        )
+        verdict = (row.get("verdict") or NOTHING).replace("_", " ")
+        colour = {"speech": "green", "too soft": "yellow", "noise": "magenta"}.get(verdict, "white")
+        heard = NOTHING if level is None else f"{level:.0f} dBov"
+        table.add_row(role.title, step, timer, heard, f"[{colour}]{verdict}[/{colour}]")
     return table
 
 
@@ -277,7 +277,7 @@ def _leave(folders: list[Path], judged: list[Judged], sounds: Path) -> None:
             said,
             call.timeline,
             agent,
-            name=call.role.title,
+            name=f"{call.role.title} {call.role.title_zh}",
             texts=texts,
             offset_ms=offset,
             agent_offset_ms=agent_at,

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from hearline.call.timeline import keys_of
 from hearline.phone import wav
@@ -44,14 +44,29 @@ from hearline.pictures.style import (
 )
 
 LEFT, RIGHT = 164, 40  # px
-LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 34
+LANE_GAP, WAVE, BAR, ROW, AXIS, TITLE, FOOT = 14, 118, 34, 23, 34, 96, 58
+LEGEND_SIZE, SWATCH, SWATCH_GAP = 8.5, 10, 22  # pt, px, px
 
-LEGEND = (
-    "Waveforms on a square-root scale, so that soft callers can be seen.  Blue: a prompt plays.  "
-    "Amber: a timer runs.  Green: heard as speech.  Planned and actual in ms."
-)
 # How late a timed point may be, in ms: one frame on the server's clock, two as heard.
 ON_TIME, LATE = 20, 40
+
+# The legend, a line below another: what each colour means; a text without a colour is a remark.
+LEGEND: Sequence[Sequence[tuple[str | None, str]]] = (
+    (
+        (BLUE, "prompts, and what the caller hears"),
+        (TEAL, "the caller's voice, and what was heard as speech"),
+        (PLUM, "what the agent hears"),
+        (AMBER, "timers, and verdicts other than speech"),
+        (INK, "keys, and where the call goes"),
+    ),
+    (
+        (None, "Planned → actual, in ms:"),
+        (GREEN, f"at most {ON_TIME} ms off"),
+        (AMBER, f"at most {LATE} ms off"),
+        (RED, "more"),
+        (None, "Waveforms are on a square-root scale, so that soft callers can be seen."),
+    ),
+)
 
 NAMES = {"route": "route", "hangup": "hang-up", "speech_start": "speech starts", "speech_end": "speech ends"}
 
@@ -126,8 +141,8 @@ class _Page:
         self._measure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI)
         self._canvas = FigureCanvasAgg(self._measure)
 
-    def width_px(self, text: str) -> float:
-        drawn = self._measure.text(0, 0, text)
+    def width_px(self, text: str, size: float | None = None) -> float:
+        drawn = self._measure.text(0, 0, text, size=size)
         width = drawn.get_window_extent(self._canvas.get_renderer()).width
         drawn.remove()
         return width
@@ -177,9 +192,21 @@ class _Page:
             )
             draw(axes, self, lane_height, *arguments)
             top -= LANE_GAP
-        figure.text(28 / WIDTH, 16 / height, LEGEND, size=8.5, color=MUTED, va="center")
+        self._draw_legend(figure, height)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI)
+
+    def _draw_legend(self, figure: Figure, height: int) -> None:
+        for row, entries in enumerate(reversed(LEGEND)):
+            middle = 16 + ROW * row
+            left = 28.0
+            for colour, text in entries:
+                if colour is not None:
+                    corner = left / WIDTH, (middle - SWATCH / 2) / height
+                    figure.add_artist(Rectangle(corner, SWATCH / WIDTH, SWATCH / height, color=colour, linewidth=0))
+                    left += SWATCH + 6
+                figure.text(left / WIDTH, middle / height, text, size=LEGEND_SIZE, color=MUTED, va="center")
+                left += self.width_px(text, LEGEND_SIZE) + SWATCH_GAP
 
     def _draw_grid(self, axes: Axes, events: list[dict]) -> None:
         draw_seconds(axes, self.end_ms)
@@ -351,9 +378,9 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
         elif kind in ("speech_start", "speech_end"):
             text, colour = NAMES[kind], TEAL
         elif kind == "key":
-            text, colour = "key", PLUM
+            text, colour = "key", INK
         elif kind in ("collected", "nomatch"):
-            text, colour = f"{event['name']}: {event.get('digits') or keys_of(event)}", PLUM
+            text, colour = f"{event['name']}: {event.get('digits') or keys_of(event)}", INK
         elif kind == "route":
             text, colour = f"to {_target(event)}", INK
         elif kind == "hangup" and event.get("planned_ms") is None:
@@ -369,17 +396,23 @@ def _noticed_labels(events: list[dict]) -> list[_Label]:
 def _title(name: str, timeline: Mapping[str, Any], events: list[dict], end_ms: float) -> tuple[str, str, str]:
     """(title, subtitle, the subtitle's colour)."""
     title = f"{name + '  ·  ' if name else ''}{timeline.get('outcome', 'unknown outcome')}"
-    parts = [f"{end_ms / 1000:.1f} s", f"{sum(e['event'] == 'prompt_start' for e in events)} prompts"]
+    prompts = sum(event["event"] == "prompt_start" for event in events)
+    parts = [f"{end_ms / 1000:.1f} s", _count(prompts, "prompt")]
     planned = [event for event in events if event.get("planned_ms") is not None]
     late = [abs(event["at_ms"] - event["planned_ms"]) for event in planned]
     if late:
-        parts.append(f"{len(late)} timed points, at most {max(late):.0f} ms off plan")
+        worst = round(max(late))
+        parts.append(f"{_count(len(late), 'timed point')}, {f'at most {worst} ms' if worst else 'never'} off plan")
     parts += filter(None, [timeline.get("call")])
     return title, "   ·   ".join(parts), RED if late and max(late) > LATE else MUTED
 
 
 def _rows(labels: list[_Label]) -> int:
     return max((label.row + 1 for label in labels), default=0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _number(ms: float) -> str:

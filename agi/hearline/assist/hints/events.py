@@ -28,7 +28,7 @@ class Key(StrEnum):
     NUISANCE = "nuisance"  # hands the call to the prompts for nuisance calls
     CALLBACK = "callback"  # marks the call to be called back
     MUTE = "mute"  # mutes whispers; once more: unmutes them
-    ASK_HOLD = "ask_hold"  # "I shall put them on hold": the card for it comes before the hold
+    ASK_HOLD = "ask_hold"  # "Ask to hold": the card for it comes before the hold
     SUPERVISOR = "supervisor"  # calls a supervisor in; once more: withdraws the request
 
 

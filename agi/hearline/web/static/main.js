@@ -65,8 +65,15 @@ function showDesk() {
   by("desk").hidden = false;
   connect();
   phrases.look();
+  placeFocus();
+}
+
+/** Put the focus on the card, unasked: it then has no ring, which would look like a mark of the card's. */
+function placeFocus() {
+  by("hint").classList.add("placed");
   by("hint").focus();
 }
+by("hint").addEventListener("blur", () => by("hint").classList.remove("placed"));
 
 function connect() {
   link?.end();
@@ -192,7 +199,7 @@ function forgetCaller(last) {
   const late = note.forget();
   if (last && late) noteSent({ call: last.id, note: late }, tell);
   endConfirming();
-  for (const part of ["note", "closing"]) if (by(part).contains(document.activeElement)) by("hint").focus();
+  for (const part of ["note", "closing"]) if (by(part).contains(document.activeElement)) placeFocus();
   by("earlier").open = false;
 }
 
@@ -619,6 +626,7 @@ by("volume").addEventListener("change", () => act("volume", { db: Number(by("vol
 // ---- keys -----------------------------------------------------------------------------------------------------------
 const KEYS = ["low_volume", "receiver", "callback", "mute", "nuisance", "ask_hold", "supervisor"];
 const goTo = (id) => () => {
+  by(id).classList.remove("placed");
   by(id).focus();
   by(id).scrollIntoView({ block: "nearest" });
 };
