@@ -25,7 +25,7 @@ from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_CODES
 from hearline.server.door import Door
-from hearline.server.flow_store import load_calendar
+from hearline.server.flow_store import FlowStore, load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
 FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
@@ -126,7 +126,7 @@ def test_what_the_locale_lacks_is_written_as_json_has_it(tmp_path):
     told = typed("flow", "check", flow, "--json")
     assert json.loads(told.stdout)["file"] == str(flow) and not told.stderr
     in_words = typed("flow", "check", flow)
-    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stderr
+    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stdout
     helped = typed("--help")
     assert helped.returncode == 0 and b"Hearline answers" in helped.stdout
 
@@ -314,6 +314,14 @@ def test_templates_that_are_not_there_are_told_of(monkeypatch):
     assert answer.exit_code == 1 and "HEARLINE_ASTERISK_TEMPLATES: no templates in /nowhere/etc" in answer.output
 
 
+def test_the_demo_says_that_softphones_are_missing_before_it_starts_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("hearline.demo.play.play", lambda *_: pytest.fail("the demo has begun"))
+    answer = run("demo", "--out", tmp_path)
+    assert answer.exit_code == 1
+    assert "pjsua2 is missing: run `make setup`, or pip install 'hearline[softphone]'" in answer.output
+
+
 def test_the_demo_takes_away_nothing_but_its_own(tmp_path):
     (tmp_path / "1-speaks").mkdir()
     (tmp_path / "thesis.txt").touch()
@@ -334,6 +342,12 @@ def test_the_shipped_flows_are_sound():
     answer = run("flow", "check", *files)
     assert answer.exit_code == 0, answer.output
     assert answer.output.count(": ok") == len(files)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_shows_a_flow_as_it_is(readme):
+    shown = re.findall(r"```yaml\n(.*?)```", (REPO / readme).read_text("utf-8"), re.DOTALL)
+    assert shown and all(part in Path(FLOW).read_text("utf-8") for part in shown)
 
 
 def test_a_bad_flow_names_file_line_and_remedy(tmp_path):
@@ -370,6 +384,24 @@ def test_a_flow_is_checked_with_the_calendar_it_names(tmp_path):
     (flows / "calendar" / "china.yaml").write_text("2026: {holidays: {2026-02-30: x}}\n", "utf-8")
     answer = run("flow", "check", office)
     assert answer.exit_code == 1 and f"{flows / 'calendar' / 'china.yaml'}:1: " in answer.output
+
+
+def test_two_flows_of_a_folder_with_one_number(tmp_path):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    hotline, training, other = (flows / name for name in ("hotline.yaml", "training.yaml", "a.yaml"))
+    other.write_text('like: hotline\ntest_number: "8002"\n', "utf-8")  # training.yaml has it
+    said = f"{training}:1: number 8002 belongs to a.yaml already. Give each flow a number of its own"
+    store = FlowStore(flows, REPO / "sounds")
+    store.refresh()
+    assert store.rejected == {"training.yaml": said}
+    for given in ([other, training], [training], [other]):
+        answer = run("flow", "check", *given)
+        assert answer.exit_code == 1 and answer.output.count(said) == 1, answer.output
+    assert f"{other}: ok" in run("flow", "check", other, training).output
+    assert run("flow", "check", hotline).exit_code == 0, "the clash of two others is none of its business"
+    shutil.copy(other, tmp_path)  # another folder: no server loads both
+    other.unlink()
+    assert run("flow", "check", tmp_path / "a.yaml", training).exit_code == 0
 
 
 # ---- calendar draft --------------------------------------------------------------------------------------------------
@@ -410,9 +442,49 @@ def test_a_time_zone_that_there_is_not_is_told(monkeypatch):
     assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is not a known time zone. Did you mean")
 
 
-def test_a_flow_that_is_not_there():
-    answer = run("flow", "check", "/nowhere/x.yaml")
-    assert answer.exit_code == 1 and "/nowhere/x.yaml" in answer.output
+def test_a_flow_that_is_not_there_or_is_a_folder():
+    in_force = f"Give the path of a flow file; the flows in force are in {Settings().flows}"
+    for verb, status in (("check", 1), ("run", 2)):
+        answer = run("flow", verb, "/nowhere/x.yaml")
+        assert answer.exit_code == status
+        assert answer.output == f"/nowhere/x.yaml: No such file or directory. {in_force}\n"
+    answer = run("flow", "check", REPO / "ivr_flows")
+    assert answer.exit_code == 1 and f"Give files: {REPO / 'ivr_flows'}/*.yaml" in answer.output
+
+
+def test_without_a_file_all_flows_in_force_are_checked(tmp_path, monkeypatch):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    monkeypatch.setenv("HEARLINE_FLOWS", str(flows))
+    monkeypatch.chdir(tmp_path)
+    answer = run("flow", "check")
+    assert answer.exit_code == 0
+    checked = {*flows.glob("*.yaml"), *flows.glob("calendar/*.yaml")}
+    assert {Path(line.removesuffix(": ok")) for line in answer.stdout.splitlines() if line.endswith(": ok")} == checked
+    (flows / "calendar" / "china.yaml").write_text("2098: {holidays: {2099-01-01: 元旦}}\n", "utf-8")
+    assert run("flow", "check").exit_code == 1
+    monkeypatch.setenv("HEARLINE_FLOWS", str(tmp_path))
+    answer = run("flow", "check")
+    assert answer.exit_code == 1 and answer.output.startswith(f"{tmp_path}: no flows here. Set HEARLINE_FLOWS")
+
+
+def test_hints_and_flows_that_are_given_to_each_others_check():
+    for file in (REPO / "ivr_flows" / "hints").glob("*.yaml"):
+        answer = run("flow", "check", file)
+        assert answer.exit_code == 1
+        assert answer.output == f"{file}: these are hints, not a flow. Check them with `hearline hints check {file}`\n"
+    answer = run("hints", "check", FLOW)
+    assert answer.exit_code == 1 and len(answer.output.splitlines()) == 1
+    assert f"a flow is checked with `hearline flow check {FLOW}`" in answer.output
+
+
+def test_findings_go_to_standard_output(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("nonsense: 1\n")
+    hints = shutil.copytree(REPO / "ivr_flows" / "hints", tmp_path / "hints")
+    (hints / "rules.yaml").write_text("nonsense: 1\n")
+    for group, file in (("flow", bad), ("hints", hints / "rules.yaml")):
+        answer = run(group, "check", file)
+        assert answer.exit_code == 1 and f"{file}:1: " in answer.stdout and not answer.stderr
 
 
 # ---- flow run --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +17,7 @@ NEXT_KEY_MS = 340  # between key presses, as practised callers do
 if TYPE_CHECKING:
     from hearline.core.calendar import Calendar
     from hearline.core.settings import Settings
+    from hearline.server.flow_store import SharedNumber
     from hearline.yamlfiles.checked import Fault
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out against a recorded caller.")
@@ -21,16 +25,25 @@ app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out 
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files, profiles.yaml, calendars.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Flow files, profiles.yaml, calendars. Default: all in the folder of flows in force (HEARLINE_FLOWS).",
+            show_default=False,
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Check flow files and calendars. Faults name file, line and remedy.
 
     The server makes the same checks, and keeps using the old version while a file is faulty: so check your edits. All
-    words of a flow file: docs/flows.md.
+    words of a flow file: docs/flows.md. A number belongs to one flow of a folder, so a flow is compared with all others
+    beside it.
 
     \b
-      hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
+      hearline flow check                       # the folder of flows in force
+      hearline flow check ivr_flows/hotline.yaml
 
     Exit status: 0 no faults, 1 faults.
     """
@@ -40,17 +53,24 @@ def check(
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
+    chosen = files or _all_in(settings.flows)
+    if not chosen:
+        remedy = "Set HEARLINE_FLOWS to a folder of flows"
+        tell(settings.flows, [Fault(str(settings.flows), 0, "no flows here", remedy)], json_)
+        raise typer.Exit(1)
+    shared_in = cache(partial(_shared_numbers, chosen, settings))
     bad = False
-    for file in files:
+    for file in chosen:
         faults, notes = [], []
         try:
             notes = _check_one(file, settings)
+            faults = _number_faults(file, chosen, shared_in(file.parent))
         except FlowError as error:
-            faults = error.faults
+            faults = _hints_instead(file) or error.faults
         except ValueError as error:
             faults = [Fault(str(file), 0, str(error), "Correct the file")]
         except OSError as error:
-            faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
+            faults = [Fault(str(file), 0, error.strerror or str(error), _path_remedy(file, settings))]
         except ManifestError as error:
             faults = [Fault(str(file), 0, str(error), "Correct the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
@@ -59,17 +79,71 @@ def check(
         raise typer.Exit(1)
 
 
+def _all_in(folder: Path) -> list[Path]:
+    from hearline.server.flow_store import PROFILES, calendar_files, flow_files
+
+    profiles = [folder / PROFILES] if (folder / PROFILES).exists() else []
+    return [*flow_files(folder), *profiles, *calendar_files(folder)]
+
+
+def _path_remedy(file: Path, settings: Settings) -> str:
+    """What to write instead of the path of something that is no flow file."""
+    if file.is_dir():
+        return f"Give files: {file}/*.yaml"
+    return f"Give the path of a flow file; the flows in force are in {settings.flows}"
+
+
+def _hints_instead(file: Path) -> list[Fault]:
+    """One fault for a file of the hints, whose own check says more than that of a flow."""
+    from hearline.assist.hints.hint_store import FILES
+    from hearline.call.flow import Fault
+
+    if file.name not in FILES:
+        return []
+    return [Fault(str(file), 0, "these are hints, not a flow", f"Check them with `hearline hints check {file}`")]
+
+
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
     """Check a file of any kind. Returns its notes (warnings). Raises FlowError, OSError, ManifestError."""
-    from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
+    from hearline.server.flow_store import PROFILES, load_calendar, load_flow, load_profiles
 
-    if file.parent.name == CALENDARS:
+    if _is_calendar(file):
         return load_calendar(file, datetime.now(UTC).date())[1]
     if file.name == PROFILES:
         load_profiles(file)
     else:
         load_flow(file, settings.flows, settings.sounds, settings.zone)
     return []
+
+
+def _is_calendar(file: Path) -> bool:
+    from hearline.server.flow_store import CALENDARS
+
+    return file.absolute().parent.name == CALENDARS
+
+
+def _shared_numbers(given: Collection[Path], settings: Settings, folder: Path) -> list[SharedNumber]:
+    """The flows of a folder, given or not, that a server that loads the folder would reject because of their number."""
+    from hearline.server.flow_store import flow_files, load_flow, shared_numbers
+
+    flows = {}
+    for name in _names_in(folder, given) | {file.name for file in flow_files(folder)}:
+        with suppress(ValueError, OSError):  # another file's own faults are told with that file
+            flows[folder / name] = load_flow(folder / name, settings.flows, settings.sounds, settings.zone)
+    return shared_numbers(flows, settings.home)
+
+
+def _number_faults(file: Path, given: Collection[Path], shared: list[SharedNumber]) -> list[Fault]:
+    """What is wrong with the numbers of a flow and of those in its folder. Of two given files, the one that the server
+    would reject has the fault."""
+    given_here = _names_in(file.parent, given)
+    return [
+        one.fault for one in shared if one.file == file or (one.owner == file.stem and one.file.name not in given_here)
+    ]
+
+
+def _names_in(folder: Path, files: Collection[Path]) -> set[str]:
+    return {file.name for file in files if file.absolute().parent == folder.absolute()}
 
 
 @app.command()
@@ -136,7 +210,8 @@ def run(
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
         presses = [press for text in keys for press in _presses(text)]
     except OSError as error:
-        typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
+        remedy = _path_remedy(file, settings) if str(error.filename) == str(file) else "Give the path of a recording"
+        typer.secho(f"{error.filename}: {error.strerror}. {remedy}", fg="red", err=True)
         raise typer.Exit(2) from None
     except (FlowError, BadAudio, ManifestError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)

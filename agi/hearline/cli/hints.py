@@ -69,7 +69,8 @@ def _of_one(file: Path, faults: list) -> list:
     from hearline.yamlfiles.checked import Fault
 
     if file.name not in FILES:
-        return [Fault(str(file), 0, "not a file of the hints", f"Those are {', '.join(FILES)}")]
+        remedy = f"Those are {', '.join(FILES)}; a flow is checked with `hearline flow check {file}`"
+        return [Fault(str(file), 0, "not a file of the hints", remedy)]
     own = [fault for fault in faults if fault.file == str(file)]
     before = {Path(fault.file).name for fault in faults} & {CARDS, SPOKEN}
     if file.name == RULES and not own and before:
@@ -150,7 +151,7 @@ def _story(file: Path) -> list:
     from hearline.assist.hints.events import Joined, event_from_dict
 
     def refuse(line: int, why: str) -> None:
-        typer.secho(f"{file}:{line}: {why}", fg="red", err=True)
+        typer.secho(f"{file}:{line}: {why}" if line else f"{file}: {why}", fg="red", err=True)
         raise typer.Exit(2)
 
     try:
@@ -223,8 +224,9 @@ def report(
             data = {"rule": row.rule, "automatic": row.automatic, "unused": row.unused, "used_share": row.used_share}
             typer.echo(json.dumps(data | {what: row[what] for what in Tallied}))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from hearline.cli.formatting import print_table
 
     table = Table("rule", box=None, header_style="bold")
     for what in Tallied:
@@ -235,7 +237,7 @@ def report(
         share = "" if row.used_share is None else f"{row.used_share:.0%}"
         counted = [str(row[what] or "") for what in Tallied]
         table.add_row(row.rule, *counted, share, "unused" if row.unused else "")
-    Console(width=140).print(table)
+    print_table(table)
 
 
 def _of_a_talk(record: dict) -> list[dict[str, dict[str, int]]]:

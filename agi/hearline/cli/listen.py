@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.cli.formatting import COLOURS, is_one_picture, level, print_table, seconds, with_reason
 
 
 def listen(
@@ -119,8 +119,7 @@ def _ready_to_draw(out: Path, count: int) -> None:
 
     if not find_spec("matplotlib"):
         _refuse(
-            "--png needs matplotlib, which is not installed; in Hearline's folder: "
-            f"{sys.executable} -m pip install --editable '.[picture]'",
+            f"--png needs matplotlib, which is not installed: {sys.executable} -m pip install 'hearline[picture]'",
             1,
         )
     if is_one_picture(out) and count > 1:
@@ -215,12 +214,12 @@ def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     caption = "s: whole length, first speech, speech in all · dBov: of the speech, of the noise"
     table = Table(box=None, header_style="bold", pad_edge=False, caption=caption, caption_justify="left")
-    table.add_column("file", overflow="fold")
+    table.add_column("file", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name in ("length", "from", "speech", "level", "noise"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -231,7 +230,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         if row["raised_verdict"] != row["verdict"]:
             verdict += f" ({row['raised_verdict']} at +{row['gain_db']} dB)"
         table.add_row(
-            row["file"],
+            escape(row["file"]),
             f"[{COLOURS[row['verdict']]}]{verdict}[/]",
             seconds(row["duration_ms"]),
             seconds(row["speech_onset_ms"]),
@@ -239,4 +238,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             level(row["active_level_dbov"]),
             level(row["noise_level_dbov"]),
         )
-    Console().print(table)
+    print_table(table)
