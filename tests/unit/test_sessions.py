@@ -12,8 +12,8 @@ import pytest
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
 from hearline.assist.calls.legs import Leg
-from hearline.assist.calls.sessions import TalkSessions
-from hearline.assist.hints.events import Side
+from hearline.assist.calls.sessions import MOST_EVENTS, TalkSessions
+from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import Heard, Hearing
 from hearline.core.calendar import Calendar
@@ -446,3 +446,28 @@ def test_no_caller_waits_behind_anothers_question(talks, ami, monkeypatch):
         working.cancel()
 
     RUNNERS[0].run(run())
+
+
+# ---- a page that sends the same again and again ------------------------------------------------------------------
+def test_the_events_of_a_talk_are_limited_and_the_last_of_each_kind_is_kept(talks, tmp_path):
+    talk = talks.of(CALLER)
+    for _ in range(2 * MOST_EVENTS):
+        talks.press(AGENT, Key.CALLBACK)
+    for outcome in ("inquiry", "order", "inquiry"):
+        talks.add_to(talk, "outcome", outcome=outcome, agent="8016")
+    talks.follow([])
+    kept = record(tmp_path)
+    assert len(kept["events"]) == MOST_EVENTS + 3
+    assert [one["event"] for one in kept["events"][MOST_EVENTS:]] == ["key", "outcome", "ended"]
+    assert kept["events"][-2]["outcome"] == "inquiry"
+    assert kept["left_out"] == MOST_EVENTS + 2, "those and `joined` make the sum"
+
+
+def test_an_outcome_that_is_picked_again_is_not_written_again(talks, tmp_path, monkeypatch):
+    talk, written = talks.of(CALLER), []
+    talks.follow([])
+    monkeypatch.setattr(talks._records, "write", lambda *_: written.append(1))
+    for outcome in ("inquiry", "inquiry", "order", "order", "inquiry"):
+        talks.add_to(talk, "outcome", outcome=outcome, agent="8016")
+    assert [one["outcome"] for one in talk.events if one["event"] == "outcome"] == ["inquiry", "order", "inquiry"]
+    assert len(written) == 3

@@ -38,6 +38,7 @@ LEAST_SPEECH_MS = 2_000  # a level that rests on less speech is not acted on
 LEAST_CHANGE_DB = 3  # smaller corrections after every sentence would make the level waver
 RING_S = 5.0  # from one ring to the next
 WHISPER_S = 3.0  # length of the whisper before the join, which the queue counts as ringing
+MOST_EVENTS = 5_000  # of a talk; one of an hour has some hundreds
 VOLUME = "VOLUME(RX)"
 EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
@@ -73,7 +74,8 @@ class TalkSession:
     hears: Key | None = None  # the key whose prompt the caller hears now
     callback: bool = False  # an agent has marked the call for a callback
     kept: Kept | None = None  # the record in the store, once the talk is over
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)  # after `MOST_EVENTS`, only the last of each kind
+    left_out: int = 0  # events
     changed: Callable[[TalkSession], None] = lambda _talk: None
     recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
 
@@ -83,6 +85,10 @@ class TalkSession:
 
     def add(self, event: str, **what: object) -> None:
         added = {"at_ms": self.now_ms, "event": event, **what}
+        if len(self.events) >= MOST_EVENTS:
+            others = [one for one in self.events[MOST_EVENTS:] if one["event"] != event]
+            self.left_out += len(self.events) - MOST_EVENTS - len(others)
+            self.events[MOST_EVENTS:] = others
         self.events.append(added)
         self.changed(self)
         self.recorded(self.call, added)
@@ -113,6 +119,7 @@ class TalkSession:
                 "longest_by": self.holds.longest_by,
             },
             "events": list(self.events),  # a copy, since more events may come while it is written
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
 
 
@@ -319,7 +326,11 @@ class TalkSessions:
                 runner.hear(event)
 
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
-        """Add an event to the record of a talk, whether it goes on or is over."""
+        """Add an event to the record of a talk, whether it goes on or is over. Does nothing if it only repeats the last
+        one of its kind."""
+        last = next((one for one in reversed(talk.events) if one["event"] == event), {})
+        if last and last == {"at_ms": last["at_ms"], "event": event, **what}:
+            return
         talk.add(event, **what)
         if talk.kept:
             self._records.write(talk.kept, talk.record())
