@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hearline.call.entry import utc
+from hearline.core.channel_names import shown
 from hearline.core.files import hold
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
@@ -149,7 +150,7 @@ class Door:
         if finished.outcome is not None:
             self._records.amend(entry.call, **went)
             return
-        known = {"channel": finished.channel, "heard": finished.heard}
+        known = {"channel": shown(finished.channel), "heard": finished.heard}
         ms = max(0, round((now - entry.began_at).total_seconds() * 1_000))
         timeline = finished.timeline or {"duration_ms": ms, "gain_db": 0, "events": [], "level_dbov": None}
         self._records.write(Kept(entry.call), {**entry.as_dict(), **known, **timeline, **went})
@@ -165,7 +166,7 @@ def _record(finished: Finished) -> dict[str, Any]:
     ended_at = entry.began_at + timedelta(milliseconds=timeline["duration_ms"])
     return {
         **entry.as_dict(),
-        "channel": finished.channel,
+        "channel": shown(finished.channel),
         "heard": finished.heard,
         "queue": queue if queued and entry.dialled else None,
         "queued_at": utc(ended_at) if queued else None,

@@ -23,6 +23,7 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
+from hearline.core.channel_names import shown
 from hearline.core.logs import about_call
 from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
@@ -84,6 +85,12 @@ class TalkSession:
         return round((time.monotonic() - self.began) * 1_000)
 
     def add(self, event: str, **what: object) -> None:
+        """Add an event to the record. ``channel`` and ``agents`` are names of channels, and recorded as they may be
+        shown."""
+        if isinstance(channel := what.get("channel"), str):
+            what["channel"] = shown(channel)
+        if isinstance(agents := what.get("agents"), tuple):
+            what["agents"] = tuple(map(shown, agents))
         added = {"at_ms": self.now_ms, "event": event, **what}
         if len(self.events) >= MOST_EVENTS:
             others = [one for one in self.events[MOST_EVENTS:] if one["event"] != event]
@@ -109,7 +116,7 @@ class TalkSession:
             "call": self.call,
             "talk": 0,  # the number of this talk in the call, which is set when the record is written
             "queue": self.parties.queue,
-            "caller": self.parties.caller,
+            "caller": shown(self.parties.caller),
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
@@ -328,7 +335,7 @@ class TalkSessions:
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
         """Add an event to the record of a talk, whether it goes on or is over. Does nothing if it only repeats the last
         one of its kind."""
-        last = next((one for one in reversed(talk.events) if one["event"] == event), {})
+        last = next((one for one in reversed(talk.events) if one["event"] == event), None)
         if last and last == {"at_ms": last["at_ms"], "event": event, **what}:
             return
         talk.add(event, **what)
