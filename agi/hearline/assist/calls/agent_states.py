@@ -574,7 +574,6 @@ class AgentStates:
             self._clear(state)
 
 
-
 def _shown_call(one: EarlierCall) -> dict[str, Any]:
     return asdict(one) | {"at": _ms(one.at), "note": read_note(one.note).as_dict() if one.note else None}
 
