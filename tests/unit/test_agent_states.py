@@ -17,7 +17,7 @@ import pytest
 
 from hearline.assist.calls.agent_states import Activity, AgentState, AgentStates, Part
 from hearline.assist.calls.call_note import CallNote
-from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.channel_graph import Answer, ChannelGraph, ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import HelpCall, TalkSession, TalkSessions
 from hearline.assist.hints.events import CardDismissed, Key, Side
@@ -79,6 +79,7 @@ class Floor:
     looked_up: list[str] = field(default_factory=list)
     kept: list[AgentState] = field(default_factory=list)
     parts: list[tuple[str, Part]] = field(default_factory=list)
+    graph: ChannelGraph = field(default_factory=ChannelGraph)
 
     def __post_init__(self) -> None:
         self.states = AgentStates(
@@ -89,6 +90,7 @@ class Floor:
             keep=self.keep,
             now=lambda: self.now,
         )
+        self.states.call = self.graph.call
         self.states.changed, self.states.levels = self.changed.append, self.levels.append
         self.talks = TalkSessions(
             None,
@@ -417,6 +419,17 @@ def test_a_call_that_rang_without_an_id_has_one_from_its_talk_on(floor):
     floor.states.hear(rings(SECOND))
     assert floor.view("8016")["call"]["id"] == floor.view("8017")["call"]["id"] == CALL
     assert floor.view("8017")["call"]["note"]["matter"] == "a bed"
+
+
+def test_two_callers_who_come_with_one_id_share_no_note(floor):
+    """An id that another site's dialplan has set, of a call that has forked."""
+    for event in (called(), called("8017", "PJSIP/trunk-00000009")):
+        floor.graph.hear(event)
+        floor.states.hear(event)
+    floor.states.write_note(floor.states.of("8016"), {"name": "Li", "phone": NUMBER})
+    assert floor.view("8016")["call"]["id"] == CALL
+    assert floor.view("8017")["call"]["id"] not in ("", CALL)
+    assert floor.view("8017")["call"]["note"]["name"] == ""
 
 
 def test_who_passes_a_caller_on_from_hold_holds_them_no_more(floor):

@@ -309,6 +309,21 @@ def test_connections_without_headers_get_no_thread_and_keep_nobody_out(server, m
         peer.close()
 
 
+def test_who_stops_the_server_can_wait_for_its_sessions():
+    going_on = threading.Event()
+    server = FastAgiServer(("127.0.0.1", 0), {"wait": lambda agi: going_on.wait(5)}, parse_networks("127.0.0.0/8"))
+    server.serve_in_thread()
+    peer = knock(server, b"agi_network_script: wait\n\n")
+    answer(peer, CALL)
+    server.shutdown()
+    server.server_close()
+    assert not server.settle(0.05)
+    going_on.set()
+    assert server.settle(3)
+    assert is_thrown_out(peer)
+    peer.close()
+
+
 def test_calls_leave_room_for_the_guards_question():
     waiting = threading.Event()
     scripts = {"hotline": lambda agi: waiting.wait(5), "alive": lambda agi: agi.set_variable("ALIVE", "yes")}

@@ -122,6 +122,7 @@ def test_a_sites_name_must_be_fit_for_ids(monkeypatch):
     ("channel", "trunk"),
     [
         ("PJSIP/my-carrier-0000002a", "PJSIP/my-carrier"),
+        ("PJSIP/13800005678-0000002a", "PJSIP/****5678"),
         ("Local/13800005678@from-internal-00000001;2", "Local"),
         ("DAHDI/i1/13800005678-2", "DAHDI"),
         ("", ""),

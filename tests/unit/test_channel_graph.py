@@ -373,3 +373,36 @@ def test_channel_variables_of_an_event():
 
 def test_a_caller_can_name_themselves_nothing_that_counts_as_a_header():
     assert parse(b"Event: Newchannel\r\nCallerIDName: x Event: Hangup\r\n\r\n")["Event"] == "Newchannel"
+
+
+# ---- two callers with one id -----------------------------------------------------------------------------------------
+SAME = "20241125-020000000-482139075-sh"
+FORKED = "PJSIP/trunk-00000009"
+
+
+def met(channel: str, caller: str = "") -> dict[str, str]:
+    known = f"HEARLINE_CALLER={caller or channel}\nHEARLINE_QUEUE=care\nHEARLINE_CALL={SAME}"
+    return {"Event": "Newstate", "Channel": channel, "ChanVariable": known, "Uniqueid": channel[-1]}
+
+
+def test_the_second_caller_with_an_id_gets_another_and_keeps_it():
+    board = hear(ChannelGraph(), met(CALLER), met(FORKED))
+    own = board.call(FORKED)
+    assert board.call(CALLER) == SAME and own not in ("", SAME)
+    board.reset([met(FORKED), met(CALLER)])
+    assert (board.call(CALLER), board.call(FORKED)) == (SAME, own)
+    hear(board, {"Event": "Hangup", "Channel": CALLER}, met(FORKED))
+    assert (board.call(CALLER), board.call(FORKED)) == ("", own)
+
+
+def test_a_newcomer_takes_no_id_from_a_caller_who_was_here_before_a_login():
+    board = hear(ChannelGraph(), met(CALLER))
+    board.reset([met(FORKED), met(CALLER)])
+    assert board.call(CALLER) == SAME != board.call(FORKED)
+
+
+def test_who_takes_a_callers_place_has_the_callers_id():
+    """As in a masquerade: the new channel gets the old one's name and variables, while the old one is still there."""
+    board = hear(ChannelGraph(), met(CALLER))
+    hear(board, {"Event": "Rename", "Channel": CALLER, "Newname": f"{CALLER}<MASQ>", "Uniqueid": "1"})
+    assert hear(board, met(CALLER)).call(CALLER) == SAME

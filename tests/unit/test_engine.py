@@ -134,6 +134,8 @@ def test_what_the_agent_is_told(call):
     assert call().speak(P + 3_500, 1_200).run().finish.heard == "silent1"
     assert call().speak(2 * P + 6_500, 1_200).run().finish.heard == "silent2"
     assert call().speak(P + 500, 1_200, SOFT).speak(2 * P + 5_000, 2_000, LOUD).run().finish.heard == "low"
+    soft_then_a_key = call().speak(P + 500, 1_200, SOFT).at(2 * P + 5_000, e.Key())
+    assert soft_then_a_key.finish.heard == "low", "`key` is only for those who did not speak"
 
 
 # ---- §1.3 ------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from hearline.media.followers import MOST, Followers
 from hearline.media.worker import WATCH_TICKS
 from hearline.media.worker_client import WorkerDown
 from hearline.media.worker_protocol import CallSummary, Ears, Finished, Follow
-from hearline.server.status import matching, serve_status
+from hearline.server.status import _ears, _public, matching, serve_status
 from hearline.sounds.prompt_store import PromptStore
 from hearline.yamlfiles.watched import Watcher
 from test_listen import run
@@ -218,6 +218,15 @@ def test_a_call_is_meant_by_its_id_a_part_of_it_or_its_channel():
         assert matching(rows, wanted) == [rows[0]]
     assert matching(rows, "1111") == matching(rows, "20261129-0830") == matching(rows, "sh") == rows
     assert matching(rows, "zz") == matching(rows, "-") == matching(rows, "22222") == []
+
+
+def test_a_number_in_a_channels_name_is_not_shown():
+    row = replace(ROW, channel="Local/13800005678@call-back-00000007;2")
+    seen = _public(row)
+    assert seen["channel"] == "Local/****5678@call-back-00000007;2" and "13800005678" not in str(seen)
+    assert matching([row], seen["channel"]) == [row], "a call is found by what is shown"
+    [look, _] = _ears(row.call, (one for one in [Ears(row, LOOK)]))
+    assert json.loads(look)["channel"] == seen["channel"]
 
 
 @pytest.mark.parametrize("wanted", [ROW.call, "1111", ROW.channel])

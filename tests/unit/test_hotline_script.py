@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from asterisk.agi import AGIAppError, AGIHangup
 
+from hearline.call.entry import Entry
 from hearline.core.settings import Settings
 from hearline.media.worker_protocol import Finished
 from hearline.pbx.config import PRESENTATION
+from hearline.server.door import Door
 from hearline.server.flow_store import FlowStore, read_flows
 from hearline.server.scripts import hotline
 
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NUMBER = "13800005678"
 CALL = "20261129-083015123-482139075-shanghai"
 
@@ -93,3 +98,36 @@ def test_a_number_whose_flow_is_not_loaded_goes_to_the_queue(tmp_path, caplog):
     pbx = Pbx(dialled="95160")
     assert kept_of(flows, pbx) == [] and pbx.set == {}
     assert "hotline.yaml is not loaded" in caplog.text
+
+
+# ---- the connection breaks -------------------------------------------------------------------------------------------
+class Broken(OneCall):
+    """A line whose only call breaks off."""
+
+    def __init__(self, result: Finished | None) -> None:
+        self.result = result
+
+    def wait(self, _seconds):
+        return self.result
+
+
+class StillThere(Pbx):
+    def get_variable(self, name: str) -> str:
+        return "care" if name == "HEARLINE_QUEUE" else super().get_variable(name)
+
+
+REPORTED = Finished("u", "PJSIP/x-1", "hangup:caller", "unknown", {"duration_ms": 1}, entry=Entry(CALL, "s", NOON, "f"))
+
+
+@pytest.mark.parametrize("result", [None, REPORTED], ids=["killed", "ended"])
+def test_the_record_of_who_stays_on_a_broken_line_says_the_queue(flows, tmp_path, result):
+    door = Door(Settings(state=tmp_path, ami=""))
+    if result:
+        door._keep_record(result)
+    hotline.serve(StillThere(), flows, Broken(result), door._note_lost_media)
+    assert door._records.settle()
+    door._records.close()
+    [file] = (tmp_path / "calls").rglob("*.json")
+    record = json.loads(file.read_text())
+    assert (record["outcome"], record["queue"], record["call"]) == ("queue:lost_media", "care", CALL)
+    assert record["queued_at"] and record["duration_ms"] >= 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -48,6 +50,30 @@ def test_a_record_is_written_while_others_go_on_and_more_is_put_into_it_later(tm
     records.write(one, {"outcome": "queue:care"})
     records.close()
     assert [json.loads(file.read_text()) for file in tmp_path.rglob("*.json")] == [{"outcome": "queue:care"}]
+
+
+def test_of_the_versions_that_wait_only_the_newest_is_written(tmp_path, monkeypatch):
+    """Somebody who changes a record again and again does not hold up the others' records."""
+    going_on, written = threading.Event(), []
+
+    def slowly(file: Path, record: dict) -> None:
+        assert going_on.wait(5)
+        written.append((file.stem, record["n"]))
+
+    monkeypatch.setattr("hearline.store.records.write", slowly)
+    records, one, other = Records(tmp_path, SHANGHAI), Kept("one"), Kept("other")
+    records.write(one, {"n": 0})
+    while one.waiting:  # until the thread has begun with it
+        time.sleep(0.001)
+    for number in range(1, 3_000):
+        records.write(one, {"n": number})
+    records.write(other, {"n": 0})
+    going_on.set()
+    assert records.settle()
+    assert written == [("one", 0), ("one", 2_999), ("other", 0)]
+    records.write(one, {"n": 3_000})
+    records.close()
+    assert written[-1] == ("one", 3_000)
 
 
 def test_a_calls_further_records_are_numbered_also_over_midnight_and_restarts(tmp_path):

@@ -11,16 +11,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
-from hearline.assist.calls.legs import Leg
-from hearline.assist.calls.sessions import TalkSessions
-from hearline.assist.hints.events import Side
+from hearline.assist.calls.legs import Leg, Legs
+from hearline.assist.calls.sessions import MOST_EVENTS, TalkSessions
+from hearline.assist.hints.events import Key, Side
 from hearline.assist.hints.hint_store import HintStore
 from hearline.audio.hearing import Heard, Hearing
 from hearline.core.calendar import Calendar
-from hearline.media.worker_client import PendingCall
+from hearline.media.worker_client import PendingCall, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx import confirm
 from hearline.pbx.ami import AmiRefused
+from hearline.pbx.chanspy import spy_data
 from hearline.store.records import Records
 from settled_records import SettledRecords
 
@@ -446,3 +447,63 @@ def test_no_caller_waits_behind_anothers_question(talks, ami, monkeypatch):
         working.cancel()
 
     RUNNERS[0].run(run())
+
+
+# ---- a page that sends the same again and again ------------------------------------------------------------------
+def test_the_events_of_a_talk_are_limited_and_the_last_of_each_kind_is_kept(talks, tmp_path):
+    talk = talks.of(CALLER)
+    for _ in range(2 * MOST_EVENTS):
+        talks.press(AGENT, Key.CALLBACK)
+    for outcome in ("inquiry", "order", "inquiry"):
+        talks.add_to(talk, "outcome", outcome=outcome, agent="8016")
+    talks.follow([])
+    kept = record(tmp_path)
+    assert len(kept["events"]) == MOST_EVENTS + 3
+    assert [one["event"] for one in kept["events"][MOST_EVENTS:]] == ["key", "outcome", "ended"]
+    assert kept["events"][-2]["outcome"] == "inquiry"
+    assert kept["left_out"] == MOST_EVENTS + 2, "those and `joined` make the sum"
+
+
+def test_an_outcome_that_is_picked_again_is_not_written_again(talks, tmp_path, monkeypatch):
+    talk, written = talks.of(CALLER), []
+    talks.follow([])
+    monkeypatch.setattr(talks._records, "write", lambda *_: written.append(1))
+    for outcome in ("inquiry", "inquiry", "order", "order", "inquiry"):
+        talks.add_to(talk, "outcome", outcome=outcome, agent="8016")
+    assert [one["outcome"] for one in talk.events if one["event"] == "outcome"] == ["inquiry", "order", "inquiry"]
+    assert len(written) == 3
+
+
+# ---- a caller whose channel is named after their number --------------------------------------------------------------
+def test_no_number_leaves_in_a_channels_name(talks, tmp_path):
+    caller, phone = "Local/13800005678@call-back-00000007;2", "Local/13900008765@mobile-00000008;1"
+    recorded = []
+    talks.recorded = lambda _call, what: recorded.append(what)
+    talks.follow([ConnectedParties(caller, (phone,), "care", "normal")])
+    talks.hear(
+        Leg(caller, Side.CALLER, caller, PendingCall("leg", ("127.0.0.1", 1)), 0.0), LegReport("l", 0, (), -60.0)
+    )
+    talks.follow([])
+    [kept] = [one for file in tmp_path.glob("talks/*/*.json") if "****" in (one := file.read_text("utf-8"))]
+    assert json.loads(kept)["caller"] == "Local/****5678@call-back-00000007;2"
+    assert {one.get("channel") for one in recorded if one["event"] == "leg"} == {"Local/****5678@call-back-00000007;2"}
+    assert "13800005678" not in kept + json.dumps(recorded)
+    assert "13900008765" not in kept + json.dumps(recorded)
+
+
+class FullLine:
+    """A media worker that takes nothing."""
+
+    def announce(self, *_, **__):
+        raise WorkerDown("no room")
+
+
+def test_no_number_is_logged_in_a_channels_name(caplog):
+    caller = "Local/13800005678@call-back-00000007;2"
+    legs = Legs(Asked(), FullLine(), lambda *_: None)
+    legs.want([ConnectedParties(caller, (AGENT,), "care", "normal")])
+    RUNNERS[0].run(legs._ask_for(caller))
+    assert "cannot listen to Local/****5678@call-back" in caplog.text and "13800005678" not in caplog.text
+    with pytest.raises(ValueError, match="5678") as refused:
+        spy_data("Local/13800005678,x@call-back-00000007;2", whisper=False)
+    assert "13800005678" not in str(refused.value)

@@ -194,6 +194,20 @@ def test_a_worker_without_calls_rests_from_beat_to_beat_and_hears_who_knocks(lin
     assert not running.is_alive()
 
 
+def test_a_worker_that_ends_reports_its_calls(line, flows):
+    """So the record of a caller who goes on to the queue says what they have heard."""
+    worker, door, _ = line
+    call = announce(flows)
+    peer = connected(line, call)
+    ticks(worker, 30)
+    worker.close()
+    assert peer.recv(65_536), "some sound"
+    [finished] = [m for m in door.received() if isinstance(m, Finished)]
+    assert (finished.uuid, finished.outcome) == (call.uuid, "hangup:caller")
+    assert finished.timeline["duration_ms"] >= 580
+    assert "prompt_start" in {event["event"] for event in finished.timeline["events"]}
+
+
 def test_a_late_tick_sends_sound_and_does_without_the_networks(line, flows):
     worker, door, _ = line
     peer = connected(line, announce(flows))

@@ -369,11 +369,12 @@ class Engine:
         return [*stop, Finish(end.outcome, self._what_was_heard(), planned)]
 
     def _what_was_heard(self) -> str:
-        """The agent's whisper (service standard 2.1)."""
-        if self._last_cause in (Cause.KEY, Cause.COLLECTED, Cause.NOMATCH):
-            return "key"
+        """The agent's whisper (service standard 2.1). A caller who spoke too softly is `low` even if they pressed a key
+        afterwards: `key` means that they did not speak."""
         if self._soft:
             return "low"
+        if self._last_cause in (Cause.KEY, Cause.COLLECTED, Cause.NOMATCH):
+            return "key"
         if self._last_cause is Cause.NOISE:
             return "noise"
         return ("normal", "silent1", "silent2")[min(self._silences, 2)]

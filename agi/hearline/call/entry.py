@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hearline.core.channel_names import shown
+
 _NUMBER = re.compile(r"\+?[0-9*#]{1,20}")
 _NAMED_BY_US = ("PJSIP/", "SIP/", "IAX2/")
 
@@ -45,5 +47,5 @@ def trunk_of(channel: str) -> str:
     """The endpoint of a channel: ``PJSIP/carrier`` for ``PJSIP/carrier-0000002a``. Channel names that we do not choose
     (``Local/…``, ``DAHDI/i1/…``) may hold a caller's number: for those, only the technology."""
     if channel.startswith(_NAMED_BY_US):
-        return channel.rpartition("-")[0]
+        return shown(channel).rpartition("-")[0]
     return channel.partition("/")[0]

@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 TICK_S = FRAME_MS / 1_000
 ANNOUNCED_S = 5.0  # an announced connection that has not come by then never will
 LINGER_S = 1.0
+REPORTED_S = 1.0  # for the last reports to the door process
 SKIP_S = 0.5  # when further behind than this, skip the lost time instead of sending it in a burst
 SHED_S = 0.008  # a tick that begins this late skips the ears' network: sound comes before detection
 REPORTS = 256  # per message
@@ -375,6 +376,11 @@ class Worker:
         self._lost_out += call.leg.lost_out
         self._say_goodbye(call.leg)
 
+    def _break_off(self, call: LiveCall) -> None:
+        call.session.tick((self._ticks - call.began) * FRAME_MS, gone=True)
+        call.session.settle(0)
+        self._end(call, call.session.outcome)
+
     def _say_goodbye(self, leg: Leg) -> None:
         if leg.gone:
             leg.close()
@@ -469,7 +475,14 @@ class Worker:
                 del self._followed[slot]
 
     def close(self) -> None:
-        """Close everything: Asterisk sees the connections end, and sends the callers to the queue."""
+        """Report the calls' timelines as if the callers had hung up, and close everything. Asterisk sees that, the AGI
+        scripts go on, and find out who is still there and goes to the queue."""
+        for call in [call for call in self._calls.values() if isinstance(call.session, Session)]:
+            try:
+                self._break_off(call)
+            except Exception:
+                with about_call(call.id):
+                    log.exception("the call's timeline is lost")
         for call in self._calls.values():
             call.leg.close()
         for leg, _ in self._leaving:
@@ -477,6 +490,10 @@ class Worker:
         for relay in self._relays.values():
             relay.close()
         self._listener.close()
+        deadline = time.monotonic() + REPORTED_S
+        while self._channel.behind and not self._channel.closed and time.monotonic() < deadline:
+            time.sleep(TICK_S / 10)
+            self._channel.flush()
 
 
 def _id(entry: Entry | None) -> str:

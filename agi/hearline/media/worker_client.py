@@ -37,6 +37,7 @@ from hearline.media.worker_protocol import (
 log = logging.getLogger(__name__)
 
 START_S = 20.0
+STOP_S = 2.0
 BEAT_S = 1.0  # a worker that is silent for this long counts as hung: it is killed and replaced
 RESTART_S = (0.5, 1.0, 2.0, 5.0)  # delays before restarts; the last repeats
 LASTED_S = 5.0  # after a worker has run for this long, the delays start over
@@ -219,17 +220,22 @@ class WorkerClient:
             self._read(0.1)
         self._thread.start()
 
-    def stop(self) -> None:
+    def begin_to_stop(self) -> None:
+        """Ask the worker to end its calls and itself; ``stop`` waits for that."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
         if self._process and self._process.poll() is None:
             self._process.terminate()
-            try:
-                self._process.wait(2)
-            except subprocess.TimeoutExpired:
-                pass
+
+    def stop(self) -> None:
+        """End the worker, and take in what it still reports of its calls."""
+        self.begin_to_stop()
+        if self._thread.is_alive():
+            self._thread.join()
+        deadline = time.monotonic() + STOP_S
+        while self._channel and not self._channel.closed and time.monotonic() < deadline:
+            self._read(0.1)
         self._kill()
+        self._let_go()
 
     def _spawn(self) -> None:
         self._spawned = time.monotonic()
@@ -261,7 +267,8 @@ class WorkerClient:
             if away > BEAT_S / 2:  # this process was not running: the worker's beats may be waiting to be read
                 self._last_beat = max(self._last_beat, looked)
             hung = time.monotonic() - self._last_beat > BEAT_S
-            if hung or self._channel.closed or self._process.poll() is not None:
+            gone = self._channel.closed or self._process.poll() is not None
+            if (hung or gone) and not self._stopping.is_set():
                 log.error(
                     "the media worker %s; starting another, its callers go to the queue", "hangs" if hung else "is gone"
                 )
@@ -274,16 +281,20 @@ class WorkerClient:
     def _replace(self) -> None:
         self._address = self._listening = None
         self._kill()
-        with self._lock:
-            lost, self._visits = list(self._visits.values()), {}
-        for visit in lost:
-            visit.over.set()
+        self._let_go()
         self.restarts += 1
         lasted = time.monotonic() - self._spawned > LASTED_S
         self._in_a_row = 0 if lasted else min(self._in_a_row + 1, len(RESTART_S) - 1)
         if not self._stopping.wait(RESTART_S[self._in_a_row]):
             with self._lock:
                 self._spawn()
+
+    def _let_go(self) -> None:
+        """Nobody will report on these calls any more."""
+        with self._lock:
+            lost, self._visits = list(self._visits.values()), {}
+        for visit in lost:
+            visit.over.set()
 
     def _kill(self) -> None:
         if self._process and self._process.poll() is None:

@@ -91,5 +91,8 @@ class WorkerPool:
             raise
 
     def stop(self) -> None:
+        """End all workers, at the same time; their callers go to the queue."""
+        for line in self._lines:
+            line.begin_to_stop()
         for line in self._lines:
             line.stop()

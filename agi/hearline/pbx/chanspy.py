@@ -10,6 +10,7 @@ https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Dialplan_A
 
 from __future__ import annotations
 
+from hearline.core.channel_names import shown
 from hearline.media.worker_client import PendingCall
 from hearline.pbx.ami import Ami
 
@@ -48,7 +49,7 @@ def prompt_data(caller: str) -> str:
 
 def _checked(channel: str) -> str:
     if not channel or any(letter in channel for letter in ",&|()\r\n"):
-        raise ValueError(f"{channel!r} is not the name of a channel")
+        raise ValueError(f"{shown(channel)!r} is not the name of a channel")
     return channel
 
 

@@ -67,6 +67,7 @@ class FastAgiServer:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._end, self._ended = socket.socketpair()
         self._selector.register(self._ended, selectors.EVENT_READ)
+        self._sessions: set[threading.Thread] = set()
         self._thread: threading.Thread | None = None
         self._exhausted = False
         self._looked = time.monotonic()
@@ -87,6 +88,13 @@ class FastAgiServer:
         self._end.close()
         if self._thread:
             self._thread.join()
+
+    def settle(self, within_s: float) -> bool:
+        """Wait until all sessions have ended. Returns False if that takes longer than ``within_s``."""
+        deadline = time.monotonic() + within_s
+        for session in list(self._sessions):
+            session.join(max(0.0, deadline - time.monotonic()))
+        return not self._sessions
 
     def server_close(self) -> None:
         for connection in list(self._starting):
@@ -181,9 +189,11 @@ class FastAgiServer:
                 run = threading.Thread(
                     target=self._run, args=(name, connection, headers), name=f"agi {name}", daemon=True
                 )
+                self._sessions.add(run)
                 run.start()
                 return
             except RuntimeError:  # no thread could be started
+                self._sessions.discard(run)
                 place.release()
                 log.exception("an AGI session failed; the caller goes to the queue")
         connection.close()
@@ -199,6 +209,7 @@ class FastAgiServer:
         finally:
             connection.close()
             self._places[name].release()
+            self._sessions.discard(threading.current_thread())
 
     def _serve_call(self, name: str, agi: AgiSession) -> None:
         try:

@@ -88,6 +88,7 @@ class Service:
         self._selftest = WhisperSelfTest(self._ami, self._line)
         self._permission = WhisperPermission(self._ami, self._selftest, self._told)
         states = self._agents.states
+        states.call = self._graph.call
         snapshots = Snapshots(
             states,
             lambda: hints.book,
@@ -110,7 +111,10 @@ class Service:
     def _new_call_id(self) -> str:
         call = new_call_id(self._settings.site, datetime.now(UTC))
         with about_call(call):
-            log.warning("a caller came without a valid call id: is HEARLINE_CALL among manager.conf's channelvars?")
+            log.warning(
+                "a caller came without a valid call id, or with another caller's, and gets this one: is HEARLINE_CALL "
+                "among manager.conf's channelvars?"
+            )
         return call
 
     def _told(self, status: AssistStatus) -> None:
@@ -213,8 +217,9 @@ class Service:
             self._transferred(event)
         elif event["Event"] == "UserEvent":
             self._key_pressed(channel, event)
-        self._agents.hear(event)
-        if self._graph.hear(event):
+        moved = self._graph.hear(event)
+        self._agents.hear(event)  # after the graph, which knows the calls' ids
+        if moved:
             self._changed()
 
     async def _vouch(self, event: Message) -> bool:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hearline.call.entry import utc
+from hearline.core.channel_names import shown
 from hearline.core.files import hold
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
@@ -34,6 +35,7 @@ from hearline.yamlfiles.watched import Watcher
 log = logging.getLogger(__name__)
 
 ENDING = 500  # further AGI sessions, for calls that the workers have finished or refused
+SETTLE_S = 2.0  # for the AGI scripts to end when the server stops
 FILES_S = 3.0  # for reading the flows and their prompts; after that, calls are accepted and go to the queue
 
 
@@ -105,14 +107,19 @@ class Door:
         return self._agi.accepts
 
     def stop(self) -> None:
-        self.watcher.stop()
+        """Send the callers in the IVR to the queue, and end. What takes longer comes afterwards: the guard would notice
+        meanwhile that nobody answers, and take the callers from the scripts, which then could not record where they
+        went."""
         self._agi.shutdown()
         self._agi.server_close()
+        self.line.stop()
+        if not self._agi.settle(SETTLE_S):
+            log.warning("not all AGI scripts have ended: some callers' records do not say where they went")
+        self.watcher.stop()
         self._status.shutdown()
         self._status.server_close()
         for child in filter(None, (self._page, self._assist)):
             child.stop()
-        self.line.stop()
         self._records.close()
         self._earlier.close()
         os.close(self._held)
@@ -135,9 +142,18 @@ class Door:
             ended=finished.outcome,
         )
 
-    def _note_lost_media(self, call: str, queue: str) -> None:
-        """Amend the record: the media connection broke, but the caller stayed and went to the queue."""
-        self._records.amend(call, outcome="queue:lost_media", queue=queue, queued_at=utc(datetime.now(UTC)))
+    def _note_lost_media(self, finished: Finished, queue: str) -> None:
+        """The media connection broke, but the caller stayed and went to the queue. Amend the record, or write one: a
+        worker that was killed has reported nothing."""
+        entry, now = finished.entry, datetime.now(UTC)
+        went = {"outcome": "queue:lost_media", "queue": queue, "queued_at": utc(now)}
+        if finished.outcome is not None:
+            self._records.amend(entry.call, **went)
+            return
+        known = {"channel": shown(finished.channel), "heard": finished.heard}
+        ms = max(0, round((now - entry.began_at).total_seconds() * 1_000))
+        timeline = finished.timeline or {"duration_ms": ms, "gain_db": 0, "events": [], "level_dbov": None}
+        self._records.write(Kept(entry.call), {**entry.as_dict(), **known, **timeline, **went})
 
 
 def _record(finished: Finished) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def _record(finished: Finished) -> dict[str, Any]:
     ended_at = entry.began_at + timedelta(milliseconds=timeline["duration_ms"])
     return {
         **entry.as_dict(),
-        "channel": finished.channel,
+        "channel": shown(finished.channel),
         "heard": finished.heard,
         "queue": queue if queued and entry.dialled else None,
         "queued_at": utc(ended_at) if queued else None,

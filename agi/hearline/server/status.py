@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from hearline.core.channel_names import shown
 from hearline.media.worker_client import WorkerClient, WorkerDown
 from hearline.media.worker_pool import WorkerPool
 from hearline.media.worker_protocol import NO_BEAT, Beat, CallSummary, Ears
@@ -175,15 +176,16 @@ class _Quiet(WSGIRequestHandler):
 
 
 def matching(rows: Sequence[CallSummary], wanted: str) -> list[CallSummary]:
-    """The live calls that ``wanted`` may mean: a call's id, a part of it after a dash, or the channel's name."""
-    exact = [row for row in rows if wanted in (row.call, row.channel)]
+    """The live calls that ``wanted`` may mean: a call's id, a part of it after a dash, or the channel's name, also as
+    it is shown."""
+    exact = [row for row in rows if wanted in (row.call, row.channel, shown(row.channel))]
     return exact or [row for row in rows if f"-{wanted}" in f"-{row.call}"]
 
 
 def _public(row: CallSummary) -> dict[str, Any]:
     """A call as it is shown: by its id, without the secret UUID of its media connection."""
-    shown = asdict(row)
-    return {"call": shown.pop("call")} | {name: value for name, value in shown.items() if name != "uuid"}
+    public = asdict(row) | {"channel": shown(row.channel)}
+    return {"call": public.pop("call")} | {name: value for name, value in public.items() if name != "uuid"}
 
 
 def _ears(call: str, messages: Generator) -> Iterator[bytes]:
@@ -195,7 +197,9 @@ def _ears(call: str, messages: Generator) -> Iterator[bytes]:
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
                 judged_by = {"gain_db": row.gain_db, "ears": asdict(row.ears)}
-                yield _json({"call": call, "channel": row.channel, **of_flow, **message.look.as_dict(), **judged_by})
+                yield _json(
+                    {"call": call, "channel": shown(row.channel), **of_flow, **message.look.as_dict(), **judged_by}
+                )
             else:
                 outcome, heard = message.outcome, message.heard
     yield _json({"call": call, "over": True, "outcome": outcome, "heard": heard})

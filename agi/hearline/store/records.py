@@ -7,6 +7,7 @@ the others ``CALL.2.json``, ``CALL.3.json`` … (Records from before calls had i
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ class Kept:
     number_as: str = ""
     number: int = 0
     file: Path | None = None
+    waiting: list[Mapping[str, Any]] | None = None
+    """The newest version that waits to be written; None if none does."""
 
 
 class Records:
@@ -47,22 +50,35 @@ class Records:
     ) -> None:
         self.folder, self._calendar, self._now = folder, calendar, now
         self._writer = Writer()
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the writing thread; the first record does so, too."""
         self._writer.start()
 
     def write(self, kept: Kept, record: Mapping[str, Any]) -> None:
-        """Write this record, in place of any earlier version of it. Readers find one version or the other. Returns at
-        once."""
+        """Write this record, in place of any earlier version of it, also of one that still waits. Readers find one
+        version or the other. Returns at once."""
+        with self._lock:
+            if kept.waiting:
+                kept.waiting[:] = [record]
+                return
+            waiting = kept.waiting = [record]
+
+        def begun() -> None:
+            with self._lock:
+                if kept.waiting is waiting:
+                    kept.waiting = None
 
         def written() -> None:
+            begun()
             if kept.file is None:
                 kept.number, kept.file = self._next(kept.call)
             number = {kept.number_as: kept.number} if kept.number_as else {}
-            write(kept.file, {**record, **number})
+            write(kept.file, {**waiting[0], **number})
 
-        self._writer.later(written, kept.call)
+        if self._writer.later(written, kept.call).done():  # perhaps lost, since too much waits
+            begun()
 
     def amend(self, call: str, **more: object) -> None:
         """Add fields to the last record of a call that began today or yesterday. Returns at once."""

@@ -242,7 +242,8 @@ class AgentStates:
         home: country and area of numbers that do not include them.
 
     ``changed`` is called with the work number of each agent whose view has changed, ``levels`` if only the levels have.
-    ``asking_changed`` is called when an agent asks for a supervisor, or no longer does.
+    ``asking_changed`` is called when an agent asks for a supervisor, or no longer does. ``call`` returns the id of the
+    call of the caller on a channel, '' if unknown; then the channel's own claim counts.
     """
 
     def __init__(
@@ -262,6 +263,7 @@ class AgentStates:
         self._keep, self._calendar, self.now, self._trouble_days = keep, calendar, now, trouble_days
         self.changed: Callable[[str], None] = lambda _agent: None
         self.levels: Callable[[str], None] = lambda _agent: None
+        self.call: Callable[[str], str] = lambda _channel: ""
         self.asking_changed: Callable[[], None] = lambda: None
         self._states: dict[str, AgentState] = {}
         self._callers: dict[str, Caller] = {}  # by channel
@@ -348,7 +350,7 @@ class AgentStates:
         shown = known.get(PRESENTATION, NUMBER_SHOWN).startswith(NUMBER_SHOWN)
         number = normal(message.get("CallerIDNum", ""), self._home) if shown else ""
         self._callers[channel] = Caller(
-            id=call_of(known) or message.get("Uniqueid", channel),
+            id=self.call(channel) or call_of(known) or message.get("Uniqueid", channel),
             channel=channel,
             number=masked(number, self._home),
             withheld=not shown and known[PRESENTATION].startswith("prohib"),
@@ -570,7 +572,6 @@ class AgentStates:
         state = self.of(agent)
         if state.state is Activity.AFTER:
             self._clear(state)
-
 
 
 def _shown_call(one: EarlierCall) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class ChannelGraph:
     An event is as cheap as its surroundings are small: only the callers that it can affect are looked at again.
 
     Args:
-        new_call_id: makes an id for a call that comes without a valid one.
+        new_call_id: makes an id for a call that comes without a valid one, or with one that another caller has.
     """
 
     def __init__(self, new_call_id: Callable[[], str] = lambda: new_call_id("site", datetime.now(UTC))) -> None:
@@ -117,19 +117,24 @@ class ChannelGraph:
             here = listed.get(channel)
             if here is None or self._ids.get(channel, "") not in ("", here.get("Uniqueid")):
                 self._forget(channel)
+        before = self._callers.copy()
         for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding):
             known.clear()
         for channel, message in listed.items():
             if bridge := message.get("BridgeId"):
                 self._enter(channel, bridge)
         self._mixed = {bridge["BridgeUniqueid"] for bridge in bridges if bridge.get("BridgeTechnology") == "softmix"}
-        for channel, message in listed.items():
+        for channel, message in sorted(listed.items(), key=lambda one: one[0] not in before):  # they keep their ids
             self._ids[channel] = message.get("Uniqueid", "")
             self._note_variables(channel, message)
         seen = self._answered.copy()
         self._stale = {*self._callers, *self._found}
         self._picked_up |= {talk.caller for talk in self.conversations()} - seen
         self._stale = set(self._picked_up)
+
+    def call(self, caller: str) -> str:
+        """The id of the call of the caller on this channel, which no other caller has; '' if there is none."""
+        return self._made.get(caller) or call_of(self._callers.get(caller, {}))
 
     def connected(self) -> list[str]:
         """The channels of all callers and agents in `conversations`."""
@@ -239,7 +244,7 @@ class ChannelGraph:
             self._bridge_of.get(holder) in self._mixed,
             caller in self._picked_up,
             tuple(phone for phone in phones if phone not in agents),
-            call_of(known) or self._made[caller],
+            self.call(caller),
         )
 
     def _is_agent(self, channel: str) -> bool:
@@ -286,12 +291,22 @@ class ChannelGraph:
         known = variables(event)
         if known.get(CALLER) == channel and known.get(QUEUE) and self._callers.get(channel) != known:
             self._callers[channel] = known
-            if not call_of(known) and channel not in self._made:
+            claim = call_of(known)
+            if channel not in self._made and (not claim or self._is_taken(claim, channel)):
                 self._made[channel] = self._new_call_id()
             self._touch(channel)
         if known.get(AGENT) == channel and channel not in self._agents:
             self._agents.add(channel)
             self._touch(channel)
+
+    def _is_taken(self, call: str, channel: str) -> bool:
+        """True if another caller who is here has this id. A dialplan may take an id over from another site, and what
+        comes from there may have forked. A channel that was renamed does not count: what has its name now is the
+        caller."""
+        return any(
+            other not in (channel, *self._made) and known[CALLER] == other and call_of(known) == call
+            for other, known in self._callers.items()
+        )
 
     def _enter(self, channel: str, bridge: str) -> None:
         self._bridge_of[channel] = bridge

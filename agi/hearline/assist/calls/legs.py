@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.hints.events import Side
+from hearline.core.channel_names import shown
 from hearline.core.logs import about_call, name_call
 from hearline.media.worker_client import PendingCall, WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
@@ -119,7 +120,7 @@ class Legs:
             self._drop(channel, leg)
         elif leg.visit.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
             with about_call(self._calls.get(leg.caller, "")):
-                log.warning("the leg on %s broke or never came; it is attached again", channel)
+                log.warning("the leg on %s broke or never came; it is attached again", shown(channel))
             self._drop(channel, leg)
             self._not_before[channel] = now + AGAIN_S
 
@@ -144,7 +145,7 @@ class Legs:
         try:
             pending = self._line.announce(None, channel=channel)
         except WorkerDown as error:
-            log.warning("cannot listen to %s: %s", channel, error)
+            log.warning("cannot listen to %s: %s", shown(channel), error)
             self._not_before[channel] = time.monotonic() + AGAIN_S
             return
         leg = Leg(channel, side, caller, pending, time.monotonic())
@@ -153,7 +154,7 @@ class Legs:
             await confirm(self._ami, caller, channel)
             await attach(self._ami, pending, spy_data(channel, whisper=side is Side.AGENT))
         except (AmiDown, AmiRefused, ValueError) as error:
-            log.warning("cannot listen to %s: %s", channel, error)
+            log.warning("cannot listen to %s: %s", shown(channel), error)
             if self._legs.get(channel) is leg:
                 self._drop(channel, leg)
             self._not_before[channel] = time.monotonic() + AGAIN_S

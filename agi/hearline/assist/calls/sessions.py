@@ -23,6 +23,7 @@ from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.hints.runner import HintRunner
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.audio.level.gain import gain_factor, line_gain_db, verdict_when_raised
+from hearline.core.channel_names import shown
 from hearline.core.logs import about_call
 from hearline.media.monitor_session import SoundCame
 from hearline.media.transport import FRAME_MS
@@ -38,6 +39,7 @@ LEAST_SPEECH_MS = 2_000  # a level that rests on less speech is not acted on
 LEAST_CHANGE_DB = 3  # smaller corrections after every sentence would make the level waver
 RING_S = 5.0  # from one ring to the next
 WHISPER_S = 3.0  # length of the whisper before the join, which the queue counts as ringing
+MOST_EVENTS = 5_000  # of a talk; one of an hour has some hundreds
 VOLUME = "VOLUME(RX)"
 EXTENSION = re.compile(r"[0-9A-Za-z*#+_.-]{1,79}")
 
@@ -73,7 +75,8 @@ class TalkSession:
     hears: Key | None = None  # the key whose prompt the caller hears now
     callback: bool = False  # an agent has marked the call for a callback
     kept: Kept | None = None  # the record in the store, once the talk is over
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)  # after `MOST_EVENTS`, only the last of each kind
+    left_out: int = 0  # events
     changed: Callable[[TalkSession], None] = lambda _talk: None
     recorded: Callable[[str, dict[str, Any]], None] = lambda _call, _what: None
 
@@ -82,7 +85,17 @@ class TalkSession:
         return round((time.monotonic() - self.began) * 1_000)
 
     def add(self, event: str, **what: object) -> None:
+        """Add an event to the record. ``channel`` and ``agents`` are names of channels, and recorded as they may be
+        shown."""
+        if isinstance(channel := what.get("channel"), str):
+            what["channel"] = shown(channel)
+        if isinstance(agents := what.get("agents"), tuple):
+            what["agents"] = tuple(map(shown, agents))
         added = {"at_ms": self.now_ms, "event": event, **what}
+        if len(self.events) >= MOST_EVENTS:
+            others = [one for one in self.events[MOST_EVENTS:] if one["event"] != event]
+            self.left_out += len(self.events) - MOST_EVENTS - len(others)
+            self.events[MOST_EVENTS:] = others
         self.events.append(added)
         self.changed(self)
         self.recorded(self.call, added)
@@ -103,7 +116,7 @@ class TalkSession:
             "call": self.call,
             "talk": 0,  # the number of this talk in the call, which is set when the record is written
             "queue": self.parties.queue,
-            "caller": self.parties.caller,
+            "caller": shown(self.parties.caller),
             "began_at": self.began_at.isoformat(timespec="milliseconds"),
             "holds": {
                 "count": self.holds.count,
@@ -113,6 +126,7 @@ class TalkSession:
                 "longest_by": self.holds.longest_by,
             },
             "events": list(self.events),  # a copy, since more events may come while it is written
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
 
 
@@ -319,7 +333,11 @@ class TalkSessions:
                 runner.hear(event)
 
     def add_to(self, talk: TalkSession, event: str, **what: object) -> None:
-        """Add an event to the record of a talk, whether it goes on or is over."""
+        """Add an event to the record of a talk, whether it goes on or is over. Does nothing if it only repeats the last
+        one of its kind."""
+        last = next((one for one in reversed(talk.events) if one["event"] == event), None)
+        if last and last == {"at_ms": last["at_ms"], "event": event, **what}:
+            return
         talk.add(event, **what)
         if talk.kept:
             self._records.write(talk.kept, talk.record())

@@ -32,13 +32,14 @@ def serve(
     agi: AgiSession,
     flows: FlowStore,
     line: WorkerPool,
-    lost: Callable[[str, str], None],
+    lost: Callable[[Finished, str], None],
     over: Callable[[str, str, Finished], None] = lambda _call, _number, _result: None,
     always_open: bool = False,
     site: str = "site",
 ) -> None:
-    """Serve one call. ``lost`` is called with the call's id and queue if the media connection broke while the caller
-    stayed; ``over`` with the call's id, the caller's number ('' if withheld), and the result of the IVR.
+    """Serve one call. ``lost`` is called with the result of the IVR, as far as the media worker has reported one, and
+    the caller's queue if the media connection broke while the caller stayed; ``over`` with the call's id, the caller's
+    number ('' if withheld), and the result.
 
     It sets the channel variables HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty if
     there are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
@@ -83,7 +84,8 @@ def serve(
                 agi.set_variable(_variable(collected), keys)
         if result is None or result.outcome in NOBODY_KNOWS:
             agi.set_variable("__HEARLINE_HEARD", "unknown")  # raises if the caller has hung up
-            lost(call, agi.get_variable("HEARLINE_QUEUE"))
+            nothing = Finished(pending.uuid, channel, None, "unknown", {}, entry=entry)
+            lost(result or nothing, agi.get_variable("HEARLINE_QUEUE"))
             return
         kind, _, queue = result.outcome.partition(":")
         if not name:
