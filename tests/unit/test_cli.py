@@ -25,7 +25,7 @@ from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_CODES
 from hearline.server.door import Door
-from hearline.server.flow_store import load_calendar
+from hearline.server.flow_store import FlowStore, load_calendar
 
 REPO = Path(__file__).resolve().parents[2]
 FLOW = str(REPO / "ivr_flows" / "hotline.yaml")
@@ -370,6 +370,24 @@ def test_a_flow_is_checked_with_the_calendar_it_names(tmp_path):
     (flows / "calendar" / "china.yaml").write_text("2026: {holidays: {2026-02-30: x}}\n", "utf-8")
     answer = run("flow", "check", office)
     assert answer.exit_code == 1 and f"{flows / 'calendar' / 'china.yaml'}:1: " in answer.output
+
+
+def test_two_flows_of_a_folder_with_one_number(tmp_path):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    hotline, training, other = (flows / name for name in ("hotline.yaml", "training.yaml", "a.yaml"))
+    other.write_text('like: hotline\ntest_number: "8002"\n', "utf-8")  # training.yaml has it
+    said = f"{training}:1: number 8002 belongs to a.yaml already. Give each flow a number of its own"
+    store = FlowStore(flows, REPO / "sounds")
+    store.refresh()
+    assert store.rejected == {"training.yaml": said}
+    for given in ([other, training], [training], [other]):
+        answer = run("flow", "check", *given)
+        assert answer.exit_code == 1 and answer.output.count(said) == 1, answer.output
+    assert f"{other}: ok" in run("flow", "check", other, training).output
+    assert run("flow", "check", hotline).exit_code == 0, "the clash of two others is none of its business"
+    shutil.copy(other, tmp_path)  # another folder: no server loads both
+    other.unlink()
+    assert run("flow", "check", tmp_path / "a.yaml", training).exit_code == 0
 
 
 # ---- calendar draft --------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +29,8 @@ def check(
     """Check flow files and calendars. Faults name file, line and remedy.
 
     The server makes the same checks, and keeps using the old version while a file is faulty: so check your edits. All
-    words of a flow file: docs/flows.md.
+    words of a flow file: docs/flows.md. A number belongs to one flow of a folder, so a flow is compared with all others
+    beside it.
 
     \b
       hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
@@ -45,6 +48,7 @@ def check(
         faults, notes = [], []
         try:
             notes = _check_one(file, settings)
+            faults = _number_faults(file, files, settings)
         except FlowError as error:
             faults = error.faults
         except ValueError as error:
@@ -61,15 +65,41 @@ def check(
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
     """Check a file of any kind. Returns its notes (warnings). Raises FlowError, OSError, ManifestError."""
-    from hearline.server.flow_store import CALENDARS, PROFILES, load_calendar, load_flow, load_profiles
+    from hearline.server.flow_store import PROFILES, load_calendar, load_flow, load_profiles
 
-    if file.parent.name == CALENDARS:
+    if _is_calendar(file):
         return load_calendar(file, datetime.now(UTC).date())[1]
     if file.name == PROFILES:
         load_profiles(file)
     else:
         load_flow(file, settings.flows, settings.sounds, settings.zone)
     return []
+
+
+def _is_calendar(file: Path) -> bool:
+    from hearline.server.flow_store import CALENDARS
+
+    return file.absolute().parent.name == CALENDARS
+
+
+def _number_faults(file: Path, given: Collection[Path], settings: Settings) -> list[Fault]:
+    """Numbers that this flow and another in its folder claim. A server loads the whole folder, so files that were not
+    given count as well; of two given files, the one that the server would reject has the fault."""
+    from hearline.call.flow import FlowError
+    from hearline.server.flow_store import PROFILES, flow_files, load_flow, shared_numbers
+
+    if _is_calendar(file) or file.name == PROFILES:
+        return []
+    own = {other.name for other in given if other.absolute().parent == file.absolute().parent}
+    flows = {}
+    for name in own | {other.name for other in flow_files(file.parent)}:
+        with suppress(FlowError, OSError):  # a fault in another file is told with that file
+            flows[file.parent / name] = load_flow(file.parent / name, settings.flows, settings.sounds, settings.zone)
+    return [
+        shared.fault
+        for shared in shared_numbers(flows, settings.home)
+        if shared.file == file or (shared.owner == file.stem and shared.file.name not in own)
+    ]
 
 
 @app.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -94,6 +94,15 @@ def _read(
 
 
 @dataclass(frozen=True)
+class SharedNumber:
+    """The flow in ``file`` claims a number that belongs to the flow ``owner``."""
+
+    file: Path
+    owner: str
+    fault: Fault
+
+
+@dataclass(frozen=True)
 class Flows:
     """The loaded flows and calendars.
 
@@ -160,7 +169,7 @@ class FlowStore(Watched[Flows]):
                 raise LookupError(f"{missing or f'{DEFAULT}.yaml'} is not loaded; see /ready")
             return flows.by_name[DEFAULT], False
         flow = flows.by_name[name]
-        return flow, bool(self._forms(dialled) & self._forms(flow.words.test_number))
+        return flow, bool(_forms(dialled, self._home) & _forms(flow.words.test_number, self._home))
 
     def named(self, name: str) -> Flow:
         """The flow of this name, for the dialplan. Raises LookupError if it is not loaded."""
@@ -169,15 +178,9 @@ class FlowStore(Watched[Flows]):
         return self.value.by_name[name]
 
     # ---- for the watching thread ------------------------------------------------------------------------------------
-    def _flow_files(self) -> list[Path]:
-        return [file for file in _visible(self._folder) if file.name != PROFILES]
-
-    def _calendar_files(self) -> list[Path]:
-        return _visible(self._folder / CALENDARS)
-
     def _all_files(self) -> list[Path]:
         beside = [self._folder / PROFILES, self._sounds / MANIFEST_NAME]
-        return [*self._flow_files(), *self._calendar_files(), *beside]
+        return [*flow_files(self._folder), *calendar_files(self._folder), *beside]
 
     def _stamp(self) -> object:
         now = self._now()
@@ -191,7 +194,7 @@ class FlowStore(Watched[Flows]):
             rejected[name] = str(error) or repr(error)
             log.error("%s is rejected, and the version loaded before stays in force: %s", name, rejected[name])
 
-        files = self._flow_files()
+        files = flow_files(self._folder)
         try:
             profiles = load_profiles(self._folder / PROFILES)
             prompts = prompts_of(self._sounds)
@@ -203,15 +206,12 @@ class FlowStore(Watched[Flows]):
         kept: dict[str, Flow] = {}
         missing: dict[str, frozenset[str]] = {}
         numbers: dict[str, str] = {}  # number: its flow
-        # A flow that has a number keeps it: a copy of its file must not take its calls.
-        for file in sorted(files, key=lambda f: (f.stem != DEFAULT, f.stem not in before.by_name, f.name)):
+        for file in _by_right(files, before.by_name):
             flow: Flow | None
             try:
                 flow = _read(file, profiles, prompts, [self._folder], calendar_named, self._zone)
-                for form in self._numbers(flow):
-                    if (owner := numbers.get(form)) is not None:
-                        problem = f"number {form} belongs to {owner}.yaml already"
-                        raise FlowError([Fault(str(file), 1, problem, "Give each flow a number of its own")])
+                if shared := _taken(flow, file, numbers, self._home):
+                    raise FlowError([shared.fault])
             except Exception as error:
                 reject(file.name, error)
                 flow = before.by_name.get(file.stem)
@@ -219,7 +219,7 @@ class FlowStore(Watched[Flows]):
                 missing[file.name] = self._numbers_in(file)
             else:
                 kept[file.stem] = flow
-                numbers |= {form: file.stem for form in self._numbers(flow) if form not in numbers}
+                numbers |= {form: file.stem for form in _numbers(flow, self._home) if form not in numbers}
         log.info("flows read: %s", ", ".join(kept))
         used = {flow.words.hours.calendar for flow in kept.values() if flow.words.hours}
         noted = {name: "\n".join(map(str, said)) for name, said in notes.items() if name in used and said}
@@ -234,7 +234,7 @@ class FlowStore(Watched[Flows]):
         kept: dict[str, SharedCalendar] = {}
         broken: dict[str, Exception] = {}
         notes: dict[str, list[Fault]] = {}
-        for file in self._calendar_files():
+        for file in calendar_files(self._folder):
             name = file.stem
             try:
                 kept[name], notes[name] = load_calendar(file, self._now().date())
@@ -251,23 +251,62 @@ class FlowStore(Watched[Flows]):
 
         return kept, named, notes
 
-    def _numbers(self, flow: Flow) -> set[str]:
-        """All numbers that reach this flow."""
-        return self._forms(flow.words.number) | self._forms(flow.words.test_number)
-
-    def _forms(self, number: str | None) -> set[str]:
-        """The forms in which a number may be dialled: the normal one, and the same without the plus, which some trunks
-        strip."""
-        form = normal(number or "", self._home)
-        return {form, form.lstrip("+")} - {""}
-
     def _numbers_in(self, file: Path) -> frozenset[str]:
         """The numbers of a file that cannot be loaded, as far as they can be recognised."""
         try:
             found = _NUMBER_LINE.findall(read_text(file))
         except (OSError, UnicodeDecodeError):
             return frozenset()
-        return frozenset(form for number in found for form in self._forms(number))
+        return frozenset(form for number in found for form in _forms(number, self._home))
+
+
+def _numbers(flow: Flow, home: Home) -> set[str]:
+    """All numbers that reach this flow."""
+    return _forms(flow.words.number, home) | _forms(flow.words.test_number, home)
+
+
+def _forms(number: str | None, home: Home) -> set[str]:
+    """The forms in which a number may be dialled: the normal one, and the same without the plus, which some trunks
+    strip."""
+    form = normal(number or "", home)
+    return {form, form.lstrip("+")} - {""}
+
+
+def _by_right(files: Iterable[Path], loaded: Collection[str] = ()) -> list[Path]:
+    """Flow files in the order in which they get their numbers. A flow that has a number keeps it: a copy of its file
+    must not take its calls."""
+    return sorted(files, key=lambda file: (file.stem != DEFAULT, file.stem not in loaded, file.name))
+
+
+def _taken(flow: Flow, file: Path, owners: Mapping[str, str], home: Home) -> SharedNumber | None:
+    """The first number of the flow that another flow has. ``owners``: the flow of each number."""
+    for form in sorted(_numbers(flow, home)):
+        if (owner := owners.get(form)) is not None:
+            problem = f"number {form} belongs to {owner}.yaml already"
+            return SharedNumber(file, owner, Fault(str(file), 1, problem, "Give each flow a number of its own"))
+    return None
+
+
+def shared_numbers(flows: Mapping[Path, Flow], home: Home) -> list[SharedNumber]:
+    """The flows of one folder, by file, that a server would reject because another of them has their number."""
+    owners: dict[str, str] = {}
+    found = []
+    for file in _by_right(flows):
+        if shared := _taken(flows[file], file, owners, home):
+            found.append(shared)
+        else:
+            owners |= dict.fromkeys(_numbers(flows[file], home), file.stem)
+    return found
+
+
+def flow_files(folder: Path) -> list[Path]:
+    """The flow files of a folder."""
+    return [file for file in _visible(folder) if file.name != PROFILES]
+
+
+def calendar_files(folder: Path) -> list[Path]:
+    """The calendars of a folder of flows."""
+    return _visible(folder / CALENDARS)
 
 
 def _visible(folder: Path) -> list[Path]:
