@@ -126,7 +126,7 @@ def test_what_the_locale_lacks_is_written_as_json_has_it(tmp_path):
     told = typed("flow", "check", flow, "--json")
     assert json.loads(told.stdout)["file"] == str(flow) and not told.stderr
     in_words = typed("flow", "check", flow)
-    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stderr
+    assert in_words.returncode == told.returncode == 1 and rb"\u70ed\u7ebf\ud83d\ude00.yaml" in in_words.stdout
     helped = typed("--help")
     assert helped.returncode == 0 and b"Hearline answers" in helped.stdout
 
@@ -428,9 +428,49 @@ def test_a_time_zone_that_there_is_not_is_told(monkeypatch):
     assert answer.stderr.startswith("hearline: HEARLINE_ZONE: 'Asia/Shangai' is not a known time zone. Did you mean")
 
 
-def test_a_flow_that_is_not_there():
-    answer = run("flow", "check", "/nowhere/x.yaml")
-    assert answer.exit_code == 1 and "/nowhere/x.yaml" in answer.output
+def test_a_flow_that_is_not_there_or_is_a_folder():
+    in_force = f"Give the path of a flow file; the flows in force are in {Settings().flows}"
+    for verb, status in (("check", 1), ("run", 2)):
+        answer = run("flow", verb, "/nowhere/x.yaml")
+        assert answer.exit_code == status
+        assert answer.output == f"/nowhere/x.yaml: No such file or directory. {in_force}\n"
+    answer = run("flow", "check", REPO / "ivr_flows")
+    assert answer.exit_code == 1 and f"Give files: {REPO / 'ivr_flows'}/*.yaml" in answer.output
+
+
+def test_without_a_file_all_flows_in_force_are_checked(tmp_path, monkeypatch):
+    flows = shutil.copytree(REPO / "ivr_flows", tmp_path / "flows")
+    monkeypatch.setenv("HEARLINE_FLOWS", str(flows))
+    monkeypatch.chdir(tmp_path)
+    answer = run("flow", "check")
+    assert answer.exit_code == 0
+    checked = {*flows.glob("*.yaml"), *flows.glob("calendar/*.yaml")}
+    assert {Path(line.removesuffix(": ok")) for line in answer.stdout.splitlines() if line.endswith(": ok")} == checked
+    (flows / "calendar" / "china.yaml").write_text("2098: {holidays: {2099-01-01: 元旦}}\n", "utf-8")
+    assert run("flow", "check").exit_code == 1
+    monkeypatch.setenv("HEARLINE_FLOWS", str(tmp_path))
+    answer = run("flow", "check")
+    assert answer.exit_code == 1 and answer.output.startswith(f"{tmp_path}: no flows here. Set HEARLINE_FLOWS")
+
+
+def test_hints_and_flows_that_are_given_to_each_others_check():
+    for file in (REPO / "ivr_flows" / "hints").glob("*.yaml"):
+        answer = run("flow", "check", file)
+        assert answer.exit_code == 1
+        assert answer.output == f"{file}: these are hints, not a flow. Check them with `hearline hints check {file}`\n"
+    answer = run("hints", "check", FLOW)
+    assert answer.exit_code == 1 and len(answer.output.splitlines()) == 1
+    assert f"a flow is checked with `hearline flow check {FLOW}`" in answer.output
+
+
+def test_findings_go_to_standard_output(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("nonsense: 1\n")
+    hints = shutil.copytree(REPO / "ivr_flows" / "hints", tmp_path / "hints")
+    (hints / "rules.yaml").write_text("nonsense: 1\n")
+    for group, file in (("flow", bad), ("hints", hints / "rules.yaml")):
+        answer = run(group, "check", file)
+        assert answer.exit_code == 1 and f"{file}:1: " in answer.stdout and not answer.stderr
 
 
 # ---- flow run --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fault] = ()) -> None:
-    """Print one JSON object per file on stdout; or else `ok` on stdout, or each fault on stderr. ``notes`` are warnings
-    that do not make the file faulty."""
+    """Print, on stdout, one JSON object per file; or else `ok` or each fault, and each note. ``notes`` are warnings that
+    do not make the file faulty."""
     if as_json:
         lists = {"faults": [vars(fault) for fault in faults], "notes": [vars(note) for note in notes]}
         typer.echo(json.dumps({"file": str(file), "ok": not faults, **lists}, ensure_ascii=False))
@@ -23,9 +23,9 @@ def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fau
     if not faults:
         typer.secho(f"{file}: ok", fg="green")
     for fault in faults:
-        typer.secho(str(fault), fg="red", err=True)
+        typer.secho(str(fault), fg="red")
     for note in notes:
-        typer.secho(str(note), fg="yellow", err=True)
+        typer.secho(str(note), fg="yellow")
 
 
 def setting_named(name: str, options: Collection[str] = ()) -> str:

@@ -23,7 +23,14 @@ app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out 
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Flow files, profiles.yaml, calendars.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Flow files, profiles.yaml, calendars. Default: all in the folder of flows in force (HEARLINE_FLOWS).",
+            show_default=False,
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Check flow files and calendars. Faults name file, line and remedy.
@@ -33,7 +40,8 @@ def check(
     beside it.
 
     \b
-      hearline flow check ivr_flows/*.yaml ivr_flows/calendar/*.yaml
+      hearline flow check                       # the folder of flows in force
+      hearline flow check ivr_flows/hotline.yaml
 
     Exit status: 0 no faults, 1 faults.
     """
@@ -44,23 +52,51 @@ def check(
 
     settings = Settings()
     bad = False
-    for file in files:
+    chosen = files or _all_in(settings.flows)
+    if not chosen:
+        typer.secho(f"{settings.flows}: no flows here. Set HEARLINE_FLOWS to a folder of flows", fg="red")
+        raise typer.Exit(1)
+    for file in chosen:
         faults, notes = [], []
         try:
             notes = _check_one(file, settings)
-            faults = _number_faults(file, files, settings)
+            faults = _number_faults(file, chosen, settings)
         except FlowError as error:
-            faults = error.faults
+            faults = _hints_instead(file) or error.faults
         except ValueError as error:
             faults = [Fault(str(file), 0, str(error), "Correct the file")]
         except OSError as error:
-            faults = [Fault(str(file), 0, error.strerror or str(error), "Give the path of a flow file")]
+            faults = [Fault(str(file), 0, error.strerror or str(error), _path_remedy(file, settings))]
         except ManifestError as error:
             faults = [Fault(str(file), 0, str(error), "Correct the sounds' manifest first, or set HEARLINE_SOUNDS")]
         bad = bad or bool(faults)
         tell(file, faults, json_, notes)
     if bad:
         raise typer.Exit(1)
+
+
+def _all_in(folder: Path) -> list[Path]:
+    from hearline.server.flow_store import PROFILES, calendar_files, flow_files
+
+    profiles = [folder / PROFILES] if (folder / PROFILES).exists() else []
+    return [*flow_files(folder), *profiles, *calendar_files(folder)]
+
+
+def _path_remedy(file: Path, settings: Settings) -> str:
+    """What to write instead of the path of something that is no flow file."""
+    if file.is_dir():
+        return f"Give files: {file}/*.yaml"
+    return f"Give the path of a flow file; the flows in force are in {settings.flows}"
+
+
+def _hints_instead(file: Path) -> list[Fault]:
+    """One fault for a file of the hints, whose own check says more than that of a flow."""
+    from hearline.assist.hints.hint_store import FILES
+    from hearline.call.flow import Fault
+
+    if file.name not in FILES:
+        return []
+    return [Fault(str(file), 0, "these are hints, not a flow", f"Check them with `hearline hints check {file}`")]
 
 
 def _check_one(file: Path, settings: Settings) -> list[Fault]:
@@ -166,7 +202,8 @@ def run(
         samples = read_wav(caller) if caller else np.zeros(0, np.int16)
         presses = [press for text in keys for press in _presses(text)]
     except OSError as error:
-        typer.secho(f"{error.filename}: {error.strerror}. Give the path of a flow file", fg="red", err=True)
+        remedy = _path_remedy(file, settings) if str(error.filename) == str(file) else "Give the path of a recording"
+        typer.secho(f"{error.filename}: {error.strerror}. {remedy}", fg="red", err=True)
         raise typer.Exit(2) from None
     except (FlowError, BadAudio, ManifestError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)

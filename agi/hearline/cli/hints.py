@@ -69,7 +69,8 @@ def _of_one(file: Path, faults: list) -> list:
     from hearline.yamlfiles.checked import Fault
 
     if file.name not in FILES:
-        return [Fault(str(file), 0, "not a file of the hints", f"Those are {', '.join(FILES)}")]
+        remedy = f"Those are {', '.join(FILES)}; a flow is checked with `hearline flow check {file}`"
+        return [Fault(str(file), 0, "not a file of the hints", remedy)]
     own = [fault for fault in faults if fault.file == str(file)]
     before = {Path(fault.file).name for fault in faults} & {CARDS, SPOKEN}
     if file.name == RULES and not own and before:
@@ -150,7 +151,7 @@ def _story(file: Path) -> list:
     from hearline.assist.hints.events import Joined, event_from_dict
 
     def refuse(line: int, why: str) -> None:
-        typer.secho(f"{file}:{line}: {why}", fg="red", err=True)
+        typer.secho(f"{file}:{line}: {why}" if line else f"{file}: {why}", fg="red", err=True)
         raise typer.Exit(2)
 
     try:

@@ -22,7 +22,7 @@ _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000}
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a file. ``line`` counts from 1."""
+    """One thing wrong with a file. ``line`` counts from 1; 0 is the file as a whole."""
 
     file: str
     line: int
@@ -30,7 +30,8 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}. {self.remedy}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.problem}. {self.remedy}"
 
 
 class Rejected(ValueError):
