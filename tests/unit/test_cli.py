@@ -314,6 +314,14 @@ def test_templates_that_are_not_there_are_told_of(monkeypatch):
     assert answer.exit_code == 1 and "HEARLINE_ASTERISK_TEMPLATES: no templates in /nowhere/etc" in answer.output
 
 
+def test_the_demo_says_that_softphones_are_missing_before_it_starts_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("hearline.demo.play.play", lambda *_: pytest.fail("the demo has begun"))
+    answer = run("demo", "--out", tmp_path)
+    assert answer.exit_code == 1
+    assert "pjsua2 is missing: run `make setup`, or pip install 'hearline[softphone]'" in answer.output
+
+
 def test_the_demo_takes_away_nothing_but_its_own(tmp_path):
     (tmp_path / "1-speaks").mkdir()
     (tmp_path / "thesis.txt").touch()

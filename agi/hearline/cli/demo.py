@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def demo(
@@ -36,6 +39,8 @@ def demo(
     Exit status: 0 every call went as planned, with each wait within 40 ms as the phones heard it; 1 a call did not, or
     the demo could not be played.
     """
+    from importlib.util import find_spec
+
     from rich.console import Console
     from rich.markup import escape
 
@@ -44,12 +49,13 @@ def demo(
     from hearline.ops.stack import StackError
 
     console = Console()
+    if not find_spec("pjsua2"):  # only the softphones' own process imports it, once Asterisk is up
+        _missing("pjsua2", console)
     try:
         from hearline.demo.play import play
         from hearline.phone.run import PhonesError
     except ModuleNotFoundError as error:
-        console.print(f"[red]{error.name} is missing: run `make setup`, or pip install 'hearline\\[softphone]'[/red]")
-        raise typer.Exit(1) from None
+        _missing(error.name, console)
     try:
         judged = play(Settings(), out, console)
     except (StackError, AsteriskUnavailable, PhonesError, TimeoutError, OSError) as error:
@@ -57,6 +63,12 @@ def demo(
         raise typer.Exit(1) from None
     _tell(judged, out, console)
     raise typer.Exit(1 if any(call.faults for call in judged) else 0)
+
+
+def _missing(module: str | None, console: Console) -> NoReturn:
+    remedy = "run `make setup`, or pip install 'hearline\\[softphone]'"
+    console.print(f"[red]the demo needs softphones, and {module} is missing: {remedy}[/red]", soft_wrap=True)
+    raise typer.Exit(1)
 
 
 def _tell(judged: list, out: Path, console) -> None:

@@ -119,8 +119,7 @@ def _ready_to_draw(out: Path, count: int) -> None:
 
     if not find_spec("matplotlib"):
         _refuse(
-            "--png needs matplotlib, which is not installed; in Hearline's folder: "
-            f"{sys.executable} -m pip install --editable '.[picture]'",
+            f"--png needs matplotlib, which is not installed: {sys.executable} -m pip install 'hearline[picture]'",
             1,
         )
     if is_one_picture(out) and count > 1:
