@@ -35,6 +35,17 @@ def test_a_pin_is_set_from_standard_input(state):
     assert run("agents", "list").stdout == "8016\tagent\n"
 
 
+def test_a_stack_that_is_not_up_is_down_with_its_server(state):
+    result = run("stack", "status")
+    assert (result.exit_code, result.stdout) == (1, "Asterisk: down\nHearline server: down\n")
+
+
+def test_a_list_without_accounts_says_so_beside_the_list(state):
+    result = run("agents", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith(f"no accounts in {state / 'page' / 'pins.json'}; HEARLINE_STATE must be")
+
+
 @pytest.mark.parametrize(("agent", "pin"), [("8016", "12\n"), ("8016", ""), ("80/16", "271828\n")])
 def test_what_cannot_be_a_pin_is_refused_with_the_reason(state, agent, pin):
     result = run("agents", "pin", agent, told=pin)

@@ -194,7 +194,7 @@ def test_without_matplotlib_the_remedy_is_named_before_anything_is_heard(files, 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     answer = run("--png", tmp_path / "seen.png", files["normal"])
     assert answer.exit_code == 1 and answer.stdout == ""
-    assert "matplotlib" in answer.stderr and "pip install --editable '.[picture]'" in answer.stderr
+    assert "matplotlib" in answer.stderr and "pip install 'hearline[picture]'" in answer.stderr
 
 
 @pytest.mark.parametrize(

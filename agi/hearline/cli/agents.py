@@ -76,10 +76,16 @@ def remove(agent: Number) -> None:
 @app.command("list")
 def list_() -> None:
     """List the accounts: work number, role and team, separated by tabs."""
-    accounts = _accounts()
+    from hearline.core.settings import Settings
+    from hearline.store.accounts import accounts_file
+
     try:
-        for account in accounts.all():
+        found = _accounts().all()
+        for account in found:
             typer.echo("\t".join((account.number, account.role, account.team)).rstrip())
+        if not found:
+            where = accounts_file(Settings().state)
+            typer.echo(f"no accounts in {where}; HEARLINE_STATE must be that of the server", err=True)
     except (OSError, ValueError) as error:
         _fail("list", error, 1)
 

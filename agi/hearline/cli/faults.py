@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def tell(file: Path, faults: Sequence[Fault], as_json: bool, notes: Sequence[Fault] = ()) -> None:
-    """Print, on stdout, one JSON object per file; or else `ok` or each fault, and each note. ``notes`` are warnings that
-    do not make the file faulty."""
+    """Print one JSON object per file; or else `ok` or each fault, and each note. All of it goes to stdout. ``notes``
+    are warnings that do not make the file faulty."""
     if as_json:
         lists = {"faults": [vars(fault) for fault in faults], "notes": [vars(note) for note in notes]}
         typer.echo(json.dumps({"file": str(file), "ok": not faults, **lists}, ensure_ascii=False))

@@ -115,7 +115,7 @@ def status(json_: Annotated[bool, typer.Option("--json", help="Print one JSON ob
         typer.echo(json.dumps(found))
     else:
         typer.echo(f"Asterisk: {'up (' + found['kind'] + ')' if up_ else 'down'}")
-        typer.echo(f"Hearline server: {'ready' if ready else 'not ready'}")
+        typer.echo(f"Hearline server: {'ready' if ready else 'not ready' if stack.server_alive() else 'down'}")
     if up_:
         typer.echo(stack.console("core show channels count").strip(), err=json_)
     raise typer.Exit(0 if up_ and ready else 1)

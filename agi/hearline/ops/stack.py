@@ -114,7 +114,7 @@ class Stack:
             with suppress(StackError):  # the container's engine may be gone; a new container replaces it
                 self.down()  # otherwise the server of the old Asterisk would still hold its ports
             self._start_asterisk(listen, say, kind)
-        if server and not self._server_alive():
+        if server and not self.server_alive():
             self.start_server(say, always_open)
         return self.running
 
@@ -368,7 +368,7 @@ class Stack:
         return Accounts(accounts_file(self.settings.state), cost=CHEAP)
 
     def stop_server(self) -> None:
-        if self.running and self._server_alive():
+        if self.running and self.server_alive():
             _end(self.running.server_pid, STOP_S)
         if self.running:
             self.running.server_pid = 0
@@ -417,7 +417,9 @@ class Stack:
             return bool(self.console("core show version"))
         return self.running.asterisk_started == _started(self.running.asterisk_pid) != 0
 
-    def _server_alive(self) -> bool:
+    def server_alive(self) -> bool:
+        if self.running is None:
+            return False
         return self.running.server_started == _started(self.running.server_pid) != 0
 
 
