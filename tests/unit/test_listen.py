@@ -1,6 +1,7 @@
 """`hearline listen`: whole files, and the command."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -102,6 +103,14 @@ def test_table_for_people(files):
     result = run(files["normal"], files["soft"])
     assert result.exit_code == 0
     assert "too_soft" in result.stdout and "speech" in result.stdout
+
+
+def test_names_never_wrap_in_a_table(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = shutil.copy(files["soft"], tmp_path / ("a-recording-of-" + "eighty-columns-" * 6 + ".wav"))
+    lines = run(files["normal"], long).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:3]] == [[str(files["normal"]), "speech"], [str(long), "too_soft"]]
+    assert len(lines) == 4, "head, two rows, caption"
 
 
 @pytest.mark.parametrize(

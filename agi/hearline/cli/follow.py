@@ -19,7 +19,7 @@ from rich.text import Text
 
 from hearline.audio.settings import FRAME_MS, CallSettings
 from hearline.audio.vad.snapshots import Snapshot
-from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.cli.formatting import COLOURS, is_one_picture, level, print_table, seconds, with_reason
 from hearline.core.settings import Settings, address
 
 SILENT_S = 5.0  # a server that is silent for this long counts as gone
@@ -173,14 +173,13 @@ def _meter(dbov: float, noise_dbov: float, ears: CallSettings) -> Text:
 
 
 def _print_calls(calls: list[dict]) -> None:
-    console = Console(stderr=True)
     if not calls:
-        console.print("there are no calls in the IVR at the moment")
+        print("there are no calls in the IVR at the moment", file=sys.stderr)
         return
     table = Table("id", "channel", "flow", "step", "for", box=None, header_style="bold", pad_edge=False)
     for call in calls:
         table.add_row(call["call"], call["channel"], call["flow"], call["step"], f"{call['at_ms'] / 1000:.0f} s")
-    console.print(table)
+    print_table(table, stderr=True)
 
 
 def _draw(seen: list[dict[str, Any]], picture: Path) -> None:

@@ -1,8 +1,12 @@
-"""Formats verdicts, times and levels for `hearline listen`, both for recordings and live calls."""
+"""Formats verdicts, times, levels and tables for people."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLOURS = {"speech": "green", "too_soft": "yellow", "noise": "magenta", "no_signal": "red"}
 
@@ -21,3 +25,13 @@ def seconds(ms: int | None) -> str:
 
 def level(dbov: float | None) -> str:
     return "–" if dbov is None else f"{dbov:.1f}".replace("-", "−")
+
+
+def print_table(table: Table, stderr: bool = False) -> None:
+    """Print a table as wide as it needs, also in a pipe or on a narrow terminal: a name that wraps cannot be copied."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    everything = console.options.update(max_width=10_000)
+    needed = console.measure(table, options=everything).maximum
+    Console(stderr=stderr, width=max(needed, console.width)).print(table)

@@ -224,8 +224,9 @@ def report(
             data = {"rule": row.rule, "automatic": row.automatic, "unused": row.unused, "used_share": row.used_share}
             typer.echo(json.dumps(data | {what: row[what] for what in Tallied}))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from hearline.cli.formatting import print_table
 
     table = Table("rule", box=None, header_style="bold")
     for what in Tallied:
@@ -236,7 +237,7 @@ def report(
         share = "" if row.used_share is None else f"{row.used_share:.0%}"
         counted = [str(row[what] or "") for what in Tallied]
         table.add_row(row.rule, *counted, share, "unused" if row.unused else "")
-    Console(width=140).print(table)
+    print_table(table)
 
 
 def _of_a_talk(record: dict) -> list[dict[str, dict[str, int]]]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hearline.cli.formatting import COLOURS, is_one_picture, level, seconds, with_reason
+from hearline.cli.formatting import COLOURS, is_one_picture, level, print_table, seconds, with_reason
 
 
 def listen(
@@ -214,12 +214,11 @@ def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     caption = "s: whole length, first speech, speech in all · dBov: of the speech, of the noise"
     table = Table(box=None, header_style="bold", pad_edge=False, caption=caption, caption_justify="left")
-    table.add_column("file", overflow="fold")
+    table.add_column("file", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name in ("length", "from", "speech", "level", "noise"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -238,4 +237,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             level(row["active_level_dbov"]),
             level(row["noise_level_dbov"]),
         )
-    Console().print(table)
+    print_table(table)
