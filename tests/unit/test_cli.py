@@ -344,6 +344,12 @@ def test_the_shipped_flows_are_sound():
     assert answer.output.count(": ok") == len(files)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_shows_a_flow_as_it_is(readme):
+    shown = re.findall(r"```yaml\n(.*?)```", (REPO / readme).read_text("utf-8"), re.DOTALL)
+    assert shown and all(part in Path(FLOW).read_text("utf-8") for part in shown)
+
+
 def test_a_bad_flow_names_file_line_and_remedy(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text((REPO / "ivr_flows/hotline.yaml").read_text().replace("play: opening", "play: openning"))

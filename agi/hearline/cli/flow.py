@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ NEXT_KEY_MS = 340  # between key presses, as practised callers do
 if TYPE_CHECKING:
     from hearline.core.calendar import Calendar
     from hearline.core.settings import Settings
+    from hearline.server.flow_store import SharedNumber
     from hearline.yamlfiles.checked import Fault
 
 app = typer.Typer(no_args_is_help=True, help="Check flow files, and try one out against a recorded caller.")
@@ -51,16 +53,18 @@ def check(
     from hearline.sounds.manifest import ManifestError
 
     settings = Settings()
-    bad = False
     chosen = files or _all_in(settings.flows)
     if not chosen:
-        typer.secho(f"{settings.flows}: no flows here. Set HEARLINE_FLOWS to a folder of flows", fg="red")
+        remedy = "Set HEARLINE_FLOWS to a folder of flows"
+        tell(settings.flows, [Fault(str(settings.flows), 0, "no flows here", remedy)], json_)
         raise typer.Exit(1)
+    shared_in = cache(partial(_shared_numbers, chosen, settings))
+    bad = False
     for file in chosen:
         faults, notes = [], []
         try:
             notes = _check_one(file, settings)
-            faults = _number_faults(file, chosen, settings)
+            faults = _number_faults(file, chosen, shared_in(file.parent))
         except FlowError as error:
             faults = _hints_instead(file) or error.faults
         except ValueError as error:
@@ -118,24 +122,28 @@ def _is_calendar(file: Path) -> bool:
     return file.absolute().parent.name == CALENDARS
 
 
-def _number_faults(file: Path, given: Collection[Path], settings: Settings) -> list[Fault]:
-    """Numbers that this flow and another in its folder claim. A server loads the whole folder, so files that were not
-    given count as well; of two given files, the one that the server would reject has the fault."""
-    from hearline.call.flow import FlowError
-    from hearline.server.flow_store import PROFILES, flow_files, load_flow, shared_numbers
+def _shared_numbers(given: Collection[Path], settings: Settings, folder: Path) -> list[SharedNumber]:
+    """The flows of a folder, given or not, that a server that loads the folder would reject because of their number."""
+    from hearline.server.flow_store import flow_files, load_flow, shared_numbers
 
-    if _is_calendar(file) or file.name == PROFILES:
-        return []
-    own = {other.name for other in given if other.absolute().parent == file.absolute().parent}
     flows = {}
-    for name in own | {other.name for other in flow_files(file.parent)}:
-        with suppress(FlowError, OSError):  # a fault in another file is told with that file
-            flows[file.parent / name] = load_flow(file.parent / name, settings.flows, settings.sounds, settings.zone)
+    for name in _names_in(folder, given) | {file.name for file in flow_files(folder)}:
+        with suppress(ValueError, OSError):  # another file's own faults are told with that file
+            flows[folder / name] = load_flow(folder / name, settings.flows, settings.sounds, settings.zone)
+    return shared_numbers(flows, settings.home)
+
+
+def _number_faults(file: Path, given: Collection[Path], shared: list[SharedNumber]) -> list[Fault]:
+    """What is wrong with the numbers of a flow and of those in its folder. Of two given files, the one that the server
+    would reject has the fault."""
+    given_here = _names_in(file.parent, given)
     return [
-        shared.fault
-        for shared in shared_numbers(flows, settings.home)
-        if shared.file == file or (shared.owner == file.stem and shared.file.name not in own)
+        one.fault for one in shared if one.file == file or (one.owner == file.stem and one.file.name not in given_here)
     ]
+
+
+def _names_in(folder: Path, files: Collection[Path]) -> set[str]:
+    return {file.name for file in files if file.absolute().parent == folder.absolute()}
 
 
 @app.command()
