@@ -79,12 +79,12 @@ def list_() -> None:
     from hearline.core.settings import Settings
     from hearline.store.accounts import accounts_file
 
+    where, accounts = accounts_file(Settings().state), _accounts()
     try:
-        found = _accounts().all()
+        found = accounts.all()
         for account in found:
             typer.echo("\t".join((account.number, account.role, account.team)).rstrip())
         if not found:
-            where = accounts_file(Settings().state)
             typer.echo(f"no accounts in {where}; HEARLINE_STATE must be that of the server", err=True)
     except (OSError, ValueError) as error:
         _fail("list", error, 1)
