@@ -107,7 +107,7 @@ def test_table_for_people(files):
 
 def test_names_never_wrap_in_a_table(files, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    long = shutil.copy(files["soft"], tmp_path / ("a-recording-of-" + "eighty-columns-" * 6 + ".wav"))
+    long = shutil.copy(files["soft"], tmp_path / ("a-recording-of-" + "eighty-columns-" * 6 + "[bold].wav"))
     lines = run(files["normal"], long).stdout.splitlines()
     assert [line.split()[:2] for line in lines[1:3]] == [[str(files["normal"]), "speech"], [str(long), "too_soft"]]
     assert len(lines) == 4, "head, two rows, caption"

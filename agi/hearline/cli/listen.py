@@ -214,6 +214,7 @@ def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     caption = "s: whole length, first speech, speech in all · dBov: of the speech, of the noise"
@@ -229,7 +230,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         if row["raised_verdict"] != row["verdict"]:
             verdict += f" ({row['raised_verdict']} at +{row['gain_db']} dB)"
         table.add_row(
-            row["file"],
+            escape(row["file"]),
             f"[{COLOURS[row['verdict']]}]{verdict}[/]",
             seconds(row["duration_ms"]),
             seconds(row["speech_onset_ms"]),
