@@ -6,12 +6,15 @@ somebody came from (the first 24 bits of an IPv4 address, 48 of an IPv6 address)
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import ipaddress
 import json
 import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -71,11 +74,11 @@ class AuditLog:
         for number in range(MOST_FILES):
             # Open it for each line: another process may have filled or removed it.
             file = self.folder / f"{today}.{number}.jsonl"
-            descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_size < MOST_BYTES:
-                    os.write(descriptor, line)
-                    os.fdatasync(descriptor)
+                    _add(descriptor, line)
                     return
             finally:
                 os.close(descriptor)
@@ -93,6 +96,22 @@ class AuditLog:
 
     def _files(self) -> list[tuple[Path, re.Match[str]]]:
         return [(file, named) for file in self.folder.iterdir() if (named := _NAME.fullmatch(file.name))]
+
+
+def _add(descriptor: int, line: bytes) -> None:
+    """Add a line to a locked file, on the disk: the whole line, or nothing and OSError. A half line that a power cut
+    left there stays a line of its own."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def _line(at: datetime, event: str, more: dict[str, object]) -> bytes:
