@@ -65,6 +65,17 @@ def test_a_day_a_file_and_another_where_one_is_full(audit, clock, monkeypatch):
     assert names(audit)[-1] == "2026-11-30.0.jsonl"
 
 
+def test_looks_crowd_out_nothing_else(audit, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 1)
+    monkeypatch.setattr(module, "MOST_FILES", 4)
+    for _ in range(2):
+        audit.write("look", by="8016")
+    with pytest.raises(DayFull):
+        audit.write("look", by="8016")
+    for _ in range(2):
+        audit.write("sign-out", by="8017")
+
+
 def test_several_processes_write_into_one_file(audit, clock):
     other = AuditLog(audit.folder, now=clock)
     for n in range(50):

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 8 * 1024 * 1024  # per file; then the day gets another one
 WRITE_S = 3.0  # to write the last lines when a process stops
 MOST_FILES = 32  # per day, so that no flood fills the disk
+BY_ANYBODY = {"look"}  # events that anybody who has signed in can cause at will: for half of a day's files
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d+)\.jsonl")
 
 
@@ -51,11 +52,11 @@ class AuditLog:
 
     def note(self, event: str, **more: object) -> None:
         """Add a line, in a thread of its own. Returns at once."""
-        self._writer.later(partial(self._append, _line(self._now(), event, more)))
+        self._writer.later(partial(self._append, event, more, self._now()))
 
     def write(self, event: str, **more: object) -> None:
         """Add a line, and wait until it is on the disk. Raises OSError."""
-        self._append(_line(self._now(), event, more))
+        self._append(event, more, self._now())
 
     def settle(self) -> bool:
         """Wait until all lines are written. Returns False if that takes too long."""
@@ -65,13 +66,14 @@ class AuditLog:
         """Write the lines that wait, for at most ``WRITE_S``."""
         self._writer.close(WRITE_S)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, event: str, more: dict[str, object], at: datetime) -> None:
+        line, files = _line(at, event, more), MOST_FILES // 2 if event in BY_ANYBODY else MOST_FILES
         today = self._now().astimezone(UTC).date()
         private_folder(self.folder)
         if self._cleared != today:
             self._cleared = today
             self._clear(today)
-        for number in range(MOST_FILES):
+        for number in range(files):
             # Open it for each line: another process may have filled or removed it.
             file = self.folder / f"{today}.{number}.jsonl"
             descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -82,7 +84,7 @@ class AuditLog:
                     return
             finally:
                 os.close(descriptor)
-        raise DayFull(f"{self.folder}: {MOST_FILES} files are full today")
+        raise DayFull(f"{self.folder}: {files} files are full today")
 
     def _clear(self, today: date) -> None:
         """Delete expired files. Their age is counted from the newest file, so that a clock that jumps ahead deletes
