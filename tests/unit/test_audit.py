@@ -131,6 +131,7 @@ def test_a_full_disk_leaves_no_half_line(audit, monkeypatch):
 
 def test_a_line_that_the_disk_did_not_take_is_not_there_twice(audit, monkeypatch):
     """The writer repeats a write that failed."""
+
     def broken(_descriptor: int) -> None:
         raise OSError(errno.EIO, "broken")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import virtual_time
 
+import virtual_time
 from hearline.web.looks import LOG_EVERY_S, MOST_DESKS, Looks
 
 

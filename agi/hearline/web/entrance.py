@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections import Counter
 
@@ -61,13 +62,21 @@ class Entrance:
             response = web.json_response({"error": error.reason}, status=error.status)
         except ConnectionError:  # the browser has gone
             raise
+        except OSError as error:
+            too_long = error.errno == errno.ENAMETOOLONG  # the name asked for; no file has such a name
+            response = web.json_response({"error": "Not Found"}, status=404) if too_long else self._broken(request)
         except Exception:
-            resource = request.match_info.route.resource
-            log.exception("the page could not answer %s", resource.canonical if resource else request.method)
-            response = web.json_response({"error": "broken"}, status=500)
+            response = self._broken(request)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
+
+    @staticmethod
+    def _broken(request: web.Request) -> web.Response:
+        """Log the exception that is being handled. Returns the answer."""
+        resource = request.match_info.route.resource
+        log.exception("the page could not answer %s", resource.canonical if resource else request.method)
+        return web.json_response({"error": "broken"}, status=500)
 
     def who(self, request: web.Request) -> Account | None:
         """The account that is signed in, with its present role; None if nobody is."""
