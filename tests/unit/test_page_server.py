@@ -106,12 +106,20 @@ def test_where_all_places_are_taken_the_idle_make_room_for_who_asks(floor, monke
 
 def test_half_bodies_keep_nobody_out(floor, monkeypatch):
     monkeypatch.setattr(answers, "BODY_S", 60.0)
+    monkeypatch.setattr(module, "HEADER_S", 60.0)
     monkeypatch.setattr(module, "MOST_CONNECTIONS", 20)
     floor.close()
     floor.open()
     head = b"POST /api/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    half = [connect(floor, head) for _ in range(60)]
-    answers_within(floor, 3.0)
+    half = []
+    for _ in range(40):
+        half.append(connect(floor, head))
+        time.sleep(0.01)  # for the server to begin with it
+    with connect(floor) as newcomer:
+        assert is_open(newcomer, 0.05)
+        newcomer.sendall(b"GET /api/me HTTP/1.1\r\nHost: x\r\n\r\n")
+        newcomer.settimeout(3)
+        assert b"401" in newcomer.recv(100)
     for one in half:
         one.close()
 
@@ -165,6 +173,9 @@ def test_no_more_connections_than_half_the_descriptors(monkeypatch):
 
 def test_without_a_descriptor_the_log_stays_short_and_it_goes_on_afterwards(floor, monkeypatch, caplog):
     monkeypatch.setattr(module, "ACCEPT_AGAIN_S", 0.05)
+    monkeypatch.setattr(module, "HEADER_S", 60.0)
+    floor.close()
+    floor.open()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with connect(floor) as waiting:
         descriptors = len(os.listdir("/proc/self/fd"))
@@ -227,11 +238,18 @@ def test_no_address_and_no_words_of_a_browser_in_the_log(floor, caplog):
     except LookupError as error:
         module.http_log.error("Error handling request from %s", "192.0.2.57", exc_info=error)
     try:
-        raise ConnectionResetError("gone")
-    except ConnectionError as error:
-        module.http_log.error("Error handling request", exc_info=error)
+        raise LookupError("inside as well")
+    except LookupError as error:
+        module.http_log.error("Unhandled exception", exc_info=error)
+    for gone in (ConnectionResetError("gone"), RuntimeError("Transport is closing")):
+        module.http_log.error("Unhandled exception about somebody gone", exc_info=gone)
     assert "a request that is not HTTP" in caplog.text and "inside" in caplog.text
     assert not any(word in caplog.text for word in ("127.0.0.1", "192.0.2.57", "13800005678", "gone"))
+    caplog.clear()
+    head = b"GET /api/me HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\nContent-Length: 7\r\n\r\nrubbish"
+    with connect(floor, head) as one:
+        assert not is_open(one, 3)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 # ---- nonsense --------------------------------------------------------------------------------------------------------

@@ -29,15 +29,20 @@ YOUNG_S = 0.1  # a connection has at least this long for its request before it m
 ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
 
 
+_GONE = "Transport is closing"  # asyncio's RuntimeError for a peer that has gone while a file is sent
+
+
 class _HttpLog(LogLimit):
     """Keeps requests from flooding our log, and the addresses and words of browsers out of it. A browser that has gone
     is no error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, ConnectionError):
+        if isinstance(error, ConnectionError) or str(error) == _GONE:
             return False
-        if isinstance(error, HttpProcessingError):  # it quotes the request, and the fault is not ours
+        if isinstance(
+            error, (HttpProcessingError, web.RequestPayloadError)
+        ):  # it quotes the request, and the fault is not ours
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.msg, record.args, record.exc_info = "a request that is not HTTP: %s", (type(error).__name__,), None
         elif " from %s" in record.msg:
