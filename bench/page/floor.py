@@ -32,6 +32,7 @@ from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
 from hearline.core.ids import new_call_id
+from hearline.core.settings import socket_of
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
@@ -41,7 +42,7 @@ from hearline.store.earlier_calls import EarlierCall, EarlierCalls
 from hearline.store.records import Records
 from hearline.web.agent.app import Page
 from hearline.web.entrance import Entrance
-from hearline.wire.assist_client import AssistClient, socket_of
+from hearline.wire.assist_client import AssistClient
 from hearline.wire.http_server import HttpServer
 
 REPO = Path(__file__).resolve().parents[2]

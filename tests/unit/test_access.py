@@ -133,6 +133,16 @@ SEES = {
 }
 
 
+def test_a_flood_of_looks_is_a_line_and_a_sum(floor):
+    async def story(ask) -> None:
+        for _ in range(50):
+            assert (await ask("GET", f"{ENDLESS}?agent=8017"))[0] == 403
+
+    before = len(lines(floor, "look"))
+    as_(floor, "8016", story)
+    assert len(lines(floor, "look")) <= before + 1
+
+
 @pytest.mark.parametrize("number", SEES)
 def test_whose_desk_who_sees(floor, number):
     async def story(ask) -> None:

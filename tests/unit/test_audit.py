@@ -3,7 +3,9 @@ it."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 
@@ -63,6 +65,17 @@ def test_a_day_a_file_and_another_where_one_is_full(audit, clock, monkeypatch):
     assert names(audit)[-1] == "2026-11-30.0.jsonl"
 
 
+def test_looks_crowd_out_nothing_else(audit, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 1)
+    monkeypatch.setattr(module, "MOST_FILES", 4)
+    for _ in range(2):
+        audit.write("look", by="8016")
+    with pytest.raises(DayFull):
+        audit.write("look", by="8016")
+    for _ in range(2):
+        audit.write("sign-out", by="8017")
+
+
 def test_several_processes_write_into_one_file(audit, clock):
     other = AuditLog(audit.folder, now=clock)
     for n in range(50):
@@ -101,6 +114,43 @@ def test_a_link_in_its_place_is_not_followed(audit, tmp_path):
         audit.write("sign-out")
     audit.note("sign-out")
     assert audit.settle(), "and nobody waits for it"
+
+
+def test_a_full_disk_leaves_no_half_line(audit, monkeypatch):
+    audit.write("sign-out", by="8016")
+    [file] = audit.folder.iterdir()
+    whole, write = file.read_bytes(), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    with pytest.raises(OSError) as raised:
+        audit.write("sign-out", by="8017")
+    assert raised.value.errno == errno.ENOSPC and file.read_bytes() == whole
+    monkeypatch.undo()
+    audit.write("sign-out", by="8018")
+    assert [json.loads(line)["by"] for line in file.read_text().splitlines()] == ["8016", "8018"]
+
+
+def test_a_line_that_the_disk_did_not_take_is_not_there_twice(audit, monkeypatch):
+    """The writer repeats a write that failed."""
+
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(OSError):
+        audit.write("sign-out", by="8016")
+    monkeypatch.undo()
+    audit.write("sign-out", by="8016")
+    [file] = audit.folder.iterdir()
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_the_line_after_half_a_line_is_a_line_of_its_own(audit):
+    audit.folder.mkdir()
+    file = audit.folder / "2026-11-29.0.jsonl"
+    file.write_bytes(b'{"at": "2026-')
+    audit.write("sign-out", by="8016")
+    half, line = file.read_text().splitlines()
+    assert half == '{"at": "2026-' and json.loads(line)["by"] == "8016"
 
 
 @pytest.mark.parametrize(

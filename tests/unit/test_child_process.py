@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 import urllib.request
 from dataclasses import replace
 
 import pytest
 
+from hearline.assist.playback.volumes import Volumes
 from hearline.assist.selftest.whisper_permission import AssistStatus
 from hearline.core.settings import Settings
 from hearline.server import child_process
+from hearline.server.assist import Service
 from hearline.server.child_process import ChildProcess
 from hearline.server.flow_store import read_flows
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore
+from hearline.store.accounts import Accounts
+from hearline.web.sessions import Sessions
 from hearline.yamlfiles.watched import Watcher
 
 GOOD = AssistStatus(connected=True, asterisk="22.10.1", whispers=True, why="a whispered tone is 88 dB softer")
@@ -27,10 +32,10 @@ TASKS = {"Legs.keep": 1, "RequestHandler.start": 3}
 
 @pytest.fixture
 def assist(tmp_path, monkeypatch):
-    """It tells how it stands, twice, and ends with its standard input."""
+    """It begins with half a line, tells how it stands, twice, and ends with its standard input."""
     program = tmp_path / "python"
     told = [standing.as_line().decode().strip() for standing in (AssistStatus(), GOOD)]
-    lines = "".join(f"echo '{line}' >&0\n" for line in (*told, json.dumps({"tasks": TASKS})))
+    lines = "".join(f"echo '{line}' >&0\n" for line in ('{"half', *told, json.dumps({"tasks": TASKS})))
     program.write_text(f"#!/bin/sh\n{lines}exec cat >/dev/null\n")
     program.chmod(0o755)
     monkeypatch.setattr(child_process.sys, "executable", str(program))
@@ -74,6 +79,43 @@ def test_one_that_hangs_is_replaced(tmp_path, monkeypatch, caplog):
         assert assist._process.pid != first and "has been silent" in caplog.text
     finally:
         assist.stop()
+
+
+def test_one_that_never_says_a_word_is_replaced(tmp_path, monkeypatch, caplog):
+    program = tmp_path / "python"
+    told = GOOD.as_line().decode().strip()
+    stuck = tmp_path / "stuck"
+    stuck.touch()
+    program.write_text(f"#!/bin/sh\nif rm {stuck}; then exec sleep 600; fi\necho '{told}' >&0\nexec cat >/dev/null\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(child_process.sys, "executable", str(program))
+    monkeypatch.setattr(child_process, "RESTART_S", (0.05,))
+    assist = ChildProcess("hearline.server.assist", "agent assist", Settings(state=tmp_path), first_s=0.7)
+    assist.start()
+    try:
+        until(lambda: assist.restarts == 1 and assist.standing)
+        assert "has been silent" in caplog.text
+    finally:
+        assist.stop()
+
+
+@pytest.mark.parametrize("name", ["volumes.json", "signed-out.json", "secret"])
+def test_a_pipe_in_the_place_of_a_file_holds_up_no_start(tmp_path, name):
+    """Nobody ever writes into it, so a plain read would wait for good."""
+    os.mkfifo(tmp_path / name)
+
+    def start() -> None:
+        Volumes(tmp_path / "volumes.json")
+        Sessions(Accounts(tmp_path / "pins.json"))
+        if name == "secret":
+            settings = Settings(state=tmp_path, ami="127.0.0.1:1", ami_secret_file=tmp_path / "secret")
+            with pytest.raises(OSError, match="not a regular file"):
+                Service(settings, lambda _line: None)
+
+    starting = threading.Thread(target=start, daemon=True)
+    starting.start()
+    starting.join(10)
+    assert not starting.is_alive()
 
 
 def test_it_ends_with_us(assist):

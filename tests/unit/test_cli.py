@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from hearline.audio.wav import read_wav
 from hearline.cli import dialplan
 from hearline.cli.app import app
-from hearline.core.settings import Settings
+from hearline.core.settings import STATE_LONGEST, Settings, socket_of
 from hearline.media.worker_client import WorkerDown
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.config import KEY_CODES
@@ -257,6 +257,27 @@ def test_serve_calls_a_wrong_setting_by_a_name_that_one_can_set(name, monkeypatc
     told = option if f"--{name}" in known else f"HEARLINE_{name.upper()}"
     assert answer.output.startswith(f"hearline serve: {told}: ") and "Value error" not in answer.output
     assert set(re.findall(r"--[a-z-]+", answer.output)) <= known
+
+
+def test_serve_refuses_a_state_folder_with_no_room_for_its_socket(tmp_path, monkeypatch):
+    """The longest path that fits is one that Linux takes."""
+    monkeypatch.setenv("HEARLINE_AMI", "127.0.0.1:5038")
+    monkeypatch.setenv("HEARLINE_AMI_SECRET_FILE", FLOW)
+    monkeypatch.setenv("HEARLINE_STATE", "/a" + "州" * 28)
+    monkeypatch.setenv("HEARLINE_AGI", "4573")  # it never serves here
+    answer = run("serve")
+    assert answer.exit_code == 2 and len(answer.output.splitlines()) == 1
+    assert (
+        answer.output.startswith("hearline serve: HEARLINE_STATE: the path has 86 bytes")
+        and "at most 85" in answer.output
+    )
+    monkeypatch.chdir(tmp_path)
+    longest = Path("a" * STATE_LONGEST)
+    socket_of(longest).parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(socket_of(longest)))
+    with socket.socket(socket.AF_UNIX) as taken, pytest.raises(OSError):
+        taken.bind(str(socket_of(Path("a" * (STATE_LONGEST + 1)))))
 
 
 @pytest.mark.parametrize("name", ["agi", "media", "status"])

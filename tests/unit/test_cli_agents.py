@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import time
 
@@ -149,6 +150,21 @@ def test_what_cannot_be_a_role_is_refused_and_nothing_is_written(state, argument
     result = run("agents", *arguments, told="271828\n")
     assert result.exit_code == 2 and says in result.output
     assert not (state / "audit").exists() and run("agents", "list").stdout == ""
+
+
+def test_a_change_that_the_audit_log_cannot_take_is_told_as_a_change(state):
+    run("agents", "pin", "8016", told="271828\n")
+    calls = EarlierCalls(state / "callers")
+    calls.note("1.1", who=calls.who("13800005678"), at=time.time())
+    calls.close()
+    shutil.rmtree(state / "audit")
+    (state / "audit").touch()
+    for arguments in (("pin", "8016"), ("role", "8016", "--role", "admin"), ("remove", "8016")):
+        result = run("agents", *arguments, told="314159\n")
+        assert result.exit_code == 3 and "8016 is changed, but not in the audit log: " in result.output
+    assert run("agents", "list").stdout == ""
+    result = run("callers", "forget", "-", told="13800005678\n")
+    assert result.exit_code == 3 and "1 call forgotten, but it is not in the audit log: " in result.output
 
 
 def test_a_caller_forgotten_is_written_down_without_the_number(state):

@@ -15,9 +15,10 @@ from bench.page.floor import PIN, Floor
 
 from hearline.assist.interface import agent_streams, interface
 from hearline.assist.interface.event_log import EventLog
+from hearline.core.settings import socket_of
 from hearline.wire import assist_client, http_server
 from hearline.wire.answers import Refused
-from hearline.wire.assist_client import AssistClient, socket_of
+from hearline.wire.assist_client import AssistClient
 from hearline.wire.event_stream import data_of, number_of
 
 NUMBER = "13800005678"

@@ -9,8 +9,10 @@ import logging
 import os
 import resource
 import socket
+import struct
+import threading
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
 import aiohttp
@@ -102,6 +104,46 @@ def test_where_all_places_are_taken_the_idle_make_room_for_who_asks(floor, monke
         one.close()
 
 
+def test_half_bodies_keep_nobody_out(floor, monkeypatch):
+    monkeypatch.setattr(answers, "BODY_S", 60.0)
+    monkeypatch.setattr(module, "HEADER_S", 60.0)
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 20)
+    floor.close()
+    floor.open()
+    head = b"POST /api/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    half = []
+    for _ in range(40):
+        half.append(connect(floor, head))
+        time.sleep(0.01)  # for the server to begin with it
+    with connect(floor) as newcomer:
+        assert is_open(newcomer, 0.05)
+        newcomer.sendall(b"GET /api/me HTTP/1.1\r\nHost: x\r\n\r\n")
+        newcomer.settimeout(3)
+        assert b"401" in newcomer.recv(100)
+    for one in half:
+        one.close()
+
+
+def test_the_last_place_is_for_who_comes_next(floor, monkeypatch):
+    monkeypatch.setattr(module, "HEADER_S", 60.0)
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 3)
+    floor.close()
+    floor.open()
+
+    async def story() -> None:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
+            async with http.get(floor.url + "api/events"), http.get(floor.url + "api/events"):
+                for _ in range(5):
+                    with await asyncio.to_thread(connect, floor) as newcomer:
+                        assert await asyncio.to_thread(is_open, newcomer, 0.05)
+                        newcomer.sendall(b"GET /api/me HTTP/1.1\r\nHost: x\r\n\r\n")
+                        newcomer.settimeout(3)
+                        assert b"401" in await asyncio.to_thread(newcomer.recv, 100)
+
+    asyncio.run(story())
+
+
 def test_a_stream_is_not_given_up_for_who_is_idle(floor, monkeypatch):
     monkeypatch.setattr(module, "HEADER_S", 60.0)
     monkeypatch.setattr(module, "MOST_CONNECTIONS", 3)
@@ -131,6 +173,9 @@ def test_no_more_connections_than_half_the_descriptors(monkeypatch):
 
 def test_without_a_descriptor_the_log_stays_short_and_it_goes_on_afterwards(floor, monkeypatch, caplog):
     monkeypatch.setattr(module, "ACCEPT_AGAIN_S", 0.05)
+    monkeypatch.setattr(module, "HEADER_S", 60.0)
+    floor.close()
+    floor.open()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with connect(floor) as waiting:
         descriptors = len(os.listdir("/proc/self/fd"))
@@ -160,6 +205,53 @@ def test_without_a_descriptor_the_log_stays_short_and_it_goes_on_afterwards(floo
     assert len({record.args[0] for record in told}) == len(told), "one line for each server: the page, the interface"
 
 
+def test_a_browser_that_goes_while_its_stream_opens_is_no_error(floor, monkeypatch, caplog):
+    @asynccontextmanager
+    async def slow(_agent: str, _by: str):
+        await asyncio.sleep(0.2)
+        yield None
+        left.set()
+
+    left = threading.Event()
+    monkeypatch.setattr(floor.page.feed, "_source", slow)
+
+    async def cookie() -> str:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
+            return next(iter(http.cookie_jar)).value
+
+    head = f"GET /api/events HTTP/1.1\r\nHost: x\r\nCookie: hearline={asyncio.run(cookie())}\r\n\r\n"
+    with connect(floor, head.encode()) as page:
+        page.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.1)
+    assert left.wait(3), "the stream's source is left as after any stream"
+    answers_within(floor, 3.0)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_no_address_and_no_words_of_a_browser_in_the_log(floor, caplog):
+    with connect(floor, b"GET / HTTP/1.1\r\nHost: x\r\nCookie 13800005678\r\n\r\n") as one:
+        one.settimeout(3)
+        assert b" 400 " in one.recv(500)
+    try:
+        raise LookupError("inside")
+    except LookupError as error:
+        module.http_log.error("Error handling request from %s", "192.0.2.57", exc_info=error)
+    try:
+        raise LookupError("inside as well")
+    except LookupError as error:
+        module.http_log.error("Unhandled exception", exc_info=error)
+    for gone in (ConnectionResetError("gone"), RuntimeError("Transport is closing")):
+        module.http_log.error("Unhandled exception about somebody gone", exc_info=gone)
+    assert "a request that is not HTTP" in caplog.text and "inside" in caplog.text
+    assert not any(word in caplog.text for word in ("127.0.0.1", "192.0.2.57", "13800005678", "gone"))
+    caplog.clear()
+    head = b"GET /api/me HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\nContent-Length: 7\r\n\r\nrubbish"
+    with connect(floor, head) as one:
+        assert not is_open(one, 3)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 # ---- nonsense --------------------------------------------------------------------------------------------------------
 def test_a_thousand_requests_that_are_none_are_a_line_in_the_log(floor, caplog):
     for said in (
@@ -185,6 +277,8 @@ def test_a_thousand_requests_that_are_none_are_a_line_in_the_log(floor, caplog):
         ({"Content-Type": 'application/json; charset="UTF-8"'}, b'{"agent": "x"}', 401),
         ({"Content-Type": "application/json"}, b"\xff\xfe", 400),
         ({"Content-Type": "application/json"}, b"1" * 5_000, 400),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, b"\x1f\x8b\x08rubbish", 400),
+        ({"Content-Type": "application/json", "Content-Encoding": "deflate"}, b"rubbish", 400),
         ({"Content-Type": "application/json", "Origin": "http://[::1"}, b"{}", 403),
         ({"Content-Type": "application/json", "Origin": "http://x:y"}, b"{}", 403),
         ({"Content-Type": "application/json", "Origin": "\udcff"}, b"{}", 403),
@@ -200,6 +294,14 @@ def test_what_nobody_can_read_is_refused_and_breaks_nothing(floor, headers, body
     with connect(floor, head.encode("utf-8", "surrogateescape") + body) as one:
         one.settimeout(5)
         assert one.recv(200).split()[1] == str(status).encode()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 2_500, "%00"])
+def test_a_name_that_no_file_can_have_is_not_found(floor, name, caplog):
+    with connect(floor, f"GET /static/{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as one:
+        one.settimeout(5)
+        assert one.recv(200).split()[1] == b"404"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

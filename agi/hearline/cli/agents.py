@@ -37,7 +37,8 @@ def pin(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
       hearline agents pin 8001 --role supervisor --team care
       pwgen -s 8 1 | hearline agents pin 8016
 
-    Exit status: 0 the PIN is set, 1 the file cannot be written, 2 the PIN, number, role or team is not acceptable.
+    Exit status: 0 the PIN is set, 1 the file cannot be written, 2 the PIN, number, role or team is not acceptable,
+    3 the PIN is set, but the audit log cannot be written.
     """
     if sys.stdin.isatty():
         given = typer.prompt("PIN", hide_input=True, confirmation_prompt=True)
@@ -58,7 +59,7 @@ def role_(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
       hearline agents role 8001 --role supervisor --team care
 
     Exit status: 0 it is changed, 1 the file cannot be written, 2 no such account, or the role or team is not
-    acceptable."""
+    acceptable, 3 it is changed, but the audit log cannot be written."""
     account = _change("role", "role-set", lambda accounts: accounts.set_role(agent, _role(role), team))
     typer.echo(f"{agent} is {_shown(account)} now")
 
@@ -67,7 +68,8 @@ def role_(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
 def remove(agent: Number) -> None:
     """Remove an account. Anybody signed in with it is signed out within a second.
 
-    Exit status: 0 it is removed, 1 the file cannot be written, 2 no such account.
+    Exit status: 0 it is removed, 1 the file cannot be written, 2 no such account, 3 it is removed, but the audit log
+    cannot be written.
     """
     _change("remove", "account-removed", lambda accounts: accounts.remove(agent))
     typer.echo(f"{agent} can no longer sign in")
@@ -105,12 +107,15 @@ def _change(verb: str, event: str, change: Callable[[Accounts], Account]) -> Acc
     settings, accounts = Settings(), _accounts()
     try:
         account = change(accounts)
-        audit = AuditLog(settings.state / "audit", settings.audit_days)
-        audit.write(event, by=f"uid {os.getuid()}", of=account.number, role=account.role, team=account.team)
     except BadAccount as error:
         _fail(verb, error, 2)
     except (OSError, ValueError) as error:
         _fail(verb, error, 1)
+    audit = AuditLog(settings.state / "audit", settings.audit_days)
+    try:
+        audit.write(event, by=f"uid {os.getuid()}", of=account.number, role=account.role, team=account.team)
+    except OSError as error:
+        _fail(verb, f"{account.number} is changed, but not in the audit log: {error}", 3)
     return account
 
 
@@ -129,6 +134,6 @@ def _shown(account: Account) -> str:
     return f"{account.role}, team {account.team}" if account.team else str(account.role)
 
 
-def _fail(verb: str, error: Exception, status: int) -> None:
+def _fail(verb: str, error: Exception | str, status: int) -> None:
     typer.secho(f"hearline agents {verb}: {error}", fg="red", err=True)
     raise typer.Exit(status)

@@ -29,7 +29,8 @@ def forget(
     \b
       hearline callers forget -          # keeps the number out of the shell's history
 
-    Exit status: 0 the calls are deleted, 1 the database is missing or cannot be read, 2 not a telephone number.
+    Exit status: 0 the calls are deleted, 1 the database is missing or cannot be read, 2 not a telephone number,
+    3 the calls are deleted, but the audit log cannot be written.
     """
     from hearline.core.numbers import normal
     from hearline.core.settings import Settings
@@ -47,14 +48,18 @@ def forget(
     earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
     try:
         count = earlier.forget(number)
+    except (OSError, sqlite3.Error) as error:
+        _fail("forget", error, 1)
+    told = f"{count} {'call' if count == 1 else 'calls'} forgotten"
+    try:
         AuditLog(settings.state / "audit", settings.audit_days).write(
             "caller-forgotten", by=f"uid {os.getuid()}", calls=count
         )
-    except (OSError, sqlite3.Error) as error:
-        _fail("forget", error, 1)
-    typer.echo(f"{count} {'call' if count == 1 else 'calls'} forgotten")
+    except OSError as error:
+        _fail("forget", f"{told}, but it is not in the audit log: {error}", 3)
+    typer.echo(told)
 
 
-def _fail(verb: str, error: Exception, status: int) -> None:
+def _fail(verb: str, error: Exception | str, status: int) -> None:
     typer.secho(f"hearline callers {verb}: {error}", fg="red", err=True)
     raise typer.Exit(status)

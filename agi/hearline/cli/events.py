@@ -41,9 +41,9 @@ def events(
 
 
 async def _print(after: str, once: bool) -> int:
-    from hearline.core.settings import Settings
+    from hearline.core.settings import Settings, socket_of
     from hearline.wire.answers import Refused
-    from hearline.wire.assist_client import AssistClient, socket_of
+    from hearline.wire.assist_client import AssistClient
     from hearline.wire.event_stream import data_of, number_of
 
     socket = socket_of(Settings().state)

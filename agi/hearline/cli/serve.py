@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import threading
@@ -97,6 +98,7 @@ def _check(settings: Settings, options: Collection[str]) -> None:
     if settings.ami:
         read_by["ami"] = address
         _check_secret(settings)
+        _check_state(settings)
     for name, read in read_by.items():
         text = getattr(settings, name)
         try:
@@ -109,12 +111,25 @@ def _check(settings: Settings, options: Collection[str]) -> None:
 
 def _check_secret(settings: Settings) -> None:
     """Exit with status 2 if the manager interface's secret cannot be read."""
+    from hearline.core.files import read_text
+
     try:
         if settings.ami_secret_file is None:
             raise OSError(0, "not set")
-        settings.ami_secret_file.read_text("utf-8")
+        read_text(settings.ami_secret_file)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         remedy = "Set it to a file with the secret of HEARLINE_AMI_USER in manager.conf"
         typer.secho(f"hearline serve: HEARLINE_AMI_SECRET_FILE: {why}. {remedy}", fg="red", err=True)
         raise typer.Exit(2) from None
+
+
+def _check_state(settings: Settings) -> None:
+    """Exit with status 2 if the state folder's path is too long for agent assist's Unix socket."""
+    from hearline.core.settings import STATE_LONGEST
+
+    length = len(os.fsencode(settings.state))
+    if length > STATE_LONGEST:
+        why = f"the path has {length} bytes, but a Unix socket in the folder allows at most {STATE_LONGEST}"
+        typer.secho(f"hearline serve: HEARLINE_STATE: {why}. Use a shorter one", fg="red", err=True)
+        raise typer.Exit(2)

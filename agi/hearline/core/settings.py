@@ -122,6 +122,15 @@ class Settings(BaseModel):
         return {name: text for name, text in variables.items() if text} | given
 
 
+def socket_of(state: Path) -> Path:
+    """The Unix socket on which agent assist listens, given the folder of its state."""
+    return state / "assist" / "interface.sock"
+
+
+# The most bytes of `Settings.state`: Linux has 108 for the path of a Unix socket, with the NUL at its end.
+STATE_LONGEST = 107 - len(os.fsencode(socket_of(Path("/"))))
+
+
 def address(text: str) -> tuple[str, int]:
     """``"127.0.0.1:4573"`` as ``("127.0.0.1", 4573)``.
 

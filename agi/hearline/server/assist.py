@@ -34,9 +34,10 @@ from hearline.assist.selftest.ami_rights import AmiRights
 from hearline.assist.selftest.whisper_permission import AssistStatus, WhisperPermission
 from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
+from hearline.core.files import read_text
 from hearline.core.ids import new_call_id
 from hearline.core.logs import about_call
-from hearline.core.settings import Settings, address
+from hearline.core.settings import Settings, address, socket_of
 from hearline.media.worker_client import WorkerClient
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
@@ -46,7 +47,6 @@ from hearline.server.child import run_child
 from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.accounts import Accounts, accounts_file
 from hearline.store.records import Records
-from hearline.wire.assist_client import socket_of
 from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Service:
     def __init__(self, settings: Settings, tell: Callable[[bytes], None]) -> None:
         self._settings, self._tell = settings, tell
         self._graph = ChannelGraph(self._new_call_id)
-        secret = settings.ami_secret_file.read_text("utf-8").strip()
+        secret = read_text(settings.ami_secret_file).strip()
         where = address(settings.ami)
         self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
         self._proof = proof_of(secret)

@@ -22,6 +22,7 @@ LASTED_S = 30.0  # after a process that ran this long, the waits begin anew
 STOP_S = 3.0
 BEAT_S = 1.0  # the child's event loop sends a beat this often
 HUNG_S = 10.0  # a child that has been silent for this long hangs; counted from its first word
+FIRST_S = 30.0  # for the first word: importing takes a while, on a machine that has just started
 LOOK_S = 0.5
 BEAT = b"\n"
 TASKS = "tasks"  # the key of a line that counts tasks
@@ -35,13 +36,17 @@ class ChildProcess:
         module: its dotted name.
         name: its name in messages.
         hung_s: the process is replaced when it has been silent for this long.
+        first_s: the same, before its first word.
 
     ``standing``: the last status that it reported; empty before the first one, and after it has ended or hung.
     ``tasks``: the number of its asyncio tasks, by the name of their coroutine.
     """
 
-    def __init__(self, module: str, name: str, settings: Settings, hung_s: float = HUNG_S) -> None:
-        self._module, self._name, self._settings, self._hung_s = module, name, settings, hung_s
+    def __init__(
+        self, module: str, name: str, settings: Settings, hung_s: float = HUNG_S, first_s: float = FIRST_S
+    ) -> None:
+        self._module, self._name, self._settings = module, name, settings
+        self._hung_s, self._first_s = hung_s, first_s
         self._stopping = threading.Event()
         self._process: subprocess.Popen | None = None
         self._link: socket.socket | None = None
@@ -81,10 +86,10 @@ class ChildProcess:
 
     def _listen(self) -> None:
         """Read its lines until it ends or hangs. Time in which our own process did not run is not its silence."""
-        unread, silent_s, speaks, looked = b"", 0.0, False, time.monotonic()
+        unread, silent_s, most_s, looked = b"", 0.0, self._first_s, time.monotonic()
         self._link.settimeout(LOOK_S)
-        with suppress(OSError, ValueError):
-            while not (speaks and silent_s > self._hung_s):
+        with suppress(OSError):
+            while silent_s <= most_s:
                 try:
                     data = self._link.recv(65_536)
                 except TimeoutError:
@@ -95,17 +100,18 @@ class ChildProcess:
                     continue
                 if not data:
                     break
-                speaks, silent_s = True, 0.0
+                silent_s, most_s = 0.0, self._hung_s
                 *lines, unread = (unread + data).split(b"\n")
                 for line in filter(None, lines):
-                    message = json.loads(line)
-                    if TASKS in message:
-                        self.tasks = message[TASKS]
-                    else:
-                        self.standing = message
+                    with suppress(ValueError):  # half a line: the next one is whole
+                        message = json.loads(line)
+                        if TASKS in message:
+                            self.tasks = message[TASKS]
+                        else:
+                            self.standing = message
         self.standing, self.tasks = {}, {}
-        if self._process.poll() is None and not self._stopping.is_set() and silent_s > self._hung_s:
-            log.error("%s has been silent for %.0f s and is killed", self._name, self._hung_s)
+        if self._process.poll() is None and not self._stopping.is_set() and silent_s > most_s:
+            log.error("%s has been silent for %.0f s and is killed", self._name, most_s)
             self._process.kill()
 
     def _watch(self) -> None:

@@ -8,13 +8,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from hearline.core.settings import Settings, address
+from hearline.core.settings import Settings, address, socket_of
 from hearline.server.child import run_child
 from hearline.store.accounts import Accounts, accounts_file
 from hearline.store.audit import AuditLog
 from hearline.web.agent.app import Page
 from hearline.web.entrance import Entrance
-from hearline.wire.assist_client import AssistClient, socket_of
+from hearline.wire.assist_client import AssistClient
 from hearline.wire.http_server import HttpServer
 from hearline.yamlfiles.watched import LOOK_S, Watcher
 

@@ -6,12 +6,15 @@ somebody came from (the first 24 bits of an IPv4 address, 48 of an IPv6 address)
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import ipaddress
 import json
 import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 8 * 1024 * 1024  # per file; then the day gets another one
 WRITE_S = 3.0  # to write the last lines when a process stops
 MOST_FILES = 32  # per day, so that no flood fills the disk
+BY_ANYBODY = {"look"}  # events that anybody who has signed in can cause at will: for half of a day's files
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d+)\.jsonl")
 
 
@@ -48,11 +52,11 @@ class AuditLog:
 
     def note(self, event: str, **more: object) -> None:
         """Add a line, in a thread of its own. Returns at once."""
-        self._writer.later(partial(self._append, _line(self._now(), event, more)))
+        self._writer.later(partial(self._append, event, more, self._now()))
 
     def write(self, event: str, **more: object) -> None:
         """Add a line, and wait until it is on the disk. Raises OSError."""
-        self._append(_line(self._now(), event, more))
+        self._append(event, more, self._now())
 
     def settle(self) -> bool:
         """Wait until all lines are written. Returns False if that takes too long."""
@@ -62,24 +66,25 @@ class AuditLog:
         """Write the lines that wait, for at most ``WRITE_S``."""
         self._writer.close(WRITE_S)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, event: str, more: dict[str, object], at: datetime) -> None:
+        line, files = _line(at, event, more), MOST_FILES // 2 if event in BY_ANYBODY else MOST_FILES
         today = self._now().astimezone(UTC).date()
         private_folder(self.folder)
         if self._cleared != today:
             self._cleared = today
             self._clear(today)
-        for number in range(MOST_FILES):
+        for number in range(files):
             # Open it for each line: another process may have filled or removed it.
             file = self.folder / f"{today}.{number}.jsonl"
-            descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_size < MOST_BYTES:
-                    os.write(descriptor, line)
-                    os.fdatasync(descriptor)
+                    _add(descriptor, line)
                     return
             finally:
                 os.close(descriptor)
-        raise DayFull(f"{self.folder}: {MOST_FILES} files are full today")
+        raise DayFull(f"{self.folder}: {files} files are full today")
 
     def _clear(self, today: date) -> None:
         """Delete expired files. Their age is counted from the newest file, so that a clock that jumps ahead deletes
@@ -93,6 +98,22 @@ class AuditLog:
 
     def _files(self) -> list[tuple[Path, re.Match[str]]]:
         return [(file, named) for file in self.folder.iterdir() if (named := _NAME.fullmatch(file.name))]
+
+
+def _add(descriptor: int, line: bytes) -> None:
+    """Add a line to a locked file, on the disk: the whole line, or nothing and OSError. A half line that a power cut
+    left there stays a line of its own."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def _line(at: datetime, event: str, more: dict[str, object]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections import Counter
 
@@ -13,6 +14,7 @@ from hearline.store.accounts import Account, Accounts, may_see
 from hearline.store.audit import AuditLog, network
 from hearline.web.access import WHO, Handler
 from hearline.web.headers import HEADERS
+from hearline.web.looks import Looks
 from hearline.web.origin import Proxies, address_key, must_be_ours
 from hearline.web.sessions import COOKIE, KNOWN_S, Sessions
 from hearline.web.sign_in import SignIn
@@ -33,7 +35,7 @@ class Entrance:
     def __init__(self, accounts: Accounts, audit: AuditLog, proxies: str, counts: Counter[str]) -> None:
         self.accounts, self.audit = accounts, audit
         self._proxies, self._sessions = Proxies(proxies), Sessions(accounts)
-        self._door = SignIn(accounts, audit, counts)
+        self._door, self._looks = SignIn(accounts, audit, counts), Looks(audit)
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
         return {
@@ -44,6 +46,7 @@ class Entrance:
 
     def close(self) -> None:
         self._door.close()
+        self._looks.close()
 
     # ---- every request ----------------------------------------------------------------------------------------------
     @web.middleware
@@ -59,13 +62,21 @@ class Entrance:
             response = web.json_response({"error": error.reason}, status=error.status)
         except ConnectionError:  # the browser has gone
             raise
+        except OSError as error:
+            too_long = error.errno == errno.ENAMETOOLONG  # the name asked for; no file has such a name
+            response = web.json_response({"error": "Not Found"}, status=404) if too_long else self._broken(request)
         except Exception:
-            resource = request.match_info.route.resource
-            log.exception("the page could not answer %s", resource.canonical if resource else request.method)
-            response = web.json_response({"error": "broken"}, status=500)
+            response = self._broken(request)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
+
+    @staticmethod
+    def _broken(request: web.Request) -> web.Response:
+        """Log the exception that is being handled. Returns the answer."""
+        resource = request.match_info.route.resource
+        log.exception("the page could not answer %s", resource.canonical if resource else request.method)
+        return web.json_response({"error": "broken"}, status=500)
 
     def who(self, request: web.Request) -> Account | None:
         """The account that is signed in, with its present role; None if nobody is."""
@@ -79,7 +90,8 @@ class Entrance:
             return who
         whose = self.accounts.of(number)
         allowed = may_see(who, whose)
-        self._note(request, "look", who, of=whose.number if whose else None, result="seen" if allowed else "refused")
+        result, of = "seen" if allowed else "refused", whose.number if whose else None
+        self._looks.note(who.number, of, result, self._network(request))
         if not allowed:
             raise Refused(403, "not_yours")
         return whose
@@ -94,7 +106,10 @@ class Entrance:
         self._note(request, event, request[WHO], **more)
 
     def _note(self, request: web.Request, event: str, who: Account, **more: object) -> None:
-        self.audit.note(event, by=who.number, network=network(self._proxies.address(request)), **more)
+        self.audit.note(event, by=who.number, network=self._network(request), **more)
+
+    def _network(self, request: web.Request) -> str:
+        return network(self._proxies.address(request))
 
     # ---- signing in and out -----------------------------------------------------------------------------------------
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:

@@ -88,7 +88,10 @@ class Feed:
         """
         async with self._source(agent, by or agent) as source:
             response = web.StreamResponse(headers=self._headers)
-            await response.prepare(request)
+            try:
+                await response.prepare(request)
+            except ConnectionError:  # the page has gone meanwhile
+                return response
             with self._watching(agent, by or agent) as watcher:
                 reading = asyncio.create_task(self._read(source, watcher))
                 try:

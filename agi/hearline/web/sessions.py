@@ -10,7 +10,7 @@ import time
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from hearline.core.files import write_private
+from hearline.core.files import read_text, write_private
 from hearline.core.keys import lasting_key
 from hearline.store.accounts import Account, Accounts
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 COOKIE = "hearline"
 SHIFT_S = 12 * 3_600
 KNOWN_S = 180 * 86_400  # how long the browser keeps the cookie
+MOST_ENDED = 64 * 1024 * 1024  # bytes of the list of those who signed out: far more than a shift's
 _MOST_NUMBERS = 16  # work numbers remembered in a browser's cookie
 
 
@@ -84,7 +85,7 @@ class Sessions:
 
     def _read(self) -> dict[str, float]:
         try:
-            return {str(one): float(at) for one, at in json.loads(self._file.read_text("utf-8")).items()}
+            return {str(one): float(at) for one, at in json.loads(read_text(self._file, MOST_ENDED)).items()}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -31,7 +31,7 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         sent = json.loads(json.dumps(sent, ensure_ascii=False).encode("utf-8", "replace"))
     except TimeoutError:
         raise Refused(408, "slow") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, web.RequestPayloadError):  # the last: not encoded as its header says
         raise Refused(400, "not_json") from None
     if not isinstance(sent, dict):
         raise Refused(400, "not_json")

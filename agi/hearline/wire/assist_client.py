@@ -23,11 +23,6 @@ _URL = "http://assist"  # any host will do on a Unix socket
 Blocks = AsyncIterator[tuple[str, bytes]]
 
 
-def socket_of(state: Path) -> Path:
-    """The socket on which agent assist listens, given the folder of its state."""
-    return state / "assist" / "interface.sock"
-
-
 class AssistClient:
     """For one event loop; ``close`` at the end. All methods raise Refused: as agent assist refused the request, or with
     503 ``assist_away`` if it does not answer.

@@ -6,25 +6,51 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hearline.core.files import private_folder
 from hearline.core.log_limit import LogLimit
 
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
-http_log.addFilter(LogLimit())  # requests must not be able to flood our log
 
 AGAIN_S = 5.0
 STOP_S = 0.5
 STAYS_S = 1.0  # between two looks at a socket's file
 HEADER_S = 10.0  # the longest that a connection may stay without a complete request
 MOST_CONNECTIONS = 2_000
+ROOM_S = 0.02  # between two looks for a place
+YOUNG_S = 0.1  # a connection has at least this long for its request before it may be closed to make room
 ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
+
+
+_GONE = "Transport is closing"  # asyncio's RuntimeError for a peer that has gone while a file is sent
+
+
+class _HttpLog(LogLimit):
+    """Keeps requests from flooding our log, and the addresses and words of browsers out of it. A browser that has gone
+    is no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, ConnectionError) or str(error) == _GONE:
+            return False
+        if isinstance(
+            error, (HttpProcessingError, web.RequestPayloadError)
+        ):  # it quotes the request, and the fault is not ours
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args, record.exc_info = "a request that is not HTTP: %s", (type(error).__name__,), None
+        elif " from %s" in record.msg:
+            record.msg, record.args = record.msg.partition(" from %s")[0], ()
+        return super().filter(record)
+
+
+http_log.addFilter(_HttpLog())
 
 
 class Served(Protocol):
@@ -133,21 +159,22 @@ def _shown(where: tuple[str, int] | Path) -> str:
 
 
 class Busy:
-    """The connections on which a request is being answered."""
+    """The connections on which a request that has arrived completely, with its body, is being answered."""
 
     def __init__(self) -> None:
-        self._now: set[asyncio.BaseProtocol] = set()
+        self._now: dict[asyncio.BaseProtocol, web.Request] = {}
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Callable) -> web.StreamResponse:
-        self._now.add(request.protocol)
+        self._now[request.protocol] = request
         try:
             return await handler(request)
         finally:
-            self._now.discard(request.protocol)
+            self._now.pop(request.protocol, None)
 
     def __contains__(self, connection: asyncio.BaseProtocol) -> bool:
-        return connection in self._now
+        request = self._now.get(connection)
+        return request is not None and request.content.is_eof()
 
 
 def most_connections() -> int:
@@ -156,15 +183,14 @@ def most_connections() -> int:
 
 
 async def accept(name: str, listening: socket.socket, server: web.Server, busy: Busy) -> None:
-    """Accept connections up to a limit. At the limit, the connection that has been idle longest is closed; if none is
-    idle, new connections wait.
+    """Accept connections up to a limit. At the limit, a new connection takes the place of the oldest one that is not
+    busy and had `YOUNG_S` for its request; until there is one, new connections wait.
 
     asyncio's own accept loop is not used, since it logs a hundred tracebacks a second when no descriptor is left.
     """
     loop, most, quiet = asyncio.get_running_loop(), most_connections(), LogLimit()
+    young: set[asyncio.BaseProtocol] = set()
     while True:
-        while len(server.connections) >= most and not _make_room(server, busy):
-            await asyncio.sleep(0.1)
         try:
             connection, _ = await loop.sock_accept(listening)
         except OSError as error:
@@ -173,14 +199,22 @@ async def accept(name: str, listening: socket.socket, server: web.Server, busy: 
             await asyncio.sleep(ACCEPT_AGAIN_S)
             continue
         try:
-            await loop.connect_accepted_socket(server, connection)
+            while len(server.connections) >= most and not _make_room(server, busy, young):
+                await asyncio.sleep(ROOM_S)
+            _, newest = await loop.connect_accepted_socket(server, connection)
         except OSError:
             connection.close()
+            continue
+        except BaseException:
+            connection.close()
+            raise
+        young.add(newest)
+        loop.call_later(YOUNG_S, young.discard, newest)
 
 
-def _make_room(server: web.Server, busy: Busy) -> bool:
+def _make_room(server: web.Server, busy: Busy, young: Container[asyncio.BaseProtocol]) -> bool:
     for connection in server.connections:  # the oldest first
-        if connection not in busy and connection.transport is not None:
+        if connection not in busy and connection not in young and connection.transport is not None:
             connection.transport.abort()
             return True
     return False

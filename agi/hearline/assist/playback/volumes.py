@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from hearline.core.files import write_private
+from hearline.core.files import read_text, write_private
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Volumes:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            kept = json.loads(file.read_text("utf-8"))
+            kept = json.loads(read_text(file))
             self._db = {str(agent): _within(int(db)) for agent, db in kept.items()}
         except FileNotFoundError:
             self._db = {}
