@@ -19,7 +19,7 @@ from world import SOUNDS, World, until
 
 TALKS, CALLS = 300, 400
 CHANNELS_A_TALK = 7
-HANG_S = 3.0
+CROWD_S = 4.5
 
 
 def originate(world: World, what: str, **variables: str) -> None:
@@ -184,7 +184,9 @@ def test_hearline_is_asked_about_digits_only_and_nobody_is_turned_away(world, si
 @pytest.mark.realtime
 def test_every_call_in_the_ivr_reaches_the_queue_in_time_among_thousands_of_channels(world, silent):
     """The calls come from two trunks, one of them with blanks and a pattern's signs in its name; the server hangs just
-    after it has told the guard that it is well."""
+    after it has told the guard that it is well. It takes 1.5 s at most to be noticed, and hundreds of redirects at once
+    then take as long as the machine needs: within 4.5 s in all on a slow one. A guard that knew only the first of the
+    channels' names would leave the others where they are."""
     originate(world, "crowd@test/n", TEST_TALKS=str(TALKS * CHANNELS_A_TALK // 2), TEST_CALLS=str(CALLS // 2))
     until(lambda: len(silent.extensions) == CALLS, 60)
     until(lambda: len(world.channels()) > TALKS * CHANNELS_A_TALK + 2 * CALLS, 30)
@@ -196,4 +198,4 @@ def test_every_call_in_the_ivr_reaches_the_queue_in_time_among_thousands_of_chan
     until(lambda: sum(line[5] == "Queue" for line in world.channels()) == CALLS, 10)
     queued = time.monotonic()
     print(f"out of the IVR {silent.left[-1] - hung:.2f} s after it hung, in the queue {queued - hung:.2f} s after")
-    assert queued - hung <= HANG_S
+    assert queued - hung <= CROWD_S

@@ -94,7 +94,7 @@ def test_noise_alone_is_not_raised(calls, line_noise):
     assert rms_dbov(joined) == pytest.approx(rms_dbov(read_wav(line_noise["street"])), abs=1.5)
 
 
-@pytest.mark.parametrize(("name", "told"), [("soft", "normal"), ("normal", "normal"), ("soft, gain off", "key")])
+@pytest.mark.parametrize(("name", "told"), [("soft", "normal"), ("normal", "normal"), ("soft, gain off", "low")])
 def test_a_raised_caller_is_a_normal_one_to_the_agent(calls, name, told):
     [whisper] = [w for w in find_prompts(agent_heard(calls[name]), WHISPERS) if w.complete > 0.5]
     assert whisper.id.endswith(f"-{told}")

@@ -62,7 +62,8 @@ def test_a_callers_own_telephone_and_somebody_outside_are_no_agents(world, dialp
         assert [channel for channel, how in legs.items() if "w" in how and not is_agents(channel)] == []
         assert len(legs) == 2 and sum(map(is_agents, legs)) == 1, legs
         assert page.state()["state"] == "talking"
-        before = page.state()["left_first_today"]
+        known = until(lambda: now if (now := page.state())["left_first_today"] is not None else None, 5)
+        before = known["left_first_today"]
         floor.act(agent.name, "transfer", OUTSIDE, until_told="disconnected")
         phones.wait_for("answered", outside)
         until(lambda: page.state()["state"] == "after", 3)

@@ -571,6 +571,7 @@ async def _left_first_today(folder: Path, now: float, calls: dict[str, float]) -
     agents.close()
     agents.states.now = lambda: now
     state = agents.states.of("8016")
+    assert state.view(now, agents.states.today())["left_first_today"] is None, "not told before it is known"
     await asyncio.gather(*agents._looking)
     return state.view(now, agents.states.today())["left_first_today"]
 

@@ -136,6 +136,7 @@ class AgentState:
     left_first: Side | None = None
     # How many calls the agent ended first, by business day, so that a clock that jumps back and forth loses none.
     left_first_on: Counter[date] = field(default_factory=Counter)
+    counted: bool = True  # False until the calls of before we were started are counted, too
 
     def view(self, now: float, today: date) -> dict[str, Any]:
         """The state as the page shows it; moments in ms since 1970."""
@@ -169,7 +170,7 @@ class AgentState:
             "long": self.long,
             "playing": self.playing,
             "callback": self.callback,
-            "left_first_today": self.left_first_on[today],
+            "left_first_today": self.left_first_on[today] if self.counted else None,
         }
 
     def _known(self) -> dict[str, str]:
@@ -252,7 +253,7 @@ class AgentStates:
         calendar: Calendar,
         number: Callable[[str], str] = lambda _channel: "",
         look_up: Callable[[Caller], None] = lambda _caller: None,
-        meet_agent: Callable[[str], None] = lambda _agent: None,
+        meet_agent: Callable[[str], None] | None = None,
         keep: Callable[[AgentState, Part], Future[bool]] = lambda _state, _part: Future(),
         now: Callable[[], float] = time.time,
         trouble_days: int = AgentState.trouble_days,
@@ -282,7 +283,9 @@ class AgentStates:
         state = self._states.get(agent)
         if state is None:
             state = self._states[agent] = AgentState(agent, since=self.now())
-            self._meet_agent(agent)
+            if self._meet_agent:
+                state.counted = False
+                self._meet_agent(agent)
         return state
 
     def knows(self, agent: str) -> bool:
@@ -515,7 +518,7 @@ class AgentStates:
     def _set(self, state: AgentState, fresh: AgentState) -> None:
         if state.state is Activity.AFTER:
             self._last[state.agent] = replace(state)
-        fresh.left_first_on = state.left_first_on
+        fresh.left_first_on, fresh.counted = state.left_first_on, state.counted
         vars(state).update(vars(fresh))
 
     # ---- from the store ---------------------------------------------------------------------------------------------
@@ -539,7 +542,9 @@ class AgentStates:
 
     def know_left_first(self, agent: str, day: date, count: int) -> None:
         """Add the calls that the agent ended first on this business day before this process started."""
-        self.of(agent).left_first_on[day] += count
+        state = self.of(agent)
+        state.left_first_on[day] += count
+        state.counted = True
         self.changed(agent)
 
     # ---- the agent's own entries ------------------------------------------------------------------------------------

@@ -322,7 +322,8 @@ function showOutcomes() {
 }
 
 function showOwn() {
-  write(by("left-first"), words().left_first(state.left_first_today));
+  const count = state.left_first_today; // null until it has been looked up
+  write(by("left-first"), count === null ? "" : words().left_first(count));
   if (document.activeElement !== by("volume")) by("volume").value = state.volume_db;
   showVolume();
 }
