@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
@@ -63,6 +64,14 @@ def answers_within(floor: Floor, seconds: float) -> None:
         mine.settimeout(seconds)
         assert b"401" in mine.recv(100)
     assert time.monotonic() - began < seconds
+
+
+@asynccontextmanager
+async def signed_in(floor: Floor) -> AsyncIterator[aiohttp.ClientSession]:
+    """A browser of agent 8016."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
+        yield http
 
 
 # ---- half requests ---------------------------------------------------------------------------------------------------
@@ -131,15 +140,14 @@ def test_the_last_place_is_for_who_comes_next(floor, monkeypatch):
     floor.open()
 
     async def story() -> None:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
-            async with http.get(floor.url + "api/events"), http.get(floor.url + "api/events"):
-                for _ in range(5):
-                    with await asyncio.to_thread(connect, floor) as newcomer:
-                        assert await asyncio.to_thread(is_open, newcomer, 0.05)
-                        newcomer.sendall(b"GET /api/me HTTP/1.1\r\nHost: x\r\n\r\n")
-                        newcomer.settimeout(3)
-                        assert b"401" in await asyncio.to_thread(newcomer.recv, 100)
+        news = floor.url + "api/events"
+        async with signed_in(floor) as http, http.get(news), http.get(news):
+            for _ in range(5):
+                with await asyncio.to_thread(connect, floor) as newcomer:
+                    assert await asyncio.to_thread(is_open, newcomer, 0.05)
+                    newcomer.sendall(b"GET /api/me HTTP/1.1\r\nHost: x\r\n\r\n")
+                    newcomer.settimeout(3)
+                    assert b"401" in await asyncio.to_thread(newcomer.recv, 100)
 
     asyncio.run(story())
 
@@ -151,15 +159,13 @@ def test_a_stream_is_not_given_up_for_who_is_idle(floor, monkeypatch):
     floor.open()
 
     async def story() -> None:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
-            async with http.get(floor.url + "api/events") as stream:
-                idle = await asyncio.to_thread(lambda: [connect(floor) for _ in range(10)])
-                async with asyncio.timeout(3):
-                    for _ in range(4):
-                        await stream.content.readuntil(b"\n\n")
-                for one in idle:
-                    one.close()
+        async with signed_in(floor) as http, http.get(floor.url + "api/events") as stream:
+            idle = await asyncio.to_thread(lambda: [connect(floor) for _ in range(10)])
+            async with asyncio.timeout(3):
+                for _ in range(4):
+                    await stream.content.readuntil(b"\n\n")
+            for one in idle:
+                one.close()
 
     asyncio.run(story())
 
@@ -313,8 +319,7 @@ def test_half_a_character_reaches_nothing_that_must_be_written_down(floor, monke
     call = floor.states.of("8016").caller.id
 
     async def story() -> None:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
+        async with signed_in(floor) as http:
             for path, what in (
                 ("call-up", {"rule": "\ud800"}),
                 ("card", {"card": "\ud800", "did": "used"}),
@@ -340,11 +345,10 @@ def test_what_breaks_in_a_handler_is_told_without_what_was_asked_for(floor, monk
     monkeypatch.setattr(floor.interface.snapshots, "_cards", broken)
 
     async def story() -> None:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            await http.post(floor.url + "api/sign-in", data=json.dumps({"agent": "8016", "pin": PIN}), headers=JSON)
-            async with http.get(floor.url + "api/phrases?q=13800005678%0Aforged") as answer:
-                assert answer.status == 500 and await answer.json() == {"error": "broken"}
-                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        search = floor.url + "api/phrases?q=13800005678%0Aforged"
+        async with signed_in(floor) as http, http.get(search) as answer:
+            assert answer.status == 500 and await answer.json() == {"error": "broken"}
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
     asyncio.run(story())
     assert "could not answer /agents/{agent}/phrases" in caplog.text and "13800005678" not in caplog.text

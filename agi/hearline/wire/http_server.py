@@ -27,8 +27,6 @@ MOST_CONNECTIONS = 2_000
 ROOM_S = 0.02  # between two looks for a place
 YOUNG_S = 0.1  # a connection has at least this long for its request before it may be closed to make room
 ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
-
-
 _GONE = "Transport is closing"  # asyncio's RuntimeError for a peer that has gone while a file is sent
 
 
@@ -40,9 +38,7 @@ class _HttpLog(LogLimit):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, ConnectionError) or str(error) == _GONE:
             return False
-        if isinstance(
-            error, (HttpProcessingError, web.RequestPayloadError)
-        ):  # it quotes the request, and the fault is not ours
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):  # not our fault; it quotes the request
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.msg, record.args, record.exc_info = "a request that is not HTTP: %s", (type(error).__name__,), None
         elif " from %s" in record.msg:
