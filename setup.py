@@ -10,6 +10,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 SHIPPED = ("ivr_flows", "sounds", "docker/asterisk")
+OF_A_CHECKOUT = ("compose.yaml", "compose.bridge.yaml", "services.yaml")  # they build an image from the repository
 
 
 class BuildWithData(build_py):
@@ -17,9 +18,10 @@ class BuildWithData(build_py):
         super().run()
         if self.editable_mode:
             return
+        left_out = shutil.ignore_patterns("*~", ".*", "#*", *OF_A_CHECKOUT)
         for folder in SHIPPED:
             into = Path(self.build_lib) / "hearline" / "shipped" / folder
-            shutil.copytree(folder, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*~", ".*", "#*"))
+            shutil.copytree(folder, into, dirs_exist_ok=True, ignore=left_out)
 
 
 setup(cmdclass={"build_py": BuildWithData})

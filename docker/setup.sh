@@ -25,7 +25,9 @@ need() { # command package
 }
 container_answers() {
 	for engine in docker podman; do
-		"$engine" info >/dev/null 2>&1 && "$engine" compose version >/dev/null 2>&1 && return 0
+		"$engine" info >/dev/null 2>&1 || continue
+		"$engine" compose version >/dev/null 2>&1 && return 0
+		[ "$engine" = docker ] && docker-compose version >/dev/null 2>&1 && return 0
 	done
 	return 1
 }

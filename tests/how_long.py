@@ -21,6 +21,6 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def part(nodeid: str) -> str:
-    """The part of a test: for live tests their module (tests/live/test_join.py), for all others their folder."""
+    """The part of a test: for live tests their module (tests/live/talks/test_join.py), for all others their folder."""
     file = PurePath(nodeid.partition("::")[0])
-    return str(file if file.parent.name == "live" else file.parent)
+    return str(file if "live" in file.parts else file.parent)

@@ -10,6 +10,7 @@ calls. The second time within `RUNS` such runs, the test is no longer excused.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -24,7 +25,7 @@ import pytest
 
 from stood_still import Watch
 
-RUNS = 10
+RUNS = 30  # `make test` has three that place calls
 MARKER = "realtime(): judges milliseconds on live audio; looked at once more if the host took CPUs away in its calls"
 AGAIN = "again"  # a report's outcome: failed, and excused so far
 
@@ -46,22 +47,35 @@ class History:
     """The flaky tests of the last runs. If the file is missing or damaged, the history starts over."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self.run, self.flaky = 1, defaultdict(list)
+        self._file, self._new = file, list[str]()
+        self._read()
+
+    def _read(self) -> None:
+        self.run, self.flaky = 1, defaultdict[str, list[int]](list)
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            data = json.loads(file.read_text("utf-8"))
+            data = json.loads(self._file.read_text("utf-8"))
             self.run = int(data["runs"]) + 1
             for name, runs in data["flaky"].items():
                 if recent := [int(run) for run in runs if self.run - int(run) < RUNS]:
                     self.flaky[name] = recent
 
+    def add(self, name: str) -> None:
+        """This test was flaky in this run."""
+        self._new.append(name)
+        self.flaky[name].append(self.run)
+
     def keep(self) -> None:
-        text = json.dumps({"runs": self.run, "flaky": self.flaky}, indent=1)
+        """Write the file. Sessions side by side share it, so it is read again."""
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            own = self._file.with_suffix(f".{os.getpid()}")
-            own.write_text(text, "utf-8")
-            own.replace(self._file)
+            with open(self._file.with_suffix(".lock"), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._read()
+                for name in self._new:
+                    self.flaky[name].append(self.run)
+                own = self._file.with_suffix(f".{os.getpid()}")
+                own.write_text(json.dumps({"runs": self.run, "flaky": self.flaky}, indent=1), "utf-8")
+                own.replace(self._file)
 
     def told(self) -> list[str]:
         """One line per test, for people."""
@@ -134,7 +148,7 @@ class Looks:
             report.outcome = "failed"
             one.ihook.pytest_runtest_logreport(report=report)
         for name in sorted(doubted - failed):
-            self._history.flaky[name].append(self._history.run)
+            self._history.add(name)
 
     def end(self) -> None:
         if self.placed_calls:
@@ -153,7 +167,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent.name != "live" and item.get_closest_marker("realtime"):
+        if "live" not in item.path.parts and item.get_closest_marker("realtime"):
             raise pytest.UsageError(f"{item.nodeid}: marked realtime, but only live tests can be")
 
 

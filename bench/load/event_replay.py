@@ -172,7 +172,11 @@ class EventReplay:
                 for agent in range(self._callers):
                     phone = f"agent-{10_000 + agent}"
                     say(
-                        "Event: QueueMember", f"Name: {10_000 + agent}", f"StateInterface: PJSIP/{phone}", "Queue: care"
+                        "Event: QueueMember",
+                        "Queue: care",
+                        f"Name: {10_000 + agent}",
+                        f"Location: Local/{phone}@hearline-ring/n",
+                        f"StateInterface: PJSIP/{phone}",
                     )
                 say("Event: QueueStatusComplete", "EventList: Complete")
             case "BridgeList":

@@ -38,6 +38,8 @@ ANSWER_MS = 200  # the dialplan's Wait() before the first prompt
 STAYS_MS = 8_000  # callers who are still there this long after the flow's end hang up
 PILOT_CALLS = 12  # with the EAGI script, to see how many the machine can carry
 ROOM = 0.6  # the share of all cores for them and Asterisk, since the telephones run here, too
+SETTLE_S = 30  # starting takes about 5 s
+IDLE_SHARE = 0.05  # of a core
 PEAK_S = 3.0  # after the last call began: by then all calls are there
 
 Say = Callable[[str], None]
@@ -232,7 +234,7 @@ def run(way: Way, calls: int, say: Say, program: Path | None = None) -> Run:
         helper = None
         if way is ONLY_FRAMES:
             helper = exits.enter_context(only_frames.serving(program))[0].pid
-        before = _Usage.of(stack, helper)
+        before = _settled(stack, helper)
         a_second = way.a_second / len(THIRDS)
         placed = [
             exits.enter_context(
@@ -284,6 +286,17 @@ class _Usage:
             pss_kb(asterisk),
             sum(_or_nothing(pss_kb, pid) for pid in own),
         )
+
+
+def _settled(stack: Stack, helper: int | None) -> _Usage:
+    """The usage once all processes have started: from then on they spend next to nothing until the first call."""
+    usage = _Usage.of(stack, helper)
+    for _ in range(SETTLE_S):
+        time.sleep(1)
+        usage, before = _Usage.of(stack, helper), usage
+        if usage.own_s - before.own_s < IDLE_SHARE and usage.asterisk_s - before.asterisk_s < IDLE_SHARE:
+            return usage
+    raise RuntimeError(f"the processes do not come to rest within {SETTLE_S} s")
 
 
 def _or_nothing(measure: Callable[[int], float], pid: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -23,14 +24,21 @@ def chromium_path() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def microphone(wav: Path | None = None, loop: bool = True) -> list[str]:
+    """Options for a browser with sound devices of its own, which asks nobody whether a page may use them. Its
+    microphone plays this file, from its beginning for each page that opens it; without a file, it beeps."""
+    fake = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    return fake + ([f"--use-file-for-fake-audio-capture={wav}{'' if loop else '%noloop'}"] if wav else [])
+
+
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """A browser with a temporary profile. Raises FileNotFoundError if there is no Chromium."""
     path = chromium_path()
     if path is None:
         raise FileNotFoundError("there is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *options])
         try:
             yield browser
         finally:

@@ -32,18 +32,24 @@ from hearline.assist.playback.whispers import Whispers
 from hearline.audio.hearing import Heard, Hearing, SpeechEnded, SpeechStarted
 from hearline.core.calendar import Calendar
 from hearline.core.ids import new_call_id
-from hearline.core.settings import socket_of
+from hearline.core.settings import Settings, socket_of, trial_file
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 from hearline.media.worker_client import PendingCall
 from hearline.media.worker_protocol import LegReport
+from hearline.ops.provision import set_up_trial
+from hearline.pbx.config import Account
+from hearline.server.hotline import HotlineReader
 from hearline.store.accounts import Accounts, Role, accounts_file
 from hearline.store.audit import AuditLog
 from hearline.store.earlier_calls import EarlierCall, EarlierCalls
 from hearline.store.records import Records
 from hearline.web.agent.app import Page
 from hearline.web.entrance import Entrance
+from hearline.web.try_it.app import Trial
+from hearline.web.try_it.relay import CallRelay
 from hearline.wire.assist_client import AssistClient
 from hearline.wire.http_server import HttpServer
+from hearline.wire.tls import Tls
 
 REPO = Path(__file__).resolve().parents[2]
 HINTS = REPO / "ivr_flows" / "hints"
@@ -74,6 +80,7 @@ class Floor:
         folder: the server's state folder.
         agents: work numbers; all have the same PIN, `PIN`.
         hints: the folder of the rules and cards.
+        tls: for the page over https.
     """
 
     def __init__(
@@ -81,13 +88,16 @@ class Floor:
         folder: Path,
         agents: tuple[str, ...] = ("8016", "8017"),
         hints: Path = HINTS,
+        tls: Tls | None = None,
     ) -> None:
-        self.folder, self.agents, self._hints = folder, agents, hints
+        self.folder, self.agents, self._hints, self._tls = folder, agents, hints, tls
         self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
         self.asterisk_up = self.whispers_allowed = True
         self.keeps: bool | None = True  # whether agents' notes are saved; None: not known yet
         self.earlier: list[EarlierCall] = []
+        self.status: tuple[str, int] = ("127.0.0.1", 9)  # of the server, for "Try it": nobody listens there
+        self.try_it = "off"
         self._parties: dict[str, ConnectedParties] = {}  # by agent
         self._ringing: set[str] = set()
         self._supervisors: set[str] = set()
@@ -183,8 +193,27 @@ class Floor:
         return kept
 
     def _make_page(self) -> Page:
-        self.page = Page(self._client, Entrance(self.accounts, self.audit, "127.0.0.0/8", self.sign_ins))
+        entrance = Entrance(self.accounts, self.audit, "127.0.0.0/8", self.sign_ins)
+        trial = self._make_trial()
+        self.page = Page(self._client, entrance, "127.0.0.1:9" if trial else "", trial)
         return self.page
+
+    def _make_trial(self) -> Trial | None:
+        """What "Try it" needs, if it is to be on: set ``try_it`` and ``status`` before the floor opens."""
+        if self.try_it == "off":
+            return None
+        state = self.folder / "state"
+        settings = Settings(flows=REPO / "ivr_flows", sounds=REPO / "sounds", state=state)
+        self.visits = Records(state / "calls", settings.calendar)
+        set_up_trial(state, [Account(f"agent-{self.agents[0]}", self.agents[0], "", PIN)])
+        return Trial(
+            mode=self.try_it,
+            hotline=HotlineReader(settings).read,
+            relay=CallRelay(self.status, self._client, self.visits),
+            sounds=REPO / "sounds" / "zh" / "callers",
+            set_up=trial_file(state),
+            accounts=self.accounts,
+        )
 
     def be_supervisor(self, number: str, yes: bool = True) -> None:
         """Whether this agent is a supervisor of all others."""
@@ -197,7 +226,8 @@ class Floor:
 
         def begin() -> list[asyncio.Task]:
             self._client = AssistClient(socket_of(self.folder / "state"))
-            page = HttpServer("the agents' page", ("127.0.0.1", self.port), self._make_page)
+            where = "127.0.0.1", self.port
+            page = HttpServer("the agents' page", "HEARLINE_PAGE", where, self._make_page, self._tls)
             return [self._loop.create_task(one.run()) for one in (self._make_interface(), page)]
 
         self._serving = self.do(begin)
@@ -239,11 +269,12 @@ class Floor:
         wait_s: float = 12.0,
         phrases: str = "lanzhi",
         came_s: float = 0.0,
+        call: str = "",
     ) -> str:
         """A call from a caller rings at this agent's phone. Returns the caller's channel."""
         self._count += 1
         caller = f"PJSIP/trunk-{self._count:08x}"
-        call = new_call_id("bench", datetime.now(UTC))
+        call = call or new_call_id("bench", datetime.now(UTC))
         variables = {
             "HEARLINE_CALL": call,
             "HEARLINE_CALLER": caller,

@@ -6,8 +6,11 @@ thread, descriptor or task more than before, or noticeably more memory.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import tempfile
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +27,36 @@ LOG = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory, pytestconfig, watch) -> World:
+def ports() -> Iterator[Iterator[int]]:
+    """Ports for this session alone. Those of a server that restarts are free for a moment, in which the server of a
+    session beside it must not take them."""
+    for first in range(14_000, 19_000, 100):
+        with open(Path(tempfile.gettempdir()) / f"hearline-tests-{first}.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield iter(range(first, first + 100))
+            return
+    raise RuntimeError("too many sessions side by side")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory, pytestconfig, watch, ports) -> World:
     folder = tmp_path_factory.mktemp("live")
     flows = folder / "flows"
     shutil.copytree(REPO / "ivr_flows", flows)
     for name, text in EXTRA_FLOWS.items():
         (flows / name).write_text(text, "utf-8")
     templates = shutil.copytree(REPO / "docker" / "asterisk", folder / "asterisk")
-    with open(templates / "etc" / "extensions.conf.j2", "a") as dialplan:
-        dialplan.write((REPO / "tests" / "live" / "test.conf").read_text("utf-8"))
+    for name, ours in (("extensions", "test.conf"), ("queues", "test-queues.conf"), ("modules", "test-modules.conf")):
+        with open(templates / "etc" / f"{name}.conf.j2", "a") as theirs:
+            theirs.write((REPO / "tests" / "live" / ours).read_text("utf-8"))
     settings = Settings(
         state=folder / "state",
         flows=flows,
         asterisk_templates=templates,
-        agi="127.0.0.1:14573",
-        media="127.0.0.1:19092",
-        status="127.0.0.1:19573",
+        **{name: f"127.0.0.1:{next(ports)}" for name in ("agi", "status", "legs", "page", "media")},
     )
     stack = Stack(settings, callers=tuple(ACCOUNTS))
     pytestconfig.stash[LOG] = stack.home / "log" / "hearline.log"

@@ -115,17 +115,20 @@ class RawCall:
         self._socket.send(("\r\n".join([*lines, "", ""]) + body).encode())
 
     def _credentials(self, answer: str, method: str) -> str:
-        told = dict(re.findall(r'(realm|nonce|opaque|qop)="([^"]*)"', answer))
-        name, password = self._account
-        uri = f"sip:{self._user}@{self._server}"
+        return credentials(answer, *self._account, method, f"sip:{self._user}@{self._server}")
 
-        def md5(*parts: str) -> str:
-            return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
 
-        mine, asked = md5(name, told["realm"], password), md5(method, uri)
-        digest = md5(mine, told["nonce"], "00000001", "0a4f113b", "auth", asked)
-        return (
-            f'Authorization: Digest username="{name}", realm="{told["realm"]}", nonce="{told["nonce"]}", uri="{uri}", '
-            f'qop=auth, nc=00000001, cnonce="0a4f113b", response="{digest}", algorithm=MD5, '
-            f'opaque="{told.get("opaque", "")}"'
-        )
+def credentials(answer: str, user: str, password: str, method: str, uri: str) -> str:
+    """The header that answers the challenge in ``answer`` (RFC 2617, qop=auth)."""
+    told = dict(re.findall(r'(realm|nonce|opaque|qop)="([^"]*)"', answer))
+
+    def md5(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+    mine, asked = md5(user, told["realm"], password), md5(method, uri)
+    digest = md5(mine, told["nonce"], "00000001", "0a4f113b", "auth", asked)
+    return (
+        f'Authorization: Digest username="{user}", realm="{told["realm"]}", nonce="{told["nonce"]}", '
+        f'uri="{uri}", qop=auth, nc=00000001, cnonce="0a4f113b", response="{digest}", algorithm=MD5, '
+        f'opaque="{told.get("opaque", "")}"'
+    )

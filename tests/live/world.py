@@ -55,6 +55,7 @@ EXTRA_FLOWS = {
     "quick.yaml": 'like: hotline\ntest_number: "8102"\n'
     "timers: {noinput_timeout: 600ms, hangup_pause: 600ms, move_time: 600ms}\n",
     "unraised.yaml": 'like: hotline\ntest_number: "8104"\ntimers: {line_gain: 0 dB}\n',
+    "freepbx.yaml": 'like: hotline\ntest_number: "8181"\nqueue: "400"\n',
     "collect.yaml": 'test_number: "8105"\nbegin: rate\nsteps:\n'
     "  rate: {play: opening, bargein: key, collect: {name: rating, match: 1-5, personal: no}, "
     "on: {collected: agent, nomatch: rate, noinput: queue}}\n"
@@ -306,9 +307,9 @@ class World:
             time.sleep(0.2)
 
     def wait_ready(self, seconds: float = 20.0) -> None:
-        """Until agent assist is there as well, and has found out whether it may whisper, and the page."""
+        """Until agent assist is there as well, and has found out whether it may whisper, and the page listens."""
         until(lambda: self.stack.readiness().get("assist", {}).get("whispers"), seconds)
-        until(lambda: self.tasks(TASKS_OF["the agents' page"]), seconds)
+        until(lambda: "Door.accept" in self.tasks(TASKS_OF["the agents' page"]), seconds)
 
     def server_pids(self) -> list[int]:
         """The pids of the door and its media worker."""

@@ -43,7 +43,8 @@ def floor(shared_floor):
 @contextmanager
 def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
     """Opens windows, by default as agent 8016: ``window(locale="en-GB", width=640, script="…", …)``; ``script`` runs
-    before the page's own scripts. An error in the page's scripts fails the test."""
+    before the page's own scripts; with ``signed_in=None`` the window stays empty. An error in the page's scripts fails
+    the test."""
     contexts, faults = [], []
 
     def open_(
@@ -52,7 +53,7 @@ def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
         height: int = 900,
         agent: str = "8016",
         script: str = "",
-        signed_in: bool = True,
+        signed_in: bool | None = True,
         **how: Any,
     ) -> Page:
         context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, **how)
@@ -64,7 +65,7 @@ def windows(browser: Browser, floor: Floor) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda told: faults.append(told.text) if "Content Security" in told.text else None)
         if signed_in:
             sign_in(page, floor.url, agent, PIN)
-        else:
+        elif signed_in is not None:
             page.goto(floor.url)
             page.wait_for_selector("#agent:focus")
         return page

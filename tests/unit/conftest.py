@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from hearline.core.settings import Settings
@@ -12,6 +13,8 @@ from hearline.server.flow_store import FlowStore, read_flows
 from virtual_call import VirtualCall
 
 REPO = Path(__file__).resolve().parents[2]
+hypothesis.settings.register_profile("hearline", deadline=None)  # how long an example takes is for benchmarks
+hypothesis.settings.load_profile("hearline")
 
 
 @pytest.fixture(scope="session")

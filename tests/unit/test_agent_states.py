@@ -85,7 +85,7 @@ class Floor:
         self.states = AgentStates(
             lambda number: f"hash of {len(number)} digits" if number else "",
             SHANGHAI,
-            number=lambda channel: channel.split("-")[1] if "agent-" in channel else "",
+            number=lambda channel: channel.split("-")[1] if "agent-" in channel or "web-" in channel else "",
             look_up=lambda caller: self.looked_up.append(caller.id),
             keep=self.keep,
             now=lambda: self.now,
@@ -471,6 +471,21 @@ def test_a_transfer_that_a_third_one_picks_up_rings_no_more(floor):
     floor.states.hear(rings(SECOND))
     assert floor.view("8017")["state"] == "ringing"
     floor.states.hear({"Event": "Rename", "Channel": SECOND, "Newname": "PJSIP/agent-8018-00000004"})
+    assert floor.view("8017")["state"] == "idle"
+
+
+def test_a_call_that_rings_at_both_phones_of_an_agent_is_one_ring(floor):
+    web = "PJSIP/web-8017-00000004"
+    floor.states.hear(called())
+    floor.talk()
+    floor.follow()
+    floor.states.hear(rings(SECOND))
+    since, floor.now = floor.view("8017")["since"], floor.now + 3
+    floor.states.hear(rings(web))
+    floor.states.hear({"Event": "Hangup", "Channel": SECOND})  # rejected there, or answered at the other one
+    view = floor.view("8017")
+    assert (view["state"], view["since"], view["call"]["passed_on_by"]) == ("ringing", since, "8016")
+    floor.states.hear({"Event": "Hangup", "Channel": web})
     assert floor.view("8017")["state"] == "idle"
 
 

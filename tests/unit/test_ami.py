@@ -25,9 +25,11 @@ class Asterisk:
         self.answers = {"Challenge": "Challenge: 1\r\n"} | answers
         self.logins = 0
         self.writers: list[asyncio.StreamWriter] = []
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        self.connections += 1
         writer.write(b"Asterisk Call Manager/11.0.0\r\n")
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while asked := (await reader.readuntil(b"\r\n\r\n")).decode():
@@ -35,15 +37,16 @@ class Asterisk:
                 self.logins += told["Action"] == "Login"
                 more = self.answers.get(told["Action"], "")
                 writer.write(f"Response: Success\r\nActionID: {told['ActionID']}\r\n{more}\r\n".encode())
+        self.connections -= 1
 
     def say(self, text: str) -> None:
         self.writers[-1].write(text.encode())
 
 
 @asynccontextmanager
-async def connected(asterisk: Asterisk, on_event, on_up, vouch=None):
+async def connected(asterisk: Asterisk, on_event, on_up, vouch=None, prepare=None):
     server = await asyncio.start_server(asterisk.serve, "127.0.0.1", 0)
-    ami = Ami(server.sockets[0].getsockname(), "u", SECRET, on_event, on_up, vouch=vouch)
+    ami = Ami(server.sockets[0].getsockname(), "u", SECRET, on_event, on_up, vouch=vouch, prepare=prepare)
     running = asyncio.create_task(ami.run())
     try:
         yield ami
@@ -51,6 +54,7 @@ async def connected(asterisk: Asterisk, on_event, on_up, vouch=None):
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+        await until(lambda: asterisk.connections == 0)
         server.close()
         for writer in asterisk.writers:
             writer.close()
@@ -107,6 +111,25 @@ def test_an_event_without_proof_is_asked_after(true):
     assert [event["Event"] for event in events] == ["Rename"] * true + ["Hold"]
 
 
+def test_what_an_event_leaves_open_is_asked_before_it_is_passed_on():
+    asterisk, seen = Asterisk(Getvar="Value: yes\r\n"), []
+
+    async def stock() -> None:
+        pass
+
+    async def run() -> None:
+        async def prepare(event) -> None:
+            seen.append((await ami.ask("Getvar", Variable="X"))["Value"])
+
+        async with connected(asterisk, lambda event: seen.append(event["Event"]), stock, prepare=prepare) as ami:
+            await until(lambda: ami.up)
+            asterisk.say(HOLD + HOLD)
+            await until(lambda: len(seen) == 4)
+
+    asyncio.run(run())
+    assert seen == ["yes", "Hold", "yes", "Hold"]
+
+
 def test_more_events_than_can_be_kept_make_us_begin_anew(monkeypatch):
     monkeypatch.setattr(connection, "_MOST_WAITING", 100)
     asterisk, stocks = Asterisk(), []
@@ -123,6 +146,22 @@ def test_more_events_than_can_be_kept_make_us_begin_anew(monkeypatch):
 
     asyncio.run(run())
     assert stocks == [1, 2]
+
+
+def test_cancelled_it_closes_the_connection_and_says_nothing_more():
+    """Whoever would hear it is on its way out, too."""
+    asterisk, downs = Asterisk(), []
+
+    async def stock() -> None:
+        pass
+
+    async def run() -> None:
+        async with connected(asterisk, lambda _event: None, stock) as ami:
+            ami._on_down = lambda: downs.append("down")
+            await until(lambda: ami.up)
+        assert (asterisk.connections, downs) == (0, [])
+
+    asyncio.run(run())
 
 
 def test_an_odd_answer_at_the_login_costs_no_more_than_the_login():

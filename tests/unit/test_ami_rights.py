@@ -14,6 +14,7 @@ from hearline.pbx.ami import AmiRefused
 from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.chanspy import audiosocket_name
 from hearline.pbx.config import CHANNEL_VARIABLES
+from hearline.pbx.hints import Hint
 
 SECRET = "of the manager interface"
 VISIT = PendingCall("visit", ("127.0.0.1", 1))
@@ -30,6 +31,10 @@ class Asterisk:
     believed: bool = True
     refused: int = 0
     withdrawn: int = 0
+    members: list[tuple[str, Hint]] = field(default_factory=list)  # by a hint that names no phone
+
+    async def without_phone(self) -> list[tuple[str, Hint]]:
+        return self.members
 
     def announce(self, plan: None, channel: str) -> PendingCall:
         return VISIT
@@ -54,7 +59,7 @@ class Asterisk:
 
     def missing(self) -> tuple[str, ...]:
         async def run() -> tuple[str, ...]:
-            self.rights = AmiRights(self, self, SECRET, lambda _missing: None)
+            self.rights = AmiRights(self, self, SECRET, lambda _missing: None, self.without_phone)
             return await self.rights.missing()
 
         return virtual_time.run(run())
@@ -79,21 +84,22 @@ def test_what_is_missing_is_named(asterisk, named):
     assert all(what in told for what, told in zip(named, found))
 
 
-def test_members_by_hint_are_named_with_their_queue():
-    """As FreePBX lists them: nobody knows their phones, and their pages would stay at "ready"."""
-    members = [
-        {"Event": "QueueMember", "Queue": "400", "Name": "Anna", "StateInterface": "hint:8016@ext-local"},
-        {"Event": "QueueMember", "Queue": "care", "Name": "8016", "StateInterface": "PJSIP/agent-8016"},
-    ]
+def test_members_whose_hint_names_no_phone_are_named_by_queue_with_the_remedy():
+    """Nobody would know their phones, and their pages would stay at "ready"."""
+    hints = [Hint(str(number), "ext-local") for number in range(8016, 8021)]
+    named = Asterisk(members=[("400", hints[0]), *(("500", hint) for hint in hints)]).missing()
+    assert named[0] == (
+        "queues.conf: [400] has a member by hint:8016@ext-local, but no such hint names a phone; in extensions.conf, "
+        "[ext-local]: exten => 8016,hint,PJSIP/8016"
+    )
+    assert len(named) == 2 and named[1].startswith(
+        "queues.conf: [500] has a member by hint:8016@ext-local, hint:8017@ext-local, hint:8018@ext-local and 2 more, "
+    )
 
-    async def run() -> tuple[str, ...]:
-        asterisk = Asterisk()
-        asterisk.rights = AmiRights(asterisk, asterisk, SECRET, lambda _missing: None)
-        asterisk.rights.members(members)
-        return await asterisk.rights.missing()
 
-    [told] = virtual_time.run(run())
-    assert told.startswith("queues.conf: [400] has members by hint") and "PJSIP/8016" in told
+def test_a_member_outside_is_named_without_the_number():
+    [named] = Asterisk(members=[("400", Hint("13800005678", "ext-local"))]).missing()
+    assert "13800005678" not in named and "hint:****5678@ext-local" in named
 
 
 CALLER = "PJSIP/trunk-1"
@@ -117,7 +123,7 @@ def test_a_call_without_events_of_its_queue_shows_that_they_are_not_told(events,
     asterisk = Asterisk()
 
     async def run() -> tuple[str, ...]:
-        asterisk.rights = AmiRights(asterisk, asterisk, SECRET, lambda _missing: None)
+        asterisk.rights = AmiRights(asterisk, asterisk, SECRET, lambda _missing: None, asterisk.without_phone)
         for event in events:
             asterisk.rights.hear(event)
         return await asterisk.rights.missing()
@@ -127,7 +133,7 @@ def test_a_call_without_events_of_its_queue_shows_that_they_are_not_told(events,
 
 def test_without_the_list_of_channels_there_is_no_assist():
     asterisk, told = Asterisk(actions={"Originate"}), []
-    rights = AmiRights(asterisk, asterisk, SECRET, told.append)
+    rights = AmiRights(asterisk, asterisk, SECRET, told.append, asterisk.without_phone)
     with pytest.raises(AmiRefused, match="reporting"):
         asyncio.run(rights.require("reporting"))
     assert told == [("manager.conf: `write` lacks reporting",)]

@@ -265,12 +265,12 @@ def test_events_that_are_told_again_make_the_talks_they_are_said_to_make():
     graph, call = ChannelGraph(), Call(7, 3)
     for _, text in call.texts("arrives"):
         graph.hear(parse(text.encode()))
-    [talk] = graph.conversations()
+    [talk] = graph.talks()
     assert (talk.caller, talk.agents, talk.queue) == (call.names["caller"], (call.names["agent"],), "care")
     assert talk.number(talk.agents[0]) == "10003" and talk.others == ()
     for _, text in [*call.texts("leg", spy="AudioSocket/127.0.0.1:1-x"), *call.texts("leaves")]:
         graph.hear(parse(text.encode()))
-    assert graph.conversations() == [] and graph._members == {} and graph._ids.keys() <= {"AudioSocket/127.0.0.1:1-x"}
+    assert graph.talks() == [] and graph._members == {} and graph._ids.keys() <= {"AudioSocket/127.0.0.1:1-x"}
 
 
 def test_agent_assist_is_measured_alone(monkeypatch):

@@ -187,7 +187,7 @@ def test_a_caller_without_an_id_has_one_for_as_long_as_the_channel_is_there(clai
     def told(name: str) -> str:
         graph.hear(caller(name, claim))
         graph.hear(agent)
-        [talk] = graph.conversations()
+        [talk] = graph.talks()
         return talk.call
 
     assert told("PJSIP/x-1") == (CALL if known else "made-1")

@@ -48,76 +48,76 @@ def board() -> ChannelGraph:
 
 
 def test_caller_and_agent_meet_through_a_local_channel(board):
-    [talk] = board.conversations()
+    [talk] = board.talks()
     assert (talk.caller, talk.agents, talk.queue, talk.heard) == (CALLER, (AGENT,), "care", "normal")
     assert talk.held_by is None
 
 
 def test_who_waits_in_the_queue_talks_with_nobody():
-    assert hear(ChannelGraph(), event("Newstate", CALLER), enter(TWO, "b2"), enter(AGENT, "b2")).conversations() == []
+    assert hear(ChannelGraph(), event("Newstate", CALLER), enter(TWO, "b2"), enter(AGENT, "b2")).talks() == []
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 def test_the_order_of_joining_does_not_matter(order):
-    [talk] = hear(ChannelGraph(), *(JOINED[i] for i in order)).conversations()
+    [talk] = hear(ChannelGraph(), *(JOINED[i] for i in order)).talks()
     assert talk.agents == (AGENT,)
 
 
 def test_other_calls_are_none_of_ours():
     strangers = [{"Event": "BridgeEnter", "Channel": c, "BridgeUniqueid": "x"} for c in ("PJSIP/a-1", "PJSIP/b-2")]
-    assert hear(ChannelGraph(), *strangers).conversations() == []
+    assert hear(ChannelGraph(), *strangers).talks() == []
 
 
 def test_hold_and_unhold(board):
-    assert [t.held_by for t in hear(board, event("Hold", AGENT)).conversations()] == [Side.AGENT]
-    assert [t.held_by for t in hear(board, event("Unhold", AGENT)).conversations()] == [None]
-    assert [t.held_by for t in hear(board, event("Hold", CALLER)).conversations()] == [Side.CALLER]
+    assert [t.held_by for t in hear(board, event("Hold", AGENT)).talks()] == [Side.AGENT]
+    assert [t.held_by for t in hear(board, event("Unhold", AGENT)).talks()] == [None]
+    assert [t.held_by for t in hear(board, event("Hold", CALLER)).talks()] == [Side.CALLER]
 
 
 @pytest.mark.parametrize(("technology", "silent"), [("softmix", True), ("simple_bridge", False)])
 def test_softmix_tells_nobody_of_a_hold(technology, silent):
     mixed = [{**joins, "BridgeTechnology": technology} for joins in JOINED]
     board = hear(ChannelGraph(), *mixed)
-    assert not board.conversations()[0].held_in_silence
-    assert hear(board, event("Hold", AGENT)).conversations()[0].held_in_silence is silent
-    assert not hear(board, event("Unhold", AGENT), event("Hold", CALLER)).conversations()[0].held_in_silence
+    assert not board.talks()[0].held_in_silence
+    assert hear(board, event("Hold", AGENT)).talks()[0].held_in_silence is silent
+    assert not hear(board, event("Unhold", AGENT), event("Hold", CALLER)).talks()[0].held_in_silence
 
 
 @pytest.mark.parametrize("seat", ["agent-8016", "z-seat"])
 def test_a_caller_who_holds_meanwhile_does_not_take_the_hold_from_the_agent(seat):
     agent = f"PJSIP/{seat}-00000002"
     board = hear(ChannelGraph(), enter(CALLER, "b1"), enter(agent, "b1"), event("Hold", agent), event("Hold", CALLER))
-    assert [t.held_by for t in board.conversations()] == [Side.AGENT]
+    assert [t.held_by for t in board.talks()] == [Side.AGENT]
 
 
 def test_two_callers_who_are_joined_with_each_other_are_nobodys_agents(board):
     """An agent had both and has connected them: neither is coached, let alone whispered to."""
     other = "PJSIP/trunk-00000011"
     theirs = {"ChanVariable": VARS.replace(CALLER, other)}
-    assert board.conversations()
+    assert board.talks()
     hear(board, *({**joins, **theirs} for joins in (enter(other, "b4"), enter(AGENT, "b4"))))
-    assert board.conversations()
+    assert board.talks()
     hear(board, leave(AGENT, "b4"), leave(CALLER, "b1"), enter(CALLER, "b4"), event("Hangup", AGENT))
-    assert {talk.caller: talk.agents for talk in board.conversations()} == {CALLER: (), other: ()}
+    assert {talk.caller: talk.agents for talk in board.talks()} == {CALLER: (), other: ()}
 
 
 def test_who_holds_and_hangs_up_holds_no_more(board):
     hear(board, event("Hold", AGENT), event("Hangup", AGENT))
-    [talk] = hear(board, enter(SECOND, "b2")).conversations()
+    [talk] = hear(board, enter(SECOND, "b2")).talks()
     assert talk.agents == (SECOND,) and talk.held_by is None
 
 
 def test_a_blind_transfer_leads_to_the_next_agent(board):
-    assert board.conversations()
-    [talk] = hear(board, leave(TWO, "b2"), leave(AGENT, "b2"), event("Hangup", AGENT)).conversations()
+    assert board.talks()
+    [talk] = hear(board, leave(TWO, "b2"), leave(AGENT, "b2"), event("Hangup", AGENT)).talks()
     assert talk.agents == (), "the caller is passed on: their talk is not over"
-    [talk] = hear(board, enter(TWO, "b3"), enter(SECOND, "b3")).conversations()
+    [talk] = hear(board, enter(TWO, "b3"), enter(SECOND, "b3")).talks()
     assert talk.agents == (SECOND,)
 
 
 def test_a_talk_is_over_when_the_caller_hangs_up(board):
-    assert board.conversations()
-    assert hear(board, leave(CALLER, "b1"), event("Hangup", CALLER)).conversations() == []
+    assert board.talks()
+    assert hear(board, leave(CALLER, "b1"), event("Hangup", CALLER)).talks() == []
 
 
 LISTED = {"Event": "QueueMember", "Name": "8016", "StateInterface": "PJSIP/agent-8016"}
@@ -125,18 +125,18 @@ LISTED = {"Event": "QueueMember", "Name": "8016", "StateInterface": "PJSIP/agent
 
 def test_whoever_calls_somebody_else_meanwhile_consults(board):
     dialled = {"Event": "Newchannel", "Channel": "PJSIP/agent-8016-00000008", "ChannelStateDesc": "Down"}
-    assert hear(board, dialled).conversations()[0].consulting == (), "somebody calls them"
+    assert hear(board, dialled).talks()[0].consulting == (), "somebody calls them"
     calls = {**dialled, "ChannelStateDesc": "Ring"}
     others = {**calls, "Channel": "PJSIP/agent-80-00000009"}
-    assert hear(board, others).conversations()[0].consulting == ()
-    assert hear(board, calls).conversations()[0].consulting == (), "is it an agent's phone?"
-    assert hear(board, LISTED).conversations()[0].consulting == (AGENT,)
-    assert hear(board, {**calls, "Event": "Hangup"}).conversations()[0].consulting == ()
+    assert hear(board, others).talks()[0].consulting == ()
+    assert hear(board, calls).talks()[0].consulting == (), "is it an agent's phone?"
+    assert hear(board, LISTED).talks()[0].consulting == (AGENT,)
+    assert hear(board, {**calls, "Event": "Hangup"}).talks()[0].consulting == ()
 
 
 def test_the_queue_knows_whose_phone_it_is(board):
     changed = {"Event": "QueueMemberStatus", "MemberName": "8017", "StateInterface": "PJSIP/agent-8017"}
-    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2")).conversations()
+    [talk] = hear(board, LISTED, changed, enter(SECOND, "b2")).talks()
     assert [talk.number(agent) for agent in (AGENT, SECOND)] == ["8016", "8017"]
 
 
@@ -150,28 +150,28 @@ def joins(channel: str, bridge: str, told: str = VARS) -> dict[str, str]:
 
 def test_a_phone_is_an_agents_if_our_dialplan_rang_it_as_one_or_a_queue_lists_it():
     marked = hear(ChannelGraph(), enter(CALLER, "b1"), enter(AGENT, "b1"))
-    assert marked.conversations()[0].agents == (AGENT,)
+    assert marked.talks()[0].agents == (AGENT,)
     listed_later = hear(ChannelGraph(), enter(CALLER, "b1"), joins(AGENT, "b1"))
-    assert listed_later.conversations() == []
+    assert listed_later.talks() == []
     assert listed_later.hear(LISTED)
-    assert listed_later.conversations()[0].agents == (AGENT,)
+    assert listed_later.talks()[0].agents == (AGENT,)
 
 
 def test_somebody_elses_mark_makes_no_agent():
     """A variable that was inherited names the channel it was set on."""
     told = f"{VARS}\nHEARLINE_AGENT={AGENT}"
-    assert hear(ChannelGraph(), enter(CALLER, "b1"), joins(OUTSIDER, "b1", told)).conversations() == []
+    assert hear(ChannelGraph(), enter(CALLER, "b1"), joins(OUTSIDER, "b1", told)).talks() == []
 
 
 def test_whoever_else_is_connected_is_no_agent(board):
-    [talk] = hear(board, joins(OUTSIDER, "b2")).conversations()
+    [talk] = hear(board, joins(OUTSIDER, "b2")).talks()
     assert talk.agents == (AGENT,) and talk.others == (OUTSIDER,)
 
 
 @pytest.mark.parametrize("told", [VARS, ""])
 def test_a_caller_who_is_passed_on_to_somebody_outside_is_with_no_agent_any_more(board, told):
-    assert board.conversations()
-    [talk] = hear(board, joins(OUTSIDER, "b2", told), leave(AGENT, "b2"), event("Hangup", AGENT)).conversations()
+    assert board.talks()
+    [talk] = hear(board, joins(OUTSIDER, "b2", told), leave(AGENT, "b2"), event("Hangup", AGENT)).talks()
     assert talk.agents == () and talk.others == (OUTSIDER,)
 
 
@@ -189,55 +189,62 @@ def test_a_callers_own_telephone_beyond_a_local_channel_is_no_agent(theirs):
         joins(mine, "b1", told),
         joins(AGENT, "b1", agents),
     )
-    [talk] = board.conversations()
+    [talk] = board.talks()
     assert talk.caller == mine and talk.agents == (AGENT,) and talk.others == ()
     hear(board, leave(AGENT, "b1"), {"Event": "Hangup", "Channel": AGENT})
-    assert [talk.agents for talk in board.conversations()] == [()]
+    assert [talk.agents for talk in board.talks()] == [()]
+
+
+def test_a_phone_whose_number_is_taken_back_is_no_agents_any_more():
+    board = hear(ChannelGraph(), LISTED, enter(CALLER, "b1"), joins(AGENT, "b1"))
+    assert board.talks()[0].agents == (AGENT,)
+    assert board.hear({**LISTED, "Name": ""})
+    assert board.talks()[0].agents == ()
 
 
 def test_one_phones_name_is_no_beginning_of_anothers():
     longer = {"Event": "QueueMember", "Name": "9000", "StateInterface": "PJSIP/agent-8016-b"}
     board = hear(ChannelGraph(), longer, enter(CALLER, "b1"), joins("PJSIP/agent-8016-00000002", "b1"))
-    assert board.conversations() == []
+    assert board.talks() == []
 
 
 def test_a_queue_that_a_caller_is_passed_on_to_answers_for_the_caller(board):
     connected = event("AgentConnect", TWO, MemberName="8017", HoldTime="3", RingTime="2")
-    [talk] = hear(board, connected).conversations()
+    [talk] = hear(board, connected).talks()
     assert talk.answer.agent_id == "8017"
 
 
 def test_an_attended_transfer_leads_to_an_agent_without_our_variables(board):
     colleague = {"Event": "BridgeEnter", "Channel": "PJSIP/agent-8017-00000009", "BridgeUniqueid": "b2"}
     member = {"Event": "QueueMember", "Name": "8017", "StateInterface": "PJSIP/agent-8017"}
-    [talk] = hear(board, member, leave(AGENT, "b2"), colleague).conversations()
+    [talk] = hear(board, member, leave(AGENT, "b2"), colleague).talks()
     assert talk.agents == ("PJSIP/agent-8017-00000009",)
 
 
 def test_a_second_agent_in_the_same_bridge(board):
-    [talk] = hear(board, enter(SECOND, "b2")).conversations()
+    [talk] = hear(board, enter(SECOND, "b2")).talks()
     assert talk.agents == (AGENT, SECOND)
 
 
 def test_a_channel_that_is_renamed_stays(board):
-    [talk] = hear(board, event("Rename", AGENT, Newname="PJSIP/agent-8016-0000000a")).conversations()
+    [talk] = hear(board, event("Rename", AGENT, Newname="PJSIP/agent-8016-0000000a")).talks()
     assert talk.agents == ("PJSIP/agent-8016-0000000a",)
 
 
 def test_what_the_queue_says_of_the_answer():
     connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
-    [talk] = hear(ChannelGraph(), connected, *JOINED).conversations()
+    [talk] = hear(ChannelGraph(), connected, *JOINED).talks()
     assert (talk.answer.agent_id, talk.answer.wait_s, talk.answer.ring_s) == ("8016", 21.0, 6.0)
 
 
 def test_a_late_farewell_to_an_earlier_bridge_changes_nothing(board):
-    [talk] = hear(board, enter(AGENT, "b2"), leave(AGENT, "b0")).conversations()
+    [talk] = hear(board, enter(AGENT, "b2"), leave(AGENT, "b0")).talks()
     assert talk.agents == (AGENT,)
 
 
 def test_the_listening_legs_are_no_agents(board):
     leg = {"Event": "BridgeEnter", "Channel": "AudioSocket/127.0.0.1:9192-x", "BridgeUniqueid": "b2"}
-    [talk] = hear(board, leg).conversations()
+    [talk] = hear(board, leg).talks()
     assert talk.agents == (AGENT,)
 
 
@@ -252,10 +259,10 @@ def test_after_a_new_login_the_list_of_channels_says_how_things_stand(board):
     fresh = ChannelGraph()
     for known in (board, fresh):
         known.reset(channels)
-        [talk] = known.conversations()
+        [talk] = known.talks()
         assert talk.agents == (SECOND,)
     board.reset([])
-    assert board.conversations() == []
+    assert board.talks() == []
 
 
 def listed(channel: str, bridge: str, number: str) -> dict[str, str]:
@@ -266,12 +273,12 @@ def test_a_talk_that_went_on_before_we_came_is_picked_up():
     board, now = ChannelGraph(), [listed(CALLER, "b1", "1.1"), listed(AGENT, "b1", "1.2")]
     board.reset(now, [{"BridgeUniqueid": "b1", "BridgeTechnology": "softmix"}])
     assert board.connected() == [CALLER, AGENT]
-    [talk] = hear(board, event("Hold", AGENT)).conversations()
+    [talk] = hear(board, event("Hold", AGENT)).talks()
     assert talk.picked_up and talk.held_in_silence
     other = "PJSIP/trunk-00000009"
     mine = f"HEARLINE_CALLER={other}\nHEARLINE_QUEUE=care"
     joins = {"Event": "BridgeEnter", "Channel": other, "ChanVariable": mine, "BridgeUniqueid": "b9"}
-    new = hear(board, joins, enter(SECOND, "b9")).conversations()[-1]
+    new = hear(board, joins, enter(SECOND, "b9")).talks()[-1]
     assert new.caller == other and not new.picked_up
 
 
@@ -280,23 +287,23 @@ def test_a_new_login_costs_nothing_that_asterisk_does_not_tell_again():
     connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
     calls = event("Newchannel", "PJSIP/agent-8016-00000008", ChannelStateDesc="Ring", Uniqueid="1.8")
     board = hear(ChannelGraph(), *created, connected, LISTED, enter(CALLER, "b1"), enter(AGENT, "b1"), calls)
-    before = board.conversations()
+    before = board.talks()
     channels = [
         listed(CALLER, "b1", "1.1"),
         listed(AGENT, "b1", "1.2"),
         {"Channel": calls["Channel"], "BridgeId": "", "Uniqueid": "1.8"},
     ]
     board.reset(channels)
-    assert board.conversations() == before
+    assert board.talks() == before
     assert before[0].answer.agent_id == "8016" and before[0].consulting == (AGENT,)
 
 
 def test_after_a_restart_of_asterisk_the_same_names_are_other_channels():
     connected = event("AgentConnect", CALLER, MemberName="8016", HoldTime="21", RingTime="6")
     board = hear(ChannelGraph(), event("Newchannel", CALLER, Uniqueid="1.1"), connected, *JOINED)
-    assert board.conversations()[0].answer.wait_s == 21
+    assert board.talks()[0].answer.wait_s == 21
     board.reset([listed(CALLER, "b1", "2.1"), listed(AGENT, "b1", "2.2")])
-    [talk] = board.conversations()
+    [talk] = board.talks()
     assert talk.answer.wait_s == 0 and talk.picked_up
 
 
@@ -322,18 +329,18 @@ def test_only_what_an_event_concerns_is_looked_at_and_nothing_is_missed(events):
     board = ChannelGraph()
     for told, asked in events:
         changed, before = board.hear(told), list(board._found.values())
-        if asked and board.conversations() != before:
+        if asked and board.talks() != before:
             assert changed
-    last = board.conversations()
+    last = board.talks()
     board._stale.update(board._callers, board._found)
-    assert board.conversations() == last
+    assert board.talks() == last
     members = {bridge: {c for c, b in board._bridge_of.items() if b == bridge} for bridge in board._bridge_of.values()}
     assert members == board._members
 
 
 @given(st.lists(st.sampled_from([*JOINED, leave(TWO, "b2"), leave(CALLER, "b1"), event("Hangup", ONE)])))
 def test_whatever_the_order_a_talk_needs_a_caller_and_a_phone(events):
-    for talk in hear(ChannelGraph(), *events).conversations():
+    for talk in hear(ChannelGraph(), *events).talks():
         assert talk.caller == CALLER and talk.agents == (AGENT,)
 
 

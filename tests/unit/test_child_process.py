@@ -159,6 +159,8 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
         ready = json.loads(get("/ready"))
         assert ready["calendars_to_look_at"] == NOTES
         assert "hearline_calendars_to_look_at 1.0" in get("/metrics")
+        assert "hearline_page_certificate_days" not in get("/metrics"), "the page has no TLS"
+        page.standing = page.standing | {"certificate_ends": time.time() + 10.5 * 86_400}
         metrics = dict(line.rsplit(" ", 1) for line in get("/metrics").splitlines() if not line.startswith("#"))
         server.shutdown()
     assert ready["ready"] and ready["assist"] == assist.standing
@@ -168,6 +170,7 @@ def test_operators_see_whether_agents_are_whispered_to(tmp_path, standing, figur
         float(metrics[f'hearline_sign_ins_total{{result="{one}"}}']) for one in ("right", "wrong", "refused", "busy")
     ]
     assert signs == ([3, 1_000, 0, 0] if standing else [0, 0, 0, 0])
+    assert 10.4 < float(metrics["hearline_page_certificate_days"]) < 10.6
     for process in ("assist", "page"):
         assert metrics[f'hearline_{process}_tasks{{task="RequestHandler.start"}}'] == "3.0"
         assert metrics[f"hearline_{process}_restarts_total"] == "0.0"

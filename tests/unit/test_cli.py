@@ -154,8 +154,8 @@ def test_serve_names_the_option_that_is_wrong_and_the_remedy(option, text, remed
 
 # ---- dialplan --------------------------------------------------------------------------------------------------------
 PARTS = (
-    "", "-call", "-nuisance", "-fallback", "-queue", "-ring", "-join", "-to-agent", "-to-queue", "-about", "-message",
-    "-ivr", "-guard", "-channels",
+    "", "-call", "-nuisance", "-fallback", "-queue", "-ring", "-lost", "-ended", "-phones-of", "-join", "-to-agent",
+    "-to-queue", "-about", "-web-phone", "-pause", "-message", "-ivr", "-guard", "-channels",
 )  # fmt: skip
 
 
@@ -233,9 +233,10 @@ def test_the_fallback_queue_is_the_hotlines_or_there_is_no_dialplan(tmp_path, mo
 
 WRONG = {
     "site": "Bad Site", "zone": "Asia/Shangai", "country": "China", "area_code": "010", "agi": "4573", "media": "x",
-    "status": "x", "legs": "x", "page": "x", "ami": "x", "ami_secret_file": "/nowhere", "allow": "x", "proxies": "x",
-    "workers": "0", "recogniser_legs": "0", "whisper_tick": "perhaps", "audit_days": "0", "earlier_calls_days": "0",
-    "trouble_days": "91",
+    "status": "x", "legs": "x", "page": "x", "phone": "x", "ami": "x", "ami_secret_file": "/nowhere", "allow": "x",
+    "proxies": "x", "workers": "0", "recogniser_legs": "0", "whisper_tick": "perhaps", "audit_days": "0",
+    "earlier_calls_days": "0", "trouble_days": "91", "page_certificate": "alone", "page_key": "alone",
+    "try_it": "perhaps",
 }  # fmt: skip
 ANYTHING = {"flows", "sounds", "asterisk_templates", "state", "cache", "ami_user", "recogniser_model"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import time
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 
 from hearline.cli.app import app
 from hearline.cli.stack import AS_SET, _as_text
+from hearline.core.files import as_owner_of
 from hearline.core.settings import Settings
+from hearline.ops.provision import give_pins
 from hearline.ops.stack import Stack
 from hearline.pbx import config
 from hearline.store.accounts import Accounts
@@ -63,6 +66,30 @@ def test_a_caller_is_forgotten_at_their_request(state):
     assert run("callers", "forget", "nobody").exit_code == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another account")
+def test_what_root_writes_belongs_to_the_servers_account(tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    os.chown(state, 10_001, 10_002)
+    for above in [*tmp_path.parents][:-2]:
+        above.chmod(0o755)
+    monkeypatch.setenv("HEARLINE_STATE", str(state))
+    with as_owner_of(state):
+        calls = EarlierCalls(state / "callers")
+        calls.note("1.1", who=calls.who("13800005678"), at=time.time())
+        calls.close()
+    assert run("agents", "pin", "8016", told="246810\n").exit_code == 0
+    assert run("agents", "role", "8016", "--team", "care").exit_code == 0
+    assert run("callers", "forget", "-", told="13800005678\n").exit_code == 0
+    assert run("certificate", "make", "--for", "desk").exit_code == 0
+    assert os.geteuid() == 0 == os.getegid()
+    kept = {str(path.relative_to(state)): (path.stat().st_uid, path.stat().st_gid) for path in state.rglob("*")}
+    assert {"page/pins.json", "page/key.pem", "audit", "callers/calls.sqlite"} <= kept.keys()
+    assert set(kept.values()) == {(10_001, 10_002)}, kept
+    assert audited(state)[0]["by"] == "uid 0"
+
+
 def test_nothing_to_forget_in_is_no_success(tmp_path, monkeypatch):
     """It is another folder than the server's, most likely, and the caller is still known there."""
     monkeypatch.setenv("HEARLINE_STATE", str(tmp_path))
@@ -99,7 +126,7 @@ def test_the_stack_gives_its_agents_pins_and_leaves_those_that_were_set(tmp_path
     stack = Stack(Settings(state=tmp_path))
     stack.home.mkdir(parents=True)
     stack.pins.set_pin("8017", "a-better-one")
-    stack._give_pins()
+    give_pins(stack.pins, stack.accounts()[1])
     by_number = {agent.number: agent.pin for agent in stack.accounts()[1]}
     assert stack.pins.check("8016", by_number["8016"])
     assert stack.pins.check("8017", "a-better-one")

@@ -157,7 +157,7 @@ def test_passwords_are_made_here_and_now(tmp_path):
 
 
 def test_no_password_is_in_the_repository():
-    for file in [*TEMPLATES.iterdir(), TEMPLATES.parent / "compose.yaml", TEMPLATES.parent / "Dockerfile"]:
+    for file in [*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.yaml"), TEMPLATES.parent / "Dockerfile"]:
         for value in re.findall(r"(?i)(?:password|secret)\s*[=:]+>?\s*(\S.*)", file.read_text("utf-8")):
             assert value.startswith("{{"), f"{file.name}: {value}"
 
@@ -239,3 +239,12 @@ def test_agents_reach_each_other_and_the_queues_and_callers_do_not(layout):
         assert f"exten => {agent.number},1,Goto(hearline-to-agent,{agent.name},1)\n" in agents
     assert "exten => 8090,1,Goto(hearline-to-queue,care,1)\n" in agents
     assert "hearline-to-" not in callers
+
+
+def test_what_a_visitor_dials_is_a_number_and_no_place_in_the_dialplan(layout):
+    """Goto() would read 1,ask as the extension 1, from the priority `ask` on."""
+    visitor = config.Account("web-caller", "7000", "x")
+    dialplan = rendered(replace(layout, phone_port=8088, try_phone=visitor))["extensions.conf"]
+    context = dialplan[dialplan.index("[hearline-try]") :]
+    assert re.findall(r"Goto\((.*)\)", context) == ["hearline,${FILTER(0-9,${EXTEN})},1"]
+    assert "Goto(hearline,${FILTER(0-9,${EXTEN})},1)" in (REPO / "docs" / "operate.md").read_text("utf-8")

@@ -243,6 +243,8 @@ def test_json_lines_until_the_call_is_over(served, wanted):
         "step": "opening",
         "flow_state": "playing",
         "timer_ms": None,
+        "prompt": "",
+        "prompt_at_ms": None,
         "at_ms": 100,
         "levels_dbov": [-60.0] * 5,
         "state": "QUIET",

@@ -65,6 +65,23 @@ def test_it_does_not_where_asterisk_does_nor_where_the_caller_holds():
     assert after(Player(), [talk(AGENT, mixed=False)], [talk(CALLER)]) == [[], []]
 
 
+def test_it_plays_to_a_caller_whose_agent_is_lost():
+    lost, player, found = set(), Player(), []
+
+    async def run() -> None:
+        music = HoldMusic(player, recordings(), lambda one: one.agents[0] in lost)
+        for now in (set(), {AGENT}, set()):
+            lost.clear()
+            lost.update(now)
+            music.follow([talk(mixed=False)])
+            await asyncio.sleep(1)
+            found.append(list(player.plays))
+        music.follow([])
+
+    virtual_time.run(run())
+    assert found == [[], [CALLER], []]
+
+
 def test_what_cannot_be_played_costs_nothing_else(caplog):
     assert after(Player(down=True), [talk(AGENT)], [talk()]) == [[], []]
     assert "hears no music" in caplog.text

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
+from aiohttp import web
 from bench.page.floor import PIN, TEAM, Floor
 
 from hearline.assist.hints.events import Side, Whisper
@@ -737,6 +738,13 @@ def test_an_agent_may_have_a_few_windows_and_no_more(floor):
     browse(floor, story)
 
 
+class NothingServed:
+    def app(self) -> web.Application:
+        return web.Application()
+
+    def close(self) -> None: ...
+
+
 def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("hearline.wire.http_server.AGAIN_S", 0.05)
     with socket.socket() as taken:
@@ -744,11 +752,15 @@ def test_a_page_that_cannot_listen_tries_again_and_holds_up_nobody(tmp_path, mon
         taken.listen()
 
         async def story() -> None:
-            page = HttpServer("the agents' page", taken.getsockname(), lambda: 1 / 0)
-            running = asyncio.create_task(page.run())
-            await asyncio.sleep(0.3)
-            assert not running.done()
-            running.cancel()
+            for served in (NothingServed, lambda: 1 / 0):
+                page = HttpServer("the agents' page", "HEARLINE_PAGE", taken.getsockname(), served)
+                running = asyncio.create_task(page.run())
+                await asyncio.sleep(0.3)
+                assert not running.done()
+                running.cancel()
 
         asyncio.run(story())
-    assert sum("the agents' page could not be served" in record.message for record in caplog.records) == 1
+        port = taken.getsockname()[1]
+    busy, broken = [r for r in caplog.records if "the agents' page cannot be served" in r.message]
+    assert f"HEARLINE_PAGE: cannot listen on 127.0.0.1:{port}: Address already in use" in busy.message
+    assert not busy.exc_info and broken.exc_info[0] is ZeroDivisionError

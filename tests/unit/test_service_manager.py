@@ -60,6 +60,7 @@ def test_beats_stop_when_no_calls_are_taken(systemd, monkeypatch):
         ("", "", 0.0),
         ("x", "", 0.0),
     ],
+    ids=["any process", "this process", "another process", "no time", "not a number"],
 )
 def test_whether_it_watches(monkeypatch, usec, pid, seconds):
     monkeypatch.setenv("WATCHDOG_USEC", usec)

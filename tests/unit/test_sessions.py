@@ -43,7 +43,7 @@ class Asked:
         return [{"Channel": Channel, "ConnectedChannel": other} for other in self.connected]
 
     async def ask(self, action: str, **headers: str) -> dict[str, str]:
-        if headers["Variable"] == "HEARLINE_CALLER":
+        if headers["Variable"].startswith("HEARLINE_"):
             return {"Response": "Success", "Value": headers["Channel"]}
         assert headers["Variable"] == "VOLUME(RX)"
         if action == "Getvar":
@@ -155,6 +155,17 @@ def test_a_second_agent_has_a_gain_of_their_own(talks, ami):
     hear(talks, turn(-42.0))
     hear(talks, turn(-42.0), channel=SECOND)
     assert [channel for channel, _ in ami.asked] == [AGENT, SECOND]
+
+
+def test_an_agent_who_takes_the_call_back_keeps_the_gain_and_the_talk(talks, ami, tmp_path):
+    again = AGENT.replace("-2", "-7")
+    hear(talks, turn(-42.0))
+    ami.connected = (again,)
+    talks.follow([ConnectedParties(CALLER, (again,), "care", "normal")])
+    hear(talks, turn(-42.0), channel=again)
+    assert [one for one in ami.asked if one[0] == again] == [(again, "2.818")]
+    talks.follow([])
+    assert events(tmp_path) == ["joined", "leg", "agent_gain", "agents", "came_back", "leg", "ended"]
 
 
 def test_the_record_of_a_talk(talks, tmp_path):

@@ -70,7 +70,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setenv("PATH", f"{machine.bin}:/usr/bin:/bin")
     monkeypatch.setattr(ways, "PLACES", str(machine.bin))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    for program in ("docker", "podman", "mmdebstrap"):  # this machine may have real ones
+    for program in ("docker", "docker-compose", "podman", "mmdebstrap"):  # this machine may have real ones
         machine.has(program, ENGINE_DOWN)
     stacks._compose_command.cache_clear()
     yield machine
@@ -141,6 +141,29 @@ def test_podman_will_do(machine):
     machine.has("podman", ENGINE)
     assert choose(None, machine.cache) is None
     assert stacks._compose_command() == ["podman", "compose"]
+
+
+def test_compose_of_the_first_version_will_do(machine, tmp_path):
+    machine.has("docker", ENGINE_WITHOUT_COMPOSE)
+    machine.has("docker-compose", ENGINE)
+    assert choose(None, machine.cache) is None
+    stack = Stack(Settings(state=tmp_path / "state", cache=machine.cache))
+    stack.up(server=False)
+    [up] = [line for line in machine.log("docker-compose") if " up " in line]
+    assert up.startswith("--project-name hearline-") and "/compose.private.yaml up --detach" in up
+
+
+def test_compose_without_an_engine_is_no_way(machine):
+    """Its version can be asked of the command alone."""
+    machine.has("docker-compose", ENGINE)
+    binary = machine.has_asterisk("22.10.1")
+    assert choose(None, machine.cache) == Installed(str(binary))
+
+
+def test_an_engine_without_compose_is_called_that(machine):
+    machine.has("docker", ENGINE_WITHOUT_COMPOSE)
+    with pytest.raises(StackError, match=r"neither `docker compose` \(v2\) nor `docker-compose` \(v1\): install"):
+        choose("container", machine.cache)
 
 
 @pytest.mark.parametrize("engine", [ENGINE_DOWN, ENGINE_WITHOUT_COMPOSE])
@@ -304,6 +327,7 @@ def test_up_again_with_other_options_says_so_and_what_to_do(machine, stack, monk
     stack.up(server=False)
     monkeypatch.setenv("HEARLINE_STATE", str(stack.settings.state))
     monkeypatch.setattr(Stack, "start_server", lambda *_: None)
+    monkeypatch.setattr(stacks, "PAGE_S", 0.0)
     answer = CliRunner().invoke(app, ["stack", "up", "--listen", "127.0.0.2"])
     assert answer.exit_code == 0, answer.output
     assert "it runs already with --listen 127.0.0.1, not 127.0.0.2" in answer.stderr
@@ -351,6 +375,13 @@ def test_preparing_starts_nothing(machine, stack):
 
 
 # ---- what is ours ----------------------------------------------------------------------------------------------------
+def test_whether_somebody_takes_connections():
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        assert stacks.listens(f"0.0.0.0:{port}", 0.0) and stacks.listens(f"127.0.0.1:{port}", 0.0)
+    assert not stacks.listens(f"127.0.0.1:{port}", 0.1)
+
+
 def test_a_process_that_is_not_ours_is_never_ended(stack):
     """The file names a pid that has since been given to another program."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)  # hearline"]) as other:

@@ -29,8 +29,8 @@ def pin(agent: Number, role: AsRole = None, team: InTeam = None) -> None:
     """Set a PIN, typed without being shown, or read from standard input.
 
     It takes effect at once; anybody signed in with the old PIN is signed out. Only a salted hash (scrypt) is kept, in
-    page/pins.json of the state folder, which only its owner can read. Run this as the user that runs the server, with
-    the server's HEARLINE_STATE. The change is written to the audit log (audit/ there), without the PIN.
+    page/pins.json of the state folder, which only its owner can read. Run this as the user that runs the server, or as
+    root, with the server's HEARLINE_STATE. The change is written to the audit log (audit/ there), without the PIN.
 
     \b
       hearline agents pin 8016
@@ -100,20 +100,23 @@ def _accounts() -> Accounts:
 
 
 def _change(verb: str, event: str, change: Callable[[Accounts], Account]) -> Account:
+    from hearline.core.files import as_owner_of
     from hearline.core.settings import Settings
     from hearline.store.accounts import BadAccount
     from hearline.store.audit import AuditLog
 
     settings, accounts = Settings(), _accounts()
     try:
-        account = change(accounts)
+        with as_owner_of(settings.state):
+            account = change(accounts)
     except BadAccount as error:
         _fail(verb, error, 2)
     except (OSError, ValueError) as error:
         _fail(verb, error, 1)
     audit = AuditLog(settings.state / "audit", settings.audit_days)
     try:
-        audit.write(event, by=f"uid {os.getuid()}", of=account.number, role=account.role, team=account.team)
+        with as_owner_of(settings.state):
+            audit.write(event, by=f"uid {os.getuid()}", of=account.number, role=account.role, team=account.team)
     except OSError as error:
         _fail(verb, f"{account.number} is changed, but not in the audit log: {error}", 3)
     return account

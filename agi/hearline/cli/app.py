@@ -11,7 +11,22 @@ import sys
 
 import typer
 
-from hearline.cli import agents, calendar, callers, demo, dialplan, events, flow, hints, serve, sounds, stack
+from hearline.cli import (
+    agents,
+    calendar,
+    callers,
+    certificate,
+    demo,
+    dialplan,
+    doctor,
+    events,
+    flow,
+    hints,
+    install,
+    serve,
+    sounds,
+    stack,
+)
 from hearline.cli.faults import settings_told
 from hearline.cli.listen import listen
 
@@ -30,11 +45,15 @@ app.command("demo")(demo.demo)
 app.add_typer(stack.app, name="stack")
 app.command("serve")(serve.serve)
 app.command("dialplan")(dialplan.dialplan)
+app.command("install")(install.install)
+app.command("uninstall")(install.uninstall)
+app.command("doctor")(doctor.doctor)
 app.add_typer(flow.app, name="flow")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(hints.app, name="hints")
 app.add_typer(agents.app, name="agents")
 app.add_typer(callers.app, name="callers")
+app.add_typer(certificate.app, name="certificate")
 app.command("listen")(listen)
 app.command("events")(events.events)
 app.add_typer(sounds.app, name="sounds")

@@ -24,7 +24,7 @@ def forget(
     """Delete what is kept about a caller's earlier calls, notes included, at the caller's request.
 
     The number itself is not kept: its keyed hash finds the calls. Records under calls/ and talks/ name no caller. Run
-    this as the user that runs the server, with the server's HEARLINE_STATE.
+    this as the user that runs the server, or as root, with the server's HEARLINE_STATE.
 
     \b
       hearline callers forget -          # keeps the number out of the shell's history
@@ -32,6 +32,7 @@ def forget(
     Exit status: 0 the calls are deleted, 1 the database is missing or cannot be read, 2 not a telephone number,
     3 the calls are deleted, but the audit log cannot be written.
     """
+    from hearline.core.files import as_owner_of
     from hearline.core.numbers import normal
     from hearline.core.settings import Settings
     from hearline.store.audit import AuditLog
@@ -45,16 +46,21 @@ def forget(
     if missing := [name for name in ("calls.sqlite", "key") if not os.access(folder / name, os.R_OK)]:
         why = f"{folder / missing[0]} is missing or cannot be read: set HEARLINE_STATE as for the server"
         _fail("forget", ValueError(why), 1)
-    earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
     try:
-        count = earlier.forget(number)
+        with as_owner_of(settings.state):
+            earlier = EarlierCalls(folder, settings.earlier_calls_days, settings.home)
+            try:
+                count = earlier.forget(number)
+            finally:
+                earlier.close()
     except (OSError, sqlite3.Error) as error:
         _fail("forget", error, 1)
     told = f"{count} {'call' if count == 1 else 'calls'} forgotten"
     try:
-        AuditLog(settings.state / "audit", settings.audit_days).write(
-            "caller-forgotten", by=f"uid {os.getuid()}", calls=count
-        )
+        with as_owner_of(settings.state):
+            AuditLog(settings.state / "audit", settings.audit_days).write(
+                "caller-forgotten", by=f"uid {os.getuid()}", calls=count
+            )
     except OSError as error:
         _fail("forget", f"{told}, but it is not in the audit log: {error}", 3)
     typer.echo(told)

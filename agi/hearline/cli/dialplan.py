@@ -61,43 +61,22 @@ def dialplan(
       hearline dialplan | less
       hearline dialplan --out /etc/asterisk
     """
-    from hearline.core.settings import Settings, address
-    from hearline.pbx.ami_messages import proof_of
-    from hearline.pbx.config import Parts, render_parts, whisper_waits
-    from hearline.server.flow_store import DEFAULT, read_flows
+    from hearline.core.settings import Settings
+    from hearline.pbx.config import render_parts
+    from hearline.server.dialplan_values import NoValues, dialplan_values, secret_in
     from hearline.sounds import ManifestError
 
     settings = Settings()
     try:
-        waits = whisper_waits(settings.sounds)
-        hotline = read_flows(settings).flows.get(DEFAULT)
-        if hotline is None:
-            _fail(
-                f"the flow {DEFAULT!r} cannot be used, so there is no queue for callers whom Hearline cannot serve; "
-                f"`hearline flow check {settings.flows / DEFAULT}.yaml` says why"
-            )
-        try:
-            host, port = address(settings.agi)
-        except ValueError as error:
-            _fail(f"HEARLINE_AGI: {error}")
-        parts = Parts(
-            sounds_dir=settings.sounds.resolve(),
-            messages_dir=messages,
-            site=settings.site,
-            agi_host=host,
-            agi_port=port,
-            fallback_queue=hotline.words.queue,
-            whisper_waits=waits,
-            proof=proof_of(_secret(settings.ami_secret_file)) if settings.ami_secret_file else "",
-        )
-        files = render_parts(settings.asterisk_templates / "etc", parts)
+        secret = secret_in(settings.ami_secret_file) if settings.ami_secret_file else ""
+        files = render_parts(settings.asterisk_templates / "etc", dialplan_values(settings, messages, secret))
         if DIALPLAN not in files:
             _fail(f"HEARLINE_ASTERISK_TEMPLATES: no templates in {settings.asterisk_templates / 'etc'}")
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
                 _write(out / name, text, "HEARLINE_PROOF =" in text)
-    except ManifestError as error:
+    except (ManifestError, NoValues) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}. Give --out a folder that you can write to")
@@ -107,15 +86,6 @@ def dialplan(
     typer.echo('Written. Include each of them with a line such as #tryinclude "hearline.conf":')
     for name in files:
         typer.echo(f"  {out / name}  in {GOES_INTO[name]}")
-
-
-def _secret(file: Path) -> str:
-    try:
-        return file.read_text("utf-8").strip()
-    except OSError as error:
-        _fail(f"HEARLINE_AMI_SECRET_FILE: {error.filename}: {error.strerror}")
-    except UnicodeDecodeError:
-        _fail(f"HEARLINE_AMI_SECRET_FILE: {file}: not UTF-8 text")
 
 
 def _write(file: Path, text: str, secret: bool) -> None:

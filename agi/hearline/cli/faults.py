@@ -37,8 +37,8 @@ def setting_named(name: str, options: Collection[str] = ()) -> str:
 def settings_told(error: ValueError, options: Collection[str] = ()) -> list[str]:
     """A line for each wrong setting. ``options``: the settings that are options of the verb."""
     faults: list[dict] = getattr(error, "errors", list)()
-    told = [
-        f"{setting_named(str(fault['loc'][0]), options)}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in faults
-    ]
+    told = []
+    for fault in faults:
+        where = f"{setting_named(str(fault['loc'][0]), options)}: " if fault["loc"] else ""  # none: it is about several
+        told.append(where + fault["msg"].removeprefix("Value error, "))
     return told or [str(error)]

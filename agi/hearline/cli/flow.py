@@ -219,7 +219,7 @@ def run(
     if closed and not flow.words.hours:
         typer.secho(f"{file}: this flow has no `hours`, so it is never closed. Leave out --closed", fg="red", err=True)
         raise typer.Exit(2)
-    begin = flow.words.hours.closed if closed else None
+    begin = flow.words.hours.closed if closed and flow.words.hours else None
     if at:
         try:
             moment = datetime.fromisoformat(at)

@@ -143,7 +143,7 @@ def _listen_to_files(wavs: list[Path], as_json: bool, png: Path | None, line_gai
             continue
         row = _row(path, heard, line_gain)
         if png:
-            _draw(path, heard, pictures[index])
+            _draw(Path(path), heard, pictures[index])
             row["picture"] = str(pictures[index])
         if as_json:
             print(json.dumps(row, ensure_ascii=False), flush=True)
@@ -193,7 +193,7 @@ def _draw(path: Path, heard: Any, picture: Path) -> None:
         _refuse(f"{picture}: cannot be written ({error.strerror}); name another place with --png", 1)
 
 
-def _row(path: Path, heard: Any, line_gain: int) -> dict[str, Any]:
+def _row(path: Path | str, heard: Any, line_gain: int) -> dict[str, Any]:
     from hearline.audio.level.gain import line_gain_db, verdict_when_raised
 
     hearing, level = heard.hearing, heard.hearing.active_level_dbov

@@ -99,6 +99,8 @@ def _check(settings: Settings, options: Collection[str]) -> None:
         read_by["ami"] = address
         _check_secret(settings)
         _check_state(settings)
+    if settings.phone:
+        read_by["phone"] = address
     for name, read in read_by.items():
         text = getattr(settings, name)
         try:

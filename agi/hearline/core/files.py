@@ -38,36 +38,68 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
     return read_regular(file, most).decode("utf-8")
 
 
-def write_whole(file: Path, data: bytes | str, mode: int = 0o600, sync: bool = True) -> None:
+def write_whole(
+    file: Path,
+    data: bytes | str,
+    mode: int = 0o600,
+    sync: bool = True,
+    *,
+    owner: tuple[int, int] | None = None,
+    like: Path | None = None,
+    temporary: Path | None = None,
+) -> None:
     """Replace ``file`` atomically: a reader finds either the old content or the new. A write that fails leaves no
     temporary file behind.
 
     Args:
         mode: the file's permissions.
         sync: flush to disk, so that the new content survives a power cut; takes as long as the disk takes.
+        owner: the file's user and group ids; by default those of this process.
+        like: a file whose extended attributes, such as access lists, the new one gets.
+        temporary: the name of the temporary file, in the same folder, for callers that want to find what a killed
+            process has left. It must not exist. By default a random one.
 
     Raises:
         OSError: the write failed; the old content stays.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
-    made, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=file.parent)
+    if temporary is None:
+        made, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=file.parent)
+    else:
+        name = str(temporary)
+        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(made, "wb") as out:
             out.write(data)
             out.flush()
+            status = os.fstat(made)
+            if owner is not None and owner != (status.st_uid, status.st_gid):
+                os.fchown(made, *owner)
             os.fchmod(made, mode)
+            if like is not None:
+                _copy_attributes(like, made)
             if sync:
                 os.fsync(made)
         os.replace(name, file)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(file)  # a full disk names nothing
         with suppress(OSError):
             os.unlink(name)
         raise
     if sync:
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def _copy_attributes(like: Path, made: int) -> None:
+    """Extended attributes, access lists among them; those that cannot be read or set here are left out."""
+    with suppress(OSError):
+        for attribute in os.listxattr(like):
+            with suppress(OSError):
+                os.setxattr(made, attribute, os.getxattr(like, attribute))
+
+
+def sync_folder(folder: Path) -> None:
     """Make the new name survive a power cut, too. Some file systems cannot sync a folder; that is ignored."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -87,6 +119,29 @@ def write_private(file: Path, text: str) -> None:
     """`write_whole` with mode 0600, for the owner alone. Creates the folder if it is missing. Raises OSError."""
     private_folder(file.parent)
     write_whole(file, text)
+
+
+@contextmanager
+def as_owner_of(folder: Path) -> Iterator[None]:
+    """As root, act as the account that a folder belongs to: what is written there then belongs to it, too. Root's own
+    files in the server's folders would keep the server out. (The real user id stays, for who asks who did it.)"""
+    try:
+        found = folder.stat()
+    except OSError:
+        found = None
+    if os.geteuid() != 0 or found is None or found.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(found.st_gid)
+    try:
+        os.seteuid(found.st_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    finally:
+        os.setegid(group)
 
 
 @contextmanager
@@ -111,12 +166,13 @@ def hold(file: Path) -> int:
 
 
 def stamp(files: Iterable[Path]) -> tuple:
-    """A value to compare: it differs from an earlier one if a file has been changed, replaced, added or removed."""
+    """A value to compare: it differs from an earlier one if a file has been changed, replaced, added or removed, or
+    given to other readers."""
     seen = []
     for file in files:
         try:
             found = file.stat()
         except OSError:
             continue
-        seen.append((str(file), found.st_mtime_ns, found.st_size, found.st_ino))
+        seen.append((str(file), found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino))
     return tuple(seen)

@@ -19,6 +19,7 @@ import secrets
 from datetime import UTC, datetime
 
 SITE_LONGEST = 31
+TRY_SITE = "try"  # of calls from the page "Try it"
 _SITE = re.compile(rf"[a-z0-9](?:[a-z0-9-]{{0,{SITE_LONGEST - 2}}}[a-z0-9])?")
 _CALL = re.compile(rf"([0-9]{{8}})-([0-9]{{6}})([0-9]{{3}})-[1-9][0-9]{{8}}-{_SITE.pattern}")
 _FIRST, _NUMBERS = 100_000_000, 900_000_000

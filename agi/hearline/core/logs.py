@@ -26,6 +26,15 @@ def about_call(call: str) -> Iterator[None]:
         _call.reset(before)
 
 
+@contextmanager
+def shielded(log: logging.Logger, consequence: str) -> Iterator[None]:
+    """Log an error that occurs within the block, with its consequence, and go on after the block."""
+    try:
+        yield
+    except Exception:
+        log.exception(consequence)
+
+
 class CallNamer(logging.Filter):
     """Sets ``record.call`` to ``call ID: ``, or to '' if no call is known. Add it to a handler."""
 

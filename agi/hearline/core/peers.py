@@ -1,4 +1,4 @@
-"""The addresses that may connect."""
+"""Addresses: which may connect, and which only this machine can reach."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def is_allowed(host: str, networks: list) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return any(address in network for network in networks)
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach ``host``: an address, or ``localhost``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

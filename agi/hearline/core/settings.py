@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hearline.core.calendar import Calendar
 from hearline.core.ids import SITE_LONGEST, is_site, site_from
 from hearline.core.numbers import Home, is_country
-from hearline.core.peers import parse_networks
+from hearline.core.peers import is_loopback, parse_networks
 from hearline.core.zones import DEFAULT_ZONE, zone_named
 
 AMI_USER = "hearline-assist"
@@ -64,10 +66,18 @@ class Settings(BaseModel):
     recogniser_model: Path | None = None
     # The most legs that are recognised at once; the others go without.
     recogniser_legs: int = Field(2, ge=1, le=64)
-    # The agents' page, part of agent assist. It has no TLS: put a proxy in front of it.
+    # The agents' page, part of agent assist.
     page: str = "127.0.0.1:9673"
+    # Its certificate (PEM, with those between it and the root) and private key, for https; see `page_pair`.
+    page_certificate: Path | None = None
+    page_key: Path | None = None
+    # "Try it", a page that rings the hotline from a browser: off; signed-in, for who is signed in at the agents' page;
+    # anybody, for test stacks only, since it shows the PIN of a test agent.
+    try_it: Literal["off", "signed-in", "anybody"] = "off"
     # The proxies in front of it, whose X-Forwarded-For and -Proto are trusted (comma separated; networks allowed).
     proxies: str = "127.0.0.0/8, ::1"
+    # Asterisk's HTTP server, which takes the websockets of phones in the agents' page. Empty: there are none.
+    phone: str = ""
     # How long the audit log is kept.
     audit_days: int = Field(190, ge=1, le=3_650)
     # How long earlier calls of a caller, and their outcomes, are kept.
@@ -105,6 +115,15 @@ class Settings(BaseModel):
         parse_networks(text)
         return text
 
+    @model_validator(mode="after")
+    def _both_of_the_pair(self) -> Settings:
+        alone, other = "HEARLINE_PAGE_CERTIFICATE", "HEARLINE_PAGE_KEY"
+        if self.page_certificate is None:
+            alone, other = other, alone
+        if (self.page_certificate is None) != (self.page_key is None):
+            raise ValueError(f"{alone}: set {other} as well, since https needs both files")
+        return self
+
     @property
     def home(self) -> Home:
         """The country and area of numbers that name none."""
@@ -122,9 +141,39 @@ class Settings(BaseModel):
         return {name: text for name, text in variables.items() if text} | given
 
 
+_OTHERS = frozenset({"HEARLINE_MIRROR"})  # read where they are used
+
+
+def unknown_settings(variables: Iterable[str]) -> list[str]:
+    """The variables that are named like settings, but are none: misspelt ones, which count for nothing."""
+    known = {f"HEARLINE_{name.upper()}" for name in Settings.model_fields} | _OTHERS
+    return sorted(name for name in variables if name.startswith("HEARLINE_") and name not in known)
+
+
+def trial_file(state: Path) -> Path:
+    """What the page "Try it" rings with, given the folder of the server's state."""
+    return state / "page" / "try.json"
+
+
 def socket_of(state: Path) -> Path:
     """The Unix socket on which agent assist listens, given the folder of its state."""
     return state / "assist" / "interface.sock"
+
+
+def made_pair(state: Path) -> tuple[Path, Path]:
+    """Where `hearline certificate make` puts the page's certificate and key, given the folder of the server's state."""
+    return state / "page" / "certificate.pem", state / "page" / "key.pem"
+
+
+def page_pair(settings: Settings) -> tuple[Path, Path] | None:
+    """The page's certificate and key: those that are set, else those that `hearline certificate make` has made, if
+    others than this machine can reach the page. None: plain HTTP, which browsers trust on loopback alone."""
+    if settings.page_certificate and settings.page_key:
+        return settings.page_certificate, settings.page_key
+    made = made_pair(settings.state)
+    if is_loopback(address(settings.page)[0]) or not all(file.exists() for file in made):
+        return None
+    return made
 
 
 # The most bytes of `Settings.state`: Linux has 108 for the path of a Unix socket, with the NUL at its end.

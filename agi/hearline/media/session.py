@@ -85,6 +85,11 @@ class Session:
     def outcome(self) -> str | None:
         return self.engine.outcome
 
+    @property
+    def playing(self) -> tuple[str, int | None]:
+        """The prompt that is being played, and since when (ms); ('', None) if none is."""
+        return ("", None) if self._play is None else (self._play.prompt, round(self._play.planned_ms))
+
     def tick(self, now: int, ear_events: Sequence[object] = (), keys: str = "", gone: bool = False) -> None:
         """Move on to ``now`` (ms, a multiple of 20), with everything that came in since the last tick."""
         if now >= self.nothing_until or ear_events or keys or gone:

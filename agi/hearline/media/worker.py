@@ -297,8 +297,8 @@ class Worker:
         self._take_in(announcement, session, leg, slot)
 
     def _tap(self, announcement: Announce, leg: Leg, slot: int) -> None:
-        def tell(at_ms: int, events: Sequence[object], level_dbov: float) -> None:
-            self._reports.append(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov))
+        def tell(at_ms: int, events: Sequence[object], level_dbov: float, missing_ms: int) -> None:
+            self._reports.append(LegReport(announcement.uuid, at_ms, tuple(events), level_dbov, missing_ms))
 
         self._detector.open(slot)
         detector, hz = self._detector, announcement.tone_hz
@@ -452,6 +452,7 @@ class Worker:
             call.session.timeline.gain_db,
             call.session.ears.settings,
             call.id,
+            *call.session.playing,
         )
 
     def _follow(self, uuid: str) -> None:

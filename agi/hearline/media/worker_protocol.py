@@ -77,13 +77,15 @@ class PassOn:
 
 class LegReport(NamedTuple):
     """What is heard on a leg: ``at_ms`` since it came, the ears' events since the last report, and the level of the
-    last 100 ms (of the announced tone, if there is one). Sent ten times a second, and on every event; the worker sends
-    the reports of all legs in one tick as a list."""
+    last 100 ms (of the announced tone, if there is one). ``missing_ms``: how long no frame has come, to the nearest
+    100 ms. Sent ten times a second, and on every event; the worker sends the reports of all legs in one tick as a
+    list."""
 
     uuid: str
     at_ms: int
     events: tuple[object, ...]
     level_dbov: float
+    missing_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Finished:
 class CallSummary:
     """A live call as shown to people, who see ``call``, its id, and not ``uuid``. Times in ms. ``channel`` is
     Asterisk's name for the caller's leg. ``gain_db``: how far it is to be raised for the agent, so far. ``ears``: the
-    settings by which it is judged."""
+    settings by which it is judged. ``prompt``: what is being played, since ``prompt_at_ms``; '' if nothing is."""
 
     uuid: str
     channel: str
@@ -126,6 +128,8 @@ class CallSummary:
     gain_db: int = 0
     ears: CallSettings = CallSettings()
     call: str = ""
+    prompt: str = ""
+    prompt_at_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hearline.pbx.version import version_of
+from hearline.pbx.console import PLACES
+from hearline.pbx.version import OLDEST, version_of
 
-OLDEST = (22, 10)
 DEBIAN_SUITE = "forky"
 PACKAGES = "asterisk,asterisk-core-sounds-en-wav"
-PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
 class AsteriskUnavailable(RuntimeError):

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,25 +26,25 @@ from pathlib import Path
 from typing import Any
 
 from hearline.core.files import write_private
+from hearline.core.peers import is_loopback
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
+from hearline.ops.provision import CONTAINER_DATA, CONTAINER_MODULES, certify_page, give_pins, layout, page_accounts
 from hearline.pbx import config
-from hearline.pbx.ami_messages import proof_of
 from hearline.pbx.version import whispers_into_silence
-from hearline.server.flow_store import DEFAULT, read_flows
-from hearline.store.accounts import Accounts, accounts_file
+from hearline.store.accounts import Accounts
 
 Say = Callable[[str], None]
 BUILD_S, COMPOSE_S = 1_800, 120  # time limits for building the image, and for other compose commands
 LOCK = Path(tempfile.gettempdir()) / "hearline-stack.lock"
 BOOT_S = 30.0
+PAGE_S = 15.0  # the page's process begins when calls are taken already
 STOP_S = 8.0
 SIP_PORT = 5070
 AMI_PORT = 5038
+PHONE_PORT = 8088
 RTP_SPAN = 1_000
-TEAM = "care"  # of the accounts that agents sign in with
-CHEAP = 2**14  # scrypt's N, as in `store.accounts`; low, since these PINs are printed on the screen anyway
 KINDS = ("container", "installed", "root")
 
 
@@ -69,6 +68,7 @@ class Running:
     ami: str = ""
     legs: str = ""
     page: str = ""
+    phone: str = ""
     always_open: bool = False
     verbose: int = 0
     asterisk_pid: int = 0
@@ -87,6 +87,8 @@ class Stack:
     """
 
     def __init__(self, settings: Settings, verbose: int = 0, callers: tuple[str, ...] = ("caller",)) -> None:
+        if "try_it" not in settings.model_fields_set:  # a stack is there to be tried
+            settings = settings.model_copy(update={"try_it": "anybody"})
         self.settings = settings
         self.home = (settings.state / "stack").absolute()
         self._file = self.home / "stack.json"
@@ -116,6 +118,8 @@ class Stack:
             self._start_asterisk(listen, say, kind)
         if server and not self.server_alive():
             self.start_server(say, always_open)
+            if not listens(self.running.page, PAGE_S):
+                say(f"the page does not answer yet at {self.running.page}; see {self.home}/log/hearline.log")
         return self.running
 
     def differences(self, listen: str, kind: str | None, always_open: bool) -> list[str]:
@@ -175,11 +179,13 @@ class Stack:
     # ---- Asterisk ---------------------------------------------------------------------------------------------------
     def _start_asterisk(self, listen: str, say: Say, kind: str | None) -> None:
         sip_port, rtp_first = _free(SIP_PORT, socket.SOCK_DGRAM, listen, "--listen"), _free_rtp(listen)
+        wanted = self._opened(listen)
         agi, media, status, legs, page = (
-            _free_address(getattr(self.settings, name), f"HEARLINE_{name.upper()}")
+            _free_address(getattr(wanted, name), f"HEARLINE_{name.upper()}")
             for name in ("agi", "media", "status", "legs", "page")
         )
         ami = f"127.0.0.1:{_free(AMI_PORT, socket.SOCK_STREAM)}"
+        phone = f"127.0.0.1:{_free(PHONE_PORT, socket.SOCK_STREAM)}"
         way = choose(kind, self.settings.cache, say)
         self.running = Running(
             kind=way.kind if way else "container",
@@ -191,45 +197,44 @@ class Stack:
             ami=ami,
             legs=legs,
             page=page,
+            phone=phone,
             verbose=self._verbose,
         )
-        callers, agents = self.accounts()
-        queues = queues_of(self.settings)
-        layout = config.Layout(
+        values = layout(
+            self.settings,
             home=self.home,
-            sounds_dir=self.settings.sounds.absolute(),
-            messages_dir=self.home / "spool" / "messages",
-            site=self.settings.site,
+            secret=config.ami_secret(self.home),
+            accounts=self.accounts(),
+            agi=agi,
+            ami=ami,
+            phone=phone,
             listen=listen,
             sip_port=sip_port,
             rtp_first=rtp_first,
             rtp_last=rtp_first + RTP_SPAN - 1,
-            agi_host=address(agi)[0],
-            agi_port=address(agi)[1],
-            fallback_queue=queues[0],
-            callers=callers,
-            agents=agents,
-            ami=config.Account(AMI_USER, "", config.ami_secret(self.home).read_text()),
-            proof=proof_of(config.ami_secret(self.home).read_text().strip()),
-            ami_port=address(ami)[1],
             verbose=self._verbose,
-            queues=[config.Queue(name, str(config.FIRST_QUEUE + i)) for i, name in enumerate(queues)],
             whispers_into_silence=bool(way) and whispers_into_silence(way.version()),
-            whisper_waits=config.whisper_waits(self.settings.sounds),
-            modules_dir=way.modules_dir() if way else "/opt/asterisk-modules",
-            data_dir=way.data_dir() if way else "/usr/share/asterisk",
+            modules_dir=way.modules_dir() if way else CONTAINER_MODULES,
+            data_dir=way.data_dir() if way else CONTAINER_DATA,
         )
-        conf = config.render(self.settings.asterisk_templates / "etc", layout)
+        conf = config.render(self.settings.asterisk_templates / "etc", values)
         say(f"starting Asterisk ({self.running.kind})")
         if way is None:
             self._compose_up(say)
         else:
-            command = way.start_command(conf, [self.home, layout.sounds_dir])
+            command = way.start_command(conf, [self.home, values.sounds_dir])
             self.running.asterisk_pid = self._launch(command, "console.log", cwd="/").pid
             self.running.asterisk_started = _started(self.running.asterisk_pid)
         self._way = way
         self._write()
         self._wait_booted()
+
+    def _opened(self, listen: str) -> Settings:
+        """The settings for phones that come to this address: browsers come there as well, unless HEARLINE_PAGE says
+        otherwise."""
+        if is_loopback(listen) or "page" in self.settings.model_fields_set:
+            return self.settings
+        return self.settings.model_copy(update={"page": f"{listen}:{address(self.settings.page)[1]}"})
 
     def _wait_booted(self) -> None:
         deadline = time.monotonic() + BOOT_S
@@ -278,7 +283,7 @@ class Stack:
             "--project-name",
             project,
             "--file",
-            str(self.settings.asterisk_templates / "compose.yaml"),
+            str(self.settings.asterisk_templates / "compose.private.yaml"),
         ]
 
     def _compose_environment(self) -> dict[str, str]:
@@ -334,12 +339,22 @@ class Stack:
             "HEARLINE_AMI_SECRET_FILE": str(config.ami_secret(self.home)),
             "HEARLINE_LEGS": r.legs,
             "HEARLINE_PAGE": r.page,
+            "HEARLINE_PHONE": r.phone,
+            "HEARLINE_TRY_IT": s.try_it,
         }
+
+    def server_settings(self) -> Settings:
+        """The settings with which the server of the running stack works."""
+        names = {f"HEARLINE_{name.upper()}": name for name in Settings.model_fields}
+        given = {names[name]: value for name, value in self.server_environment().items() if name in names}
+        r = self.running
+        return Settings(**given | {"agi": r.agi, "media": r.media, "status": r.status})
 
     def start_server(self, say: Say = lambda _line: None, always_open: bool = False) -> int:
         """Start `hearline serve` and wait until it takes calls. Returns its pid. Raises StackError."""
         say("starting the Hearline server")
-        self._give_pins()
+        give_pins(self.pins, self.accounts()[1])
+        certify_page(self.server_settings(), address(self.running.page)[0])
         command = self.server_command(always_open)
         process = self._launch(command, "hearline.log", env=self.server_environment())
         self.running.server_pid, self.running.server_started = process.pid, _started(process.pid)
@@ -355,17 +370,10 @@ class Stack:
             time.sleep(0.1)
         return process.pid
 
-    def _give_pins(self) -> None:
-        """Give a PIN to each agent without one. PINs set by `hearline agents pin` stay."""
-        known = {account.number for account in self.pins.all()}
-        for agent in self.accounts()[1]:
-            if agent.number not in known:
-                self.pins.set_pin(agent.number, agent.pin, team=TEAM)
-
     @property
     def pins(self) -> Accounts:
-        """The accounts of the agents' page. Their PINs are printed, so a cheap hash is enough."""
-        return Accounts(accounts_file(self.settings.state), cost=CHEAP)
+        """The accounts of the agents' page."""
+        return page_accounts(self.settings.state)
 
     def stop_server(self) -> None:
         if self.running and self.server_alive():
@@ -436,7 +444,7 @@ def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Aste
         if _compose_command():
             return None
         if kind:
-            raise StackError("no container engine answers: start Docker or Podman (with compose), or leave out --kind")
+            raise StackError(f"{_why_no_container()}, or leave out --kind")
     if kind in (None, "installed"):
         if found := ways.installed():
             return found
@@ -447,28 +455,41 @@ def choose(kind: str | None, cache: Path, say: Say = lambda _line: None) -> Aste
 
 @cache
 def _compose_command() -> list[str] | None:
-    """The compose command of a container engine that answers; None if there is none."""
-    for engine in ("docker", "podman"):
-        if not shutil.which(engine):
-            continue
-        try:
-            answers = subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0
-            version = [engine, "compose", "version"]
-            if answers and subprocess.run(version, capture_output=True, timeout=10).returncode == 0:
-                return [engine, "compose"]
-        except (OSError, subprocess.TimeoutExpired):
-            continue
+    """The compose command of a container engine that answers, v2 or v1; None if there is none."""
+    for compose in (["docker", "compose"], ["docker-compose"], ["podman", "compose"]):
+        engine = compose[0].removesuffix("-compose")
+        if _answers(engine, "info") and _answers(*compose, "version"):
+            return compose
     return None
 
 
-def queues_of(settings: Settings) -> list[str]:
-    """The queues that the flows lead to, the hotline's own first."""
-    flows = read_flows(settings).flows
-    named = [name for name in (DEFAULT, *flows) if name in flows]
-    queues = [flows[name].words.queue for name in named]
-    ends = [str(getattr(t, "outcome", "")) for n in named for s in flows[n].plan.steps.values() for t in s.on.values()]
-    queues += [end.removeprefix("queue:") for end in ends if end.startswith("queue:")]
-    return list(dict.fromkeys(queues)) or ["care"]
+def _why_no_container() -> str:
+    """What is missing, and what to do about it. (A docker command may be there without an engine, so that is asked.)"""
+    if not (_answers("docker", "info") or _answers("podman", "info")):
+        return "no container engine answers: start Docker or Podman (with compose)"
+    return (
+        "a container engine answers, but it has neither `docker compose` (v2) nor `docker-compose` (v1): "
+        "install Docker's compose plugin, or Debian's docker-compose"
+    )
+
+
+def _answers(*command: str) -> bool:
+    """True if this command is there and succeeds; `info` asks the engine itself."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def listens(where: str, patience_s: float) -> bool:
+    """True if somebody takes connections at this address within that time. (0.0.0.0 leads to this machine.)"""
+    deadline = time.monotonic() + patience_s
+    while True:
+        with suppress(OSError), socket.create_connection(address(where), timeout=1.0):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Ami:
         on_up: run after each login, before any event: queries Asterisk for the current state. Events wait meanwhile.
         on_down: called when an established connection is lost.
         vouch: asks Asterisk whether an event that carries no proof is true.
+        prepare: awaited before each event is passed on; may ask Asterisk for what the event leaves open.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Ami:
         on_up: Callable[[], Awaitable[None]],
         on_down: Callable[[], None] = lambda: None,
         vouch: Callable[[Message], Awaitable[bool]] | None = None,
+        prepare: Callable[[Message], Awaitable[None]] | None = None,
     ) -> None:
         self._address, self._user, self._secret = address, user, secret
         self._on_event, self._on_up, self._on_down = on_event, on_up, on_down
-        self._vouch = vouch
+        self._vouch, self._prepare = vouch, prepare
         self._actions = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count(1))  # no caller can guess one
         self._screen = Screen(proof_of(secret))
         self._writer: asyncio.StreamWriter | None = None
@@ -75,11 +77,17 @@ class Ami:
 
     async def run(self) -> None:
         """Keep the connection up until cancelled."""
+        try:
+            await self._keep_up()
+        finally:  # otherwise the connection stays open until the garbage collector finds it
+            self._disconnect()
+
+    async def _keep_up(self) -> None:
         tries, said = 0, ""
         while True:
             odd = None
             try:
-                await self._once()
+                await self.once()
             except AmiRefused as error:
                 why, level = f"Asterisk's manager interface refuses us: {error}", logging.ERROR
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
@@ -91,7 +99,7 @@ class Ami:
             if why != said:  # once, not on every attempt
                 log.log(level, "%s", why, exc_info=odd)
                 said = why
-            self._lose()
+            self.close()
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
 
@@ -124,7 +132,13 @@ class Ami:
         return found
 
     # ---- the connection ---------------------------------------------------------------------------------------------
-    async def _once(self) -> None:
+    async def once(self) -> None:
+        """Connect, log in, and serve until the connection is lost; then the caller calls `close`.
+
+        Raises:
+            AmiRefused: the login was refused.
+            OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError: there is no connection, or it was lost.
+        """
         async with asyncio.timeout(ANSWER_S):
             reader, self._writer = await asyncio.open_connection(*self._address, limit=_MOST)
             await reader.readuntil(b"\r\n")  # "Asterisk Call Manager/…"
@@ -174,6 +188,8 @@ class Ami:
     async def _work_on(self, event: Message) -> None:
         try:
             if event["Event"] not in UNPROVEN or (self._vouch and await self._vouch(event)):
+                if self._prepare:
+                    await self._prepare(event)
                 self._on_event(event)
             else:
                 self._screen.refused += 1
@@ -233,13 +249,17 @@ class Ami:
             raise AmiRefused(message.get("Message", "no reason given"))
         return message
 
-    def _lose(self) -> None:
+    def close(self) -> None:
+        """Give up the connection; whoever waits for an answer gets AmiDown."""
         if self.up:
             self._on_down()
         self.up = False
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        self._disconnect()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(AmiDown("the connection to Asterisk's manager interface was lost"))
+
+    def _disconnect(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None

@@ -34,7 +34,8 @@ Message = dict[str, str]
 
 PROOF = "HEARLINE_PROOF"
 UNPROVEN = frozenset({
-    "BridgeDestroy", "CoreShowChannelMap", "QueueMemberAdded", "QueueMemberStatus", "Rename",
+    "BridgeDestroy", "CoreShowChannelMap", "DeviceStateChange", "QueueMemberAdded", "QueueMemberPause",
+    "QueueMemberStatus", "Rename",
 })  # fmt: skip
 """Events that describe no channel, and so come without proof. `Ami` asks Asterisk before it believes them."""
 

@@ -17,6 +17,7 @@ import jinja2
 
 from hearline.core.files import write_private, write_whole
 from hearline.core.settings import AMI_USER
+from hearline.core.web_phones import WEB_PHONE, web_phone
 from hearline.pbx.ami_messages import PROOF
 from hearline.sounds.manifest import WhisperSet, load_manifest
 from hearline.store.accounts import new_pin
@@ -41,8 +42,8 @@ NUMBER_SHOWN = "allowed"
 EVENTS = (
     "AgentCalled", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeDestroy",
     "BridgeEnter", "BridgeLeave", "Hangup", "HangupRequest", "Hold", "Newchannel", "Newstate", "QueueCallerAbandon",
-    "QueueCallerJoin", "QueueCallerLeave", "QueueMemberAdded", "QueueMemberStatus", "Rename", "SoftHangupRequest",
-    "Unhold",
+    "QueueCallerJoin", "QueueCallerLeave", "QueueMemberAdded", "QueueMemberPause", "QueueMemberStatus", "Rename",
+    "SoftHangupRequest", "Unhold",
 )  # fmt: skip
 """The events that agent assist uses, besides the agents' keys; Asterisk sends no others."""
 KEY_EVENT = "HearlineKey"
@@ -57,6 +58,10 @@ KEY_CODES = {
 }
 """The feature codes that an agent can press during a call, with the name in `assist.hints.events.Key`. Asterisk's
 sample configuration uses *0 to *3 for other features. (*8 is call pickup only when dialled, not during a call.)"""
+PHONE_FAMILY, PHONE_REALM = "hearline-phones", "hearline"
+"""Where Asterisk's database keeps the passwords of these phones (sorcery.conf), and the realm in their hashes."""
+PAUSE_REASON = "hearline-phone-gone"
+"""The queues' reason for the pause of an agent whose phone in the page is gone."""
 AGENT_NUMBERS = ("8016", "8017", "8018", "8019")
 FIRST_QUEUE = 8090
 """The number that agents of the private stack dial for its first queue; the other queues follow."""
@@ -71,6 +76,11 @@ class Account:
     number: str
     password: str
     pin: str = ""
+
+    @property
+    def web(self) -> str:
+        """The agent's phone in the page."""
+        return web_phone(self.number)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,10 @@ class Parts:
     events: tuple[str, ...] = EVENTS
     key_event: str = KEY_EVENT
     key_codes: dict[str, str] = field(default_factory=lambda: dict(KEY_CODES))
+    web_phone: str = WEB_PHONE
+    phone_family: str = PHONE_FAMILY
+    phone_realm: str = PHONE_REALM
+    pause_reason: str = PAUSE_REASON
     key_names: str = "#".join(f"hearline-{key}" for key in KEY_CODES.values())
 
     @property
@@ -121,10 +135,19 @@ class Layout(Parts):
     callers: list[Account] = field(default_factory=list)
     agents: list[Account] = field(default_factory=list)
     ami: Account = Account(AMI_USER, "", "")
+    ami_host: str = "127.0.0.1"
     ami_port: int = 5038
+    ami_from: str = ""  # the server's address, if it is another machine's or container's
+    # Behind a translation of addresses: the address that phones know, and the network that needs no translation.
+    public_address: str = ""
+    local_net: str = ""
     queues: list[Queue] = field(default_factory=lambda: [Queue("care", str(FIRST_QUEUE))])
     whispers_into_silence: bool = False  # see pbx/version.py; False if the version is unknown
     verbose: int = 0
+    # Asterisk's HTTP server, for the phones in the agents' page; no port: there are none.
+    phone_host: str = "127.0.0.1"
+    phone_port: int = 0
+    try_phone: Account | None = None  # the account of the page "Try it"; None: there is none
 
     @property
     def conf(self) -> Path:
@@ -174,7 +197,7 @@ def whisper_waits(sounds: Path) -> list[int]:
 
 def render(templates: Path, layout: Layout) -> Path:
     """Write every ``*.conf.j2`` of ``templates`` into ``layout.home/etc``; returns the path of asterisk.conf."""
-    for folder in ("etc", "run", "log", "spool/messages", "lib/agi-bin", "cache"):
+    for folder in ("etc", "run", "log", "spool/messages", "lib/agi-bin", "lib/keys", "cache"):
         (layout.home / folder).mkdir(parents=True, exist_ok=True)
     for private in ("spool/messages", "log"):  # callers' voices, and their numbers if Asterisk logs verbosely
         (layout.home / private).chmod(0o700)

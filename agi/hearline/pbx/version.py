@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+OLDEST = (22, 10)
+"""The oldest version that Hearline is tried on."""
+GIVES_BACK = (22, 4)
+"""From this version on, an AudioSocket connection that Hearline ends gives the call back to the dialplan; before, it
+hung the call up."""
+
 
 def version_of(text: str) -> tuple[int, int]:
     """``"Asterisk 22.10.1~dfsg…"`` as ``(22, 10)``; (0, 0) if there is no number."""

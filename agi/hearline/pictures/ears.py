@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def draw(heard: Heard, settings: CallSettings = DEFAULT, chinese: bool = True) -
     if heard.samples is not None:
         top -= GAP
         axes = lane("spectrum", SPECTRUM)
-        _draw_spectrum(axes, heard)
+        _draw_spectrum(axes, heard, heard.samples)
         _name(axes, "0 … 4 kHz")
     draw_seconds(axes, heard.end_ms, heard.start_ms)
     figure.text(28 / WIDTH, 16 / height, _FOOT, size=8.5, color=MUTED, va="center")
@@ -137,7 +138,7 @@ def _draw_title(figure: Figure, height: int, heard: Heard, chinese: bool) -> Non
     def both(words: tuple[str, str]) -> str:
         return "  ·  ".join(words) if chinese else words[0]
 
-    def line(at_px: int, text: str, **how: object) -> None:
+    def line(at_px: int, text: str, **how: Any) -> None:
         figure.text(28 / WIDTH, 1 - at_px / height, text, va="center", **how)
 
     said = [f"{(heard.end_ms - heard.start_ms) / 1000:.1f} s"]
@@ -242,16 +243,16 @@ def _draw_strip(axes: Axes, heard: Heard, of, colours: dict) -> None:
             )
 
 
-def _draw_spectrum(axes: Axes, heard: Heard) -> None:
+def _draw_spectrum(axes: Axes, heard: Heard, sound: np.ndarray) -> None:
     """Draw the spectrum in light grey. Tones are lines, hum lies at the bottom, speech is striped."""
     size, step = 256, 80
-    samples = np.pad(heard.samples.astype(np.float32) / 32768, (size // 2, size))
-    pieces = np.lib.stride_tricks.sliding_window_view(samples, size)[: heard.samples.size : step]
+    samples = np.pad(sound.astype(np.float32) / 32768, (size // 2, size))
+    pieces = np.lib.stride_tricks.sliding_window_view(samples, size)[: sound.size : step]
     per_px = -(-len(pieces) // (WIDTH - LEFT - RIGHT))
     power = np.abs(np.fft.rfft(pieces * np.hanning(size), axis=1)) ** 2 / size
     power = np.maximum.reduceat(power, np.arange(0, len(power), per_px), axis=0)
     db = 10 * np.log10(power.T + 1e-9)
-    end = heard.start_ms + heard.samples.size * 1000 / SAMPLE_RATE_HZ
+    end = heard.start_ms + sound.size * 1000 / SAMPLE_RATE_HZ
     axes.imshow(
         db, aspect="auto", origin="lower", cmap="Greys", vmin=-70, vmax=20, alpha=0.85,
         extent=(heard.start_ms, end, 0, SAMPLE_RATE_HZ / 2000),

@@ -16,13 +16,18 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hearline.assist.calls.channel_graph import CALLER, ChannelGraph
+from hearline.assist.calls.channel_graph import CALLER, ChannelGraph, page_of
+from hearline.assist.calls.comeback import LostPages
 from hearline.assist.calls.legs import Leg, Legs
+from hearline.assist.calls.member_lookup import MemberLookup
+from hearline.assist.calls.phone_keeper import PhoneKeeper
+from hearline.assist.calls.queue_members import MEMBERS, QueueMembers
 from hearline.assist.calls.sessions import TalkSessions
+from hearline.assist.calls.web_phones import WebPhones
 from hearline.assist.hints.events import Key
 from hearline.assist.hints.hint_store import HintStore
 from hearline.assist.interface.agents import Agents
-from hearline.assist.interface.interface import Interface
+from hearline.assist.interface.interface import Interface, no_phone
 from hearline.assist.interface.snapshots import Snapshots, watched_names
 from hearline.assist.playback.hold_music import HoldMusic
 from hearline.assist.playback.keys import Keys
@@ -38,7 +43,7 @@ from hearline.core.files import read_text
 from hearline.core.ids import new_call_id
 from hearline.core.logs import about_call
 from hearline.core.settings import Settings, address, socket_of
-from hearline.media.worker_client import WorkerClient
+from hearline.media.worker_client import WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.pbx.ami_messages import proof_of
@@ -52,6 +57,7 @@ from hearline.yamlfiles.watched import LOOK_S, Watcher
 log = logging.getLogger(__name__)
 
 KEYS = frozenset(Key)  # see hearline-features.conf
+HARMLESS = ("BridgeDestroy", "DeviceStateChange", "QueueMemberPause")  # even if forged: only reasons to ask Asterisk
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
@@ -67,13 +73,25 @@ class Service:
         self._graph = ChannelGraph(self._new_call_id)
         secret = read_text(settings.ami_secret_file).strip()
         where = address(settings.ami)
-        self._ami = Ami(where, settings.ami_user, secret, self._on_event, self._take_stock, self._on_down, self._vouch)
+        self._ami = Ami(
+            where,
+            settings.ami_user,
+            secret,
+            self._on_event,
+            self._take_stock,
+            self._on_down,
+            self._vouch,
+            self._prepare,
+        )
+        self._members = QueueMembers()
+        self._lookup = MemberLookup(self._ami, self._members, self._member_found)
         self._proof = proof_of(secret)
         self._line = WorkerClient(settings.legs, settings.allow, on_reports=self._from_the_worker)
         recordings = Recordings(settings.sounds)
         self._whispers = Whispers(recordings, settings.whisper_tick)
         self._prompter = Prompter(self._ami, self._line)
-        self._hold_music = HoldMusic(self._prompter, recordings)
+        self._lost_pages = LostPages()
+        self._hold_music = HoldMusic(self._prompter, recordings, self._lost_pages.alone)
         hints = HintStore(settings.flows / "hints", self._whispers.known, [settings.sounds / MANIFEST_NAME])
         accounts, names = Accounts(accounts_file(settings.state)), watched_names(settings.sounds)
         looks = {"sounds": recordings.look, "hints": hints.look, "accounts": accounts.watched.look, "names": names.look}
@@ -99,10 +117,15 @@ class Service:
             lambda: self._ami.up,
             lambda: self._permission.allowed,
         )
+        phones = WebPhones(lambda agent: states.changed(agent))
+        snapshots.phone = phones.view
+        self._phones = PhoneKeeper(self._ami, phones, lambda: accounts.watched.value) if settings.phone else None
+        password = self._phones.password if self._phones else no_phone
         socket = socket_of(settings.state)
-        self._interface = Interface(socket, states, self._talks, snapshots, self._volumes, accounts)
+        self._interface = Interface(socket, states, self._talks, snapshots, self._volumes, accounts, password)
         self._hints, self._status = hints, AssistStatus()
-        self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks)
+        self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks, self._lookup.without_phone)
+        self._lookup.open_changed = self._rights.check
         self._recognition = None
         if settings.recogniser_model:
             model, most = settings.recogniser_model, settings.recogniser_legs
@@ -118,15 +141,19 @@ class Service:
         return call
 
     def _told(self, status: AssistStatus) -> None:
-        """Report the status, with Asterisk's part and that of our files."""
-        stuck, _ = self._watcher.stuck or ("", 0.0)
-        self._status = replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck)
+        """Report the status: Asterisk's part, and the rest."""
+        self._status = self._with_the_rest(status)
         self._tell(self._status.as_line())
+
+    def _with_the_rest(self, status: AssistStatus) -> AssistStatus:
+        """The status with what concerns our files and the recogniser."""
+        stuck, _ = self._watcher.stuck or ("", 0.0)
+        failed = self._recognition.failed if self._recognition else ""
+        return replace(status, rejected_hints=self._hints.rejected, files_stuck=stuck, no_recogniser=failed)
 
     async def _tell_of_the_rest(self) -> None:
         while True:
-            stuck, _ = self._watcher.stuck or ("", 0.0)
-            if (self._status.rejected_hints, self._status.files_stuck) != (self._hints.rejected, stuck):
+            if self._with_the_rest(self._status) != self._status:
                 self._told(self._status)
             await asyncio.sleep(LOOK_S)
 
@@ -148,14 +175,18 @@ class Service:
         leg = self._legs.on(channel)
         if leg is None or (pcm and not self._permission.allowed):
             return False
-        self._line.say(leg.visit.uuid, pcm)
+        self._line.say(leg.media.uuid, pcm)
         return True
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._line.start)
+        except WorkerDown as error:
+            log.error("%s (HEARLINE_LEGS says where it listens)", error)
+            return
         self._watcher.start()
         self._records.start()
-        await asyncio.to_thread(self._line.start)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ami.run())
@@ -165,6 +196,8 @@ class Service:
                 tasks.create_task(self._rights.keep())
                 tasks.create_task(self._interface.run())
                 tasks.create_task(self._tell_of_the_rest())
+                if self._phones:
+                    tasks.create_task(self._phones.keep())
                 if self._recognition:
                     tasks.create_task(self._recognition.keep())
         finally:
@@ -178,14 +211,9 @@ class Service:
         """Take stock after a login: calls may have come, ended or moved meanwhile."""
         await self._rights.require("reporting")
         try:
-            members = await self._ami.ask_list("QueueStatus")
+            await self._lookup.take_all()
         except (AmiRefused, AmiDown) as error:
             log.warning("cannot list the queues' members, so an agent's phone is known only once it rings: %s", error)
-            members = []
-        self._rights.members(members)
-        for member in members:
-            if member["Event"] == "QueueMember":  # maps phones to work numbers
-                self._graph.hear(member)
         channels = await self._ami.ask_list("CoreShowChannels")
         self._graph.reset(channels, await self._ami.ask_list("BridgeList"))
         for channel in self._graph.connected():
@@ -193,9 +221,15 @@ class Service:
                 self._graph.hear({"Event": "Hold", "Channel": channel})
         self._agents.reset(channels)
         self._changed()
+        if self._phones:
+            self._phones.logged_in()
         await self._permission.logged_in()
         if not self._ami.up:
-            self._rights.logged_in()
+            self._rights.check()
+
+    def _member_found(self, told: Message) -> None:
+        if self._graph.hear(told) and self._ami.up:  # at a login, the channels are not known yet
+            self._changed()
 
     async def _holds(self, channel: str) -> bool:
         """True if this phone has put the other on hold. Only PJSIP can be asked; of other channels, only holds that
@@ -208,11 +242,21 @@ class Service:
     def _on_down(self) -> None:
         self._permission.logged_out()
 
+    async def _prepare(self, event: Message) -> None:
+        await self._lookup.before(event)
+
     def _on_event(self, event: Message) -> None:
-        channel = event.get("Channel", "")
         self._rights.hear(event)
+        if self._phones:
+            self._phones.hear(event)
+        for told in self._members.translate(event):
+            self._take_in(told)
+
+    def _take_in(self, event: Message) -> None:
+        channel = event.get("Channel", "")
         if event["Event"] in ("HangupRequest", "SoftHangupRequest"):
-            self._talks.leaves(channel)
+            if event["Event"] == "HangupRequest" or not page_of(channel):  # a lost page has not hung up
+                self._talks.leaves(channel)
         elif event["Event"] in TRANSFERERS:
             self._transferred(event)
         elif event["Event"] == "UserEvent":
@@ -229,16 +273,11 @@ class Service:
                 case "Rename":
                     known = self._graph.unique_id(event["Channel"])
                     return not known or known == event["Uniqueid"] == await self._unique_id(event["Newname"])
-                case "QueueMemberAdded" | "QueueMemberStatus":
-                    phone, number = event.get("StateInterface", ""), event.get("MemberName", "")
-                    if self._graph.number_of_phone(phone) == number:
-                        return True
-                    asked = {"Queue": event.get("Queue", ""), "Member": event.get("Interface", "")}
-                    members = await self._ami.ask_list("QueueStatus", **asked)
-                    return any((m.get("StateInterface"), m.get("Name")) == (phone, number) for m in members)
+                case kind if kind in MEMBERS:
+                    return await self._lookup.is_true(event)
         except (AmiRefused, KeyError, ValueError):
             return False
-        return event["Event"] == "BridgeDestroy"  # harmless, even if forged
+        return event["Event"] in HARMLESS
 
     async def _unique_id(self, channel: str) -> str:
         return (await self._ami.ask("Getvar", Channel=channel, Variable="UNIQUEID")).get("Value", "")
@@ -258,15 +297,18 @@ class Service:
                 self._talks.pass_on(caller, by, event.get("Context", ""), event.get("Extension", ""))
 
     def _changed(self) -> None:
-        connected = self._graph.conversations()
+        connected = self._graph.talks()
         self._talks.follow(connected)
         self._legs.want(connected)
+        self._lost_pages.follow(connected)
         self._hold_music.follow(connected)
         self._agents.follow(connected, self._talks.of)
 
     def _overheard(self, leg: Leg, message: LegReport) -> None:
         self._talks.hear(leg, message)
         self._agents.hear_level(leg, message)
+        if self._lost_pages.hear(leg.channel, message.missing_ms):
+            self._hold_music.follow(self._graph.talks())
 
     def _from_the_worker(self, reports: Sequence[LegReport]) -> None:
         with suppress(RuntimeError):  # the loop has ended

@@ -319,6 +319,15 @@ def _with_default(missing: dict[str, frozenset[str]], loaded: Mapping[str, Flow]
     return missing if DEFAULT in loaded else {f"{DEFAULT}.yaml": frozenset(), **missing}
 
 
+def queues_led_to(flows: Mapping[str, Flow]) -> list[str]:
+    """The queues to which these flows lead, the hotline's own first."""
+    names = [name for name in (DEFAULT, *flows) if name in flows]
+    turns = [turn for name in names for step in flows[name].plan.steps.values() for turn in step.on.values()]
+    ends = [str(getattr(turn, "outcome", "")) for turn in turns]
+    led = [end.removeprefix("queue:") for end in ends if end.startswith("queue:")]
+    return list(dict.fromkeys([*(flows[name].words.queue for name in names), *led]))
+
+
 def read_flows(settings: Settings) -> FlowStore:
     """The flows that are on disk now."""
     store = FlowStore(settings.flows, settings.sounds, settings.zone, home=settings.home)

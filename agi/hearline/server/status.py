@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -90,6 +91,12 @@ class _Figures:
             for result in RESULTS:
                 signs.add_metric([result], self._page.standing.get("sign_ins", {}).get(result, 0))
             yield signs
+            if (ends := self._page.standing.get("certificate_ends")) is not None:
+                yield gauge(
+                    "hearline_page_certificate_days",
+                    "days until the certificate of the agents' page ends",
+                    value=max(0.0, (ends - time.time()) / 86_400),
+                )
             yield _tasks("hearline_page_tasks", "asyncio tasks of the agents' page", self._page)
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
@@ -196,6 +203,7 @@ def _ears(call: str, messages: Generator) -> Iterator[bytes]:
             if isinstance(message, Ears):
                 row = message.row
                 of_flow = {"flow": row.flow, "step": row.step, "flow_state": row.state, "timer_ms": row.timer_ms}
+                of_flow |= {"prompt": row.prompt, "prompt_at_ms": row.prompt_at_ms}
                 judged_by = {"gain_db": row.gain_db, "ears": asdict(row.ears)}
                 yield _json(
                     {"call": call, "channel": shown(row.channel), **of_flow, **message.look.as_dict(), **judged_by}

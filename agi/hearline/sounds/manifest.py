@@ -228,16 +228,25 @@ class Manifest(_Strict):
 
     def has_prompt(self, language: str, set: str, id: str) -> bool:
         """True if a set has this prompt, False if it is `none`. Raises KeyError if the id is not listed."""
-        return self.languages[language][set].prompts[id] is not None
+        return self._prompt(language, set, id) is not None
 
     def prompt_text(self, language: str, set: str, id: str) -> str | None:
         """The text of a prompt with its placeholders filled; None for `none`."""
-        prompt = self.languages[language][set].prompts[id]
+        prompt = self._prompt(language, set, id)
         return None if prompt is None else self.fill(prompt.text)
 
     def whisper_id(self, language: str, queue: str, waited_s: float, heard: str) -> str:
         """The id, in the set `whisper`, of the sentence for an agent. Raises KeyError if there is none."""
-        return self.languages[language]["whisper"].id_for(queue, waited_s, heard)
+        whisper = self.languages[language]["whisper"]
+        if not isinstance(whisper, WhisperSet):
+            raise KeyError("whisper")
+        return whisper.id_for(queue, waited_s, heard)
+
+    def _prompt(self, language: str, set: str, id: str) -> Prompt | None:
+        phrases = self.languages[language][set]
+        if not isinstance(phrases, PhraseSet):
+            raise KeyError(id)
+        return phrases.prompts[id]
 
     def queue_names(self, language: str) -> dict[str, str]:
         """The names of queues in the whisper before the join, for the queues that it knows."""
@@ -267,7 +276,7 @@ class Manifest(_Strict):
 
     def contradictions(self) -> list[tuple[tuple, str]]:
         """(location, message) for each voice that is not in `voices`, and each unknown placeholder."""
-        found = []
+        found: list[tuple[tuple, str]] = []
         for language, sets in self.languages.items():
             for name, phrases in sets.items():
                 at = ("languages", language, name)

@@ -90,6 +90,12 @@ class Records:
 
         self._writer.later(amended, call)
 
+    def read(self, call: str, number: int = 1) -> dict[str, Any] | None:
+        """A record of a call that began today or yesterday; None if it is not written (yet). Raises OSError,
+        ValueError. Waits for the disk."""
+        file = self._find(call, number)
+        return json.loads(read_text(file)) if file else None
+
     def settle(self) -> bool:
         """Wait until all records are written. Returns False if that takes too long."""
         return self._writer.settle(WRITE_S)

@@ -24,6 +24,7 @@ ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/sign-in"): PUBLIC,
     ("POST", "/api/sign-out"): PUBLIC,
     ("GET", "/api/me"): ALL,
+    ("GET", "/ws"): ALL,
     ("GET", "/api/events"): ALL,
     ("GET", "/api/phrases"): ALL,
     ("GET", "/api/characters"): ALL,
@@ -37,8 +38,16 @@ ROUTES: Mapping[tuple[str, str], frozenset[Role]] = {
     ("POST", "/api/coming"): SUPERVISORS,
     ("POST", "/api/done"): ALL,
     ("POST", "/api/volume"): ALL,
+    ("POST", "/api/phone"): ALL,
     ("GET", "/api/accounts"): ADMINS,
     ("POST", "/api/accounts"): ADMINS,
+    # "Try it" is off, for who is signed in, or for anybody: see `web.try_it`.
+    ("GET", "/try"): PUBLIC,
+    ("GET", "/try/ws"): PUBLIC,
+    ("GET", "/api/try"): PUBLIC,
+    ("POST", "/api/try/phone"): PUBLIC,
+    ("GET", "/api/try/calls/{call}/events"): PUBLIC,
+    ("GET", "/api/try/callers/{name}"): PUBLIC,
 }
 
 

@@ -15,7 +15,7 @@ from hearline.store.audit import AuditLog, network
 from hearline.web.access import WHO, Handler
 from hearline.web.headers import HEADERS
 from hearline.web.looks import Looks
-from hearline.web.origin import Proxies, address_key, must_be_ours
+from hearline.web.origin import Proxies, address_key, must_be_ours, must_come_from_our_page
 from hearline.web.sessions import COOKIE, KNOWN_S, Sessions
 from hearline.web.sign_in import SignIn
 from hearline.wire.answers import Refused, read_json
@@ -40,7 +40,7 @@ class Entrance:
     def handlers(self) -> dict[tuple[str, str], Handler]:
         return {
             ("POST", "/api/sign-in"): self._sign_in,
-            ("POST", "/api/sign-out"): self._sign_out,
+            ("POST", "/api/sign-out"): self.sign_out,
             ("GET", "/api/me"): self._me,
         }
 
@@ -82,6 +82,14 @@ class Entrance:
         """The account that is signed in, with its present role; None if nobody is."""
         return self._sessions.who(request.cookies.get(COOKIE, ""))
 
+    def address(self, request: web.Request) -> str:
+        """The browser's address."""
+        return self._proxies.address(request)
+
+    def secure(self, request: web.Request) -> bool:
+        """True if the browser has reached us over https."""
+        return self._proxies.scheme(request) == "https"
+
     def seen(self, request: web.Request) -> Account:
         """The account whose state this request may see: one's own, or that of the ``agent`` that it names. Raises
         Refused."""
@@ -92,7 +100,7 @@ class Entrance:
         allowed = may_see(who, whose)
         result, of = "seen" if allowed else "refused", whose.number if whose else None
         self._looks.note(who.number, of, result, self._network(request))
-        if not allowed:
+        if whose is None or not allowed:
             raise Refused(403, "not_yours")
         return whose
 
@@ -100,6 +108,19 @@ class Entrance:
         """True if the person who opened a stream is still signed in, and may still see this account's state."""
         who = self.who(request)
         return who is not None and who.number == request[WHO].number and may_see(who, self.accounts.of(whose.number))
+
+    def still_there(self, request: web.Request) -> bool:
+        """True if the person who sent this request is still signed in."""
+        who = self.who(request)
+        return who is not None and who.number == request[WHO].number
+
+    def browser(self, request: web.Request, number: str) -> str:
+        """The browser in which this person has signed in; it stays the same when they sign in there again."""
+        return self._sessions.browser(request.cookies.get(COOKIE, ""), number)
+
+    def must_come_from_our_page(self, request: web.Request) -> None:
+        """Raises Refused unless the browser says that our own page opens this websocket."""
+        must_come_from_our_page(request, self._proxies, said=True)
 
     def note_act(self, request: web.Request, event: str, **more: object) -> None:
         """Write an administrative change to the audit log."""
@@ -125,7 +146,7 @@ class Entrance:
         self._set_cookie(request, response, self._sessions.begin(outcome.account, cookie))
         return response
 
-    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
         account, cookie = self._sessions.end(request.cookies.get(COOKIE, ""))
         if account:
             self._note(request, "sign-out", account)
@@ -135,9 +156,8 @@ class Entrance:
         return response
 
     def _set_cookie(self, request: web.Request, response: web.Response, value: str) -> None:
-        secure = self._proxies.scheme(request) == "https"
-        how = {"httponly": True, "samesite": "Strict", "secure": secure}
-        response.set_cookie(COOKIE, value, max_age=KNOWN_S if value else 0, **how)
+        secure, age_s = self.secure(request), KNOWN_S if value else 0
+        response.set_cookie(COOKIE, value, max_age=age_s, httponly=True, samesite="Strict", secure=secure)
 
     async def _me(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"agent": request[WHO].number})

@@ -71,15 +71,28 @@ def origin(text: str) -> Origin:
 
 def must_be_ours(request: web.Request, proxies: Proxies) -> None:
     """Raises Refused unless a post comes from our own page, as reported by the browser, and has a content type that
-    another site's page cannot send without a preflight.
+    another site's page cannot send without a preflight."""
+    must_come_from_our_page(request, proxies)
+    if request.content_type != "application/json":
+        raise Refused(415, "not_json")
+
+
+def must_come_from_our_page(request: web.Request, proxies: Proxies, said: bool = False) -> None:
+    """Raises Refused if the browser reports that a request comes from elsewhere than our own page.
 
     Over TLS, browsers send Sec-Fetch-Site, which holds even if a proxy changes our name. Without it, the page's origin
     is compared with ours.
+
+    Args:
+        said: also refuse a request that names no origin at all. Browsers name it with every websocket.
     """
     site, theirs = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    ours = f"{proxies.scheme(request)}://{request.host}"
+    host = request.headers.get("Host", "")  # `request.host` would ask the DNS where there is none
+    ours = f"{proxies.scheme(request)}://{host}"
     if site is not None and site != "same-origin":
         raise Refused(403, "elsewhere", origin=theirs or site, ours=ours)
+    if site is None and theirs is None and said:
+        raise Refused(403, "elsewhere", origin="", ours=ours)
     if site is None and theirs is not None:
         try:
             same = origin(theirs) == origin(ours)
@@ -87,5 +100,3 @@ def must_be_ours(request: web.Request, proxies: Proxies) -> None:
             same = False
         if not same:
             raise Refused(403, "elsewhere", origin=theirs, ours=ours)
-    if request.content_type != "application/json":
-        raise Refused(415, "not_json")

@@ -1,4 +1,4 @@
-"""An HTTP server that survives incomplete requests, too many connections, and a port that is in use."""
+"""An HTTP server that survives half handshakes and requests, too many connections, and a port that is in use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,17 +16,22 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hearline.core.files import private_folder
 from hearline.core.log_limit import LogLimit
 
+if TYPE_CHECKING:
+    from hearline.wire.tls import Tls
+
 log = logging.getLogger(__name__)
 http_log = logging.getLogger(f"{__name__}.http")
 
 AGAIN_S = 5.0
 STOP_S = 0.5
 STAYS_S = 1.0  # between two looks at a socket's file
-HEADER_S = 10.0  # the longest that a connection may stay without a complete request
+HEADER_S = 10.0  # the longest that a connection may stay without a complete request, or a complete handshake
+TLS_CLOSE_S = 2.0  # the longest wait for a browser's part in closing a connection
 MOST_CONNECTIONS = 2_000
 ROOM_S = 0.02  # between two looks for a place
 YOUNG_S = 0.1  # a connection has at least this long for its request before it may be closed to make room
 ACCEPT_AGAIN_S = 1.0  # after a failure to accept, e.g. because no descriptor is left
+_HANDSHAKE = b"\x16"  # the first byte of every TLS connection
 _GONE = "Transport is closing"  # asyncio's RuntimeError for a peer that has gone while a file is sent
 
 
@@ -57,17 +62,30 @@ class Served(Protocol):
     def close(self) -> None: ...
 
 
+class CannotListen(OSError):
+    """The message names the setting."""
+
+
 class HttpServer:
     """``run`` serves until cancelled.
 
     Args:
         name: for the log, e.g. "the agents' page".
+        setting: the name of the setting that holds ``where``, for error messages.
         where: host and port, or the file of a Unix socket, which only our own user will be able to open.
         served: makes the application, whenever serving begins; may raise OSError or ValueError.
+        tls: for https. Who asks in plain HTTP is then sent to https.
     """
 
-    def __init__(self, name: str, where: tuple[str, int] | Path, served: Callable[[], Served]) -> None:
-        self._name, self._where, self._make = name, where, served
+    def __init__(
+        self,
+        name: str,
+        setting: str,
+        where: tuple[str, int] | Path,
+        served: Callable[[], Served],
+        tls: Tls | None = None,
+    ) -> None:
+        self._name, self._setting, self._where, self._make, self._tls = name, setting, where, served, tls
 
     async def run(self) -> None:
         logged = ""
@@ -78,39 +96,40 @@ class HttpServer:
                 raise
             except Exception as error:
                 if logged != (logged := f"{type(error).__name__}: {error}"):
-                    log.exception("%s could not be served; it is tried again", self._name)
+                    unforeseen = not isinstance(error, CannotListen)
+                    log.error("%s cannot be served, and is tried again: %s", self._name, error, exc_info=unforeseen)
             await asyncio.sleep(AGAIN_S)
 
     async def _serve(self) -> None:
+        if self._tls and self._tls.context is None:
+            raise CannotListen(self._tls.fault)
         served = self._make()
         app, busy = served.app(), Busy()
         app.middlewares.insert(0, busy.middleware)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=http_log,
-            handle_signals=False,
-            shutdown_timeout=STOP_S,
-            keepalive_timeout=HEADER_S,
-        )
+        how: dict = {"access_log": None, "logger": http_log, "keepalive_timeout": HEADER_S}
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=STOP_S, **how)
+        elsewhere = web.Server(_to_https, **how)
         await runner.setup()
         try:
             with await self._listen() as listening:
-                log.info("%s listens on %s", self._name, _shown(self._where))
+                log.info("%s listens on %s", self._name, _shown(self._where, self._tls))
                 assert runner.server
+                door = Door(self._name, runner.server, busy, self._tls, elsewhere)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(accept(self._name, listening, runner.server, busy))
+                    tasks.create_task(door.accept(listening))
                     if isinstance(self._where, Path):
                         tasks.create_task(_stays(self._where))
         finally:
             served.close()  # otherwise the cleanup would wait for its streams
+            await elsewhere.shutdown(STOP_S)
             await runner.cleanup()
 
     async def _listen(self) -> socket.socket:
         if isinstance(self._where, Path):
-            return _listen_on_file(self._where)
+            return _listen_on_file(self._where, self._setting)
+        host, port = self._where
         [(family, kind, protocol, _, where), *_] = await asyncio.get_running_loop().getaddrinfo(
-            *self._where, type=socket.SOCK_STREAM
+            host, port, type=socket.SOCK_STREAM
         )
         listening = socket.socket(family, kind, protocol)
         try:
@@ -118,13 +137,13 @@ class HttpServer:
             listening.bind(where)
             listening.listen(128)
             listening.setblocking(False)
-        except OSError:
+        except OSError as error:
             listening.close()
-            raise
+            raise CannotListen(f"{self._setting}: cannot listen on {host}:{port}: {error.strerror}") from None
         return listening
 
 
-def _listen_on_file(file: Path) -> socket.socket:
+def _listen_on_file(file: Path, setting: str) -> socket.socket:
     """Listen on a Unix socket, and replace a left-over one. Its folder is private, so nobody else can open it before
     its mode is set."""
     private_folder(file.parent)
@@ -137,7 +156,7 @@ def _listen_on_file(file: Path) -> socket.socket:
         listening.setblocking(False)
     except OSError as error:
         listening.close()
-        raise OSError(f"{file}: {error}; the path of HEARLINE_STATE may be too long for a socket") from None
+        raise CannotListen(f"{setting}: {file}: {error}; the path may be too long for a socket") from None
     return listening
 
 
@@ -150,8 +169,21 @@ async def _stays(file: Path) -> None:
             raise OSError(f"{file} was replaced by another program")
 
 
-def _shown(where: tuple[str, int] | Path) -> str:
-    return str(where) if isinstance(where, Path) else f"http://{where[0]}:{where[1]}"
+def _shown(where: tuple[str, int] | Path, tls: Tls | None) -> str:
+    return str(where) if isinstance(where, Path) else f"{'https' if tls else 'http'}://{where[0]}:{where[1]}"
+
+
+async def _to_https(request: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request in plain HTTP on the port of https. What was sent has crossed the network in the clear, so only
+    who asks for a page is sent on. (For a while: a browser would keep a permanent redirect, also after TLS is gone.)"""
+    host = request.headers.get("Host", "")
+    answer = web.Response(status=400, text="This page is served over TLS alone: use https.\n")
+    if request.method in ("GET", "HEAD") and host:
+        answer.set_status(307)
+        answer.headers["Location"] = f"https://{host}{request.path_qs}"
+    answer.headers["Cache-Control"] = "no-store"
+    answer.force_close()
+    return answer
 
 
 class Busy:
@@ -168,8 +200,8 @@ class Busy:
         finally:
             self._now.pop(request.protocol, None)
 
-    def __contains__(self, connection: asyncio.BaseProtocol) -> bool:
-        request = self._now.get(connection)
+    def __contains__(self, connection: asyncio.BaseProtocol | None) -> bool:
+        request = self._now.get(connection) if connection else None
         return request is not None and request.content.is_eof()
 
 
@@ -178,39 +210,128 @@ def most_connections() -> int:
     return min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
-async def accept(name: str, listening: socket.socket, server: web.Server, busy: Busy) -> None:
-    """Accept connections up to a limit. At the limit, a new connection takes the place of the oldest one that is not
-    busy and had `YOUNG_S` for its request; until there is one, new connections wait.
+class _Place:
+    """A connection, from its arrival on. ``since``: when it arrived, or its handshake was complete."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.task: asyncio.Task[None] | None = None  # until it is handed to the protocol
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return getattr(self.protocol, "transport", None)
+
+    @property
+    def is_taken(self) -> bool:
+        return self.task is not None or self.transport is not None
+
+    def give_up(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        elif self.transport is not None:
+            self.transport.abort()
+
+
+class Door:
+    """Accepts connections up to a limit. At the limit, a new connection takes the place of the oldest one that is not
+    busy and had `YOUNG_S` for its handshake or its request; until there is one, new connections wait.
 
     asyncio's own accept loop is not used, since it logs a hundred tracebacks a second when no descriptor is left.
+
+    Args:
+        tls: with it, each handshake is a task of its own, so that a slow one holds up nobody.
+        elsewhere: answers whoever speaks plain HTTP where TLS is spoken.
     """
-    loop, most, quiet = asyncio.get_running_loop(), most_connections(), LogLimit()
-    young: set[asyncio.BaseProtocol] = set()
-    while True:
+
+    def __init__(
+        self, name: str, server: web.Server, busy: Busy, tls: Tls | None = None, elsewhere: web.Server | None = None
+    ) -> None:
+        self._name, self._server, self._busy, self._tls, self._elsewhere = name, server, busy, tls, elsewhere
+        self._places: list[_Place] = []  # the oldest first
+        self._quiet = LogLimit()
+
+    async def accept(self, listening: socket.socket) -> None:
+        """Accept until cancelled."""
+        loop, most = asyncio.get_running_loop(), most_connections()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(listening)
+                except OSError as error:
+                    if self._quiet.allows("accept"):
+                        log.error("%s takes no connections for the moment: %s", self._name, error)
+                    await asyncio.sleep(ACCEPT_AGAIN_S)
+                    continue
+                try:
+                    while len(self._taken()) >= most and not self._make_room(loop.time()):
+                        await asyncio.sleep(ROOM_S)
+                except BaseException:
+                    connection.close()
+                    raise
+                place = _Place(loop.time())
+                self._places.append(place)
+                place.task = tasks.create_task(self._let_in(connection, place))
+
+    def _taken(self) -> list[_Place]:
+        self._places = [place for place in self._places if place.is_taken]
+        return self._places
+
+    def _make_room(self, now: float) -> bool:
+        for place in self._places:
+            if place.protocol not in self._busy and now - place.since >= YOUNG_S:
+                place.give_up()
+                self._places.remove(place)
+                return True
+        return False
+
+    async def _let_in(self, connection: socket.socket, place: _Place) -> None:
+        """Hand a connection to the protocol, after the handshake where there is one."""
         try:
-            connection, _ = await loop.sock_accept(listening)
-        except OSError as error:
-            if quiet.allows("accept"):
-                log.error("%s takes no connections for the moment: %s", name, error)
-            await asyncio.sleep(ACCEPT_AGAIN_S)
-            continue
-        try:
-            while len(server.connections) >= most and not _make_room(server, busy, young):
-                await asyncio.sleep(ROOM_S)
-            _, newest = await loop.connect_accepted_socket(server, connection)
-        except OSError:
+            place.protocol = await self._protocol(connection)
+            place.since = asyncio.get_running_loop().time()
+        except OSError:  # gone, too slow, or no TLS that we speak: nobody's fault here
             connection.close()
-            continue
+        except Exception:  # whatever it is, everybody else's connections go on
+            connection.close()
+            if self._quiet.allows("let in"):
+                log.exception("%s could not take a connection", self._name)
         except BaseException:
             connection.close()
             raise
-        young.add(newest)
-        loop.call_later(YOUNG_S, young.discard, newest)
+        finally:
+            place.task = None
+
+    async def _protocol(self, connection: socket.socket) -> asyncio.BaseProtocol:
+        """Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            return (await loop.connect_accepted_socket(self._server, connection))[1]
+        async with asyncio.timeout(HEADER_S):
+            first = await _first_byte(connection)
+        if first and first != _HANDSHAKE and self._elsewhere:
+            return (await loop.connect_accepted_socket(self._elsewhere, connection))[1]
+        _, protocol = await loop.connect_accepted_socket(
+            self._server,
+            connection,
+            ssl=self._tls.context,
+            ssl_handshake_timeout=HEADER_S,
+            ssl_shutdown_timeout=TLS_CLOSE_S,
+        )
+        return protocol
 
 
-def _make_room(server: web.Server, busy: Busy, young: Container[asyncio.BaseProtocol]) -> bool:
-    for connection in server.connections:  # the oldest first
-        if connection not in busy and connection not in young and connection.transport is not None:
-            connection.transport.abort()
-            return True
-    return False
+async def _first_byte(connection: socket.socket) -> bytes:
+    """The first byte that the peer sends, which stays to be read; empty if it has closed the connection. Raises
+    OSError."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            readable = asyncio.Event()
+            loop.add_reader(connection, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(connection)

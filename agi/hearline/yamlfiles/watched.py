@@ -47,6 +47,7 @@ class Watched(Generic[T]):
         self.name, self.value, self.fault = name, value, ""
         self._files, self._read, self.prepare = files, read, prepare
         self._read_stamp: object = None  # when the files were last read
+        self._loaded = False
         self._seen_stamp: object = None  # at the last look
         self._reading = threading.Lock()
 
@@ -75,9 +76,10 @@ class Watched(Generic[T]):
                 self.prepare(value)
             except Exception as error:
                 self.fault = str(error) or repr(error)
-                log.error("%s: edit rejected, the version loaded before stays in use: %s", self.name, self.fault)
+                stays = "edit rejected, the version loaded before stays in use" if self._loaded else "not loaded"
+                log.error("%s: %s: %s", self.name, stays, self.fault)
             else:
-                self.value, self.fault = value, ""
+                self.value, self.fault, self._loaded = value, "", True
             return True
 
 

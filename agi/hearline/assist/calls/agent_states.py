@@ -109,7 +109,7 @@ class AgentState:
     wait_s: float = 0.0
     earlier: list[EarlierCall] | None = None  # None: still being looked up
     trouble_days: int = 7  # calls within so many days count as recent
-    ring_channel: str = ""
+    ring_channels: frozenset[str] = frozenset()  # an agent may have several phones
     passed_on_by: str = ""  # work number of the agent who transferred the call
     # The present talk, or the last one.
     talk: TalkSession | None = None
@@ -150,7 +150,7 @@ class AgentState:
                 "wait_s": round(self.wait_s if self.state is not Activity.RINGING else self._waited(now)),
                 "since_came_s": self._since_came_s(now),
                 "heard": self.caller.heard or "unknown",
-                "passed_on_by": self.passed_on_by,
+                "passed_on_by": self.passed_on_by if self.passed_on_by != self.agent else "",
                 "earlier": None if self.earlier is None else [_shown_call(one) for one in self.earlier],
                 "known": self._known(),
                 "lately": self._lately(now),
@@ -324,12 +324,12 @@ class AgentStates:
                 if gone := self._callers.pop(channel, None):
                     self._notes.pop(gone.id, None)
                 self._answered_by.pop(channel, None)
-                self._stop_ringing(lambda state: channel in (state.caller.channel, state.ring_channel))
+                self._stop_ringing(lambda state: state.caller.channel == channel or self._was_the_last(state, channel))
             case "Rename":
                 if caller := self._callers.pop(channel, None):
                     self._callers[event["Newname"]] = replace(caller, channel=event["Newname"])
                 # A ringing phone's channel has become another phone's: a colleague has picked the call up.
-                self._stop_ringing(lambda state: state.ring_channel == channel)
+                self._stop_ringing(lambda state: channel in state.ring_channels)
 
     def reset(self, channels: Iterable[Message]) -> None:
         """Take over the channels after a login to Asterisk. They do not show whose phone rings, so nobody's does."""
@@ -371,9 +371,19 @@ class AgentStates:
         caller, state = self._callers.get(channel), self.of(agent)
         if caller is None or state.state is Activity.TALKING:
             return
+        if state.state is Activity.RINGING and state.caller.channel == channel:  # at the agent's other phone, too
+            state.ring_channels |= {ring_channel}
+            return
         self._begin(state, Activity.RINGING, caller)
-        state.ring_channel, state.passed_on_by = ring_channel, self._answered_by.get(channel, "")
+        state.ring_channels, state.passed_on_by = frozenset({ring_channel}), self._answered_by.get(channel, "")
         self.changed(agent)
+
+    @staticmethod
+    def _was_the_last(state: AgentState, channel: str) -> bool:
+        """True if a phone of this agent no longer rings, and no other one does."""
+        left = state.ring_channels - {channel}
+        gone, state.ring_channels = left != state.ring_channels and not left, left
+        return gone
 
     def _stop_ringing(self, meant: Callable[[AgentState], bool]) -> None:
         for state in self._states.values():

@@ -19,6 +19,7 @@ from itertools import chain
 
 from hearline.assist.hints.events import Side
 from hearline.core.ids import is_call_id, new_call_id
+from hearline.core.web_phones import number_of
 from hearline.pbx.ami import Message, variables
 from hearline.pbx.config import CHANNEL_VARIABLES
 
@@ -104,6 +105,7 @@ class ChannelGraph:
         self._answers: dict[str, Answer] = {}  # by the caller's channel
         self._ids: dict[str, str] = {}  # Asterisk's unique id by channel, since a restart makes names come again
         self._picked_up: set[str] = set()  # callers who were connected before we began to watch
+        self._returning: dict[str, str] = {}  # by the phone of a page that takes its call back: its new channel
         self._found: dict[str, ConnectedParties] = {}  # by the caller's channel
         self._talks_of: dict[str, set[str]] = {}  # callers, by the phone of an agent they are connected with
         self._stale: set[str] = set()  # callers to look at again
@@ -118,7 +120,7 @@ class ChannelGraph:
             if here is None or self._ids.get(channel, "") not in ("", here.get("Uniqueid")):
                 self._forget(channel)
         before = self._callers.copy()
-        for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding):
+        for known in (self._bridge_of, self._members, self._callers, self._agents, self._holding, self._returning):
             known.clear()
         for channel, message in listed.items():
             if bridge := message.get("BridgeId"):
@@ -129,7 +131,7 @@ class ChannelGraph:
             self._note_variables(channel, message)
         seen = self._answered.copy()
         self._stale = {*self._callers, *self._found}
-        self._picked_up |= {talk.caller for talk in self.conversations()} - seen
+        self._picked_up |= {talk.caller for talk in self.talks()} - seen
         self._stale = set(self._picked_up)
 
     def call(self, caller: str) -> str:
@@ -137,11 +139,11 @@ class ChannelGraph:
         return self._made.get(caller) or call_of(self._callers.get(caller, {}))
 
     def connected(self) -> list[str]:
-        """The channels of all callers and agents in `conversations`."""
-        return [phone for talk in self.conversations() for phone in (talk.caller, *talk.agents)]
+        """The channels of all callers and agents in `talks`."""
+        return [phone for talk in self.talks() for phone in (talk.caller, *talk.agents)]
 
     def hear(self, event: Message) -> bool:
-        """Take in an event. Returns True if `conversations` may have changed."""
+        """Take in an event. Returns True if `talks` may have changed."""
         channel = event.get("Channel", "")
         self._note_variables(channel, event)
         match event["Event"]:
@@ -149,11 +151,14 @@ class ChannelGraph:
                 bridge = event["BridgeUniqueid"]
                 self._touch(channel)
                 self._leave(channel)
+                self._give_way(channel, bridge, event.get("SwapUniqueid", ""))
                 self._enter(channel, bridge)
                 (self._mixed.add if event.get("BridgeTechnology") == "softmix" else self._mixed.discard)(bridge)
                 self._touch(channel)
             case "BridgeDestroy":
                 self._mixed.discard(event["BridgeUniqueid"])
+            case "BridgeLeave" if self._returning.get(phone_of(channel), channel) != channel:
+                pass  # until the phone's new channel is in its place, which is the next event
             case "BridgeLeave" if self._bridge_of.get(channel) == event["BridgeUniqueid"]:
                 self._touch(channel)
                 self._leave(channel)
@@ -162,13 +167,18 @@ class ChannelGraph:
                 self._forget(channel)
             case "Newchannel":
                 self._ids[channel] = event.get("Uniqueid", "")
-                if event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
+                if _takes_its_call_back(event):
+                    self._returning[phone_of(channel)] = channel
+                elif event.get("ChannelStateDesc") == "Ring" and not channel.startswith(_NO_PHONE):
                     self._calls_of.setdefault(phone_of(channel), set()).add(channel)
                     self._touch_talks_of(phone_of(channel))
             case "QueueMember" | "QueueMemberStatus" | "QueueMemberAdded":
                 phone, number = event.get("StateInterface", ""), event.get("MemberName") or event.get("Name", "")
-                if self._numbers.get(phone) != number:
-                    self._numbers[phone] = number
+                if self._numbers.get(phone, "") != number:
+                    if number:
+                        self._numbers[phone] = number
+                    else:  # the phone is no agent's any more, see `queue_members`
+                        del self._numbers[phone]
                     self._stale.update(self._callers)
             case "AgentConnect":
                 caller = variables(event).get(CALLER) or channel
@@ -186,7 +196,7 @@ class ChannelGraph:
                 self._touch(channel)
         return bool(self._stale)
 
-    def conversations(self) -> list[ConnectedParties]:
+    def talks(self) -> list[ConnectedParties]:
         """The connected parties of every caller who is or was connected with an agent; a caller without one may be in
         a transfer. An object stays the same as long as nothing in it changes."""
         for caller in sorted(self._stale):
@@ -197,10 +207,6 @@ class ChannelGraph:
     def number(self, channel: str) -> str:
         """The work number of the phone that this channel belongs to; '' if no queue knows it."""
         return self._numbers.get(phone_of(channel), "")
-
-    def number_of_phone(self, phone: str) -> str | None:
-        """The work number that a queue reports for this phone; None if none does."""
-        return self._numbers.get(phone)
 
     def unique_id(self, channel: str) -> str:
         """Asterisk's unique id of this channel; '' if unknown."""
@@ -312,6 +318,20 @@ class ChannelGraph:
         self._bridge_of[channel] = bridge
         self._members.setdefault(bridge, set()).add(channel)
 
+    def _give_way(self, channel: str, bridge: str, swapped: str) -> None:
+        """A page that was lost takes its call back: Asterisk has put its new channel in the place of the one with the
+        unique id ``swapped``, which counted as there until now. So the agent is never there twice, nor away."""
+        if self._returning.get(phone_of(channel)) != channel:
+            return
+        del self._returning[phone_of(channel)]
+        for old in self._members.get(bridge, frozenset()) - {channel}:
+            if swapped and self._ids.get(old) == swapped and phone_of(old) == phone_of(channel):
+                self._leave(old)
+                self._holding.discard(old)
+                if old in self._agents:
+                    self._agents.add(channel)
+                return
+
     def _leave(self, channel: str) -> None:
         if bridge := self._bridge_of.pop(channel, ""):
             members = self._members[bridge]
@@ -321,6 +341,8 @@ class ChannelGraph:
 
     def _forget(self, channel: str) -> None:
         self._leave(channel)
+        if self._returning.get(phone_of(channel)) == channel:
+            del self._returning[phone_of(channel)]
         for known in (self._callers, self._answers, self._ids, self._made):
             known.pop(channel, None)
         for channels in (self._agents, self._answered, self._holding, self._picked_up):
@@ -351,6 +373,13 @@ class ChannelGraph:
         self._touch(new)
 
 
+def _takes_its_call_back(event: Message) -> bool:
+    """True if this new channel is that of a page which takes its call back: it calls its own number (INVITE with
+    Replaces)."""
+    agent = page_of(event.get("Channel", ""))
+    return bool(agent) and event.get("ChannelStateDesc") == "Ring" and event.get("Exten") == agent
+
+
 def call_of(known: Mapping[str, str]) -> str:
     """The call's id among a channel's variables; '' if there is no valid one."""
     claim = known.get(CALL, "")
@@ -366,3 +395,9 @@ def other_half(local: str) -> str:
 def phone_of(channel: str) -> str:
     """The phone of a channel: of ``PJSIP/agent-8016-00000001`` it is ``PJSIP/agent-8016``."""
     return channel.rpartition("-")[0]
+
+
+def page_of(channel: str) -> str:
+    """The work number of the agent whose page this channel's phone is in; '' if it is another phone."""
+    technology, _, name = phone_of(channel).partition("/")
+    return number_of(name) if technology == "PJSIP" else ""

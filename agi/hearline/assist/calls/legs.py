@@ -38,7 +38,7 @@ class Leg:
     channel: str
     side: Side
     caller: str  # the caller's channel, which names the talk
-    visit: PendingCall
+    media: PendingCall
     asked_at: float
     live_at: float | None = None  # when its sound began to arrive; None: not yet
 
@@ -118,15 +118,15 @@ class Legs:
         now = time.monotonic()
         if self._wanted.get(channel) != (leg.side, leg.caller):
             self._drop(channel, leg)
-        elif leg.visit.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
+        elif leg.media.over.is_set() or (leg.live_at is None and now - leg.asked_at > CONNECT_S):
             with about_call(self._calls.get(leg.caller, "")):
                 log.warning("the leg on %s broke or never came; it is attached again", shown(channel))
             self._drop(channel, leg)
             self._not_before[channel] = now + AGAIN_S
 
     def _drop(self, channel: str, leg: Leg) -> None:
-        del self._legs[channel], self._by_uuid[leg.visit.uuid]
-        self._line.withdraw(leg.visit)
+        del self._legs[channel], self._by_uuid[leg.media.uuid]
+        self._line.withdraw(leg.media)
 
     def _may_try(self, channel: str) -> bool:
         return time.monotonic() >= self._not_before.get(channel, 0.0)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from hearline.assist.calls.channel_graph import Answer, ConnectedParties
+from hearline.assist.calls.comeback import comes_back, equip
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.playing import Playing
 from hearline.assist.hints import events as e
@@ -202,6 +203,8 @@ class TalkSessions:
         before, talk.parties = talk.parties, now
         if now.agents != before.agents:
             talk.add("agents", agents=now.agents)
+            for old, new in comes_back(before, now):
+                self._come_back(talk, old, new)
             if set(before.agents) - set(now.agents):
                 talk.tell(e.SpeechEnded(Side.AGENT))  # the agent may have left in the middle of a word
             self._run_hints(talk)
@@ -216,6 +219,17 @@ class TalkSessions:
             if now.holder:
                 self._hold(talk)
         self._changed(talk)
+
+    def _come_back(self, talk: TalkSession, old: str, new: str) -> None:
+        """The agent's phone was lost and has taken the call back: it is the same agent in the same talk, with the same
+        hints and the same gain."""
+        talk.add("came_back", channel=new)
+        talk.answered_by = tuple(new if channel == old else channel for channel in talk.answered_by)
+        if runner := talk.runners.pop(old, None):
+            talk.runners[new] = runner
+            runner.move(partial(self._whisper, new))
+        gain = talk.gains_db[new] = talk.gains_db.get(old, 0)
+        self._to_do.put_nowait((talk.call, partial(self._equip, talk, new, gain)))
 
     def _hold(self, talk: TalkSession, picked_up: bool = False) -> None:
         by, number = talk.parties.held_by, talk.work_number(talk.parties.holder)
@@ -424,6 +438,14 @@ class TalkSessions:
             talk.gains_db.setdefault(channel, _decibels(factor))
         except (AmiDown, AmiRefused) as error:
             log.warning("cannot read a line's gain: %s", error)
+
+    async def _equip(self, talk: TalkSession, channel: str, gain_db: int) -> None:
+        if gain_db:
+            await self._set_gain(talk, channel, gain_db)
+        try:
+            await equip(self._ami, talk.parties.caller, channel)
+        except (AmiDown, AmiRefused, ValueError) as error:
+            log.warning("an agent is back in a talk, but whom they call about it will not be told: %s", error)
 
     async def _set_gain(self, talk: TalkSession, channel: str, gain_db: int) -> None:
         try:

@@ -72,6 +72,10 @@ class HintRunner:
         """The time since this moment of the talk, s; negative if it is still to come."""
         return time.monotonic() - self._began - ms / 1_000
 
+    def move(self, whisper: Callable[[tuple[str, int] | None], bool]) -> None:
+        """The agent is on another channel now, where ``whisper`` plays; the hints go on as they are."""
+        self._whisper = whisper
+
     def close(self) -> None:
         """The talk is over."""
         if self._timer:

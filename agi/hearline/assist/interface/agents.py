@@ -13,12 +13,15 @@ from hearline.assist.calls.call_note import read_note
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.calls.legs import Leg
 from hearline.assist.calls.sessions import TalkSession
+from hearline.core.logs import shielded
 from hearline.core.settings import Settings
 from hearline.media.worker_protocol import LegReport
 from hearline.pbx.ami import Message
 from hearline.store.earlier_calls import EarlierCalls
 
 log = logging.getLogger(__name__)
+
+INCOMPLETE = "an agent's state could not be updated; the agents' page may be incomplete"
 
 
 class Agents:
@@ -49,26 +52,24 @@ class Agents:
     # ---- what happens -----------------------------------------------------------------------------------------------
     def reset(self, channels: Iterable[Message]) -> None:
         """After every login to Asterisk."""
-        self._shielded(self.states.reset, channels)
+        with shielded(log, INCOMPLETE):
+            self.states.reset(channels)
 
     def hear(self, event: Message) -> None:
-        self._shielded(self.states.hear, event)
+        with shielded(log, INCOMPLETE):
+            self.states.hear(event)
 
     def follow(self, connected: Iterable[ConnectedParties], talk_of: Callable[[str], TalkSession | None]) -> None:
-        self._shielded(self.states.follow, connected, talk_of)
+        with shielded(log, INCOMPLETE):
+            self.states.follow(connected, talk_of)
 
     def see(self, talk: TalkSession) -> None:
-        self._shielded(self.states.see, talk)
+        with shielded(log, INCOMPLETE):
+            self.states.see(talk)
 
     def hear_level(self, leg: Leg, message: LegReport) -> None:
-        self._shielded(self.states.hear_level, leg, message)
-
-    @staticmethod
-    def _shielded(take: Callable[..., None], *what: object) -> None:
-        try:
-            take(*what)
-        except Exception:
-            log.exception("an agent's state could not be updated; the agents' page may be incomplete")
+        with shielded(log, INCOMPLETE):
+            self.states.hear_level(leg, message)
 
     # ---- the store of earlier calls ---------------------------------------------------------------------------------
     def _look_up(self, caller: Caller) -> None:

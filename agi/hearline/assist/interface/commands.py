@@ -22,9 +22,22 @@ Answer = dict[str, Any]
 
 class Commands:
     """``do`` carries out a command. Every command takes the work number of the person who gives it and an object,
-    returns an object, and may raise Refused."""
+    returns an object, and may raise Refused.
 
-    def __init__(self, states: AgentStates, talks: TalkSessions, snapshots: Snapshots, volumes: Volumes) -> None:
+    Args:
+        password: gives a person's phone in the page a new password, and returns what the page needs to register it;
+            nothing if the session is over.
+    """
+
+    def __init__(
+        self,
+        states: AgentStates,
+        talks: TalkSessions,
+        snapshots: Snapshots,
+        volumes: Volumes,
+        password: Callable[[str, bool], Awaitable[Answer]],
+    ) -> None:
+        self._password = password
         self._states, self._talks, self._snapshots, self._volumes = states, talks, snapshots, volumes
         self.by_name: Mapping[str, Callable[[str, Answer], Awaitable[Answer]]] = {
             "press": self._press,
@@ -36,6 +49,7 @@ class Commands:
             "coming": self._coming,
             "done": self._done,
             "volume": self._volume,
+            "phone": self._phone,
         }
 
     async def do(self, name: str, by: str, sent: Answer) -> Answer:
@@ -141,3 +155,10 @@ class Commands:
         await asyncio.to_thread(self._volumes.set, by, db)
         self._states.changed(by)
         return {}
+
+    async def _phone(self, by: str, sent: Answer) -> Answer:
+        """Give this agent's phone in the page a new password: name, password and address to register it with. If the
+        agent's session is ``over``, nobody is told it."""
+        if sent.get("over", False) not in (True, False):
+            raise Refused(400, "unknown")
+        return await self._password(by, bool(sent.get("over")))

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hearline.assist.interface.event_log import EventLog
 from hearline.assist.interface.snapshots import Snapshots, brief
 from hearline.assist.playback.volumes import Volumes
 from hearline.core.log_limit import LogLimit
+from hearline.core.logs import shielded
 from hearline.store.accounts import Account, Accounts, Role, may_see
 from hearline.wire.answers import Refused, read_json
 from hearline.wire.event_stream import BEAT_S, HEADERS, SLOW_S, beat, event, send
@@ -30,12 +31,19 @@ from hearline.wire.http_server import HttpServer
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
 
+LESS = "those who use the interface may see less than there is"
+
 MOST_BODY = 32 * 1024  # bytes; the page's server accepts half of it
 MOST_EVENTS = 200  # in one write
 LOOK_S = 0.25
 MOST_QUERY = 100  # characters
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def no_phone(_agent: str, _over: bool) -> dict[str, Any]:
+    """Refuses a password, where no phones in pages are offered."""
+    raise Refused(409, "no_phone")
 
 
 class Reader:
@@ -51,6 +59,7 @@ class Interface:
 
     Args:
         socket: the file of the Unix socket.
+        password: see `Commands`.
     """
 
     def __init__(
@@ -61,9 +70,11 @@ class Interface:
         snapshots: Snapshots,
         volumes: Volumes,
         accounts: Accounts,
+        password: Callable[[str, bool], Awaitable[dict[str, Any]]] = no_phone,
     ) -> None:
-        self._socket, self._states, self._talks, self._accounts = socket, states, talks, accounts
-        self.snapshots, self.commands = snapshots, Commands(states, talks, snapshots, volumes)
+        self._states, self._talks, self._accounts = states, talks, accounts
+        self._server = HttpServer("agent assist's interface", "HEARLINE_STATE", socket, lambda: self)
+        self.snapshots, self.commands = snapshots, Commands(states, talks, snapshots, volumes, password)
         self.streams = AgentStreams(snapshots.agent, snapshots.levels)
         snapshots.present = self.streams.present
         self.events = EventLog(secrets.token_hex(4))
@@ -80,7 +91,7 @@ class Interface:
 
     # ---- what happens -----------------------------------------------------------------------------------------------
     def _changed(self, agent: str) -> None:
-        with _shielded():
+        with shielded(log, LESS):
             self.streams.state_changed(agent)
             now = brief(self._states.of(agent))
             if self._briefs.get(agent) != now:
@@ -88,19 +99,19 @@ class Interface:
                 self.events.add("agent", time.time(), **now)
 
     def _levels_changed(self, agent: str) -> None:
-        with _shielded():
+        with shielded(log, LESS):
             self.streams.levels_changed(agent)
 
     def _asked(self) -> None:
         """An agent asks for a supervisor, or no longer does."""
-        with _shielded():
+        with shielded(log, LESS):
             for agent in self.streams.agents():
                 account = self._accounts.of(agent)
                 if account and account.role is Role.SUPERVISOR:
                     self.streams.state_changed(agent)
 
     def _recorded(self, call: str, what: dict[str, Any]) -> None:
-        with _shielded():
+        with shielded(log, LESS):
             self.events.add("talk", time.time(), call=call, **what)
 
     def _wake_readers(self) -> None:
@@ -110,7 +121,7 @@ class Interface:
     # ---- the socket -------------------------------------------------------------------------------------------------
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(HttpServer("agent assist's interface", self._socket, lambda: self).run())
+            tasks.create_task(self._server.run())
             tasks.create_task(self._watch())
 
     def close(self) -> None:
@@ -125,7 +136,7 @@ class Interface:
         known, seen = self.snapshots.standing(), self._supervisors()
         while True:
             await asyncio.sleep(LOOK_S)
-            with _shielded():
+            with shielded(log, LESS):
                 now, looks = self.snapshots.standing(), self._supervisors()
                 if known != now:
                     self.events.add("standing", time.time(), **now)
@@ -249,12 +260,3 @@ class Interface:
             return beat()
         reader.number = found[-1].number
         return b"".join(event(one.kind, one.data, one.at, self.events.name(one.number)) for one in found)
-
-
-@contextmanager
-def _shielded() -> Iterator[None]:
-    """What goes wrong in here reaches neither talks nor hints."""
-    try:
-        yield
-    except Exception:
-        log.exception("those who use the interface may see less than there is")

@@ -52,7 +52,8 @@ class Snapshots:
         asterisk: returns True while Asterisk's manager interface is connected.
         allowed: returns True while agents may be whispered to.
 
-    ``present`` tells whether a person has their page open.
+    ``present`` tells whether a person has their page open; ``phone`` returns the state of their phone in it, None if
+    they are offered none.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Snapshots:
         self._states, self._book, self._names, self._volumes, self._sound = states, book, names, volumes, sound
         self._accounts, self.asterisk, self.allowed = accounts, asterisk, allowed
         self.present: Callable[[str], bool] = lambda _person: False
+        self.phone: Callable[[str], dict[str, Any] | None] = lambda _person: None
 
     # ---- agents -----------------------------------------------------------------------------------------------------
     def agent(self, number: str) -> dict[str, Any]:
@@ -88,6 +90,7 @@ class Snapshots:
             "asterisk": self.asterisk(),
             "whispers_allowed": self.allowed(),
             "volume_db": self._volumes.of(number),
+            "phone": self.phone(number),
         }
 
     def levels(self, number: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Music for callers on hold to whom Asterisk plays none, because their softmix bridge does not pass the hold on."""
+"""Music for callers to whom Asterisk plays none: those on hold, because their softmix bridge does not pass the hold on,
+and those whose agent's page is lost."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hearline.assist.calls.channel_graph import ConnectedParties
 from hearline.assist.playback.prompts import Prompter
@@ -19,15 +20,24 @@ AGAIN_S = 1.0
 
 
 class HoldMusic:
-    """Plays the queue's music to callers on hold; ``follow`` determines to whom."""
+    """Plays the queue's music to callers; ``follow`` determines to whom.
 
-    def __init__(self, prompter: Prompter, recordings: Recordings) -> None:
-        self._prompter, self._recordings = prompter, recordings
+    Args:
+        alone: returns True if the caller of a talk hears nobody.
+    """
+
+    def __init__(
+        self,
+        prompter: Prompter,
+        recordings: Recordings,
+        alone: Callable[[ConnectedParties], bool] = lambda _talk: False,
+    ) -> None:
+        self._prompter, self._recordings, self._alone = prompter, recordings, alone
         self._playing: dict[str, asyncio.Task] = {}  # by the caller's channel
 
     def follow(self, connected: Iterable[ConnectedParties]) -> None:
         """Take over all parties that are connected now: start and stop the music accordingly."""
-        silent = {talk.caller: talk for talk in connected if talk.held_in_silence}
+        silent = {talk.caller: talk for talk in connected if talk.held_in_silence or self._alone(talk)}
         for caller in self._playing.keys() - silent.keys():
             self._playing.pop(caller).cancel()
         for caller in silent.keys() - self._playing.keys():
@@ -39,5 +49,5 @@ class HoldMusic:
             try:
                 await self._prompter.play_on(talk, self._recordings.samples(MUSIC))
             except (AmiDown, AmiRefused, WorkerDown, OSError, TimeoutError, ValueError) as error:
-                log.warning("a caller on hold hears no music for the moment: %s", error or type(error).__name__)
+                log.warning("a caller hears no music for the moment: %s", error or type(error).__name__)
             await asyncio.sleep(AGAIN_S)

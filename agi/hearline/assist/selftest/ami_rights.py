@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import groupby
 
+from hearline.core.channel_names import shown
 from hearline.media.worker_client import WorkerClient, WorkerDown
 from hearline.pbx.ami import Ami, AmiDown, AmiRefused, Message, variables
 from hearline.pbx.ami_messages import PROOF, proof_of
 from hearline.pbx.chanspy import attach, audiosocket_name
 from hearline.pbx.config import CHANNEL_VARIABLES, KEY_EVENT
+from hearline.pbx.hints import Hint
 
 log = logging.getLogger(__name__)
 
@@ -28,40 +31,46 @@ AGAIN_S = 60.0
 ACTIONS = {
     "CoreShowChannelMap": "reporting",
     "CoreShowChannels": "reporting",
+    "ExtensionState": "reporting",
     "Getvar": "call",
     "Originate": "originate",
     "Redirect": "call",
     "Setvar": "call",
 }
 """The actions that we use, and the right (`write` in manager.conf) that each needs."""
+MOST_NAMED = 3  # members of a queue
 
 
 class AmiRights:
-    """``keep`` checks after each ``logged_in``.
+    """``keep`` looks at everything after each ``check``.
 
     Args:
         secret: of the manager interface.
         tell: called with what is missing, one phrase each; with an empty tuple if nothing is.
+        without_phone: the queues that list a member by a hint that names no phone, each with the hint, sorted.
+            Hearline would not recognise that agent in a talk. May raise AmiDown, AmiRefused.
     """
 
-    def __init__(self, ami: Ami, line: WorkerClient, secret: str, tell: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(
+        self,
+        ami: Ami,
+        line: WorkerClient,
+        secret: str,
+        tell: Callable[[tuple[str, ...]], None],
+        without_phone: Callable[[], Awaitable[list[tuple[str, Hint]]]],
+    ) -> None:
+        self._without_phone = without_phone
         self._ami, self._line, self._proof, self._tell = ami, line, proof_of(secret), tell
         self._due = asyncio.Event()
         self._nonce, self._channel = "", ""
         self._seen_channel = False
         self._probe: asyncio.Future[Message] | None = None
         self._agents_heard = self._agents_unheard = False
-        self._by_hint: tuple[str, ...] = ()  # queues whose members are given by hints
         self._new: set[str] = set()  # channels created since the login, until the first event of the class `agent`
 
-    def logged_in(self) -> None:
+    def check(self) -> None:
+        """Look at everything, now: after a login, or if `without_phone` has changed."""
         self._due.set()
-
-    def members(self, members: Iterable[Message]) -> None:
-        """Take over the list of ``QueueStatus``. A member whose state comes from a hint cannot be matched with a phone,
-        so Hearline would not recognise the agent in a talk."""
-        named = {member.get("Queue", "") for member in members if member.get("StateInterface", "").startswith("hint:")}
-        self._by_hint = tuple(sorted(named))
 
     def hear(self, event: Message) -> None:
         """Take in an event of any kind."""
@@ -89,7 +98,7 @@ class AmiRights:
                 self._due.set()
 
     async def keep(self) -> None:
-        """Check whenever that is due, until cancelled."""
+        """Look whenever that is due, until cancelled."""
         said: tuple[str, ...] = ()
         while True:
             await self._due.wait()
@@ -117,8 +126,8 @@ class AmiRights:
         found = tuple(f"manager.conf: `write` lacks {right}" for right in rights)
         if self._agents_unheard and not self._agents_heard:
             found += ("manager.conf: `read` lacks agent",)
-        for queue in self._by_hint:
-            found += (f"queues.conf: [{queue}] has members by hint; give the phone as state interface: PJSIP/8016",)
+        for queue, members in groupby(await self._without_phone(), key=lambda pair: pair[0]):
+            found += (_no_phone(queue, [hint for _, hint in members]),)
         return found if "originate" in rights else (*found, *await self._missing_events())
 
     async def _missing_rights(self) -> list[str]:
@@ -147,3 +156,15 @@ class AmiRights:
         if self._seen_channel:
             return ("manager.conf: `read` lacks user, or app_userevent is not loaded",)
         return ("manager.conf: `read` lacks call, or Asterisk cannot create AudioSocket channels",)
+
+
+def _no_phone(queue: str, hints: list[Hint]) -> str:
+    """What to do about the members of a queue whose hints name no phone."""
+    first = hints[0]
+    named = ", ".join(shown(str(hint)) for hint in hints[:MOST_NAMED])
+    more = f" and {len(hints) - MOST_NAMED} more" if len(hints) > MOST_NAMED else ""
+    number = shown(first.extension)
+    return (
+        f"queues.conf: [{queue}] has a member by {named}{more}, but no such hint names a phone; in extensions.conf, "
+        f"[{first.context}]: exten => {number},hint,PJSIP/{number}"
+    )

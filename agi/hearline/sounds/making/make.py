@@ -123,7 +123,7 @@ class _Source:
 
     def raw(self, sound: Sound) -> tuple[np.ndarray, int]:
         """Float samples [n] and their rate."""
-        if sound.voice is None:
+        if sound.voice is None or sound.text is None:
             return music.compose(), music.RATE
         if self._synthesiser is None:
             self._synthesiser = synthesise.Synthesiser(self._speakers, self._say)

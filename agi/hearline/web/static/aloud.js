@@ -11,9 +11,11 @@ export class Aloud {
   #audio = null;
   #sounding = null; // the nodes of the present sound
 
-  /** `changed()`: called when the browser begins to allow sound, which most do only after the first click or key. */
-  constructor(changed) {
+  /** `changed()`: called when the browser begins to allow sound, which most do only after the first click or key.
+   * `where()`: the id of the device to play on; empty for the system's. */
+  constructor(changed, where = () => "") {
     this.allowed = false;
+    this.where = where;
     try {
       this.#audio = new AudioContext();
     } catch {
@@ -39,6 +41,8 @@ export class Aloud {
     const coming = fetchWav()
       .then((wav) => this.#audio.decodeAudioData(wav))
       .catch(() => null);
+    const where = this.where();
+    if (this.#audio.setSinkId && this.#audio.sinkId !== where) await this.#audio.setSinkId(where).catch(() => {});
     await this.#audio.resume();
     if (nodes !== this.#sounding) return;
     const rung = this.#ring(nodes);

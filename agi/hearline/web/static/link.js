@@ -126,8 +126,9 @@ async function ask(path) {
   } catch {
     throw new Fault("offline");
   }
-  if (!answer.ok) throw new Fault(answer.status === 401 ? "signed_out" : "broken");
-  return answer;
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  throw new Fault(body.error ?? "broken", body);
 }
 
 /** `why`: a word for which the page has a sentence. `body`: the rest of the server's answer. */

@@ -6,6 +6,8 @@ import { announce, by, clock, composing, make, timeOfDay, write } from "./dom.js
 import { allSaid, cardBody, gist } from "./card.js";
 import { Fault, get, getSound, Link, post } from "./link.js";
 import { CallNote, noteLines, noteSent } from "./note.js";
+import { choices } from "./phone/devices.js";
+import { PhonePanel } from "./phone/panel.js";
 import { Phrases } from "./phrases.js";
 import { changeLanguage, inWords, language, words, writeWords } from "./words.js";
 
@@ -27,7 +29,10 @@ let preview = null; // a card that was opened without a call
 let asteriskLostAt = null;
 let saidAt = null; // the time of the last whisper that was played, or was too old to play
 
-const aloud = new Aloud(() => state && showHeard());
+const aloud = new Aloud(
+  () => state && showHeard(),
+  () => (tel.phone.standing === "off" ? "" : choices("speaker").chosen), // where they hear the caller
+);
 const serverNow = () => Date.now() - skew;
 const live = () => link?.live && state?.asterisk;
 const inCall = () => live() && state.state === "talking";
@@ -41,6 +46,8 @@ const note = new CallNote({
     phrases.show();
   },
 });
+
+const tel = new PhonePanel({ tell, caller: () => [words().states.ringing, state?.call ? queueName(state.call) : ""] });
 
 /** The values for the phrases' gaps: from this call's note, else from an earlier call, else from the phrase set. */
 const gaps = () => ({ ...state?.gaps, ...written(state?.call?.known), ...written(note.values()) });
@@ -108,7 +115,10 @@ function connect() {
       showLink("over");
       announce(words().over, true);
     },
-    signedOut: () => showSignIn(words().faults.signed_out()),
+    signedOut: () => {
+      tel.phone.signedOut();
+      showSignIn(words().faults.signed_out());
+    },
   });
 }
 
@@ -182,6 +192,7 @@ function show(before) {
   if (state.state !== "talking") levels = null;
   showLevels();
   tellChange(before);
+  tel.follow(state);
   by("desk").dataset.at = state.at; // for measurements of the delay
 }
 
@@ -547,11 +558,18 @@ const DO = {
     localStorage.setItem("theme", next);
     showTheme();
   },
-  help: () => by("help").showModal(),
+  help: () => {
+    showHelp();
+    by("help").showModal();
+  },
   "sign-out": async () => {
+    if (await tel.phone.inCallAnywhere()) return tell(words().phone.happened.in_talk);
     const answer = await post("sign-out", {}).catch((error) => error);
     if (answer instanceof Fault) tell(sentence(answer)); // the next person here would still be signed in as you
-    else showSignIn();
+    else {
+      tel.phone.stop();
+      showSignIn();
+    }
   },
   here: connect,
   used: () => shownCard() && shownCard() !== preview && act("card", { did: "used", card: shownCard().id }),
@@ -651,7 +669,7 @@ document.addEventListener("keydown", (event) => {
   if (off || typing || event.ctrlKey || event.altKey || event.metaKey || event.repeat || !state) return;
   const number = Number(event.key);
   const shortcut =
-    number >= 1 && number <= KEYS.length ? () => inCall() && press(KEYS[number - 1]) : SHORTCUTS[event.key];
+    number >= 1 && number <= KEYS.length ? () => inCall() && press(KEYS[number - 1]) : (SHORTCUTS[event.key] ?? tel.shortcuts[event.key]);
   if (!shortcut || ("ux".includes(event.key) && !live())) return;
   event.preventDefault();
   shortcut();
@@ -687,14 +705,21 @@ function showTheme() {
 function speak() {
   writeWords();
   showTheme();
-  by("help-keys").replaceChildren(
-    ...words().help_keys.flatMap(([key, what]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)]),
-  );
+  tel.speak();
   if (state) {
     note.speak();
     show(state);
     phrases.show();
   }
+}
+
+function showHelp() {
+  by("help-keys").replaceChildren(
+    ...[...words().help_keys, ...tel.helpKeys].flatMap(([key, what]) => [
+      make("dt", {}, make("kbd", {}, key)),
+      make("dd", {}, what),
+    ]),
+  );
 }
 
 // ---- begin ----------------------------------------------------------------------------------------------------------

@@ -71,6 +71,15 @@ def test_any_queue_that_a_flow_may_name_can_be_dialled(world, queue):
     until(lambda: any(line[5] == "Queue" for line in world.channels()), 5)
 
 
+@pytest.mark.parametrize(
+    ("queue", "by"), [("400", "ext-queues"), ("care", "hearline-queue"), ("Sales", "hearline-queue")]
+)
+def test_a_queue_with_an_extension_of_its_own_is_entered_by_that_one(world, queue, by):
+    """As on FreePBX. The other two have none, and the last one is no queue."""
+    originate(world, "their-queue@test/n", TEST_QUEUE=queue)
+    until(lambda: [line[1] for line in world.channels() if line[5] == "Queue"] == [by], 5)
+
+
 def test_the_keys_that_agents_have_already_stay(world):
     originate(world, "keys@test/n")
     assert told(world, "TEST_KEYS").startswith("theirs#hearline-")

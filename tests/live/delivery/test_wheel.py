@@ -50,6 +50,30 @@ def test_the_wheel_carries_flows_sounds_and_dialplan(installed):
     assert "all in order" in hearline(installed, "sounds", "check")
 
 
+def test_the_wheel_installs_itself_on_an_asterisk(installed, tmp_path):
+    asterisk = tmp_path / "asterisk"
+    asterisk.mkdir()
+    for name, text in (
+        ("extensions.conf", "[globals]\n"),
+        ("features.conf", "[applicationmap]\n"),
+        ("manager.conf", "[general]\nenabled = yes\n"),
+        ("modules.conf", "[modules]\nautoload = yes\n"),
+        ("musiconhold.conf", ""),
+        ("queues.conf", ""),
+    ):
+        (asterisk / name).write_text(text)
+    units = tmp_path / "units"
+    units.mkdir()
+    journal = ["--journal", str(tmp_path / "journal.json"), "--no-reload"]
+    where = ["--asterisk", str(asterisk), "--config", str(tmp_path / "own"), "--messages", str(tmp_path / "messages")]
+    hearline(installed, "install", "--apply", *where, "--unit", str(units / "hearline.service"), *journal)
+    shipped = installed / "lib" / "hearline" / "shipped"
+    assert f"{shipped}/sounds" in (asterisk / "hearline" / "hearline-globals.conf").read_text("utf-8")
+    assert (tmp_path / "own" / "flows" / "hotline.yaml").exists() and (units / "hearline.service").exists()
+    hearline(installed, "uninstall", *journal)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["asterisk", "units"]
+
+
 def test_the_wheel_brings_up_a_stack(installed):
     try:
         card = json.loads(hearline(installed, "stack", "up", "--json", timeout=150))

@@ -1,0 +1,2 @@
+// What static/phone/line.js uses of JsSIP.
+export { UA, WebSocketInterface } from "jssip";
