@@ -17,10 +17,11 @@ import uuid
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
+from hearline.core.precedence import take_precedence
 from hearline.media.frames import AUDIO_HEADER, MESSAGE_BYTES
 
 from .callers import Kind, frames_of, sounds
-from .processes import ask_for_precedence, pin
+from .processes import pin
 
 TICK_S = 0.020
 _READ = 16 * MESSAGE_BYTES
@@ -90,7 +91,7 @@ class Peer:
 def _main(pipe: Connection, core: int, listening: bool) -> None:
     pin(os.getpid(), core)
     frames = {kind: frames_of(samples, AUDIO_HEADER) for kind, samples in sounds().items()}
-    ask_for_precedence()
+    take_precedence()
     gc.freeze()
     gc.disable()
     pipe.send("ready")

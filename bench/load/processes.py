@@ -67,9 +67,3 @@ def pin(pid: int, *cores: int) -> None:
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):
             os.sched_setaffinity(int(task.name), cores)
-
-
-def ask_for_precedence() -> None:
-    """Ask for the media worker's priority, so that the load generator is not late. Does nothing if not permitted."""
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

@@ -17,7 +17,6 @@ import gc
 import heapq
 import logging
 import math
-import os
 import select
 import signal
 import socket
@@ -33,6 +32,7 @@ from hearline.audio.vad.snapshots import LineWatcher
 from hearline.call.entry import Entry
 from hearline.core.logs import about_call, log_to_stderr
 from hearline.core.peers import is_allowed, parse_networks
+from hearline.core.precedence import take_precedence
 from hearline.core.settings import address
 from hearline.media import connections
 from hearline.media.audiosocket import AudioSocketListener
@@ -501,24 +501,6 @@ def _id(entry: Entry | None) -> str:
     return entry.call if entry else ""
 
 
-def _ask_for_precedence() -> None:
-    """Run ahead of ordinary processes if permitted: callers hear late frames, but nobody notices a late web page.
-
-    Tries real-time round robin at its lowest priority, like Asterisk's ``-p``, then a negative nice value.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-        return
-    except OSError:
-        pass
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-    except OSError:
-        log.info(
-            "running at ordinary priority; to keep frames on time under load, permit real-time scheduling or nice -10"
-        )
-
-
 def main() -> None:
     """Entry point of the worker process, which ``media/worker_client.py`` starts."""
     parser = argparse.ArgumentParser(prog="hearline media worker")
@@ -538,7 +520,10 @@ def main() -> None:
         channel.send(("failed", f"cannot listen on {given.listen}: {error.strerror or error}"))
         return
     signal.signal(signal.SIGTERM, lambda *_: setattr(worker, "stopping", True))
-    _ask_for_precedence()
+    if not take_precedence():
+        log.info(
+            "running at ordinary priority; to keep frames on time under load, permit real-time scheduling or nice -10"
+        )
     if connections.compiled is None:
         log.warning(
             "frames are sent and received in Python, which takes more CPU time; to have that part compiled, install a "

@@ -27,6 +27,7 @@ from typing import Any
 
 from hearline.core.files import write_private
 from hearline.core.peers import is_loopback
+from hearline.core.precedence import AHEAD
 from hearline.core.settings import AMI_USER, Settings, address
 from hearline.ops import asterisk as ways
 from hearline.ops.asterisk import Asterisk, AsteriskUnavailable
@@ -222,7 +223,8 @@ class Stack:
         if way is None:
             self._compose_up(say)
         else:
-            command = way.start_command(conf, [self.home, values.sounds_dir])
+            # Beside what else a test machine does. If that is not permitted, `nice` says so in the log and goes on.
+            command = ["nice", f"--adjustment={AHEAD}", *way.start_command(conf, [self.home, values.sounds_dir])]
             self.running.asterisk_pid = self._launch(command, "console.log", cwd="/").pid
             self.running.asterisk_started = _started(self.running.asterisk_pid)
         self._way = way

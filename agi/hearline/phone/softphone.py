@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from hearline.core.precedence import take_precedence
 from hearline.phone import wav
 from hearline.phone.calls import SipAccount, SipCall, with_code
 from hearline.phone.endpoint import Endpoint, pj
@@ -41,6 +42,7 @@ def run(script: Script, *, held: bool = False, log_level: int = 0) -> int:
         os.dup2(2, 1)
     else:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    take_precedence(all_threads=True)  # a real phone has a processor of its own
     desk = Desk(script, events, held, log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: desk.stop("signal"))

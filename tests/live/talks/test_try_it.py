@@ -23,7 +23,7 @@ WAIT_MS = 3_000
 PROMPTS = prompts_of(SOUNDS / "zh" / "lanzhi")
 OPENING_MS = PROMPTS["opening"].size * 1_000 // RATE
 SPOKEN = 0.25  # of the seconds in which somebody says one sentence
-BROWSER_MS = 80  # a jitter buffer of its own, which grows and shrinks
+BROWSER_MS = 250  # a jitter buffer of its own, which grows and shrinks; on a loaded machine by much
 
 
 @dataclass
