@@ -1,8 +1,8 @@
 """The writing end of a spool.
 
-A record is *acknowledged* once it is on the disk (fdatasync). A thread writes and syncs what has come meanwhile, in one
-go. A disk that is slow, full or broken delays only that thread. It goes on trying, in a new segment, since Linux forgets
-what it could not sync.
+A record is *acknowledged* once it is on the disk (fdatasync). A thread writes and syncs what has come meanwhile, in
+one go. A disk that is slow, full or broken delays only that thread. It goes on trying, in a new segment, since Linux
+forgets what it could not sync.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class Record:
     """One thing that has happened in a call.
 
     ``number``: within its stream. ``at_ms``: when it happened, ms since 1970. ``call``: the call's id, '' if it is
-    about none. ``kind``: a word for what has happened. ``body``: its particulars. ``spare``: the record may be lost when
-    room runs out.
+    about none. ``kind``: a word for what has happened. ``body``: its particulars. ``spare``: the record may be lost
+    when room runs out.
     """
 
     number: int
