@@ -78,6 +78,8 @@ class Settings(BaseModel):
     proxies: str = "127.0.0.0/8, ::1"
     # Asterisk's HTTP server, which takes the websockets of phones in the agents' page. Empty: there are none.
     phone: str = ""
+    # The ledger's database: empty for a file of SQLite in the state folder, or postgresql://USER@HOST/NAME.
+    database: str = ""
     # How long the audit log is kept.
     audit_days: int = Field(190, ge=1, le=3_650)
     # How long earlier calls of a caller, and their outcomes, are kept.
@@ -123,6 +125,16 @@ class Settings(BaseModel):
         if (self.page_certificate is None) != (self.page_key is None):
             raise ValueError(f"{alone}: set {other} as well, since https needs both files")
         return self
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the ledger's database."""
+        return self.database or f"sqlite:///{self.state.absolute() / 'ledger' / 'ledger.sqlite'}"
+
+    @property
+    def spool(self) -> Path:
+        """What happens in calls waits here until the ledger has taken it in: a folder for each process that appends."""
+        return self.state / "spool"
 
     @property
     def home(self) -> Home:

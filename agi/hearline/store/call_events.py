@@ -21,9 +21,15 @@ out. ``withdrawn``: we took the call out. ``overflow``: sent on to another queue
 
 
 @dataclass(frozen=True)
+class Caller:
+    """A call has come to the IVR. ``caller_key``: keyed hash of the caller's number, '' if it is withheld."""
+
+    caller_key: str = ""
+
+
+@dataclass(frozen=True)
 class Visit:
-    """A visit to the IVR is over; appended at its end. ``began``: ms since 1970. ``caller_key``: keyed hash of the
-    number, '' if it is withheld. ``heard``: what the IVR heard of the caller. ``level``: of their speech, dBov.
+    """A visit to the IVR is over; appended at its end. ``began``: ms since 1970. ``heard``: what the IVR heard of the caller. ``level``: of their speech, dBov.
     ``outcome``: of the IVR, such as ``queue:care``, ``hangup:silent``, ``message``; '' if it broke off."""
 
     began: int
@@ -31,7 +37,6 @@ class Visit:
     outcome: str
     heard: str = "unknown"
     level: float | None = None
-    caller_key: str = ""
     trunk: str = ""
     dialled: str = ""
 
@@ -143,10 +148,11 @@ class Ended:
 
 
 CallEvent = (
-    Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred | HungUp
+    Caller | Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred | HungUp
     | HandedOver | CallbackMarked | OutcomePicked | Ended
 )  # fmt: skip
 KINDS: dict[str, type[CallEvent]] = {
+    "caller": Caller,
     "visit": Visit,
     "enqueued": Enqueued,
     "left": LeftQueue,

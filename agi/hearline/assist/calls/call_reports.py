@@ -41,13 +41,14 @@ Say = Callable[[str, CallEvent, int], object]
 
 @dataclass
 class _Call:
-    """A caller's call, from the queue on. ``queue``: the last one; '' before any. ``left``: when the caller has left it,
-    ms since 1970, 0 while they wait. ``agents``: the names of the connected agents, by channel. ``holds``: the name of
+    """A caller's call, from the queue on. ``queue``: the last one; '' before any. ``waits``: from there on until an agent
+    is joined. ``left``: when the caller has left it, ms since 1970; 0 before. ``agents``: the names of the connected agents, by channel. ``holds``: the name of
     the agent who holds. ``passed_on``: transferred, and not with anybody yet. ``picked_up``: phones that an agent has
     answered."""
 
     call: str
     queue: str = ""
+    waits: bool = False
     left: int = 0
     queued_at: int = 0
     agents: dict[str, str] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class CallReports:
         match event["Event"]:
             case "QueueCallerJoin" if caller == channel:  # otherwise an agent asks a queue about a caller
                 if call := self._meet(channel):
-                    call.queue, call.left = event.get("Queue", ""), 0
+                    call.queue, call.waits, call.left = event.get("Queue", ""), True, 0
                     call.queued_at = _ms(known.get(QUEUED_AT, ""))
                     self._tell(call, Enqueued(call.queue, "transfer" if call.passed_on else ""))
                     call.passed_on = False
@@ -164,7 +165,7 @@ class CallReports:
             self._tell(call, Parted(gone))
         for come in sorted(now - before):
             self._tell(call, Joined(come, call.queue, call.queued_at))
-            call.passed_on = False
+            call.passed_on = call.waits = False
         if holds and holds != call.holds:
             self._tell(call, Hold(holds))
         call.agents, call.holds = agents, holds
@@ -172,7 +173,7 @@ class CallReports:
     def _end(self, caller: str) -> None:
         if call := self._calls.pop(caller, None):
             self._connect(call, {}, "")
-            if call.left and not call.picked_up and self._at() - call.left > HANGS_UP_MS:
+            if call.waits and call.left and self._at() - call.left > HANGS_UP_MS:
                 self._say(call.call, LeftQueue(call.queue, "unavailable"), call.left)
             self._tell(call, Ended())
 
