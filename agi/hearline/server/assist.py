@@ -170,7 +170,8 @@ class Service:
         self._spool.append(call, kind_of(event), body_of(event), at_ms)
 
     def _report_timeline(self, call: str, record: Mapping[str, Any]) -> None:
-        self._spool.append(call, TIMELINE, record, round(time.time() * 1_000), spare=True)
+        with shielded(log, LESS):
+            self._spool.append(call, TIMELINE, record, round(time.time() * 1_000), spare=True)
 
     def _told(self, status: AssistStatus) -> None:
         """Report the status: Asterisk's part, and the rest."""

@@ -16,6 +16,7 @@ from typing import Any
 from hearline.call.entry import utc
 from hearline.core.channel_names import shown
 from hearline.core.files import hold
+from hearline.core.logs import shielded
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerDown
@@ -28,7 +29,7 @@ from hearline.server.scripts import alive, hotline
 from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
-from hearline.store.call_events import TIMELINE, CallEvent, Caller, Enqueued, Visit, body_of, kind_of
+from hearline.store.call_events import TIMELINE, Caller, CallEvent, Enqueued, Visit, body_of, kind_of
 from hearline.store.earlier_calls import EarlierCalls
 from hearline.store.records import Kept, Records
 from hearline.store.spool.appender import Appender
@@ -141,7 +142,8 @@ class Door:
         """Write one JSON file for each visit of a call to the IVR, by day: the timeline, no personal data."""
         record = _record(finished)
         self._records.write(Kept(finished.entry.call), record)
-        self._report_visit(finished, record)
+        with shielded(log, "a visit to the IVR was not reported to the ledger"):
+            self._report_visit(finished, record)
 
     def _report_caller(self, call: str, number: str) -> None:
         """Report for the ledger who calls, as far as the caller shows it."""

@@ -29,8 +29,9 @@ class Caller:
 
 @dataclass(frozen=True)
 class Visit:
-    """A visit to the IVR is over; appended at its end. ``began``: ms since 1970. ``heard``: what the IVR heard of the caller. ``level``: of their speech, dBov.
-    ``outcome``: of the IVR, such as ``queue:care``, ``hangup:silent``, ``message``; '' if it broke off."""
+    """A visit to the IVR is over; appended at its end. ``began``: ms since 1970. ``heard``: what the IVR heard of the
+    caller. ``level``: of their speech, dBov. ``outcome``: of the IVR, such as ``queue:care``, ``hangup:silent``,
+    ``message``; '' if it broke off."""
 
     began: int
     flow: str
@@ -148,8 +149,8 @@ class Ended:
 
 
 CallEvent = (
-    Caller | Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred | HungUp
-    | HandedOver | CallbackMarked | OutcomePicked | Ended
+    Caller | Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred
+    | HungUp | HandedOver | CallbackMarked | OutcomePicked | Ended
 )  # fmt: skip
 KINDS: dict[str, type[CallEvent]] = {
     "caller": Caller,

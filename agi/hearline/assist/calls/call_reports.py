@@ -1,7 +1,7 @@
 """Reports what becomes of each call after the IVR, for the ledger: queue, agents, holds, transfers, the end.
 
-No sockets and no files: Asterisk's events, talks and agents' states in, the ledger's events out. After a restart it says
-again what it finds, which the ledger counts once.
+No sockets and no files: Asterisk's events, talks and agents' states in, the ledger's events out. After a restart it
+says again what it finds, which the ledger counts once.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Say = Callable[[str, CallEvent, int], object]
 
 @dataclass
 class _Call:
-    """A caller's call, from the queue on. ``queue``: the last one; '' before any. ``waits``: from there on until an agent
-    is joined. ``left``: when the caller has left it, ms since 1970; 0 before. ``agents``: the names of the connected agents, by channel. ``holds``: the name of
-    the agent who holds. ``passed_on``: transferred, and not with anybody yet. ``picked_up``: phones that an agent has
-    answered."""
+    """A caller's call, from the queue on. ``queue``: the last one; '' before any. ``waits``: from there on until an
+    agent is joined. ``left``, ``queued_at``: when the caller has left and entered it, ms since 1970; 0 if unknown.
+    ``agents``: the names of the connected agents, by channel. ``holds``: the name of the agent who holds.
+    ``passed_on``: transferred, and not with anybody yet. ``picked_up``: phones that an agent has answered."""
 
     call: str
     queue: str = ""
