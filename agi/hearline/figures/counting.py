@@ -1,0 +1,101 @@
+"""Writes the facts of calls into the ledger, in the transaction that takes in their events: so a figure never counts an
+event twice, and never misses one that was kept."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from hearline.core.calendar import Calendar
+from hearline.core.ids import is_call_id
+from hearline.figures.facts import Facts, Said, facts_of
+from hearline.store.call_events import event_in
+from hearline.store.ledger.tables import contact, dirty_day, event, segment, stint
+
+log = logging.getLogger(__name__)
+
+FACTS = (segment, stint, contact)  # in the order in which they can be deleted
+
+
+class Counting:
+    """Called with a connection and the ids of calls that have new events.
+
+    Args:
+        calendar_of: the calendar of a flow, by name, which decides the business day; '' is the site's own.
+    """
+
+    def __init__(self, calendar_of: Callable[[str], Calendar]) -> None:
+        self._calendar_of = calendar_of
+
+    def __call__(self, connection: Connection, calls: Collection[str]) -> None:
+        calls = sorted(filter(is_call_id, calls))
+        if not calls:
+            return
+        days = set(connection.scalars(select(contact.c.local_day).where(contact.c.call.in_(calls))))
+        days |= set(connection.scalars(select(stint.c.local_day).where(stint.c.call.in_(calls))))
+        contacts, stints, segments = [], [], []
+        for call, said in _said(connection, calls):
+            if (facts := self._facts(call, said)) is not None:
+                contacts.append(self._contact(facts))
+                stints += self._stints(facts)
+                segments += [{"call": call, **asdict(one)} for one in facts.segments]
+        for table in FACTS:
+            connection.execute(delete(table).where(table.c.call.in_(calls)))
+        for table, rows in ((contact, contacts), (stint, stints), (segment, segments)):
+            if rows:
+                connection.execute(insert(table), rows)
+        days |= {row["local_day"] for row in (*contacts, *stints)}
+        _mark_dirty(connection, days)
+
+    def _facts(self, call: str, said: Iterable[Said]) -> Facts | None:
+        """The facts of a call. An error of ours costs the facts of that call, and stops nothing; its events stay."""
+        try:
+            return facts_of(call, said)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            what = type(error).__name__
+            log.error("a call cannot be counted: %s in %s:%s", what, Path(where.filename).name, where.lineno)
+            return None
+
+    def _contact(self, facts: Facts) -> dict[str, Any]:
+        return asdict(facts.contact) | self._day(facts, facts.contact.began)
+
+    def _stints(self, facts: Facts) -> list[dict[str, Any]]:
+        rows = []
+        for one in facts.stints:
+            row = asdict(one) | self._day(facts, one.enqueued)
+            del row["segments"]
+            rows.append({"call": facts.contact.call, **row})
+        return rows
+
+    def _day(self, facts: Facts, at: int) -> dict[str, Any]:
+        calendar = self._calendar_of(facts.contact.flow)
+        moment = datetime.fromtimestamp(at / 1_000, UTC)
+        return {"local_day": calendar.business_day(moment), "local_hour": moment.astimezone(calendar.zone).hour}
+
+
+def _said(connection: Connection, calls: list[str]) -> Iterable[tuple[str, list[Said]]]:
+    """What was said of each of these calls; events that make no sense are left out."""
+    columns = event.c.call, event.c.stream, event.c.number, event.c.at, event.c.kind, event.c.body
+    rows = connection.execute(select(*columns).where(event.c.call.in_(calls)).order_by(event.c.call))
+    for call, of_call in groupby(rows, key=lambda row: row[0]):
+        read = ((row, event_in(row.kind, row.body)) for row in of_call)
+        yield call, [Said(row.stream, row.number, row.at, found) for row, found in read if found is not None]
+
+
+def _mark_dirty(connection: Connection, days: Iterable[date]) -> None:
+    """Have the roll-ups of these business days built again."""
+    rows = [{"local_day": day} for day in sorted(days)]
+    if not rows:
+        return
+    new = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(dirty_day)
+    connection.execute(new.on_conflict_do_nothing(), rows)
