@@ -46,8 +46,12 @@ RATE = 8_000
 # that write records, earlier calls and the audit log, the two that look at PINs, and those that asyncio keeps for what
 # blocks; Asterisk's, which come and go by its load.
 POOL = 8 + min(32, (os.cpu_count() or 1) + 4)
-POOLS = {"agent assist": POOL, "the agents' page": POOL, "Asterisk": math.inf}
-TASKS_OF = {"agent assist": "hearline_assist_tasks", "the agents' page": "hearline_page_tasks"}
+POOLS = {"agent assist": POOL, "the agents' page": POOL, "the ledger": POOL, "Asterisk": math.inf}
+TASKS_OF = {
+    "agent assist": "hearline_assist_tasks",
+    "the agents' page": "hearline_page_tasks",
+    "the ledger": "hearline_ledger_tasks",
+}
 
 # Flows that only tests call.
 EXTRA_FLOWS = {
@@ -334,6 +338,7 @@ class World:
             ("media worker", door, "hearline.media.worker"),
             ("agent assist", door, "hearline.server.assist"),
             ("the agents' page", door, "hearline.server.page"),
+            ("the ledger", door, "hearline.server.ledger"),
             ("softphones", tests, "hearline.phone"),
         ):
             found |= named(name, children_of(parent, module))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from hearline.core.ids import site_of
 from hearline.store.call_events import (
     CallbackMarked,
+    Caller,
     CallEvent,
     Ended,
     Enqueued,
@@ -32,6 +33,7 @@ from hearline.store.call_events import (
     OutcomePicked,
     Parted,
     PickedUp,
+    Present,
     Transferred,
     Unhold,
     Visit,
@@ -41,7 +43,6 @@ from hearline.store.call_events import (
 RULES_VERSION = 1  # of these definitions; it stands in each contact
 FCR_MS = 72 * 3_600_000  # first-contact resolution is settled so long after the end
 NUISANCE = "nuisance"
-
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ class _History:
     def hear(self, at: int, event: CallEvent) -> None:
         contact = self._contact
         match event:
+            case Caller(caller_key):
+                contact.caller_key = contact.caller_key or caller_key
             case Visit():
                 self._visit(at, event)
             case Enqueued(queue, via):
@@ -183,6 +186,9 @@ class _History:
                 self._picked_up[agent] = at
             case Joined():
                 self._join(at, event)
+            case Present(agents):
+                for agent in self._parts.keys() - set(agents):
+                    self._part(at, agent)
             case Parted(agent):
                 self._part(at, agent)
             case Hold(agent):
@@ -234,7 +240,6 @@ class _History:
             self._visited = True
             contact.trunk, contact.dialled, contact.flow = visit.trunk, visit.dialled, visit.flow
             contact.heard, contact.level, contact.ivr_outcome = visit.heard, visit.level, visit.outcome
-        contact.caller_key = contact.caller_key or visit.caller_key
         self._ended_in_ivr = at if visit.outcome.startswith("hangup") else None
 
     def _enqueue(self, at: int, queue: str, via: str) -> None:

@@ -109,6 +109,7 @@ def _cause(error: Exception) -> str:
 
 
 async def serve(settings: Settings, tell: Callable[[bytes], None]) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     keeper = LedgerKeeper(settings)
     keeper.start()
     try:

@@ -77,6 +77,13 @@ class Joined:
 
 
 @dataclass(frozen=True)
+class Present:
+    """These agents are connected with the caller, as agent assist finds after a restart. Nobody saw others part."""
+
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Parted:
     """Agent and caller are no longer connected."""
 
@@ -149,8 +156,8 @@ class Ended:
 
 
 CallEvent = (
-    Caller | Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred
-    | HungUp | HandedOver | CallbackMarked | OutcomePicked | Ended
+    Caller | Visit | Enqueued | LeftQueue | PickedUp | Joined | Present | Parted | Hold | Unhold | WrappedUp
+    | Transferred | HungUp | HandedOver | CallbackMarked | OutcomePicked | Ended
 )  # fmt: skip
 KINDS: dict[str, type[CallEvent]] = {
     "caller": Caller,
@@ -159,6 +166,7 @@ KINDS: dict[str, type[CallEvent]] = {
     "left": LeftQueue,
     "picked_up": PickedUp,
     "joined": Joined,
+    "present": Present,
     "parted": Parted,
     "hold": Hold,
     "unhold": Unhold,

@@ -70,7 +70,7 @@ def at(text: str) -> int:
 
 def test_facts_grow_with_the_call(pipeline):
     call, began = new_call(), at("2026-11-29T08:30:15")
-    pipeline.append(call, began + 9_000, Visit(began, "hotline", "queue:care", caller_key="k"))
+    pipeline.append(call, began + 9_000, Visit(began, "hotline", "queue:care"))
     pipeline.append(call, began + 9_100, Enqueued("care"))
     pipeline.intake.take_in()
     (row,) = pipeline.rows(contact, call)

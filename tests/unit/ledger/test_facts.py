@@ -12,6 +12,7 @@ from hearline.figures.facts import FCR_MS, Facts, Said, facts_of
 from hearline.store.call_events import (
     KINDS,
     CallbackMarked,
+    Caller,
     Ended,
     Enqueued,
     HandedOver,
@@ -22,6 +23,7 @@ from hearline.store.call_events import (
     OutcomePicked,
     Parted,
     PickedUp,
+    Present,
     Transferred,
     Unhold,
     Visit,
@@ -35,7 +37,7 @@ CALL = "20261129-083015123-482139075-shang-hai"
 CAME = 1_795_941_015_123
 DOOR, ASSIST = 1, 2
 A, B, C = "8016", "8017", "8018"
-VISIT = Visit(CAME, "hotline", "queue:care", "normal", -23.5, "key", "PJSIP/carrier", "95160")
+VISIT = Visit(CAME, "hotline", "queue:care", "normal", -23.5, "PJSIP/carrier", "95160")
 
 
 def ms(second: float) -> int:
@@ -43,9 +45,10 @@ def ms(second: float) -> int:
 
 
 def facts(*history: tuple[float, object]) -> Facts:
-    """The facts of a call: its events with their second; visits are said by the door, the rest by agent assist."""
+    """The facts of a call: its events with their second; the door says who calls and what became of a visit, agent
+    assist the rest."""
     said = [
-        Said(DOOR if isinstance(event, Visit) else ASSIST, number, ms(second), event)
+        Said(DOOR if isinstance(event, Caller | Visit) else ASSIST, number, ms(second), event)
         for number, (second, event) in enumerate(history, start=1)
     ]
     found = facts_of(CALL, said)
@@ -73,6 +76,7 @@ def segments(found: Facts) -> list[tuple]:
 # ---- one call --------------------------------------------------------------------------------------------------------
 def test_an_answered_call():
     found = facts(
+        (0.1, Caller("key")),
         (10, VISIT),
         (10.1, Enqueued("care")),
         (27, PickedUp(A)),
@@ -214,6 +218,11 @@ def test_what_is_said_again_after_a_restart_changes_nothing():
     once = [(10, VISIT), (10, Enqueued("care")), (20, Joined(A)), (30, Hold(A)), (40, Unhold(A)), (60, Ended())]
     twice = [*once[:2], (12, Enqueued("care")), once[2], (22, Joined(A)), once[3], (33, Hold(A)), *once[4:]]
     assert facts(*once) == facts(*twice)
+
+
+def test_agents_who_parted_while_nobody_watched():
+    found = facts((10, Joined(A)), (20, Joined(B)), (50, Present((B,))), (50, Joined(B)), (80, Ended()))
+    assert segments(found) == [(1, A, 40, 0, None), (2, B, 60, 0, None)]
 
 
 def test_a_call_whose_beginning_nobody_saw():

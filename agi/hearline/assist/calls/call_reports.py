@@ -29,6 +29,7 @@ from hearline.store.call_events import (
     OutcomePicked,
     Parted,
     PickedUp,
+    Present,
     Transferred,
     Unhold,
     WrappedUp,
@@ -114,12 +115,15 @@ class CallReports:
             if call.agents and caller not in present:
                 self._connect(call, {}, "")
         for caller, parties in present.items():
+            new = caller not in self._calls
             if call := self._meet(caller):
                 known = zip(parties.agents, parties.numbers)
                 agents = {channel: call.agents.get(channel) or self._name(channel, number) for channel, number in known}
                 holds = agents.get(parties.holder, "") if parties.held_by is Side.AGENT else ""
                 if parties.queue and not call.queue:
                     call.queue = parties.queue
+                if new:
+                    self._tell(call, Present(tuple(sorted(agents.values()))))
                 self._connect(call, agents, holds)
 
     def recorded(self, call_id: str, event: dict[str, Any]) -> None:
