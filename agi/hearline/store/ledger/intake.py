@@ -76,7 +76,7 @@ class Intake:
 
     def backlog_bytes(self) -> int:
         """The size of all spools."""
-        return sum(reader.size() for reader in self._readers.values())
+        return sum(reader.size() for _, reader in self._spools())
 
     def clean(self) -> None:
         """Delete what killed processes have left in the spools."""
@@ -131,8 +131,9 @@ class Intake:
 
 
 def _cursor(connection: Connection, writer: str, name: str) -> _Cursor:
-    found = connection.execute(select(stream.c.id, stream.c.through, stream.c.missing).where(stream.c.name == name))
-    if row := found.one_or_none():
+    """The cursor of a stream. It waits for the last transaction of a killed process, which may still be committed."""
+    found = select(stream.c.id, stream.c.through, stream.c.missing).where(stream.c.name == name).with_for_update()
+    if row := connection.execute(found).one_or_none():
         return _Cursor(*row)
     new = insert(stream).values(writer=writer, name=name, through=0, missing=0).returning(stream.c.id)
     return _Cursor(connection.execute(new).scalar_one(), 0, 0)
