@@ -23,7 +23,7 @@ from hearline.core.log_limit import LogLimit
 from hearline.store.ledger.database import Ledger, TakenElsewhere
 from hearline.store.ledger.tables import event, stream, timeline
 from hearline.store.spool.reader import SpoolReader
-from hearline.store.spool.segments import Record
+from hearline.store.spool.segments import LOST, Record
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ class Intake:
             raise TakenElsewhere(f"another process has taken in records of the stream {name}")
         if essential := [_row(cursor.id, one) for one in records if not one.spare]:
             connection.execute(insert(event), essential)
-        if spare := [_compressed(_row(cursor.id, one)) for one in records if one.spare]:
-            connection.execute(insert(timeline), spare)
+        if spare := [one for one in records if one.spare and one.kind != LOST]:
+            connection.execute(insert(timeline), [_compressed(_row(cursor.id, one)) for one in spare])
         if calls := {row["call"] for row in essential} - {""}:
             self._count(connection, calls)
         return _Cursor(cursor.id, last, missing)
