@@ -365,7 +365,7 @@ def test_in_a_large_spool_spare_records_are_lost(open_appender, reader, monkeypa
 
 
 def test_memory_is_bounded_and_spare_records_go_first(open_appender, disk):
-    appender = open_appender(Limits(spare_waiting=1_000, waiting=2_000))
+    appender = open_appender(Limits(spare_waiting=40_000, waiting=80_000))
     disk.hangs.clear()
     kept = [appender.append(CALL, "hold", {"n": n}, n) for n in range(100)]
     spare = appender.append(CALL, "timeline", {"n": 1}, 1, spare=True)

@@ -39,6 +39,7 @@ from hearline.store.spool.segments import (
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.02  # from the first record to the writing of all that have come: at most 50 syncs a second
+OVERHEAD = 2_000  # bytes of memory that a waiting record takes besides its own
 BATCH_BYTES = 1024 * 1024  # are written in one go
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_S = 60.0  # the longest that a segment is written to: the ledger can delete only whole ones
@@ -52,8 +53,8 @@ class Limits:
     ``waiting``: how much may wait for the disk, in memory, before spare records are lost, and before any are."""
 
     spare_on_disk: int = 512 * 1024 * 1024
-    spare_waiting: int = 16 * 1024 * 1024
-    waiting: int = 128 * 1024 * 1024
+    spare_waiting: int = 32 * 1024 * 1024
+    waiting: int = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class SpoolState:
 class _Waiting:
     record: bytes
     spare: bool
+    memory: int = 0  # bytes
     kept: Future[bool] = field(default_factory=Future)
 
 
@@ -117,13 +119,14 @@ class Appender:
         waiting = _Waiting(encoded(at_ms, call, kind, body, spare), spare)
         waiting.kept.set_running_or_notify_cancel()  # nobody can cancel it
         size = len(waiting.record)
+        waiting.memory = size + OVERHEAD
         with self._lock:
             most = self._limits.spare_waiting if spare else self._limits.waiting
-            fits = size < MOST_LINE and self._bytes + size <= most and not self._closing.is_set()
+            fits = size < MOST_LINE and self._bytes + waiting.memory <= most and not self._closing.is_set()
             if fits:
                 self._waiting.append(waiting)
                 self._open.add(waiting.kept)
-                self._bytes += size
+                self._bytes += waiting.memory
                 self._started()
         if fits:
             if not self._wake.is_set():
@@ -289,7 +292,7 @@ class Appender:
         with self._lock:
             if one.kept in self._open:
                 self._open.discard(one.kept)
-                self._bytes -= len(one.record)
+                self._bytes -= one.memory
         one.kept.set_result(kept)
 
     def _lose(self, one: _Waiting, why: str) -> None:
