@@ -17,6 +17,7 @@ from hearline.store.ledger.database import Ledger, TakenElsewhere
 from hearline.store.ledger.intake import Intake
 from hearline.store.ledger.tables import event, stream, timeline
 from hearline.store.spool.appender import Appender
+from hearline.store.spool.segments import LOST
 
 CALL = "20261129-083015123-482139075-shanghai"
 OTHER = "20261129-083016123-482139076-shanghai"
@@ -100,6 +101,16 @@ def test_spare_records_are_timelines_and_not_events(spools, take_in, ledger):
         row = connection.execute(select(timeline)).one()
     assert json.loads(zlib.decompress(row.body)) == {"events": ["x" * 500]}
     assert len(row.body) < 60
+
+
+def test_what_stands_for_a_lost_record_is_passed_over(spools, take_in, ledger):
+    door = spools("door")
+    assert door.append("", LOST, {}, 0, spare=True).result(5)
+    append(door, 1)
+    assert take_in.take_in() == 2
+    with ledger.transaction() as connection:
+        assert connection.scalar(select(func.count()).select_from(timeline)) == 0
+        assert connection.execute(select(stream.c.through, stream.c.missing)).one() == (2, 0)
 
 
 def test_what_no_database_takes_is_taken(spools, take_in, ledger):

@@ -23,7 +23,7 @@ from hearline.core.log_limit import LogLimit
 from hearline.store.ledger.database import Ledger, TakenElsewhere
 from hearline.store.ledger.tables import event, stream, timeline
 from hearline.store.spool.reader import SpoolReader
-from hearline.store.spool.segments import Record
+from hearline.store.spool.segments import LOST, Record
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Intake:
 
     def backlog_bytes(self) -> int:
         """The size of all spools."""
-        return sum(reader.size() for reader in self._readers.values())
+        return sum(reader.size() for _, reader in self._spools())
 
     def clean(self) -> None:
         """Delete what killed processes have left in the spools."""
@@ -123,16 +123,17 @@ class Intake:
             raise TakenElsewhere(f"another process has taken in records of the stream {name}")
         if essential := [_row(cursor.id, one) for one in records if not one.spare]:
             connection.execute(insert(event), essential)
-        if spare := [_compressed(_row(cursor.id, one)) for one in records if one.spare]:
-            connection.execute(insert(timeline), spare)
+        if spare := [one for one in records if one.spare and one.kind != LOST]:
+            connection.execute(insert(timeline), [_compressed(_row(cursor.id, one)) for one in spare])
         if calls := {row["call"] for row in essential} - {""}:
             self._count(connection, calls)
         return _Cursor(cursor.id, last, missing)
 
 
 def _cursor(connection: Connection, writer: str, name: str) -> _Cursor:
-    found = connection.execute(select(stream.c.id, stream.c.through, stream.c.missing).where(stream.c.name == name))
-    if row := found.one_or_none():
+    """The cursor of a stream. It waits for the last transaction of a killed process, which may still be committed."""
+    found = select(stream.c.id, stream.c.through, stream.c.missing).where(stream.c.name == name).with_for_update()
+    if row := connection.execute(found).one_or_none():
         return _Cursor(*row)
     new = insert(stream).values(writer=writer, name=name, through=0, missing=0).returning(stream.c.id)
     return _Cursor(connection.execute(new).scalar_one(), 0, 0)

@@ -2,11 +2,12 @@
 
 A record is *acknowledged* once it is on the disk (fdatasync). A thread writes and syncs what has come meanwhile, in
 one go. A disk that is slow, full or broken delays only that thread. It goes on trying, in a new segment, since Linux
-forgets what it could not sync.
+forgets what it could not sync. A record keeps its number meanwhile: the reader may have seen it in the old segment.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -24,6 +25,7 @@ from typing import Any
 from hearline.core.files import private_folder, sync_folder
 from hearline.core.log_limit import LogLimit
 from hearline.store.spool.segments import (
+    LOST,
     MOST_LINE,
     NEW,
     encoded,
@@ -37,9 +39,11 @@ from hearline.store.spool.segments import (
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.02  # from the first record to the writing of all that have come: at most 50 syncs a second
+OVERHEAD = 2_000  # bytes of memory that a waiting record takes besides its own
 BATCH_BYTES = 1024 * 1024  # are written in one go
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_S = 60.0  # the longest that a segment is written to: the ledger can delete only whole ones
+FULL = (errno.ENOSPC, errno.EDQUOT)
 AGAIN_S = (0.1, 0.2, 0.5, 1.0, 2.0)  # the last again and again
 
 
@@ -49,8 +53,8 @@ class Limits:
     ``waiting``: how much may wait for the disk, in memory, before spare records are lost, and before any are."""
 
     spare_on_disk: int = 512 * 1024 * 1024
-    spare_waiting: int = 16 * 1024 * 1024
-    waiting: int = 128 * 1024 * 1024
+    spare_waiting: int = 32 * 1024 * 1024
+    waiting: int = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class SpoolState:
 class _Waiting:
     record: bytes
     spare: bool
+    memory: int = 0  # bytes
     kept: Future[bool] = field(default_factory=Future)
 
 
@@ -114,13 +119,14 @@ class Appender:
         waiting = _Waiting(encoded(at_ms, call, kind, body, spare), spare)
         waiting.kept.set_running_or_notify_cancel()  # nobody can cancel it
         size = len(waiting.record)
+        waiting.memory = size + OVERHEAD
         with self._lock:
             most = self._limits.spare_waiting if spare else self._limits.waiting
-            fits = size < MOST_LINE and self._bytes + size <= most and not self._closing.is_set()
+            fits = size < MOST_LINE and self._bytes + waiting.memory <= most and not self._closing.is_set()
             if fits:
                 self._waiting.append(waiting)
                 self._open.add(waiting.kept)
-                self._bytes += size
+                self._bytes += waiting.memory
                 self._started()
         if fits:
             if not self._wake.is_set():
@@ -173,17 +179,20 @@ class Appender:
     def _write_at_last(self, batch: list[_Waiting]) -> None:
         """Write and sync the batch, however often that fails, until the process ends."""
         tries = 0
+        if self._is_large():
+            batch = self._without_spare(batch, "the spool is large")
         while batch:
             try:
-                batch = self._without_spare(batch, "the spool is full") if self._is_large() else batch
                 self._write(batch)
             except OSError as error:
-                self._let_go()
+                self._let_go(failed=True)
                 self._fails(error)
-                batch = self._without_spare(batch, "the disk takes nothing")
+                if error.errno in FULL:
+                    self._drop_spare(batch)
                 if time.monotonic() >= self._ends_at:
                     for one in batch:
-                        self._lose(one, "the process ends")
+                        if not one.kept.done():
+                            self._lose(one, "the process ends")
                     return
                 self._closing.wait(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
                 if self._closing.is_set():
@@ -193,13 +202,12 @@ class Appender:
                 self._number += len(batch)
                 self._works_again()
                 for one in batch:
-                    self._over(one, True)
+                    if not one.kept.done():
+                        self._over(one, True)
                 return
 
     def _write(self, batch: list[_Waiting]) -> None:
         """Write the batch behind what is there, and sync it. Raises OSError; then some of it may be in the segment."""
-        if not batch:
-            return
         if self._segment is not None and self._is_long_enough():
             self._let_go()
         if self._segment is None:
@@ -250,8 +258,12 @@ class Appender:
         self._segment, self._segment_bytes = opened, 0
         self._segment_ends = time.monotonic() + SEGMENT_S
 
-    def _let_go(self) -> None:
+    def _let_go(self, failed: bool = False) -> None:
+        """Close the segment. One that has failed and holds nothing acknowledged goes: there may be many."""
         if self._segment is not None:
+            if failed and not self._segment_bytes:
+                with suppress(OSError):
+                    os.unlink(segment_path(self._folder, self._stream, self._ordinal))
             with suppress(OSError):
                 os.close(self._segment)  # and so its lock
             self._segment = None
@@ -263,11 +275,24 @@ class Appender:
                 self._lose(one, why)
         return [one for one in batch if not one.spare]
 
+    def _drop_spare(self, batch: list[_Waiting]) -> None:
+        """The disk is full: lose the spare records that wait. Those of the batch have numbers, so something small
+        stands for them."""
+        for one in batch:
+            if one.spare and not one.kept.done():
+                self._lose(one, "the disk is full")
+                one.record = encoded(0, "", LOST, {}, True)
+        with self._lock:
+            behind = [one for one in self._waiting if one.spare]
+            self._waiting = deque(one for one in self._waiting if not one.spare)
+        for one in behind:
+            self._lose(one, "the disk is full")
+
     def _over(self, one: _Waiting, kept: bool) -> None:
         with self._lock:
             if one.kept in self._open:
                 self._open.discard(one.kept)
-                self._bytes -= len(one.record)
+                self._bytes -= one.memory
         one.kept.set_result(kept)
 
     def _lose(self, one: _Waiting, why: str) -> None:

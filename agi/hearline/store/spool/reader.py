@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from hearline.store.spool.segments import (
     DAMAGED,
@@ -65,8 +66,12 @@ class SpoolReader:
                 continue
             if segment.ordinal > place.ordinal:
                 place.ordinal, place.offset = segment.ordinal, 0
-            closed = segment.is_closed()  # before it is read: then nothing comes after what we read
-            for record in self._records(segment, place, closed):
+            try:
+                closed = segment.is_closed()  # before it is read: then nothing comes after what we read
+                opened = open(segment.path, "rb")  # noqa: SIM115
+            except FileNotFoundError:  # it has failed, and its writer goes on in the next one
+                continue
+            for record in self._records(opened, segment, place, closed):
                 if record.number <= place.number:
                     continue
                 if record.number > place.number + 1:
@@ -107,11 +112,11 @@ class SpoolReader:
         return sum(one.path.stat().st_size for one in segments_in(self.folder))
 
     # ---- one segment ------------------------------------------------------------------------------------------------
-    def _records(self, segment: Segment, place: _Place, closed: bool) -> Iterator[Record]:
+    def _records(self, opened: BinaryIO, segment: Segment, place: _Place, closed: bool) -> Iterator[Record]:
         """The records from the place on, which moves along. A damaged line ends it as long as the segment is written
         to. What follows the last line's end was being written when the process was killed: it is left out."""
         seed = seed_of(segment.stream)
-        with open(segment.path, "rb") as opened:
+        with opened:
             opened.seek(place.offset)
             unread = b""
             while chunk := opened.read(_CHUNK):

@@ -26,6 +26,7 @@ from zlib import crc32
 SUFFIX = ".spool"
 DAMAGED = ".damaged"
 NEW = ".new"  # of a segment whose writer does not hold its lock yet
+LOST = "lost"  # kind of a record that stands for a spare one, which was lost when it had its number already
 MOST_LINE = 1024 * 1024  # bytes; the largest timeline has some 200 kB
 _NAME = re.compile(r"(([0-9]{8,})-[0-9a-f]{8})\.([0-9]{6,})\.spool")
 _CRC = 9  # characters, with the blank
