@@ -111,6 +111,16 @@ class Settings(BaseModel):
             raise ValueError(f"{name!r} is not a country code: write two capital letters, e.g. CN")
         return name
 
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError(
+                "not a database URL: write sqlite:////FOLDER/ledger.sqlite or postgresql://USER@HOST/NAME, without a "
+                "password (PostgreSQL reads it from ~/.pgpass)"
+            )
+        return url
+
     @field_validator("proxies")
     @classmethod
     def _known_networks(cls, text: str) -> str:
