@@ -19,10 +19,11 @@ from hearline.core.calendar import Calendar
 from hearline.core.ids import is_call_id
 from hearline.figures.facts import Facts, Said, facts_of
 from hearline.store.call_events import event_in
-from hearline.store.ledger.tables import contact, dirty_day, event, segment, stint
+from hearline.store.ledger.tables import contact, dirty_day, event, segment, stint, storable
 
 log = logging.getLogger(__name__)
 
+_Row = dict[str, Any]
 FACTS = (segment, stint, contact)  # in the order in which they can be deleted
 
 
@@ -30,7 +31,8 @@ class Counting:
     """Called with a connection and the ids of calls that have new events.
 
     Args:
-        calendar_of: the calendar of a flow, by name, which decides the business day; '' is the site's own.
+        calendar_of: the calendar of a flow, by name, which decides the business day; the site's own for a name that is
+            not, or no longer, that of a flow.
     """
 
     def __init__(self, calendar_of: Callable[[str], Calendar]) -> None:
@@ -44,10 +46,10 @@ class Counting:
         days |= set(connection.scalars(select(stint.c.local_day).where(stint.c.call.in_(calls))))
         contacts, stints, segments = [], [], []
         for call, said in _said(connection, calls):
-            if (facts := self._facts(call, said)) is not None:
-                contacts.append(self._contact(facts))
-                stints += self._stints(facts)
-                segments += [{"call": call, **asdict(one)} for one in facts.segments]
+            if (of_call := self._rows(call, said)) is not None:
+                contacts.append(of_call[0])
+                stints += of_call[1]
+                segments += of_call[2]
         for table in FACTS:
             connection.execute(delete(table).where(table.c.call.in_(calls)))
         for table, rows in ((contact, contacts), (stint, stints), (segment, segments)):
@@ -56,31 +58,39 @@ class Counting:
         days |= {row["local_day"] for row in (*contacts, *stints)}
         _mark_dirty(connection, days)
 
-    def _facts(self, call: str, said: Iterable[Said]) -> Facts | None:
-        """The facts of a call. An error of ours costs the facts of that call, and stops nothing; its events stay."""
+    def _rows(self, call: str, said: Iterable[Said]) -> tuple[_Row, list[_Row], list[_Row]] | None:
+        """The rows of a call's contact, stints and segments. An error of ours costs the facts of that call, and stops
+        nothing; its events stay."""
         try:
-            return facts_of(call, said)
+            if (facts := facts_of(call, said)) is None:
+                return None
+            segments = [_storable({"call": call, **asdict(one)}) for one in facts.segments]
+            return self._contact(facts), self._stints(facts), segments
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             what = type(error).__name__
             log.error("a call cannot be counted: %s in %s:%s", what, Path(where.filename).name, where.lineno)
             return None
 
-    def _contact(self, facts: Facts) -> dict[str, Any]:
-        return asdict(facts.contact) | self._day(facts, facts.contact.began)
+    def _contact(self, facts: Facts) -> _Row:
+        return _storable(asdict(facts.contact) | self._day(facts, facts.contact.began))
 
-    def _stints(self, facts: Facts) -> list[dict[str, Any]]:
+    def _stints(self, facts: Facts) -> list[_Row]:
         rows = []
         for one in facts.stints:
             row = asdict(one) | self._day(facts, one.enqueued)
             del row["segments"]
-            rows.append({"call": facts.contact.call, **row})
+            rows.append(_storable({"call": facts.contact.call, **row}))
         return rows
 
-    def _day(self, facts: Facts, at: int) -> dict[str, Any]:
+    def _day(self, facts: Facts, at: int) -> _Row:
         calendar = self._calendar_of(facts.contact.flow)
         moment = datetime.fromtimestamp(at / 1_000, UTC)
         return {"local_day": calendar.business_day(moment), "local_hour": moment.astimezone(calendar.zone).hour}
+
+
+def _storable(row: _Row) -> _Row:
+    return {name: storable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _said(connection: Connection, calls: list[str]) -> Iterable[tuple[str, list[Said]]]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from hearline.core.calendar import LATEST_MS
+
+Moment = Annotated[int, Field(ge=0, le=LATEST_MS)]
+"""In ms since 1970."""
 WhyLeft = Literal[
     "abandoned", "key", "withdrawn", "callback", "overflow", "timeout", "full", "empty", "closed", "unavailable"
 ]
@@ -29,11 +33,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Visit:
-    """A visit to the IVR is over; appended at its end. ``began``: ms since 1970. ``heard``: what the IVR heard of the
-    caller. ``level``: of their speech, dBov. ``outcome``: of the IVR, such as ``queue:care``, ``hangup:silent``,
-    ``message``; '' if it broke off."""
+    """A visit to the IVR is over; appended at its end. ``heard``: what the IVR heard of the caller. ``level``: of their
+    speech, dBov. ``outcome``: of the IVR, such as ``queue:care``, ``hangup:silent``, ``message``; '' if it broke off.
+    """
 
-    began: int
+    began: Moment
     flow: str
     outcome: str
     heard: str = "unknown"
@@ -68,12 +72,12 @@ class PickedUp:
 
 @dataclass(frozen=True)
 class Joined:
-    """Agent and caller are connected: the call is answered. ``enqueued``: when the caller's wait began, ms since 1970,
-    in case that nobody saw it; 0: unknown."""
+    """Agent and caller are connected: the call is answered. ``enqueued``: when the caller's wait began, in case that
+    nobody saw it; 0: unknown."""
 
     agent: str
     queue: str = ""
-    enqueued: int = 0
+    enqueued: Moment = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 from test_facts import ASSIST, DOOR, HISTORIES, A, B, told
 
-from hearline.core.calendar import Calendar
+from hearline.core.calendar import LATEST_MS, Calendar
 from hearline.figures import counting as counting_module
 from hearline.figures.counting import Counting
 from hearline.figures.facts import Said, facts_of
@@ -139,6 +139,17 @@ def test_what_is_no_call_of_ours_is_kept_and_not_counted(pipeline):
     with pipeline.ledger.transaction() as connection:
         assert connection.scalar(select(func.count()).select_from(event)) == 3
         assert connection.scalar(select(func.count()).select_from(contact)) == 0
+
+
+def test_odd_texts_and_moments_stop_nothing(pipeline):
+    call, began = new_call(), at("2026-11-29T08:30:15")
+    pipeline.append(call, began, Enqueued("ca\0re"))
+    pipeline.append(call, LATEST_MS, Joined("80\x0016"))
+    assert pipeline.intake.take_in() == 2
+    (of_stint,) = pipeline.rows(stint, call)
+    assert (of_stint.queue, of_stint.joined) == ("care", LATEST_MS)
+    (of_agent,) = pipeline.rows(segment, call)
+    assert of_agent.agent == A
 
 
 def test_an_error_of_ours_costs_the_facts_of_one_call(pipeline, monkeypatch, caplog):

@@ -267,6 +267,7 @@ def test_what_makes_no_sense_is_no_event():
     assert event_in("hold", {}) is None
     assert event_in("left", {"queue": "care", "why": "bored"}) is None
     assert event_in("joined", "[]") is None
+    assert event_in("joined", '{"agent": "8016", "enqueued": 1000000000000000000000}') is None
 
 
 def test_every_kind_has_its_class():

@@ -118,6 +118,11 @@ def test_what_is_no_json_is_refused_at_once(appender):
         appender.append(CALL, "hold", {"n": object()}, 1)
     with pytest.raises(ValueError):
         appender.append(CALL, "hold", {"n": float("nan")}, 1)
+    for moment in (-1, 10**18, 1.5, None):
+        with pytest.raises(ValueError):
+            appender.append(CALL, "hold", {}, moment)
+    with pytest.raises(TypeError):
+        appender.append(None, "hold", {}, 1)
     assert appender.state.waiting == 0
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, insert, select, update
 from hearline.core.files import hold, private_folder
 from hearline.core.log_limit import LogLimit
 from hearline.store.ledger.database import Ledger, TakenElsewhere
-from hearline.store.ledger.tables import event, stream, timeline
+from hearline.store.ledger.tables import event, storable, stream, timeline
 from hearline.store.spool.reader import SpoolReader
 from hearline.store.spool.segments import LOST, Record
 
@@ -145,15 +145,10 @@ def _row(stream_id: int, record: Record) -> dict[str, Any]:
         "stream": stream_id,
         "number": record.number,
         "at": record.at_ms,
-        "call": _plain(record.call),
-        "kind": _plain(record.kind),
+        "call": storable(record.call),
+        "kind": storable(record.kind),
         "body": body,
     }
-
-
-def _plain(text: str) -> str:
-    """Without what PostgreSQL refuses."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _compressed(row: dict[str, Any]) -> dict[str, Any]:

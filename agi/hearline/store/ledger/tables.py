@@ -20,6 +20,12 @@ from sqlalchemy import (
     Text,
 )
 
+
+def storable(text: str) -> str:
+    """The text without what PostgreSQL refuses: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",

@@ -114,7 +114,7 @@ class Appender:
     def append(self, call: str, kind: str, body: Mapping[str, Any], at_ms: int, spare: bool = False) -> Future[bool]:
         """Append a record. Returns at once, with a future: True once it is on the disk, False if it is lost.
 
-        Raises TypeError, ValueError if ``body`` cannot be written as JSON.
+        Raises TypeError, ValueError if ``body`` cannot be written as JSON, or another argument makes no sense.
         """
         waiting = _Waiting(encoded(at_ms, call, kind, body, spare), spare)
         waiting.kept.set_running_or_notify_cancel()  # nobody can cancel it

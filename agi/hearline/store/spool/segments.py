@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from hearline.core.calendar import LATEST_MS
+
 SUFFIX = ".spool"
 DAMAGED = ".damaged"
 NEW = ".new"  # of a segment whose writer does not hold its lock yet
@@ -100,7 +102,12 @@ def seed_of(stream: str) -> int:
 
 
 def encoded(at_ms: int, call: str, kind: str, body: Mapping[str, Any], spare: bool) -> bytes:
-    """A record without its number. Raises TypeError, ValueError if ``body`` cannot be written as JSON."""
+    """A record without its number. Raises TypeError, ValueError for what is no moment, no text, or cannot be written as
+    JSON: here, where it is wrong, and not where it would stop the ledger."""
+    if not (isinstance(at_ms, int) and 0 <= at_ms <= LATEST_MS):
+        raise ValueError("at_ms is a whole number of ms since 1970")
+    if not (isinstance(call, str) and isinstance(kind, str) and isinstance(body, Mapping)):
+        raise TypeError("call and kind are texts, body is a mapping")
     text = json.dumps([at_ms, call, kind, spare, body], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text[1:].encode("utf-8", "backslashreplace")
 
