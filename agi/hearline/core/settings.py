@@ -78,6 +78,9 @@ class Settings(BaseModel):
     proxies: str = "127.0.0.0/8, ::1"
     # Asterisk's HTTP server, which takes the websockets of phones in the agents' page. Empty: there are none.
     phone: str = ""
+    # How long the ledger keeps what exactly happened in a call, and how long the figures that follow from it.
+    timeline_days: int = Field(90, ge=1, le=3_650)
+    figures_days: int = Field(1_100, ge=90, le=36_500)
     # The ledger's database: empty for a file of SQLite in the state folder, or postgresql://USER@HOST/NAME.
     database: str = ""
     # How long the audit log is kept.

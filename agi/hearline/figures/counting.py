@@ -33,13 +33,15 @@ class Counting:
     Args:
         calendar_of: the calendar of a flow, by name, which decides the business day; the site's own for a name that is
             not, or no longer, that of a flow.
+        whole_since: calls that began earlier (ms since 1970) have lost events by their age, so their facts stay.
     """
 
-    def __init__(self, calendar_of: Callable[[str], Calendar]) -> None:
-        self._calendar_of = calendar_of
+    def __init__(self, calendar_of: Callable[[str], Calendar], whole_since: Callable[[], int] = lambda: 0) -> None:
+        self._calendar_of, self._whole_since = calendar_of, whole_since
 
     def __call__(self, connection: Connection, calls: Collection[str]) -> None:
-        calls = sorted(filter(is_call_id, calls))
+        old = select(contact.c.call).where(contact.c.call.in_(calls), contact.c.began < self._whole_since())
+        calls = sorted(filter(is_call_id, set(calls) - set(connection.scalars(old))))
         if not calls:
             return
         days = set(connection.scalars(select(contact.c.local_day).where(contact.c.call.in_(calls))))

@@ -19,11 +19,13 @@ from hearline.figures.counting import Counting
 from hearline.server.child import run_child
 from hearline.store.ledger.database import Ledger, TakenElsewhere, WrongDatabase
 from hearline.store.ledger.intake import Intake
+from hearline.store.ledger.retention import Periods, Retention
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25  # between two looks into spools that had nothing new
 AGAIN_S = (0.5, 1.0, 2.0, 5.0)  # the last again and again
+TIDY_S = 600.0  # between two looks for what is too old
 TOLD_S = 1.0
 END_S = 3.0
 
@@ -44,6 +46,7 @@ class LedgerKeeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._periods = Periods(settings.earlier_calls_days, settings.timeline_days, settings.figures_days)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="ledger", daemon=True)
         self.standing = Standing()
@@ -75,12 +78,16 @@ class LedgerKeeper:
         ledger = Ledger(self._settings.database_url)
         try:
             ledger.migrate()
-            intake = Intake(self._settings.spool, ledger, Counting(lambda _flow: self._settings.calendar))
+            retention = Retention(ledger, self._periods)
+            counting = Counting(lambda _flow: self._settings.calendar, retention.whole_since)
+            intake, tidy_at = Intake(self._settings.spool, ledger, counting), 0.0
             try:
                 intake.clean()
                 while not self._stopping.is_set():
                     taken = intake.take_in()
                     self._works(taken, intake.backlog_bytes())
+                    if not taken and time.monotonic() >= tidy_at and not retention.tidy():
+                        tidy_at = time.monotonic() + TIDY_S
                     if not taken:
                         self._stopping.wait(LOOK_S)
             finally:

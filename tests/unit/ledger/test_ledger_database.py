@@ -23,7 +23,7 @@ def test_the_migrations_make_the_tables_as_they_are_declared(ledger):
     with ledger.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
-        assert context.get_current_revision() == newest_version() == "0002"
+        assert context.get_current_revision() == newest_version() == "0003"
 
 
 def test_migrating_again_changes_nothing(ledger):

@@ -111,9 +111,7 @@ def reading_engine(url: str) -> Engine:
         where = URL.create("sqlite", database=f"file:{_quoted(file)}", query={"mode": "ro", "uri": "true"})
         return create_engine(where, poolclass=QueuePool, connect_args={"timeout": BUSY_S, "check_same_thread": False})
     options = "-c default_transaction_read_only=on -c timezone=UTC"
-    return create_engine(
-        parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_S, "options": options}
-    )
+    return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_S, "options": options})
 
 
 def newest_version() -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, insert, select, update
 from hearline.core.files import hold, private_folder
 from hearline.core.log_limit import LogLimit
 from hearline.store.ledger.database import Ledger, TakenElsewhere
+from hearline.store.ledger.erasure import FORGET, forget, without_forgotten
 from hearline.store.ledger.tables import event, storable, stream, timeline
 from hearline.store.spool.reader import SpoolReader
 from hearline.store.spool.segments import LOST, Record
@@ -121,8 +122,11 @@ class Intake:
         )
         if moved.rowcount != 1:
             raise TakenElsewhere(f"another process has taken in records of the stream {name}")
+        for one in records:
+            if one.kind == FORGET:
+                forget(connection, str(one.body.get("caller_key", "")), one.at_ms)
         if essential := [_row(cursor.id, one) for one in records if not one.spare]:
-            connection.execute(insert(event), essential)
+            connection.execute(insert(event), without_forgotten(connection, essential))
         if spare := [one for one in records if one.spare and one.kind != LOST]:
             connection.execute(insert(timeline), [_compressed(_row(cursor.id, one)) for one in spare])
         if calls := {row["call"] for row in essential} - {""}:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 
@@ -132,3 +133,17 @@ dirty_day = Table(  # business days whose roll-ups are out of date
     metadata,
     Column("local_day", Date, primary_key=True),
 )
+
+# ---- 0003_privacy: what is deleted, see `erasure` and `retention` ---------------------------------------------------
+erasure = Table(  # callers who are to be forgotten
+    "erasure",
+    metadata,
+    Column("caller_key", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),  # calls that came later are kept
+)
+Index("ix_event_at", event.c.at)
+Index("ix_timeline_at", timeline.c.at)
+Index("ix_contact_began", contact.c.began)
+_known, _callers = text("caller_key <> ''"), text("kind = 'caller'")
+Index("ix_contact_known", contact.c.began, sqlite_where=_known, postgresql_where=_known)
+Index("ix_event_callers", event.c.at, sqlite_where=_callers, postgresql_where=_callers)
