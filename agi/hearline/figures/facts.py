@@ -32,6 +32,7 @@ from hearline.store.call_events import (
     OutcomePicked,
     Parted,
     PickedUp,
+    Present,
     Transferred,
     Unhold,
     Visit,
@@ -185,6 +186,11 @@ class _History:
                 self._join(at, event)
             case Parted(agent):
                 self._part(at, agent)
+            case Present(agents, held_by):
+                for agent in self._parts.keys() - set(agents):
+                    self._part(at, agent)
+                for agent in self._parts.keys() - set(held_by):
+                    _unhold(self._parts[agent], at)
             case Hold(agent):
                 if (part := self._parts.get(agent)) and part.held_since is None:
                     part.held_since = at

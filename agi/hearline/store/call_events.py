@@ -82,6 +82,15 @@ class Parted:
 
 
 @dataclass(frozen=True)
+class Present:
+    """These agents, and no others, are connected with the caller; ``held_by``: who of them holds. Said by an agent
+    assist that has just started: nobody has seen who left meanwhile, so they count as there until now."""
+
+    agents: tuple[str, ...]
+    held_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Hold:
     """The agent has put the caller on hold."""
 
@@ -147,8 +156,8 @@ class Ended:
 
 
 CallEvent = (
-    Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Hold | Unhold | WrappedUp | Transferred | HungUp
-    | HandedOver | CallbackMarked | OutcomePicked | Ended
+    Visit | Enqueued | LeftQueue | PickedUp | Joined | Parted | Present | Hold | Unhold | WrappedUp | Transferred
+    | HungUp | HandedOver | CallbackMarked | OutcomePicked | Ended
 )  # fmt: skip
 KINDS: dict[str, type[CallEvent]] = {
     "visit": Visit,
@@ -157,6 +166,7 @@ KINDS: dict[str, type[CallEvent]] = {
     "picked_up": PickedUp,
     "joined": Joined,
     "parted": Parted,
+    "present": Present,
     "hold": Hold,
     "unhold": Unhold,
     "wrapped_up": WrappedUp,

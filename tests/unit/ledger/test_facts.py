@@ -22,6 +22,7 @@ from hearline.store.call_events import (
     OutcomePicked,
     Parted,
     PickedUp,
+    Present,
     Transferred,
     Unhold,
     Visit,
@@ -216,6 +217,14 @@ def test_what_is_said_again_after_a_restart_changes_nothing():
     assert facts(*once) == facts(*twice)
 
 
+def test_who_left_while_nobody_looked_counts_until_somebody_looks():
+    before = [(10, Enqueued("care")), (20, Joined(A)), (25, Joined(B)), (30, Hold(A)), (35, Hold(B))]
+    found = facts(*before, (50, Present((B,))), (50, Joined(B)), (60, Parted(B)), (60, Ended()))
+    assert segments(found) == [(1, A, 10, 20, None), (2, B, 20, 15, None)]
+    found = facts(*before, (50, Present((A, B), (A,))), (60, Ended()))
+    assert segments(found) == [(1, A, 10, 30, None), (2, B, 20, 15, None)]
+
+
 def test_a_call_whose_beginning_nobody_saw():
     found = facts((20, Joined(A, "care", ms(5))), (60, Ended()))
     assert stints(found) == [("care", "unseen", 5, 20, "answered")]
@@ -247,7 +256,7 @@ def test_no_events_no_facts():
 
 
 # ---- the words -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("event", [VISIT, Enqueued("care"), LeftQueue("care", "key"), Joined(A), Ended()])
+@pytest.mark.parametrize("event", [VISIT, Enqueued("care"), LeftQueue("care", "key"), Present((A,)), Ended()])
 def test_an_event_can_be_read_again(event):
     assert event_in(kind_of(event), body_of(event)) == event
     assert event_in(kind_of(event), {**body_of(event), "of_a_newer_version": 1}) == event
@@ -276,6 +285,7 @@ EVENTS = st.one_of(
     st.builds(Parted, AGENTS),
     st.builds(Hold, AGENTS),
     st.builds(Unhold, AGENTS),
+    st.builds(Present, st.tuples(AGENTS), st.tuples(AGENTS)),
     st.builds(WrappedUp, AGENTS),
     st.builds(Transferred, AGENTS, st.just("blind")),
     st.builds(HandedOver, AGENTS, st.just("nuisance")),
