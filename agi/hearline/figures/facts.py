@@ -186,11 +186,13 @@ class _History:
                 self._picked_up[agent] = at
             case Joined():
                 self._join(at, event)
-            case Present(agents):
-                for agent in self._parts.keys() - set(agents):
-                    self._part(at, agent)
             case Parted(agent):
                 self._part(at, agent)
+            case Present(agents, held_by):
+                for agent in self._parts.keys() - set(agents):
+                    self._part(at, agent)
+                for agent in self._parts.keys() - set(held_by):
+                    _unhold(self._parts[agent], at)
             case Hold(agent):
                 if (part := self._parts.get(agent)) and part.held_since is None:
                     part.held_since = at

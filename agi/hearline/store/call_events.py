@@ -81,17 +81,19 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Present:
-    """These agents are connected with the caller, as agent assist finds after a restart. Nobody saw others part."""
-
-    agents: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Parted:
     """Agent and caller are no longer connected."""
 
     agent: str
+
+
+@dataclass(frozen=True)
+class Present:
+    """These agents, and no others, are connected with the caller; ``held_by``: who of them holds. Said by an agent
+    assist that has just started: nobody has seen who left meanwhile, so they count as there until now."""
+
+    agents: tuple[str, ...]
+    held_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,8 @@ KINDS: dict[str, type[CallEvent]] = {
     "left": LeftQueue,
     "picked_up": PickedUp,
     "joined": Joined,
-    "present": Present,
     "parted": Parted,
+    "present": Present,
     "hold": Hold,
     "unhold": Unhold,
     "wrapped_up": WrappedUp,

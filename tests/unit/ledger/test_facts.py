@@ -220,9 +220,12 @@ def test_what_is_said_again_after_a_restart_changes_nothing():
     assert facts(*once) == facts(*twice)
 
 
-def test_agents_who_parted_while_nobody_watched():
-    found = facts((10, Joined(A)), (20, Joined(B)), (50, Present((B,))), (50, Joined(B)), (80, Ended()))
-    assert segments(found) == [(1, A, 40, 0, None), (2, B, 60, 0, None)]
+def test_who_left_while_nobody_looked_counts_until_somebody_looks():
+    before = [(10, Enqueued("care")), (20, Joined(A)), (25, Joined(B)), (30, Hold(A)), (35, Hold(B))]
+    found = facts(*before, (50, Present((B,))), (50, Joined(B)), (60, Parted(B)), (60, Ended()))
+    assert segments(found) == [(1, A, 10, 20, None), (2, B, 20, 15, None)]
+    found = facts(*before, (50, Present((A, B), (A,))), (60, Ended()))
+    assert segments(found) == [(1, A, 10, 30, None), (2, B, 20, 15, None)]
 
 
 def test_a_call_whose_beginning_nobody_saw():
@@ -256,7 +259,7 @@ def test_no_events_no_facts():
 
 
 # ---- the words -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("event", [VISIT, Enqueued("care"), LeftQueue("care", "key"), Joined(A), Ended()])
+@pytest.mark.parametrize("event", [VISIT, Enqueued("care"), LeftQueue("care", "key"), Present((A,)), Ended()])
 def test_an_event_can_be_read_again(event):
     assert event_in(kind_of(event), body_of(event)) == event
     assert event_in(kind_of(event), {**body_of(event), "of_a_newer_version": 1}) == event
@@ -285,6 +288,7 @@ EVENTS = st.one_of(
     st.builds(Parted, AGENTS),
     st.builds(Hold, AGENTS),
     st.builds(Unhold, AGENTS),
+    st.builds(Present, st.tuples(AGENTS), st.tuples(AGENTS)),
     st.builds(WrappedUp, AGENTS),
     st.builds(Transferred, AGENTS, st.just("blind")),
     st.builds(HandedOver, AGENTS, st.just("nuisance")),

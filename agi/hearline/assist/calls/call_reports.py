@@ -123,7 +123,7 @@ class CallReports:
                 if parties.queue and not call.queue:
                     call.queue = parties.queue
                 if new:
-                    self._tell(call, Present(tuple(sorted(agents.values()))))
+                    self._tell(call, Present(tuple(sorted(agents.values())), (holds,) if holds else ()))
                 self._connect(call, agents, holds)
 
     def recorded(self, call_id: str, event: dict[str, Any]) -> None:
