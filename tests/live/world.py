@@ -330,6 +330,11 @@ class World:
         [pid] = children_of(self.stack.running.server_pid, "hearline.server.page")
         return pid
 
+    def ledger_pid(self) -> int:
+        """The process of the ledger."""
+        [pid] = children_of(self.stack.running.server_pid, "hearline.server.ledger")
+        return pid
+
     def processes(self) -> dict[str, int]:
         """The pids of our processes, Asterisk's and the tests' own, by name."""
         door, tests = self.stack.running.server_pid, os.getpid()

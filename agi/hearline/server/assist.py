@@ -20,7 +20,7 @@ from typing import Any
 
 from hearline.assist.calls.agent_states import AgentStates
 from hearline.assist.calls.call_reports import CallReports
-from hearline.assist.calls.channel_graph import CALLER, ChannelGraph, page_of
+from hearline.assist.calls.channel_graph import CALLER, ChannelGraph, call_of, page_of
 from hearline.assist.calls.comeback import LostPages
 from hearline.assist.calls.legs import Leg, Legs
 from hearline.assist.calls.member_lookup import MemberLookup
@@ -55,7 +55,7 @@ from hearline.pbx.config import KEY_EVENT
 from hearline.server.child import run_child
 from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.accounts import Accounts, accounts_file
-from hearline.store.call_events import TIMELINE, CallEvent, body_of, kind_of
+from hearline.store.call_events import CALLS, TIMELINE, CallEvent, body_of, kind_of
 from hearline.store.records import Records
 from hearline.store.spool.appender import Appender
 from hearline.yamlfiles.watched import LOOK_S, Watcher
@@ -257,6 +257,8 @@ class Service:
         self._agents.reset(channels)
         with shielded(log, LESS):
             self._reports.reset(channels)
+            here = sorted({call_of(variables(channel)) for channel in channels} - {""})
+            self._spool.append("", CALLS, {"site": self._settings.site, "calls": here}, round(time.time() * 1_000))
         self._changed()
         if self._phones:
             self._phones.logged_in()

@@ -16,10 +16,12 @@ from sqlalchemy.exc import DBAPIError
 
 from hearline.core.settings import Settings
 from hearline.figures.counting import Counting
+from hearline.figures.ends_unseen import EndsUnseen
 from hearline.server.child import run_child
 from hearline.store.ledger.database import Ledger, TakenElsewhere, WrongDatabase
 from hearline.store.ledger.intake import Intake
 from hearline.store.ledger.retention import Periods, Retention
+from hearline.store.spool.appender import Appender
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,8 @@ class LedgerKeeper:
             ledger.migrate()
             retention = Retention(ledger, self._periods)
             counting = Counting(lambda _flow: self._settings.calendar, retention.whole_since)
-            intake, tidy_at = Intake(self._settings.spool, ledger, counting), 0.0
+            own = Appender(self._settings.spool / "ledger")
+            intake, tidy_at = Intake(self._settings.spool, ledger, counting, EndsUnseen(own)), 0.0
             try:
                 intake.clean()
                 while not self._stopping.is_set():
@@ -91,6 +94,7 @@ class LedgerKeeper:
                     if not taken:
                         self._stopping.wait(LOOK_S)
             finally:
+                own.close()
                 intake.close()
         finally:
             ledger.close()

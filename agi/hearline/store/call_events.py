@@ -184,6 +184,7 @@ KINDS: dict[str, type[CallEvent]] = {
     "outcome": OutcomePicked,
     "ended": Ended,
 }
+CALLS = "calls"  # the calls that are there when agent assist begins to watch: {"site": …, "calls": [ids]}
 TIMELINE = "timeline"  # the record of a visit or talk, as in the JSON files: spare
 _NAMES = {of: kind for kind, of in KINDS.items()}
 

@@ -3,6 +3,8 @@ the softphones' own clocks."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from types import SimpleNamespace
 
@@ -145,3 +147,52 @@ def test_the_spool_is_empty_once_the_ledger_has_taken_it_in(world, seen):
         return world.stack.readiness()["ledger"]["trouble"] == "" and world.metric("hearline_ledger_records_total") > 10
 
     until(backlog, 5)
+
+
+# ---- killed in the middle --------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def killed(world, seen):
+    """A caller talks with an agent while ledger and agent assist are killed. Another waits, and hangs up while agent
+    assist is not there."""
+    told = SimpleNamespace(at={})
+    script, told.accounts = world.script(
+        {"talks": Scenario(keys=KEY, max_ms=60_000), "waits": Scenario(keys=KEY, start_ms=4_000, max_ms=60_000)},
+        [world.agent(0, hangup_after_ms=None)],
+    )
+    agent = world.agents[0].name
+    with Phones(script) as phones:
+        told.at["answered"] = phones.wait_for("answered", agent)["at"]
+        phones.wait_for("answered", "waits")
+        time.sleep(5)  # the whisper; the other caller is in the queue
+        os.kill(world.ledger_pid(), signal.SIGKILL)
+        world.wait_ready()
+        os.kill(world.assist_pid(), signal.SIGKILL)
+        phones.hang_up("waits")
+        told.at["gave up"] = time.time()
+        phones.wait_for("disconnected", "waits")
+        world.wait_ready(30)
+        told.at["watched again"] = time.time()
+        phones.hang_up("talks")
+        told.at["hung up"] = time.time()
+        told.results = phones.wait(30)
+    return told
+
+
+def test_a_talk_in_which_they_were_killed_is_counted_once_and_whole(killed, over, rows):
+    account = killed.accounts["talks"]
+    found, [wait], [part] = over(account), rows(stint, account), rows(segment, account)
+    assert (found.ended_as, wait.why_left) == ("answered", "answered")
+    assert part.ended / 1e3 == pytest.approx(killed.at["hung up"], abs=CLOCK_S)
+    [call] = killed.results[world_agent(part)].calls
+    assert -CLOCK_S < call.disconnected_at - call.answered_at - part.talk / 1e3 < 3 + CLOCK_S
+
+
+def world_agent(part) -> str:
+    return f"agent-{part.agent}"
+
+
+def test_a_caller_who_left_while_nobody_watched_has_left(killed, over, rows):
+    account = killed.accounts["waits"]
+    found, [wait] = over(account), rows(stint, account)
+    assert (found.ended_as, wait.why_left) == ("abandoned", "abandoned")
+    assert killed.at["gave up"] - CLOCK_S < found.ended / 1e3 < killed.at["watched again"] + CLOCK_S

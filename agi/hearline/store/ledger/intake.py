@@ -34,6 +34,8 @@ LOCK = ".reader"
 Count = Callable[[Connection, Collection[str]], None]
 """Works out anew what follows from the events of these calls, within the transaction."""
 
+Other = Callable[[Connection, Record], None]
+
 
 @dataclass
 class _Cursor:
@@ -47,14 +49,21 @@ class Intake:
 
     Args:
         count: called with the calls that have new events.
+        other: called with each record that is about no call, before its transaction is committed.
 
     Raises:
         TakenElsewhere: another process takes in these spools.
         OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, count: Count = lambda _connection, _calls: None) -> None:
-        self._folder, self._ledger, self._count = folder, ledger, count
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        count: Count = lambda _connection, _calls: None,
+        other: Other = lambda _connection, _record: None,
+    ) -> None:
+        self._folder, self._ledger, self._count, self._other = folder, ledger, count, other
         try:
             self._held = hold(private_folder(folder) / LOCK)
         except BlockingIOError:
@@ -131,6 +140,9 @@ class Intake:
             connection.execute(insert(timeline), [_compressed(_row(cursor.id, one)) for one in spare])
         if calls := {row["call"] for row in essential} - {""}:
             self._count(connection, calls)
+        for one in records:
+            if not one.call:
+                self._other(connection, one)
         return _Cursor(cursor.id, last, missing)
 
 
