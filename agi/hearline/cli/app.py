@@ -20,6 +20,7 @@ from hearline.cli import (
     dialplan,
     doctor,
     events,
+    figures,
     flow,
     hints,
     install,
@@ -55,6 +56,7 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(callers.app, name="callers")
 app.add_typer(certificate.app, name="certificate")
 app.command("listen")(listen)
+app.command("figures")(figures.figures)
 app.command("events")(events.events)
 app.add_typer(sounds.app, name="sounds")
 
