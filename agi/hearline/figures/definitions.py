@@ -157,7 +157,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "silent callers",
         "无声来电",
         "share",
-        "no sound heard by the IVR ÷ calls",
+        "silent through two of the IVR's prompts ÷ calls",
         lambda one: _share(one.silent, one.contacts),
     ),
     Definition(

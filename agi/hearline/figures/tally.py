@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, sele
 from hearline.store.ledger.tables import contact, segment, stint
 
 SHORT_MS = 6_000  # who gives up sooner has hardly waited
-SILENT, TOO_SOFT, NOISY = ("silent1", "silent2"), ("low",), ("noise",)
+SILENT, TOO_SOFT, NOISY = "silent2", "low", "noise"  # as `contact.heard` has it
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Tally:
     """Numbers of contacts, stays in a queue, and agents' parts; times in ms.
 
     ``contacts``: calls that came. ``ended_in_ivr``, ``answered``, ``lost``: what became of them; lost: the caller hung
-    up while waiting. ``silent``, ``too_soft``, ``noisy``: as the IVR heard the caller. ``agent_first``,
+    up while waiting. ``silent``, ``too_soft``, ``noisy``: as the IVR heard the caller; silent: through two prompts. ``agent_first``,
     ``caller_first``: who hung up first. ``callbacks``: marked for a callback.
 
     ``stays``: in a queue. ``joined``: those that led to an agent, ``joined_15``, ``joined_20`` within so many seconds.
@@ -98,9 +98,9 @@ CONTACTS = {
     "ended_in_ivr": contact.c.ended_as == "ivr",
     "answered": contact.c.ended_as == "answered",
     "lost": contact.c.ended_as == "abandoned",
-    "silent": contact.c.heard.in_(SILENT),
-    "too_soft": contact.c.heard.in_(TOO_SOFT),
-    "noisy": contact.c.heard.in_(NOISY),
+    "silent": contact.c.heard == SILENT,
+    "too_soft": contact.c.heard == TOO_SOFT,
+    "noisy": contact.c.heard == NOISY,
     "agent_first": contact.c.first_hangup == "agent",
     "caller_first": contact.c.first_hangup == "caller",
     "callbacks": contact.c.callback,

@@ -116,7 +116,7 @@ def reference(all_facts, since: date, until: date, queue: str = "") -> Tally:
             add("ended_in_ivr", contact.ended_as == "ivr")
             add("answered", contact.ended_as == "answered")
             add("lost", contact.ended_as == "abandoned")
-            add("silent", contact.heard in ("silent1", "silent2"))
+            add("silent", contact.heard == "silent2")
             add("too_soft", contact.heard == "low")
             add("noisy", contact.heard == "noise")
             add("agent_first", contact.first_hangup == "agent")
