@@ -24,8 +24,8 @@ class Tally:
     """Numbers of contacts, stays in a queue, and agents' parts; times in ms.
 
     ``contacts``: calls that came. ``ended_in_ivr``, ``answered``, ``lost``: what became of them; lost: the caller hung
-    up while waiting. ``silent``, ``too_soft``, ``noisy``: as the IVR heard the caller; silent: through two prompts. ``agent_first``,
-    ``caller_first``: who hung up first. ``callbacks``: marked for a callback.
+    up while waiting. ``silent``, ``too_soft``, ``noisy``: as the IVR heard the caller; silent: through two prompts.
+    ``agent_first``, ``caller_first``: who hung up first. ``callbacks``: marked for a callback.
 
     ``stays``: in a queue. ``joined``: those that led to an agent, ``joined_15``, ``joined_20`` within so many seconds.
     ``abandoned``: the caller hung up, ``short`` of them within 6 s; ``abandoned_15``, ``abandoned_20`` as above.
