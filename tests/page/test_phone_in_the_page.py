@@ -158,8 +158,10 @@ def test_a_call_is_answered_and_ended_by_keys(desk, floor):
     page.wait_for_timeout(100)
     assert "电话响铃" in page.text_content("#urgent")
     page.keyboard.press("a")
+    floor.join("8016")
     expect(page.locator("#tel-call")).to_contain_text("通话中 · 0:0")
     assert shown(page) == ["mute", "hold", "to", "keypad", "end"]
+    expect(page.locator("#tel-state")).to_have_text("")
     assert "☎" not in page.title()
     page.keyboard.press("e")
     expect(page.locator("[data-tel=end]")).to_contain_text("再按一次确认")
@@ -167,6 +169,35 @@ def test_a_call_is_answered_and_ended_by_keys(desk, floor):
     page.keyboard.press("e")
     assert line(page, "calls.length") == 0
     assert shown(page) == ["to"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "hint"), [("zh-CN", "先听提示，马上接通 …"), ("en-GB", "First a hint, connecting …")]
+)
+def test_while_the_agent_hears_the_whisper_it_does_not_look_like_a_talk(desk, floor, keep, locale, hint):
+    page = desk(locale=locale)
+    floor.ring("8016")
+    page.wait_for_selector("body[data-state=ringing]")
+    in_a_talk(page)
+    expect(page.locator("#tel-call")).to_have_text(hint)
+    expect(page.locator("#tel-state")).to_have_text("")
+    assert shown(page) == ["mute", "keypad", "end"]
+    keep(page, f"phone-whisper-{locale[:2]}")
+    floor.join("8016")
+    expect(page.locator("#tel-call")).to_contain_text("138****5678")
+    assert shown(page) == ["mute", "hold", "to", "keypad", "end"]
+
+
+def test_without_news_of_the_join_it_looks_like_a_talk_after_all(desk, floor):
+    page = desk()
+    floor.ring("8016")
+    page.wait_for_selector("body[data-state=ringing]")
+    page.clock.install()
+    in_a_talk(page)
+    expect(page.locator("#tel-call")).to_have_text("先听提示，马上接通 …")
+    page.clock.run_for(11_000)
+    expect(page.locator("#tel-call")).to_contain_text("通话中")
+    assert "hold" in shown(page)
 
 
 def test_the_second_press_that_ends_a_talk_has_to_come_soon(desk):
@@ -320,7 +351,7 @@ def test_a_lost_line_is_shown_and_the_talk_goes_on(desk):
     page.keyboard.press("w")
     expect(page.locator("#toast")).to_contain_text("现在不能这样做")
     line(page, "becomes('registered')")
-    expect(page.locator("#tel-state")).to_have_text("可以接听")
+    expect(page.locator("#tel-state")).to_have_text("")
     line(page, "calls[0].becomes({media: 'broken'})")
     expect(page.locator("#tel-call")).to_contain_text("声音中断")
 

@@ -8,6 +8,7 @@ import { PhoneSettings } from "./settings.js";
 
 const CLOCK_MS = 250;
 const CONFIRM_MS = 4000;
+const WHISPER_MS = 10_000; // longer than any whisper; should the news of the join not come, the agent is taken to talk
 const KEYS = "123456789*0#";
 const ECHO = "600"; // the extension that echoes
 
@@ -16,6 +17,7 @@ export class PhonePanel {
   #open = ""; // which part is open: "to", "keypad" or none
   #confirming = 0;
   #said = "";
+  #hinted = false; // whether it shows that the agent hears the whisper
 
   /** `tell(text)`: shows a notice. `caller()`: the texts for a notification of the call that rings, [title, text]. */
   constructor({ tell, caller }) {
@@ -43,7 +45,7 @@ export class PhonePanel {
       this.phone.want(by("tel-on").checked);
     });
     by("tel-settings").addEventListener("click", () => this.settings.open());
-    setInterval(() => this.#showClock(), CLOCK_MS);
+    setInterval(() => (this.#hinted === this.#hearsWhisper() ? this.#showClock() : this.show()), CLOCK_MS);
   }
 
   /** The keys of the page that are the phone's: what to do, by key. */
@@ -103,15 +105,17 @@ export class PhonePanel {
     write(by("tel-fault"), this.#fault());
     const talk = consult ?? main;
     const talking = talk?.state === "talking";
+    this.#hinted = this.#hearsWhisper();
+    const joined = talking && !this.#hinted;
     const shown = {
       here: ["elsewhere", "taken"].includes(standing),
       answer: ringing,
       back: offer,
       refuse: ringing,
       mute: talk,
-      hold: main && !consult && talking,
+      hold: main && !consult && joined,
       join: consult && talking,
-      to: !ringing && !consult && !offer && (main ? talking : standing === "ready"),
+      to: !ringing && !consult && !offer && (main ? joined : standing === "ready"),
       keypad: talking,
       end: talk,
     };
@@ -143,6 +147,7 @@ export class PhonePanel {
   #standing() {
     const { standing } = this.phone;
     if (standing === "lost" && this.inCall) return words().phone.standing.lost_in_call;
+    if (standing === "ready" && this.phone.main) return ""; // nobody in a talk is ready for a call
     return words().phone.standing[standing] ?? "";
   }
 
@@ -169,6 +174,7 @@ export class PhonePanel {
     const talk = consult ?? main;
     if (!talk) return [];
     const who = this.#who(talk);
+    if (this.#hearsWhisper()) return [said.hint_first];
     const parts =
       talk.state === "talking"
         ? [said.talking(who), clock((Date.now() - talk.since) / 1000)]
@@ -179,6 +185,13 @@ export class PhonePanel {
     if (talk.heldByThem) parts.push(said.held_by_them);
     if (talk.media === "broken") parts.push(said.broken);
     return parts;
+  }
+
+  /** True from the answer until the caller is there: the agent hears the whisper. */
+  #hearsWhisper() {
+    const { main, consult } = this.phone;
+    if (consult || main?.state !== "talking" || !main.incoming) return false;
+    return this.#state?.state === "ringing" && Date.now() - main.since < WHISPER_MS;
   }
 
   /** The caller's number comes from agent assist, which hides most of it. */
@@ -198,7 +211,8 @@ export class PhonePanel {
   }
 
   #saying() {
-    return [this.#standing(), ...this.#calls().filter((part) => !/^[\d:]+$/.test(part))].join(words().phone.stop);
+    const parts = [this.#standing(), ...this.#calls()].filter((part) => part && !/^[\d:]+$/.test(part));
+    return parts.join(words().phone.stop);
   }
 
   /** Tell what has happened, in place of what has become of it. */
