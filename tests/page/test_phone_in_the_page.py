@@ -502,6 +502,47 @@ def test_nobody_signs_out_in_a_talk(phone, window, floor):
     becomes_true(page, "line.link === 'off'")
 
 
+# ---- always in view -------------------------------------------------------------------------------------------------
+LIES = """(() => {
+    const [tel, one] = [document.getElementById("tel"), document.activeElement].map((e) => e.getBoundingClientRect());
+    const under = !document.getElementById("tel").contains(document.activeElement) && one.top < tel.bottom
+        && one.bottom > tel.top && one.left < tel.right;
+    return { top: tel.top, bottom: tel.bottom, under, id: document.activeElement.id || document.activeElement.outerHTML,
+        y: scrollY, end: document.body.scrollHeight - innerHeight };
+})()"""
+
+
+@pytest.mark.parametrize(("width", "height", "stays"), [(1100, 660, True), (1100, 600, False), (900, 900, False)])
+def test_it_stays_in_view_on_a_large_window_and_covers_no_focus(desk, floor, keep, width, height, stays):
+    page = desk(width=width, height=height)
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    in_a_talk(page)
+    page.keyboard.press("k")
+    page.keyboard.press("Escape")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    becomes_true(page, f"{LIES}.y > 100")
+    assert (page.evaluate(LIES)["top"] >= 0) == stays
+    if not stays:
+        return
+    keep(page, "phone-stays")
+    page.focus("#shortcuts")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    for _ in range(45):
+        page.keyboard.press("Shift+Tab")
+        lies = page.evaluate(LIES)
+        assert not lies["under"] and lies["top"] >= 0, lies
+        if lies["id"] == "tel-digits":
+            break
+    else:
+        pytest.fail("the phone was not reached")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    before = page.evaluate(LIES)["y"]
+    page.focus("[data-tel=mute]")
+    page.keyboard.press("Tab")
+    assert page.evaluate(LIES)["y"] == before, "the page does not jump"
+
+
 # ---- to be read by everybody -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("theme", "locale"), [("light", "zh-CN"), ("dark", "en-GB")])
 def test_nothing_that_axe_finds_wrong_in_any_state_of_the_phone(desk, floor, phone, keep, theme, locale):

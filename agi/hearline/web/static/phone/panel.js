@@ -10,6 +10,7 @@ const CLOCK_MS = 250;
 const CONFIRM_MS = 4000;
 const WHISPER_MS = 10_000; // longer than any whisper; should the news of the join not come, the agent is taken to talk
 const KEYS = "123456789*0#";
+const GAP_PX = 12; // between the phone that stays in view and what is focused below it
 const ECHO = "600"; // the extension that echoes
 
 export class PhonePanel {
@@ -46,6 +47,21 @@ export class PhonePanel {
     });
     by("tel-settings").addEventListener("click", () => this.settings.open());
     setInterval(() => (this.#hinted === this.#hearsWhisper() ? this.#showClock() : this.show()), CLOCK_MS);
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--tel-height", `${by("tel").offsetHeight}px`);
+    }).observe(by("tel"));
+    document.addEventListener("focusin", ({ target }) => this.#uncover(target));
+  }
+
+  /** Scroll what the keyboard has focused out from under the phone, where that stays in view. Styles alone do this for
+   * buttons, but not for fields, of which browsers look at the caret. */
+  #uncover(element) {
+    const tel = by("tel");
+    const follows = tel.compareDocumentPosition(element) === Node.DOCUMENT_POSITION_FOLLOWING;
+    if (!follows || !tel.parentElement.contains(element) || !element.matches(":focus-visible")) return;
+    if (getComputedStyle(tel).position !== "sticky") return;
+    const covered = tel.getBoundingClientRect().bottom + GAP_PX - element.getBoundingClientRect().top;
+    if (covered > 0) scrollBy(0, -covered);
   }
 
   /** The keys of the page that are the phone's: what to do, by key. */
