@@ -402,6 +402,17 @@ def dead(sound: np.ndarray) -> list[float]:
     return [number / 2 for number, part in enumerate(parts) if rms_dbov(part) <= MUSIC_DBOV]
 
 
+def silence_s(call: Call) -> float:
+    """The longest silence that this caller heard, s."""
+    part = RATE // 10
+    parts = call.recording[: call.recording.size // part * part].reshape(-1, part)
+    longest = run = 0
+    for one in parts:
+        run = run + 1 if rms_dbov(one) <= MUSIC_DBOV else 0
+        longest = max(longest, run)
+    return longest * part / RATE
+
+
 def named(name: str, pids: list[int]) -> dict[str, int]:
     """The pids by name: the first by this name, further ones with a number added."""
     return {name if number == 1 else f"{name} {number}": pid for number, pid in enumerate(pids, 1)}
