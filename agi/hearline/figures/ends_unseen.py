@@ -13,7 +13,7 @@ from hearline.store.ledger.tables import contact
 from hearline.store.spool.appender import Appender
 from hearline.store.spool.segments import Record
 
-LATE_MS = 10_000  # calls that came within this time may not have had an id yet
+LATE_MS = 2_000  # calls that came within this time may have come after Asterisk was asked
 WRITE_S = 2.0
 
 
