@@ -39,13 +39,12 @@ PARTS = ("hearline.server.assist", "hearline.server.page")  # processes that the
 STACKS = {"host": (HOST, {}), "bridge": (BRIDGE, {"HEARLINE_PUBLIC_ADDRESS": PUBLIC, "HEARLINE_PAGE_ADDRESS": PUBLIC})}
 HEALTHY_S = 90.0
 READABLE = """import os, sys
-for top in sys.argv[1:]:
-    for folder, _, names in os.walk(top):
-        for file in (os.path.join(folder, name) for name in names):
-            if os.path.isfile(file) and os.access(file, os.R_OK):
-                print(file)
+for folder, _, names in os.walk(sys.argv[1]):
+    for file in (os.path.join(folder, name) for name in names):
+        if os.path.isfile(file) and os.access(file, os.R_OK):
+            print(file)
 """
-"""Prints the files below some folders that this process may read."""
+"""Prints the files below a folder that this process may read."""
 NO_LIMITS = {"HEARLINE_RTPRIO": "0", "HEARLINE_NICE": "0"}  # where even root may not raise them
 
 
@@ -148,16 +147,15 @@ class Stack:
         volume is not theirs."""
         containers = {service: self.inspect(service) for service in SERVICES}
         mounts = [mount for one in containers.values() for mount in one["Mounts"] if mount["Type"] == "volume"]
-        volumes = {mount["Destination"]: mount["Name"].rpartition("_")[2] for mount in mounts}
-        everything = [f"--volumes-from={one['Id']}" for one in containers.values()]
+        volumes = {mount["Name"]: f"/volumes/{mount['Name'].rpartition('_')[2]}" for mount in mounts}
+        everything = [f"--volume={name}:{place}:ro" for name, place in volumes.items()]
         found: dict[str, set[str]] = {}
         for service, one in containers.items():
             account = [f"--user={one['Config']['User']}"]
             account += [f"--group-add={group}" for group in one["HostConfig"]["GroupAdd"] or ()]
             run = ["run", "--rm", "--network=none", "--cap-drop=ALL", *everything, *account, "--entrypoint=python3"]
-            for file in self.engine.docker(*run, "hearline", "-c", READABLE, *volumes).stdout.splitlines():
-                place = max((place for place in volumes if file.startswith(f"{place}/")), key=len)
-                found.setdefault(f"{volumes[place]}{file.removeprefix(place)}", set()).add(service)
+            for file in self.engine.docker(*run, "hearline", "-c", READABLE, "/volumes").stdout.splitlines():
+                found.setdefault(file.removeprefix("/volumes/"), set()).add(service)
         return found
 
     # ---- browsers ---------------------------------------------------------------------------------------------------
