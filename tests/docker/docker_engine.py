@@ -88,13 +88,15 @@ class Engine:
         shutil.rmtree(self.folder)
 
     def _join_a_network(self) -> None:
-        """Give the engine's network an address other than 127/8, as every computer has; ICE offers no others."""
+        """Give the engine's network what every computer has: an address other than 127/8, which ICE does not offer, and a
+        default route, by which a browser finds that address. (It leads nowhere.)"""
         for command in (
             "link add lan type veth peer name beyond",
             f"address add {LAN}/32 dev lan",
             f"address add {PUBLIC}/32 dev lan",
             "link set lan up",
             "link set beyond up",  # without it, the link would have no carrier
+            f"route add default dev lan src {LAN}",
         ):
             self.inside("ip", *command.split())
 

@@ -144,7 +144,7 @@ class Stack:
 
     def readers(self) -> dict[str, set[str]]:
         """The files in the volumes, as ``volume/path``, with the services whose accounts may read them, even where the
-        volume is not theirs."""
+        volume is not theirs. Without locks, which hold nothing."""
         containers = {service: self.inspect(service) for service in SERVICES}
         mounts = [mount for one in containers.values() for mount in one["Mounts"] if mount["Type"] == "volume"]
         volumes = {mount["Name"]: f"/volumes/{mount['Name'].rpartition('_')[2]}" for mount in mounts}
@@ -155,7 +155,8 @@ class Stack:
             account += [f"--group-add={group}" for group in one["HostConfig"]["GroupAdd"] or ()]
             run = ["run", "--rm", "--network=none", "--cap-drop=ALL", *everything, *account, "--entrypoint=python3"]
             for file in self.engine.docker(*run, "hearline", "-c", READABLE, "/volumes").stdout.splitlines():
-                found.setdefault(file.removeprefix("/volumes/"), set()).add(service)
+                if not file.endswith(".lock"):
+                    found.setdefault(file.removeprefix("/volumes/"), set()).add(service)
         return found
 
     # ---- browsers ---------------------------------------------------------------------------------------------------
