@@ -25,7 +25,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
 }
-LAN, PUBLIC = "198.18.0.1", "192.0.2.77"  # the addresses of the engine's network; on the second the bridge publishes
+PUBLIC = "192.0.2.77"  # the address of the engine's network, besides loopback
 PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own; another docker may come before them on the PATH
 OF_THIS_MACHINE = [Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")]
 """How this machine reaches package registries; the base images get a copy."""
@@ -88,15 +88,14 @@ class Engine:
         shutil.rmtree(self.folder)
 
     def _join_a_network(self) -> None:
-        """Give the engine's network what every computer has: an address other than 127/8, which ICE does not offer, and a
-        default route, by which a browser finds that address. (It leads nowhere.)"""
+        """Give the engine's network what every computer has: an address other than 127/8, which ICE does not offer, and
+        a default route, by which a browser finds that address. (It leads nowhere.)"""
         for command in (
             "link add lan type veth peer name beyond",
-            f"address add {LAN}/32 dev lan",
             f"address add {PUBLIC}/32 dev lan",
             "link set lan up",
             "link set beyond up",  # without it, the link would have no carrier
-            f"route add default dev lan src {LAN}",
+            f"route add default dev lan src {PUBLIC}",
         ):
             self.inside("ip", *command.split())
 
