@@ -26,6 +26,7 @@ PACKAGES = {
     "nsenter": "util-linux",
 }
 PUBLIC = "192.0.2.77"  # the address of the engine's network, besides loopback
+CHROMIUM_ASKS = "8.8.8.8"  # from which address this would be reached: WebRTC's own. Nothing is sent there
 PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own; another docker may come before them on the PATH
 OF_THIS_MACHINE = [Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")]
 """How this machine reaches package registries; the base images get a copy."""
@@ -88,14 +89,14 @@ class Engine:
         shutil.rmtree(self.folder)
 
     def _join_a_network(self) -> None:
-        """Give the engine's network what every computer has: an address other than 127/8, which ICE does not offer, and
-        a default route, by which a browser finds that address. (It leads nowhere.)"""
+        """Give the engine's network an address other than 127/8, as every computer has; ICE offers no others. There is
+        no default route, so that whatever asks for more fails at once."""
         for command in (
             "link add lan type veth peer name beyond",
             f"address add {PUBLIC}/32 dev lan",
             "link set lan up",
             "link set beyond up",  # without it, the link would have no carrier
-            f"route add default dev lan src {PUBLIC}",
+            f"route add {CHROMIUM_ASKS}/32 dev lan src {PUBLIC}",
         ):
             self.inside("ip", *command.split())
 
