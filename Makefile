@@ -68,6 +68,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.ears measure
 	$(BIN)/python -m bench.load --repetitions $(REPETITIONS)
 	$(BIN)/python -m bench.page
+	$(BIN)/python -m bench.ledger
 
 sounds: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable ".[voice]"

@@ -31,6 +31,13 @@ container_answers() {
 	done
 	return 1
 }
+# Debian's package makes and starts a database, "main", which nobody here needs: have it do without, this once.
+without_main_cluster() {
+	folder=/etc/postgresql-common/createcluster.d
+	mkdir -p "$folder"
+	echo "create_main_cluster = false" >"$folder/hearline-setup.conf"
+	trap 'rm -f "$folder/hearline-setup.conf"; rmdir "$folder" 2>/dev/null || :' EXIT
+}
 asterisk_is_new() {
 	PATH=/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin asterisk -V 2>/dev/null |
 		grep -Eq 'Asterisk (22\.[1-9][0-9]|2[3-9]|[3-9][0-9])'
@@ -58,6 +65,8 @@ if [ "$(id -u)" = 0 ]; then
 	fi
 	need sipp sip-tester # places the hundred calls of the load test
 	need chromium chromium # opens the agents' page in the tests
+	# The tests start a PostgreSQL of their own.
+	[ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null)" ] || packages="$packages postgresql"
 	[ -n "$(find /usr/share/fonts -name 'wqy-*' -o -name 'NotoSansCJK*' 2>/dev/null)" ] ||
 		packages="$packages fonts-wqy-microhei"
 fi
@@ -69,6 +78,7 @@ if [ -n "$packages" ]; then
 	say "installing from Debian:$packages"
 	export DEBIAN_FRONTEND=noninteractive
 	shown 's/^Fetched /  &/p' apt-get update || fail "Debian's package lists could not be fetched: check the network"
+	case " $packages " in *" postgresql "*) without_main_cluster ;; esac
 	# shellcheck disable=SC2086
 	shown 's/^Need to get /  &/p; s/^Setting up \([^ ]*\) .*/  \1/p' \
 		apt-get install --yes --no-install-recommends $packages || fail "apt-get could not install$packages"

@@ -12,6 +12,7 @@ from pathlib import Path
 SETTLE_S = 6.0  # connections linger this long, and tasks are reported once a second
 MEMORY_MB = 24  # allowed for buffers and caches that have grown for good
 MEMORY_OF_MB = {"Asterisk": 96}  # it keeps some of the memory that thousands of channels once took
+SEGMENT = ".spool"  # one of them is open while a process has something to append
 NO_POOLS: Mapping[str, float] = {}
 
 
@@ -31,6 +32,8 @@ def held(pid: int, tasks: Mapping[str, int] | None = None) -> Held:
     for entry in (process / "fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             descriptors[str(entry.readlink())] += 1
+    if segments := [name for name in descriptors if name.endswith(SEGMENT)]:
+        descriptors[segments[0]] -= 1
     for entry in (process / "task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):
             threads[(entry / "comm").read_text().strip()] += 1

@@ -32,9 +32,13 @@ def microphone(wav: Path | None = None, loop: bool = True) -> list[str]:
 
 
 @contextmanager
-def chromium(*options: str) -> Iterator[Browser]:
-    """A browser with a temporary profile. Raises FileNotFoundError if there is no Chromium."""
-    path = chromium_path()
+def chromium(*options: str, program: str | Path | None = None) -> Iterator[Browser]:
+    """A browser with a temporary profile. Raises FileNotFoundError if there is no Chromium.
+
+    Args:
+        program: the file that starts it, by default Debian's; another one may start it in another network.
+    """
+    path = program or chromium_path()
     if path is None:
         raise FileNotFoundError("there is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from docker_engine import Engine, NoEngine, install
-from docker_stack import ASTERISK, BASES, HEARLINE, HOST, Stack
+from docker_stack import ASTERISK, BASES, HEARLINE, HOST, STACKS, Stack
 from hearline.core.settings import Settings
 
 
@@ -35,8 +35,9 @@ def engine(tmp_path_factory) -> Iterator[Engine]:
         pytest.skip(f"the docker stack is left out, since no Docker Engine can be had: {why}")
 
 
-@pytest.fixture(scope="module")
-def stack(engine, tmp_path_factory) -> Iterator[Stack]:
-    """The stack on the host's network, up and healthy."""
-    with Stack(engine, HOST, tmp_path_factory.mktemp("calls")) as stack:
+@pytest.fixture(scope="module", params=STACKS)
+def stack(request, engine, tmp_path_factory) -> Iterator[Stack]:
+    """The stack on the host's network, and then the one behind a bridge, up and healthy."""
+    file, environment = STACKS[request.param]
+    with Stack(engine, file, tmp_path_factory.mktemp("calls"), **environment) as stack:
         yield stack

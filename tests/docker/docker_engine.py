@@ -25,6 +25,8 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
 }
+PUBLIC = "192.0.2.77"  # the address of the engine's network, besides loopback
+CHROMIUM_ASKS = "8.8.8.8"  # from which address this would be reached: WebRTC's own. Nothing is sent there
 PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own; another docker may come before them on the PATH
 OF_THIS_MACHINE = [Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")]
 """How this machine reaches package registries; the base images get a copy."""
@@ -66,6 +68,7 @@ class Engine:
         try:
             self._until(lambda: self._namespace("net") and self._namespace("mnt"), 10)
             self.inside("ip", "link", "set", "lo", "up")
+            self._join_a_network()
             self.inside("mount", "-t", "tmpfs", "tmpfs", "/run")
         except BaseException:
             self.__exit__()
@@ -84,6 +87,18 @@ class Engine:
             for path, _, _ in os.walk(group, topdown=False):
                 os.rmdir(path)
         shutil.rmtree(self.folder)
+
+    def _join_a_network(self) -> None:
+        """Give the engine's network an address other than 127/8, as every computer has; ICE offers no others. There is
+        no default route, so that whatever asks for more fails at once."""
+        for command in (
+            "link add lan type veth peer name beyond",
+            f"address add {PUBLIC}/32 dev lan",
+            "link set lan up",
+            "link set beyond up",  # without it, the link would have no carrier
+            f"route add {CHROMIUM_ASKS}/32 dev lan src {PUBLIC}",
+        ):
+            self.inside("ip", *command.split())
 
     # ---- the daemon -------------------------------------------------------------------------------------------------
     def start(self, *, network: bool) -> None:
@@ -155,7 +170,7 @@ class Engine:
 
     def program_inside(self, program: str) -> Path:
         """A file that runs this program in the engine's network."""
-        script = self.folder / "inside"
+        script = self.folder / f"inside-{Path(program).name}"
         script.write_text(f'#!/bin/sh\nexec nsenter --net=/proc/{self._holder.pid}/ns/net -- {program} "$@"\n')
         script.chmod(0o755)
         return script

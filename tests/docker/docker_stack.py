@@ -17,8 +17,11 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from bench.page.browser import chromium, chromium_path
+from bench.page.tab_sound import TAP
+from playwright.sync_api import Page
 
-from docker_engine import Engine
+from docker_engine import PUBLIC, Engine
 from hearline.audio.wav import read_wav
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import prompts_of
@@ -30,7 +33,18 @@ HOST = REPO / "docker" / "asterisk" / "compose.yaml"
 BRIDGE = REPO / "docker" / "asterisk" / "compose.bridge.yaml"
 ASTERISK, HEARLINE = "debian:forky-slim", "debian:bookworm-slim"
 BASES = {ASTERISK: "forky", HEARLINE: "bookworm"}
+SERVICES = {"init": 10_003, "asterisk": 10_002, "hearline": 10_001}  # with their accounts
+RUNNING = ("asterisk", "hearline")
+PARTS = ("hearline.server.assist", "hearline.server.page")  # processes that the server starts
+STACKS = {"host": (HOST, {}), "bridge": (BRIDGE, {"HEARLINE_PUBLIC_ADDRESS": PUBLIC, "HEARLINE_PAGE_ADDRESS": PUBLIC})}
 HEALTHY_S = 90.0
+READABLE = """import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for file in (os.path.join(folder, name) for name in names):
+        if os.path.isfile(file) and os.access(file, os.R_OK):
+            print(file)
+"""
+"""Prints the files below a folder that this process may read."""
 NO_LIMITS = {"HEARLINE_RTPRIO": "0", "HEARLINE_NICE": "0"}  # where even root may not raise them
 
 
@@ -38,7 +52,7 @@ class Stack:
     """One of the two stacks. As a context manager it is up and healthy inside, and is taken down with its volumes."""
 
     def __init__(self, engine: Engine, file: Path, folder: Path, **environment: str) -> None:
-        self.engine, self._file, self._folder = engine, file, folder
+        self.engine, self.file, self._folder = engine, file, folder
         self._environment = environment | ({} if may_raise_limits() else NO_LIMITS)
         self._takes = itertools.count(1)
 
@@ -56,7 +70,7 @@ class Stack:
 
     def up(self) -> None:
         self.compose("up", "--detach", "--no-build")
-        for service in ("asterisk", "hearline"):
+        for service in RUNNING:
             self.wait_healthy(service)
         self.card = self.logs("init")
 
@@ -75,7 +89,7 @@ class Stack:
             time.sleep(0.5)
 
     def compose(self, *arguments: str) -> str:
-        return self.engine.compose([self._file], *arguments, **self._environment).stdout
+        return self.engine.compose([self.file], *arguments, **self._environment).stdout
 
     # ---- containers -------------------------------------------------------------------------------------------------
     def inspect(self, service: str) -> dict:
@@ -122,11 +136,42 @@ class Stack:
         """The main process of a service's container, as this machine sees it."""
         return self.inspect(service)["State"]["Pid"]
 
-    def kill(self, service: str) -> int:
-        """Kill the service's main process, as a crash would. (`docker kill` would count as the user's wish.)"""
-        pid = self.pid(service)
-        os.kill(pid, signal.SIGKILL)
-        return pid
+    def parts(self) -> list[int]:
+        """The processes of agent assist and of the page, in the server's container, as this machine sees them."""
+        listed = self.engine.docker("top", self.inspect("hearline")["Id"], "-eo", "pid,args").stdout.splitlines()
+        pids = {part: int(line.split()[0]) for part in PARTS for line in listed if part in line.split()}
+        return [pids[part] for part in PARTS]
+
+    def readers(self) -> dict[str, set[str]]:
+        """The files in the volumes, as ``volume/path``, with the services whose accounts may read them, even where the
+        volume is not theirs. Without locks, which hold nothing."""
+        containers = {service: self.inspect(service) for service in SERVICES}
+        mounts = [mount for one in containers.values() for mount in one["Mounts"] if mount["Type"] == "volume"]
+        volumes = {mount["Name"]: f"/volumes/{mount['Name'].rpartition('_')[2]}" for mount in mounts}
+        everything = [f"--volume={name}:{place}:ro" for name, place in volumes.items()]
+        found: dict[str, set[str]] = {}
+        for service, one in containers.items():
+            account = [f"--user={one['Config']['User']}"]
+            account += [f"--group-add={group}" for group in one["HostConfig"]["GroupAdd"] or ()]
+            run = ["run", "--rm", "--network=none", "--cap-drop=ALL", *everything, *account, "--entrypoint=python3"]
+            for file in self.engine.docker(*run, "hearline", "-c", READABLE, "/volumes").stdout.splitlines():
+                if not file.endswith(".lock"):
+                    found.setdefault(file.removeprefix("/volumes/"), set()).add(service)
+        return found
+
+    # ---- browsers ---------------------------------------------------------------------------------------------------
+    @property
+    def try_it(self) -> str:
+        return re.search(r"^Try it +(\S+)", self.card, re.M)[1]
+
+    @contextmanager
+    def browser(self) -> Iterator[Page]:
+        """An empty tab of a browser in the engine's network, whose sound is recorded. It trusts any certificate."""
+        program = self.engine.program_inside(chromium_path())
+        with chromium(program=program) as browser:
+            page = browser.new_context(locale="en-GB", ignore_https_errors=True).new_page()
+            page.add_init_script(TAP)
+            yield page
 
     # ---- phones -----------------------------------------------------------------------------------------------------
     @property
@@ -139,7 +184,7 @@ class Stack:
         return {"user": name, "password": password, "server": self.sip}
 
     @contextmanager
-    def phones(self, callers: list[dict], agents: list[dict] = [], bind: str = "127.0.0.1") -> Iterator[Phones]:
+    def phones(self, callers: list[dict], agents: list[dict] = []) -> Iterator[Phones]:
         """Softphones in the engine's network. Callers dial 8001, open at any hour, all from the one account."""
         take = self._folder / f"take{next(self._takes)}"
         take.mkdir()
@@ -152,7 +197,7 @@ class Stack:
                 for agent in agents
             ],
             "rtp_ports": [40_000, 40_999],
-            "bind": bind,
+            "bind": self.sip.partition(":")[0],
         }
         python = self.engine.program_inside(sys.executable)
         with mock.patch.object(sys, "executable", str(python)), Phones(script) as phones:
@@ -186,6 +231,12 @@ def recording(call: CallResult) -> np.ndarray:
 
 def callers_sentence(name: str) -> str:
     return str(SOUNDS / "callers" / f"{name}.wav")
+
+
+def kill(*pids: int) -> None:
+    """Kill processes as a crash would. (`docker kill` of a container would count as the user's wish.)"""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
 
 def ended(pid: int) -> bool:

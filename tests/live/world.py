@@ -46,8 +46,12 @@ RATE = 8_000
 # that write records, earlier calls and the audit log, the two that look at PINs, and those that asyncio keeps for what
 # blocks; Asterisk's, which come and go by its load.
 POOL = 8 + min(32, (os.cpu_count() or 1) + 4)
-POOLS = {"agent assist": POOL, "the agents' page": POOL, "Asterisk": math.inf}
-TASKS_OF = {"agent assist": "hearline_assist_tasks", "the agents' page": "hearline_page_tasks"}
+POOLS = {"agent assist": POOL, "the agents' page": POOL, "the ledger": POOL, "Asterisk": math.inf}
+TASKS_OF = {
+    "agent assist": "hearline_assist_tasks",
+    "the agents' page": "hearline_page_tasks",
+    "the ledger": "hearline_ledger_tasks",
+}
 
 # Flows that only tests call.
 EXTRA_FLOWS = {
@@ -326,6 +330,11 @@ class World:
         [pid] = children_of(self.stack.running.server_pid, "hearline.server.page")
         return pid
 
+    def ledger_pid(self) -> int:
+        """The process of the ledger."""
+        [pid] = children_of(self.stack.running.server_pid, "hearline.server.ledger")
+        return pid
+
     def processes(self) -> dict[str, int]:
         """The pids of our processes, Asterisk's and the tests' own, by name."""
         door, tests = self.stack.running.server_pid, os.getpid()
@@ -334,6 +343,7 @@ class World:
             ("media worker", door, "hearline.media.worker"),
             ("agent assist", door, "hearline.server.assist"),
             ("the agents' page", door, "hearline.server.page"),
+            ("the ledger", door, "hearline.server.ledger"),
             ("softphones", tests, "hearline.phone"),
         ):
             found |= named(name, children_of(parent, module))
@@ -390,6 +400,17 @@ def dead(sound: np.ndarray) -> list[float]:
     """The half seconds of this sound that are softer than any music, by their beginning in s."""
     parts = sound[: sound.size // (RATE // 2) * (RATE // 2)].reshape(-1, RATE // 2)
     return [number / 2 for number, part in enumerate(parts) if rms_dbov(part) <= MUSIC_DBOV]
+
+
+def silence_s(call: Call) -> float:
+    """The longest silence that this caller heard, s."""
+    part = RATE // 10
+    parts = call.recording[: call.recording.size // part * part].reshape(-1, part)
+    longest = run = 0
+    for one in parts:
+        run = run + 1 if rms_dbov(one) <= MUSIC_DBOV else 0
+        longest = max(longest, run)
+    return longest * part / RATE
 
 
 def named(name: str, pids: list[int]) -> dict[str, int]:

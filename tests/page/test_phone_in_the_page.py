@@ -158,8 +158,10 @@ def test_a_call_is_answered_and_ended_by_keys(desk, floor):
     page.wait_for_timeout(100)
     assert "电话响铃" in page.text_content("#urgent")
     page.keyboard.press("a")
+    floor.join("8016")
     expect(page.locator("#tel-call")).to_contain_text("通话中 · 0:0")
     assert shown(page) == ["mute", "hold", "to", "keypad", "end"]
+    expect(page.locator("#tel-state")).to_have_text("")
     assert "☎" not in page.title()
     page.keyboard.press("e")
     expect(page.locator("[data-tel=end]")).to_contain_text("再按一次确认")
@@ -167,6 +169,35 @@ def test_a_call_is_answered_and_ended_by_keys(desk, floor):
     page.keyboard.press("e")
     assert line(page, "calls.length") == 0
     assert shown(page) == ["to"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "hint"), [("zh-CN", "先听提示，马上接通 …"), ("en-GB", "First a hint, connecting …")]
+)
+def test_while_the_agent_hears_the_whisper_it_does_not_look_like_a_talk(desk, floor, keep, locale, hint):
+    page = desk(locale=locale)
+    floor.ring("8016")
+    page.wait_for_selector("body[data-state=ringing]")
+    in_a_talk(page)
+    expect(page.locator("#tel-call")).to_have_text(hint)
+    expect(page.locator("#tel-state")).to_have_text("")
+    assert shown(page) == ["mute", "keypad", "end"]
+    keep(page, f"phone-whisper-{locale[:2]}")
+    floor.join("8016")
+    expect(page.locator("#tel-call")).to_contain_text("138****5678")
+    assert shown(page) == ["mute", "hold", "to", "keypad", "end"]
+
+
+def test_without_news_of_the_join_it_looks_like_a_talk_after_all(desk, floor):
+    page = desk()
+    floor.ring("8016")
+    page.wait_for_selector("body[data-state=ringing]")
+    page.clock.install()
+    in_a_talk(page)
+    expect(page.locator("#tel-call")).to_have_text("先听提示，马上接通 …")
+    page.clock.run_for(11_000)
+    expect(page.locator("#tel-call")).to_contain_text("通话中")
+    assert "hold" in shown(page)
 
 
 def test_the_second_press_that_ends_a_talk_has_to_come_soon(desk):
@@ -320,7 +351,7 @@ def test_a_lost_line_is_shown_and_the_talk_goes_on(desk):
     page.keyboard.press("w")
     expect(page.locator("#toast")).to_contain_text("现在不能这样做")
     line(page, "becomes('registered')")
-    expect(page.locator("#tel-state")).to_have_text("可以接听")
+    expect(page.locator("#tel-state")).to_have_text("")
     line(page, "calls[0].becomes({media: 'broken'})")
     expect(page.locator("#tel-call")).to_contain_text("声音中断")
 
@@ -469,6 +500,47 @@ def test_nobody_signs_out_in_a_talk(phone, window, floor):
     page.click("[data-do=sign-out]:visible")
     page.wait_for_selector("#agent")
     becomes_true(page, "line.link === 'off'")
+
+
+# ---- always in view -------------------------------------------------------------------------------------------------
+LIES = """(() => {
+    const [tel, one] = [document.getElementById("tel"), document.activeElement].map((e) => e.getBoundingClientRect());
+    const under = !document.getElementById("tel").contains(document.activeElement) && one.top < tel.bottom
+        && one.bottom > tel.top && one.left < tel.right;
+    return { top: tel.top, bottom: tel.bottom, under, id: document.activeElement.id || document.activeElement.outerHTML,
+        y: scrollY, end: document.body.scrollHeight - innerHeight };
+})()"""
+
+
+@pytest.mark.parametrize(("width", "height", "stays"), [(1100, 660, True), (1100, 600, False), (900, 900, False)])
+def test_it_stays_in_view_on_a_large_window_and_covers_no_focus(desk, floor, keep, width, height, stays):
+    page = desk(width=width, height=height)
+    floor.join("8016")
+    page.wait_for_selector("body[data-state=talking]")
+    in_a_talk(page)
+    page.keyboard.press("k")
+    page.keyboard.press("Escape")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    becomes_true(page, f"{LIES}.y > 100")
+    assert (page.evaluate(LIES)["top"] >= 0) == stays
+    if not stays:
+        return
+    keep(page, "phone-stays")
+    page.focus("#shortcuts")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    for _ in range(45):
+        page.keyboard.press("Shift+Tab")
+        lies = page.evaluate(LIES)
+        assert not lies["under"] and lies["top"] >= 0, lies
+        if lies["id"] == "tel-digits":
+            break
+    else:
+        pytest.fail("the phone was not reached")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    before = page.evaluate(LIES)["y"]
+    page.focus("[data-tel=mute]")
+    page.keyboard.press("Tab")
+    assert page.evaluate(LIES)["y"] == before, "the page does not jump"
 
 
 # ---- to be read by everybody -----------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_a_silent_caller_sees_prompt_timer_verdict_and_step(trial):
     at.page.wait_for_selector("#account:not([hidden])")
     assert "You said nothing" in at.page.text_content("#account-text")
     at.page.wait_for_selector("#account-facts >> text=within 0 ms")
-    assert at.page.locator("#log >> text=the timer of 3.0 s ran out").count() == 3
+    assert at.page.locator("#log >> text=the 3.0 s timer ran out").count() == 3
     prompts = at.page.evaluate("[...document.querySelectorAll('[data-prompt]')].map(one => one.dataset.prompt)")
     assert prompts == ["opening", "noinput-1", "noinput-2", "noinput-goodbye"]
 

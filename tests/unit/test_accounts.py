@@ -100,7 +100,7 @@ def test_a_full_disk_keeps_nobody_from_signing_in(file, monkeypatch, caplog):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "write_private", full)
+    monkeypatch.setattr(module, "write_shared", full)
     assert accounts.check("8016", "271828")
     assert "stronger hash" in caplog.text
 

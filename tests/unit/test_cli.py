@@ -236,7 +236,8 @@ WRONG = {
     "status": "x", "legs": "x", "page": "x", "phone": "x", "ami": "x", "ami_secret_file": "/nowhere", "allow": "x",
     "proxies": "x", "workers": "0", "recogniser_legs": "0", "whisper_tick": "perhaps", "audit_days": "0",
     "earlier_calls_days": "0", "trouble_days": "91", "page_certificate": "alone", "page_key": "alone",
-    "try_it": "perhaps",
+    "try_it": "perhaps", "database": "mysql://root@localhost/calls",
+    "timeline_days": "0", "figures_days": "89",
 }  # fmt: skip
 ANYTHING = {"flows", "sounds", "asterisk_templates", "state", "cache", "ami_user", "recogniser_model"}
 

@@ -48,7 +48,7 @@ def test_nobody_is_root_has_a_capability_or_can_write_outside_volumes(file):
             assert "docker.sock" not in volume
             assert not volume.startswith("..") or ":ro" in volume, f"{name} can write to the checkout: {volume}"
     running = services(file)
-    assert running["asterisk"]["user"] != running["hearline"]["user"]
+    assert len({service["user"] for service in running.values()}) == len(running), "each has an account of its own"
     assert "etc:/srv/asterisk/etc:ro" in running["asterisk"]["volumes"]
 
 
@@ -97,6 +97,20 @@ def test_the_bridge_publishes_sip_a_hundred_ports_for_rtp_and_the_page():
 def test_the_bridge_asks_for_the_public_address():
     [public] = [word for word in services("compose.bridge.yaml")["init"]["command"] if word.startswith("--public=")]
     assert re.fullmatch(r"--public=\$\{HEARLINE_PUBLIC_ADDRESS:\?[^}]+\}", public)
+
+
+def test_init_writes_for_the_groups_of_the_others_and_they_have_no_group_but_their_own():
+    common = services("services.yaml")
+    groups = [common[name]["user"].partition(":")[2] for name in ("hearline", "asterisk")]
+    assert common["init"]["group_add"] == groups
+    assert not any("group_add" in common[name] for name in ("hearline", "asterisk"))
+
+
+def test_both_images_have_the_same_folder_for_the_configuration():
+    """With Compose v2, the new volume takes over the one of whichever container is made last."""
+    of_both = [(REPO / "docker" / name / "Dockerfile").read_text("utf-8") for name in ("asterisk", "hearline")]
+    hearline, asterisk = (re.findall(r"install -d (-o \d+ -g \d+ -m \d+) \S*asterisk/etc\b", text) for text in of_both)
+    assert hearline == asterisk and len(hearline) == 1
 
 
 @pytest.mark.parametrize("file", ["asterisk/Dockerfile", "hearline/Dockerfile"])

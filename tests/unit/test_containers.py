@@ -18,6 +18,7 @@ from hearline.wire.certificates import read_pair
 REPO = Path(__file__).resolve().parents[2]
 HOST = Phones(listen="127.0.0.1", sip_port=5070, rtp=(20000, 20999))
 BRIDGE = Phones(listen="10.95.16.2", sip_port=5070, rtp=(20000, 20099), public="192.0.2.10")
+PAGE_SECRETS = ("pins.json", "try.json", "key.pem")
 
 
 @pytest.fixture
@@ -40,12 +41,22 @@ def test_what_is_made_once_is_kept(settings, tmp_path):
     assert (settings.state / "page" / "pins.json").read_text() == pins
 
 
-def test_asterisk_reads_its_configuration_by_its_group_and_nobody_else_does(settings, tmp_path):
+def test_each_service_reads_by_its_group_what_it_needs_and_nobody_else_does(settings, tmp_path):
+    """In folders as the images have them; elsewhere only the owner reads."""
+    etc, page = tmp_path / "asterisk" / "etc", settings.state / "page"
+    for folder, mode in ((etc, 0o2750), (settings.state, 0o3770), (page, 0o2770)):
+        folder.mkdir(parents=True)
+        folder.chmod(mode)
+    with_page = settings.model_copy(update={"page": "192.0.2.20:9673", "try_it": "anybody"})
+    made(with_page, HOST, tmp_path)
+    for file in (*etc.iterdir(), settings.state / "ami-secret", *(page / name for name in PAGE_SECRETS)):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640 and file.stat().st_gid == file.parent.stat().st_gid, file
+    assert stat.S_IMODE((tmp_path / "accounts" / "accounts.json").stat().st_mode) == 0o600
+
+
+def test_outside_of_such_folders_only_the_owner_reads_secrets(settings, tmp_path):
     made(settings, HOST, tmp_path)
-    etc = tmp_path / "asterisk" / "etc"
-    for file in etc.iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o640 and file.stat().st_gid == etc.stat().st_gid
-    for secret in (tmp_path / "accounts" / "accounts.json", settings.state / "ami-secret"):
+    for secret in (settings.state / "ami-secret", settings.state / "page" / "pins.json"):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 

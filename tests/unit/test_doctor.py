@@ -368,6 +368,23 @@ def test_what_this_account_may_not_look_at_is_no_fault_of_the_box(healthy):
     assert {id for id, finding in found.items() if finding.level in WRONG} == {"configuration"}
 
 
+@pytest.mark.parametrize(
+    ("state", "page", "level"),
+    [
+        (0o755, 0o755, Level.WARNING),
+        (0o750, 0o750, Level.WARNING),
+        (0o3770, 0o2770, Level.OK),
+        (0o2775, 0o2775, Level.WARNING),
+    ],
+)
+def test_a_group_may_share_what_the_server_keeps_of_people_and_nobody_else(healthy, state, page, level):
+    folder = healthy.box.settings.state
+    (folder / "page").mkdir(exist_ok=True)
+    (folder / "page").chmod(page)
+    folder.chmod(state)
+    assert levels(healthy)["state"] is level
+
+
 def test_where_one_login_is_allowed_the_servers_own_counts(healthy):
     healthy.refuses = "Authentication failed"
     results = {result.check.id: result.finding for result in examine(healthy.box)}

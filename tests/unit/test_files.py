@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hearline.core import files
-from hearline.core.files import locked, read_regular, stamp, write_private, write_whole
+from hearline.core.files import locked, read_regular, stamp, write_private, write_shared, write_whole
 from hearline.core.keys import KEY_BYTES, lasting_key
 from hearline.store import records
 from hearline.store.accounts import Accounts
@@ -109,6 +109,20 @@ def test_who_may_read_it(tmp_path):
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "new" / "private").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "lock"), [(0o2770, 0o640, 0o660), (0o2700, 0o600, 0o600), (0o770, 0o600, 0o600)]
+)
+def test_a_group_reads_what_is_for_it_only_in_a_folder_that_it_shares(tmp_path, folder, file, lock):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(folder)
+    with locked(shared / "pins"):
+        write_shared(shared / "pins", "x")
+    write_private(shared / "key", "x")
+    modes = {made.name: stat.S_IMODE(made.stat().st_mode) for made in shared.iterdir()}
+    assert modes == {"pins": file, ".pins.lock": lock, "key": 0o600}
 
 
 def test_what_is_kept_is_synced_with_its_name(tmp_path, monkeypatch):

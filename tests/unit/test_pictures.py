@@ -28,7 +28,7 @@ LINES = {
 }
 TITLES = {
     "speech": ("speech  ·  有人说话", "can be heard  ·  能听清"),
-    "soft": ("too soft  ·  声音太小", "too softly  ·  有人说话，但太轻"),
+    "soft": ("too soft  ·  声音太小", "too softly  ·  有人说话，但声音太小"),
     "street": ("noise  ·  只有噪声", "nobody speaks  ·  有声音，但无人说话"),
     "tone": ("noise  ·  只有噪声", "tones, nobody speaks  ·  信号音，无人说话"),
     "comfort": ("no signal  ·  没有声音", "comfort noise, nobody speaks  ·  舒适噪声，无人说话"),

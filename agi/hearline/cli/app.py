@@ -8,8 +8,10 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from hearline.cli import (
     agents,
@@ -20,6 +22,7 @@ from hearline.cli import (
     dialplan,
     doctor,
     events,
+    figures,
     flow,
     hints,
     install,
@@ -30,16 +33,26 @@ from hearline.cli import (
 from hearline.cli.faults import settings_told
 from hearline.cli.listen import listen
 
+
+class FirstStepFirst(TyperGroup):
+    """Lists `stack`, a newcomer's first step, before all others; typer puts groups of commands last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: name != "stack")
+
+
 app = typer.Typer(
+    cls=FirstStepFirst,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
     help="""Hearline answers a hotline on Asterisk: it greets, listens, prompts on time and routes to a person.
 
-Begin with `hearline demo`: five real calls on a private Asterisk, to hear and see in `demo-out/`.
+Begin with `hearline stack up`: a private Asterisk that you can ring from any softphone. `hearline demo`
+plays five real calls, to hear and see in `demo-out/`.
 
-蓝智慧热线：接听、倾听、按时提示、转人工。先运行 `hearline demo`。""",
+蓝智慧热线：接听、倾听、按时提示、转人工。先运行 `hearline stack up`。""",
 )
 app.command("demo")(demo.demo)
 app.add_typer(stack.app, name="stack")
@@ -55,6 +68,7 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(callers.app, name="callers")
 app.add_typer(certificate.app, name="certificate")
 app.command("listen")(listen)
+app.command("figures")(figures.figures)
 app.command("events")(events.events)
 app.add_typer(sounds.app, name="sounds")
 

@@ -141,7 +141,9 @@ def uninstall(
     no_reload: NoReload = False,
     journal: JournalFile = JOURNAL,
 ) -> None:
-    """Take Hearline away: your files are as they were, byte for byte, plus what you have changed since.
+    """Take Hearline away and leave your files as they were.
+
+    They are then as they were before, byte for byte, plus what you have changed since.
 
     First the lines in your files go, then Asterisk reloads what has changed, then the server is stopped, and then
     Hearline's files go. Files that you have changed since stay (flows, settings), and so do folders with something in

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 DAY_MIN = 24 * 60
 HORIZON_DAYS = 366
+LATEST_MS = 253_370_764_800_000  # the year 9999, in ms since 1970: a later moment may have no date in some zone
 
 Span = tuple[int, int]
 """Minutes after midnight: open from the first, closed from the second. Beyond ``DAY_MIN``: on the next day. A span

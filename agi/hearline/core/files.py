@@ -121,6 +121,23 @@ def write_private(file: Path, text: str) -> None:
     write_whole(file, text)
 
 
+def is_shared(mode: int) -> bool:
+    """True for the mode of a folder whose group writes into it, too, and owns what is in it (setgid): two accounts
+    share it, as `init` and the server do in containers."""
+    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
+
+
+def private_mode(folder: Path) -> int:
+    """The permissions of a file for who needs this folder: 0600, or 0640 if its group shares it. Raises OSError."""
+    return 0o640 if is_shared(folder.stat().st_mode) else 0o600
+
+
+def write_shared(file: Path, text: str) -> None:
+    """As `write_private`, but readable by the folder's group if that shares the folder. Raises OSError."""
+    folder = private_folder(file.parent)
+    write_whole(file, text, private_mode(folder))
+
+
 @contextmanager
 def as_owner_of(folder: Path) -> Iterator[None]:
     """As root, act as the account that a folder belongs to: what is written there then belongs to it, too. Root's own
@@ -146,9 +163,14 @@ def as_owner_of(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold a lock between processes while ``file`` is read, changed and written back. Raises OSError."""
-    name = private_folder(file.parent) / f".{file.name}.lock"
+    """Hold a lock between processes while ``file`` is read, changed and written back. Every account that shares the
+    folder can. Raises OSError."""
+    folder = private_folder(file.parent)
+    name = folder / f".{file.name}.lock"
     with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
+        if is_shared(folder.stat().st_mode):
+            with suppress(PermissionError):  # another account has made it, and has done this
+                os.fchmod(lock.fileno(), 0o660)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -44,6 +44,11 @@ def is_call_id(claim: str) -> bool:
     return True
 
 
+def site_of(call: str) -> str:
+    """The site in a call's id."""
+    return call.split("-", 3)[-1]
+
+
 def is_site(name: str) -> bool:
     """True for a valid site name: at most 31 small letters, digits and dashes, with no dash at either end."""
     return bool(_SITE.fullmatch(name))

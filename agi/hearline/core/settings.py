@@ -78,6 +78,11 @@ class Settings(BaseModel):
     proxies: str = "127.0.0.0/8, ::1"
     # Asterisk's HTTP server, which takes the websockets of phones in the agents' page. Empty: there are none.
     phone: str = ""
+    # How long the ledger keeps what exactly happened in a call, and how long the figures that follow from it.
+    timeline_days: int = Field(90, ge=1, le=3_650)
+    figures_days: int = Field(1_100, ge=90, le=36_500)
+    # The ledger's database: empty for a file of SQLite in the state folder, or postgresql://USER@HOST/NAME.
+    database: str = ""
     # How long the audit log is kept.
     audit_days: int = Field(190, ge=1, le=3_650)
     # How long earlier calls of a caller, and their outcomes, are kept.
@@ -109,6 +114,16 @@ class Settings(BaseModel):
             raise ValueError(f"{name!r} is not a country code: write two capital letters, e.g. CN")
         return name
 
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError(
+                "not a database URL: write sqlite:////FOLDER/ledger.sqlite or postgresql://USER@HOST/NAME, without a "
+                "password (PostgreSQL reads it from ~/.pgpass)"
+            )
+        return url
+
     @field_validator("proxies")
     @classmethod
     def _known_networks(cls, text: str) -> str:
@@ -123,6 +138,16 @@ class Settings(BaseModel):
         if (self.page_certificate is None) != (self.page_key is None):
             raise ValueError(f"{alone}: set {other} as well, since https needs both files")
         return self
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the ledger's database."""
+        return self.database or f"sqlite:///{self.state.absolute() / 'ledger' / 'ledger.sqlite'}"
+
+    @property
+    def spool(self) -> Path:
+        """What happens in calls waits here until the ledger has taken it in: a folder for each process that appends."""
+        return self.state / "spool"
 
     @property
     def home(self) -> Home:

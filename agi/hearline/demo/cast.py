@@ -89,7 +89,7 @@ def cast(sounds: Path) -> list[Role]:
         Role(
             "too-soft",
             "too soft throughout",
-            "一直太轻",
+            "声音一直太小",
             "always",
             tuple(soft),
             "hangup:too_soft",

@@ -1,13 +1,14 @@
 """The stack in containers: what its one-shot ``init`` makes for the others (``docker/asterisk/compose.yaml``).
 
 Accounts, secrets and the page's certificate are made once and kept; Asterisk's configuration is written anew each time.
-``init`` has no capability, so it gives Asterisk's container access to the configuration by the group of its folder.
+``init`` has an account of its own and no capability. Who else can read what it writes is said by the folders in the
+images, which new volumes take over: each belongs to the group of the service that needs it, and so do the files in it
+(setgid). `files.write_shared` and `FOR_ASTERISK` let that group read.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +90,6 @@ def init(settings: Settings, phones: Phones, home: Path, kept: Path, browsers: s
         data_dir=CONTAINER_DATA,
     )
     etc = config.render(settings.asterisk_templates / "etc", values).parent
-    group = etc.stat().st_gid
     for file in etc.iterdir():
-        os.chown(file, -1, group)
         file.chmod(FOR_ASTERISK)
     return values

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hearline.core.files import read_text, write_private
+from hearline.core.files import read_text, write_shared
 from hearline.core.peers import is_loopback
 from hearline.core.settings import AMI_USER, Settings, address, made_pair, page_pair, trial_file
 from hearline.pbx import config
@@ -105,7 +105,7 @@ def set_up_trial(state: Path, agents: list[config.Account]) -> config.Account:
     told: dict[str, Any] = {"phone": {"user": TRY_PHONE, "password": password}}
     if agents:
         told["agent"] = {"number": agents[0].number, "pin": agents[0].pin}
-    write_private(file, json.dumps(told, indent=1))
+    write_shared(file, json.dumps(told, indent=1))
     return config.Account(TRY_PHONE, TRY_NUMBER, password)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jinja2
 
-from hearline.core.files import write_private, write_whole
+from hearline.core.files import write_private, write_shared, write_whole
 from hearline.core.settings import AMI_USER
 from hearline.core.web_phones import WEB_PHONE, web_phone
 from hearline.pbx.ami_messages import PROOF
@@ -178,10 +178,10 @@ def accounts(home: Path, callers: tuple[str, ...] = ("caller",)) -> tuple[list[A
 
 
 def ami_secret(home: Path) -> Path:
-    """The file with the manager interface's secret, created once (mode 0600)."""
+    """The file with the manager interface's secret, created once (mode 0600; see `write_shared`)."""
     kept = home / "ami-secret"
     if not kept.exists():
-        write_private(kept, secrets.token_urlsafe(24))
+        write_shared(kept, secrets.token_urlsafe(24))
     return kept
 
 

@@ -53,7 +53,7 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
 }
 REASONS: dict[Reason, tuple[str, str]] = {
     "normal": ("somebody speaks and can be heard", "能听清"),
-    "soft": ("somebody speaks, but too softly", "有人说话，但太轻"),
+    "soft": ("somebody speaks, but too softly", "有人说话，但声音太小"),
     "noise": ("sounds, but nobody speaks", "有声音，但无人说话"),
     "sound": ("a sound on a silent line, but nobody speaks", "安静线路上有声响，无人说话"),
     "tone": ("tones, nobody speaks", "信号音，无人说话"),

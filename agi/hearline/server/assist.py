@@ -11,12 +11,16 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from hearline.assist.calls.channel_graph import CALLER, ChannelGraph, page_of
+from hearline.assist.calls.agent_states import AgentStates
+from hearline.assist.calls.call_reports import CallReports
+from hearline.assist.calls.channel_graph import CALLER, ChannelGraph, call_of, page_of
 from hearline.assist.calls.comeback import LostPages
 from hearline.assist.calls.legs import Leg, Legs
 from hearline.assist.calls.member_lookup import MemberLookup
@@ -41,7 +45,7 @@ from hearline.assist.selftest.whisper_selftest import WhisperSelfTest
 from hearline.assist.speech.recognition import Recognition
 from hearline.core.files import read_text
 from hearline.core.ids import new_call_id
-from hearline.core.logs import about_call
+from hearline.core.logs import about_call, shielded
 from hearline.core.settings import Settings, address, socket_of
 from hearline.media.worker_client import WorkerClient, WorkerDown
 from hearline.media.worker_protocol import LegReport
@@ -51,13 +55,16 @@ from hearline.pbx.config import KEY_EVENT
 from hearline.server.child import run_child
 from hearline.sounds.manifest import MANIFEST_NAME
 from hearline.store.accounts import Accounts, accounts_file
+from hearline.store.call_events import CALLS, TIMELINE, CallEvent, body_of, kind_of
 from hearline.store.records import Records
+from hearline.store.spool.appender import Appender
 from hearline.yamlfiles.watched import LOOK_S, Watcher
 
 log = logging.getLogger(__name__)
 
 KEYS = frozenset(Key)  # see hearline-features.conf
 HARMLESS = ("BridgeDestroy", "DeviceStateChange", "QueueMemberPause")  # even if forged: only reasons to ask Asterisk
+LESS = "what happens in a call was not reported to the ledger"
 TRANSFERERS = {"BlindTransfer": ("blind", "Transferer"), "AttendedTransfer": ("attended", "OrigTransferer")}
 
 
@@ -100,7 +107,9 @@ class Service:
         self._agents = Agents(settings, self._graph.number)
         prompts = Prompts(recordings)
         keys = Keys(self._ami, prompts, self._prompter, self._say, self._confirm, self._supervisor_there)
-        self._records = Records(settings.state / "talks", settings.calendar)
+        self._records = Records(settings.state / "talks", settings.calendar, also=self._report_timeline)
+        self._spool = Appender(settings.spool / "assist")
+        self._reports = CallReports(self._report, self._graph.call, self._graph.number)
         self._talks = TalkSessions(self._ami, hints, self._whisper, self._records, keys.press, self._agents.see)
         self._legs = Legs(self._ami, self._line, self._overheard)
         self._selftest = WhisperSelfTest(self._ami, self._line)
@@ -123,6 +132,7 @@ class Service:
         password = self._phones.password if self._phones else no_phone
         socket = socket_of(settings.state)
         self._interface = Interface(socket, states, self._talks, snapshots, self._volumes, accounts, password)
+        self._report_too(states)
         self._hints, self._status = hints, AssistStatus()
         self._rights = AmiRights(self._ami, self._line, secret, self._permission.lacks, self._lookup.without_phone)
         self._lookup.open_changed = self._rights.check
@@ -139,6 +149,29 @@ class Service:
                 "among manager.conf's channelvars?"
             )
         return call
+
+    def _report_too(self, states: AgentStates) -> None:
+        """Have the ledger know as well what the interface is told."""
+        changed, recorded = states.changed, self._talks.recorded
+
+        def changed_too(agent: str) -> None:
+            changed(agent)
+            with shielded(log, LESS):
+                self._reports.see(states.of(agent))
+
+        def recorded_too(call: str, event: dict[str, Any]) -> None:
+            recorded(call, event)
+            with shielded(log, LESS):
+                self._reports.recorded(call, event)
+
+        states.changed, self._talks.recorded = changed_too, recorded_too
+
+    def _report(self, call: str, event: CallEvent, at_ms: int) -> None:
+        self._spool.append(call, kind_of(event), body_of(event), at_ms)
+
+    def _report_timeline(self, call: str, record: Mapping[str, Any]) -> None:
+        with shielded(log, LESS):
+            self._spool.append(call, TIMELINE, record, round(time.time() * 1_000), spare=True)
 
     def _told(self, status: AssistStatus) -> None:
         """Report the status: Asterisk's part, and the rest."""
@@ -187,6 +220,7 @@ class Service:
             return
         self._watcher.start()
         self._records.start()
+        self._spool.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ami.run())
@@ -206,6 +240,7 @@ class Service:
             await asyncio.to_thread(self._line.stop)
             await asyncio.to_thread(self._agents.close)
             await asyncio.to_thread(self._records.close)
+            await asyncio.to_thread(self._spool.close)
 
     async def _take_stock(self) -> None:
         """Take stock after a login: calls may have come, ended or moved meanwhile."""
@@ -220,6 +255,10 @@ class Service:
             if await self._holds(channel):
                 self._graph.hear({"Event": "Hold", "Channel": channel})
         self._agents.reset(channels)
+        with shielded(log, LESS):
+            self._reports.reset(channels)
+            here = sorted({call_of(variables(channel)) for channel in channels} - {""})
+            self._spool.append("", CALLS, {"site": self._settings.site, "calls": here}, round(time.time() * 1_000))
         self._changed()
         if self._phones:
             self._phones.logged_in()
@@ -263,6 +302,8 @@ class Service:
             self._key_pressed(channel, event)
         moved = self._graph.hear(event)
         self._agents.hear(event)  # after the graph, which knows the calls' ids
+        with shielded(log, LESS):
+            self._reports.hear(event)
         if moved:
             self._changed()
 
@@ -302,6 +343,8 @@ class Service:
         self._legs.want(connected)
         self._lost_pages.follow(connected)
         self._hold_music.follow(connected)
+        with shielded(log, LESS):  # before the agents, whose work after the call begins now
+            self._reports.follow(connected)
         self._agents.follow(connected, self._talks.of)
 
     def _overheard(self, leg: Leg, message: LegReport) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from hearline.call.entry import utc
 from hearline.core.channel_names import shown
 from hearline.core.files import hold
+from hearline.core.logs import shielded
 from hearline.core.peers import parse_networks
 from hearline.core.settings import Settings, address
 from hearline.media.worker_client import WorkerDown
@@ -28,14 +29,17 @@ from hearline.server.scripts import alive, hotline
 from hearline.server.service_manager import keep_beating, notify
 from hearline.server.status import serve_status
 from hearline.sounds.prompt_store import PromptStore, prompt_keys
+from hearline.store.call_events import TIMELINE, Caller, CallEvent, Enqueued, Visit, body_of, kind_of
 from hearline.store.earlier_calls import EarlierCalls
 from hearline.store.records import Kept, Records
+from hearline.store.spool.appender import Appender
 from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
 ENDING = 500  # further AGI sessions, for calls that the workers have finished or refused
 SETTLE_S = 2.0  # for the AGI scripts to end when the server stops
+LOST = "queue:lost_media"  # the outcome of a visit whose media connection broke
 FILES_S = 3.0  # for reading the flows and their prompts; after that, calls are accepted and go to the queue
 
 
@@ -45,6 +49,7 @@ class Door:
     def __init__(self, settings: Settings, always_open: bool = False) -> None:
         self._settings = settings
         self._records = Records(settings.state / "calls", settings.calendar)
+        self._spool = Appender(settings.spool / "door")
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         media = address(settings.media)
         self.line = WorkerPool(media, settings.workers, settings.allow, self._keep_record)
@@ -60,6 +65,7 @@ class Door:
                 line=self.line,
                 lost=self._note_lost_media,
                 over=self._note_call,
+                begun=self._report_caller,
                 always_open=always_open,
             ),
             "alive": functools.partial(alive.serve, line=self.line),
@@ -68,6 +74,7 @@ class Door:
         self._scripts, self._networks = scripts, parse_networks(settings.allow)
         self._status_address = address(settings.status)
         self._assist = self._page = None
+        self._ledger = ChildProcess("hearline.server.ledger", "the ledger", settings)
         if settings.ami:
             self._assist = ChildProcess("hearline.server.assist", "agent assist", settings)
             self._page = ChildProcess("hearline.server.page", "the agents' page", settings)
@@ -81,6 +88,7 @@ class Door:
             raise OSError(f"HEARLINE_STATE: another server uses {self._settings.state}; give each its own") from None
         self._records.folder.mkdir(parents=True, exist_ok=True)
         self._records.start()
+        self._spool.start()
         self._earlier.start()
         if not self.watcher.start(FILES_S):
             log.error("the flows cannot be read just now: calls go straight to the queue until they can")
@@ -93,12 +101,12 @@ class Door:
             sessions = {"hotline": self.line.capacity + ENDING}
             self._agi = FastAgiServer(where, self._scripts, self._networks, sessions)
             setting, where = "HEARLINE_STATUS", self._status_address
-            beside = self._assist, self._page
+            beside = self._assist, self._page, self._ledger
             self._status = serve_status(where, self.line, self.flows, self.prompts, self.watcher, *beside)
         except OSError as error:
             self.line.stop()
             raise OSError(f"{setting}: cannot listen on {where[0]}:{where[1]}: {error.strerror}") from None
-        for child in filter(None, (self._assist, self._page)):
+        for child in filter(None, (self._assist, self._page, self._ledger)):
             child.start()
         self._agi.serve_in_thread()
 
@@ -120,6 +128,8 @@ class Door:
         self._status.server_close()
         for child in filter(None, (self._page, self._assist)):
             child.stop()
+        self._spool.close()
+        self._ledger.stop()
         self._records.close()
         self._earlier.close()
         os.close(self._held)
@@ -130,7 +140,30 @@ class Door:
 
     def _keep_record(self, finished: Finished) -> None:
         """Write one JSON file for each visit of a call to the IVR, by day: the timeline, no personal data."""
-        self._records.write(Kept(finished.entry.call), _record(finished))
+        record = _record(finished)
+        self._records.write(Kept(finished.entry.call), record)
+        with shielded(log, "a visit to the IVR was not reported to the ledger"):
+            self._report_visit(finished, record)
+
+    def _report_caller(self, call: str, number: str) -> None:
+        """Report for the ledger who calls, as far as the caller shows it."""
+        self._report(call, Caller(self._earlier.who(number)), _ms(datetime.now(UTC)))
+
+    def _report_visit(self, finished: Finished, record: dict[str, Any]) -> None:
+        """Report for the ledger that a visit to the IVR is over, and its timeline."""
+        entry = finished.entry
+        began = _ms(entry.began_at)
+        ended = began + finished.timeline["duration_ms"]
+        visit = Visit(
+            began, entry.flow, finished.outcome or "", finished.heard, record["level_dbov"], entry.trunk, entry.dialled
+        )
+        self._report(entry.call, visit, ended)
+        if record["queue"]:
+            self._report(entry.call, Enqueued(record["queue"], "ivr"), ended)
+        self._spool.append(entry.call, TIMELINE, record, ended, spare=True)
+
+    def _report(self, call: str, event: CallEvent, at_ms: int) -> None:
+        self._spool.append(call, kind_of(event), body_of(event), at_ms)
 
     def _note_call(self, call: str, number: str, finished: Finished) -> None:
         """Store the call for the caller's next one. ``number``: '' if the caller withholds it."""
@@ -146,7 +179,9 @@ class Door:
         """The media connection broke, but the caller stayed and went to the queue. Amend the record, or write one: a
         worker that was killed has reported nothing."""
         entry, now = finished.entry, datetime.now(UTC)
-        went = {"outcome": "queue:lost_media", "queue": queue, "queued_at": utc(now)}
+        lost = Visit(_ms(entry.began_at), entry.flow, LOST, finished.heard, None, entry.trunk, entry.dialled)
+        self._report(entry.call, lost, _ms(now))
+        went = {"outcome": LOST, "queue": queue, "queued_at": utc(now)}
         if finished.outcome is not None:
             self._records.amend(entry.call, **went)
             return
@@ -154,6 +189,10 @@ class Door:
         ms = max(0, round((now - entry.began_at).total_seconds() * 1_000))
         timeline = finished.timeline or {"duration_ms": ms, "gain_db": 0, "events": [], "level_dbov": None}
         self._records.write(Kept(entry.call), {**entry.as_dict(), **known, **timeline, **went})
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000)
 
 
 def _record(finished: Finished) -> dict[str, Any]:

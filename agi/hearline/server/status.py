@@ -44,9 +44,10 @@ class _Figures:
         watcher: Watcher,
         assist: ChildProcess | None,
         page: ChildProcess | None,
+        ledger: ChildProcess | None,
     ) -> None:
         self._lines, self._flows, self._prompts, self._watcher = lines, flows, prompts, watcher
-        self._assist, self._page = assist, page
+        self._assist, self._page, self._ledger = assist, page, ledger
 
     def collect(self) -> Iterable[Metric]:
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
@@ -98,6 +99,23 @@ class _Figures:
                     value=max(0.0, (ends - time.time()) / 86_400),
                 )
             yield _tasks("hearline_page_tasks", "asyncio tasks of the agents' page", self._page)
+        if self._ledger:
+            standing = self._ledger.standing
+            yield counter("hearline_ledger_restarts", "restarts of the ledger", value=self._ledger.restarts)
+            yield counter(
+                "hearline_ledger_records", "records taken into the ledger's database", value=standing.get("taken_in", 0)
+            )
+            yield gauge(
+                "hearline_ledger_backlog_bytes",
+                "size of what waits in the spools",
+                value=standing.get("backlog_bytes", 0),
+            )
+            yield gauge(
+                "hearline_ledger_trouble",
+                "1 while the ledger's database takes nothing",
+                value=int(bool(standing.get("trouble", "not there"))),
+            )
+            yield _tasks("hearline_ledger_tasks", "asyncio tasks of the ledger", self._ledger)
         beats = [(line, line.beat or NO_BEAT) for line in self._lines]
 
         def each(kind: type, name: str, what: str, value: Callable[[WorkerClient, Beat], float]) -> Metric:
@@ -225,10 +243,11 @@ def serve_status(
     watcher: Watcher,
     assist: ChildProcess | None = None,
     page: ChildProcess | None = None,
+    ledger: ChildProcess | None = None,
 ) -> WSGIServer:
     """Serve in a thread of its own; the port is the server's ``server_port``."""
     registry = CollectorRegistry()
-    registry.register(_Figures(line, flows, prompts, watcher, assist, page))
+    registry.register(_Figures(line, flows, prompts, watcher, assist, page, ledger))
     metrics = make_wsgi_app(registry)
 
     def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -254,6 +273,8 @@ def serve_status(
                 body["files_stuck"] = {"what": stuck[0], "seconds": round(stuck[1])}
             if assist:  # calls do not need it, so it does not affect `ready`
                 body["assist"] = assist.standing
+            if ledger:
+                body["ledger"] = ledger.standing
         elif path == "/calls":
             body = {"calls": [_public(row) for row in line.rows()]}
         elif path.startswith("/calls/") and path.endswith("/ears"):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hearline.core.files import locked, read_text, write_private
+from hearline.core.files import locked, read_text, write_shared
 from hearline.yamlfiles.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Accounts:
 
     def _write(self, kept: dict[str, Account]) -> None:
         data = {number: {k: v for k, v in asdict(account).items() if k != "number"} for number, account in kept.items()}
-        write_private(self.file, json.dumps(data, indent=1))
+        write_shared(self.file, json.dumps(data, indent=1))
         self.watched.refresh()
 
     def _read(self) -> dict[str, Account]:

@@ -43,12 +43,17 @@ class Records:
     Args:
         calendar: the calendar of business days.
         now: returns the current time, aware.
+        also: called with the call's id and each record that is to be written.
     """
 
     def __init__(
-        self, folder: Path, calendar: Calendar, now: Callable[[], datetime] = partial(datetime.now, UTC)
+        self,
+        folder: Path,
+        calendar: Calendar,
+        now: Callable[[], datetime] = partial(datetime.now, UTC),
+        also: Callable[[str, Mapping[str, Any]], None] = lambda _call, _record: None,
     ) -> None:
-        self.folder, self._calendar, self._now = folder, calendar, now
+        self.folder, self._calendar, self._now, self._also = folder, calendar, now, also
         self._writer = Writer()
         self._lock = threading.Lock()
 
@@ -59,6 +64,7 @@ class Records:
     def write(self, kept: Kept, record: Mapping[str, Any]) -> None:
         """Write this record, in place of any earlier version of it, also of one that still waits. Readers find one
         version or the other. Returns at once."""
+        self._also(kept.call, record)
         with self._lock:
             if kept.waiting:
                 kept.waiting[:] = [record]

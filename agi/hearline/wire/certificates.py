@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hearline.core.files import private_folder, read_regular, write_whole
+from hearline.core.files import private_folder, private_mode, read_regular, write_whole
 
 MOST_BYTES = 256 * 1024
 DAYS = 397  # the most that browsers take is 398
@@ -93,7 +93,8 @@ def read_pair(certificate: Path, key: Path, now: datetime | None = None) -> Cert
 
 def make(certificate: Path, key: Path, names: Sequence[str], days: int = DAYS) -> Certificate:
     """Make a pair of our own: a key on P-256, and a certificate that signs itself. Root gives the files to the owner of
-    their folder. Replaces what is there: see `are_others`.
+    their folder. Replaces what is there: see `are_others`. Only those who share the folder (`files.write_shared`) can
+    read the key.
 
     Args:
         names: the host names and addresses by which browsers reach the page.
@@ -133,11 +134,11 @@ def make(certificate: Path, key: Path, names: Sequence[str], days: int = DAYS) -
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     for file, data, mode in (
-        (key, secret, 0o600),
+        (key, secret, None),
         (certificate, built.public_bytes(serialization.Encoding.PEM), 0o644),
     ):
         owner = _folder_for(file)
-        write_whole(file, data, mode, owner=owner if os.geteuid() == 0 else None)
+        write_whole(file, data, mode or private_mode(file.parent), owner=owner if os.geteuid() == 0 else None)
     return _told_by(built)
 
 

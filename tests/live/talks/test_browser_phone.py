@@ -174,7 +174,7 @@ def _soft(world, told: Told, phone: BrowserPhone, asterisk: Events, wav: str) ->
     with Phones(script) as phones:
         _ring(told, phone, asterisk, "soft", began)
         phone.press("m")  # while both speak at once, a soft voice is not judged
-        phone.see("#hint-title >> text=客户声音小", 15)
+        phone.see("#hint-title >> text=客户声音太小", 15)
         time.sleep(HINTS["caller-too-soft"].size / RATE + 0.8)
         phone.press("m")
         at["consult"] = time.monotonic()

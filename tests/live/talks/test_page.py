@@ -120,11 +120,11 @@ def seen(world, soon) -> Seen:
             texts(seen.first, "greeting", "hint-section", "hint-body")
             page.wait_for_selector(".meter.speaking[data-side=caller]")
             seen.texts["levels"] = " ".join(page.locator(".meter .meter-says").all_text_contents())
-            reached(seen.first, "hint", "#hint-title >> text=客户声音小")
+            reached(seen.first, "hint", "#hint-title >> text=客户声音太小")
             time.sleep(WHISPERS[TOO_SOFT].size / RATE + 0.5)  # a prompt would take its place
             page.click("[data-key=low_volume]")
             page.wait_for_selector("[data-key=low_volume][aria-pressed=true]")
-            page.wait_for_selector("#hint-title:not(:text('客户声音小'))")
+            page.wait_for_selector("#hint-title:not(:text('客户声音太小'))")
             page.wait_for_selector("[data-key=low_volume][aria-pressed=false]")
             page.click("[data-outcome=closing-inquiry]")
             page.wait_for_selector("[data-outcome=closing-inquiry][aria-pressed=true]")

@@ -17,10 +17,9 @@ from hearline.audio.level.p56 import rms_dbov
 from hearline.phone.heard import find_prompts
 from hearline.phone.judge import presence, prompts_of
 from web_phone import Desk
-from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Call, Phones, Scenario, until
+from world import MUSIC_DBOV, RATE, SOUNDS, SPEECH, Call, Phones, Scenario, silence_s, until
 
 SILENCE_S = 3.0  # the bar
-PART = RATE // 10
 SPOKEN = 0.5  # of some sentences that somebody speaks all the time, with the pauses between their words
 EDGE_S = 0.8  # until a change at one end has reached the other, jitter buffers included
 LOST_S = 15  # rtp_timeout
@@ -202,21 +201,11 @@ def _talks(world, began: float, used: dict[str, str]) -> dict[str, list[dict]] |
     return found if all(found[name] for name in CALLERS) else None
 
 
-def _silence_s(call: Call) -> float:
-    """The longest silence that this caller heard, s."""
-    parts = call.recording[: call.recording.size // PART * PART].reshape(-1, PART)
-    longest = run = 0
-    for part in parts:
-        run = run + 1 if rms_dbov(part) <= MUSIC_DBOV else 0
-        longest = max(longest, run)
-    return longest * PART / RATE
-
-
 @pytest.mark.parametrize("name", CALLERS)
 def test_no_caller_is_cut_off_or_left_in_silence(told, name):
     call, end = told.calls[name], told.at["caller leaves" if name == "reload" else "over"]
     assert call.result.disconnected_at >= end
-    assert _silence_s(call) <= SILENCE_S
+    assert silence_s(call) <= SILENCE_S
 
 
 def test_a_page_that_was_loaded_again_takes_its_call_back(told):

@@ -122,7 +122,7 @@ def test_silence_is_followed_by_the_second_prompt_after_three_seconds(seen):
 def test_the_picture_shows_step_and_verdict_while_it_happens(seen):
     assert seen.shown["step"] == "opening"
     assert seen.shown["silent"].startswith("digital silence")
-    assert "the timer of 3.0 s ran out" in seen.shown["timers"]
+    assert "the 3.0 s timer ran out" in seen.shown["timers"]
     first = next(event for event in seen.record["events"] if event["event"] == "prompt_start")
     assert first["prompt"] == "opening"
     assert seen.at["opening"] - seen.at["answered"] < 1.5

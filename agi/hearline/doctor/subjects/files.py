@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hearline.assist.hints.hint_store import load_book
+from hearline.core.files import is_shared
 from hearline.core.peers import is_loopback, parse_networks
 from hearline.core.settings import address, page_pair
 from hearline.doctor.box import Box
@@ -119,7 +120,8 @@ def state(box: Box) -> Finding:
         remedy = f"install -d -o hearline -g hearline -m 0700 {folder}"
         return fault(f"{folder} is not there", "the server's HEARLINE_STATE", remedy)
     private = [part for part in ("page", "callers", "audit", "assist") if (folder / part).is_dir()]
-    open_ = [part for part in private if (folder / part).stat().st_mode & 0o077]
+    modes = {part: (folder / part).stat().st_mode for part in private}
+    open_ = [part for part, mode in modes.items() if mode & (0o007 if is_shared(mode) else 0o077)]
     if open_ and folder.stat().st_mode & 0o077:
         paths = " ".join(str(folder / part) for part in open_)
         return warning(f"others can read {listed(open_)} in {folder}", "0700", f"chmod -R go= {paths}")

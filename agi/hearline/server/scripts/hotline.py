@@ -34,12 +34,13 @@ def serve(
     line: WorkerPool,
     lost: Callable[[Finished, str], None],
     over: Callable[[str, str, Finished], None] = lambda _call, _number, _result: None,
+    begun: Callable[[str, str], None] = lambda _call, _number: None,
     always_open: bool = False,
     site: str = "site",
 ) -> None:
     """Serve one call. ``lost`` is called with the result of the IVR, as far as the media worker has reported one, and
-    the caller's queue if the media connection broke while the caller stayed; ``over`` with the call's id, the caller's
-    number ('' if withheld), and the result.
+    the caller's queue if the media connection broke while the caller stayed; ``begun`` with the
+    call's id and the caller's number ('' if withheld), ``over`` with these and the result.
 
     It sets the channel variables HEARLINE_COLLECTED_<NAME> for each name under which the flow collects keys (empty if
     there are none), HEARLINE_QUEUE, HEARLINE_HEARD, HEARLINE_PHRASES, and last HEARLINE_RESULT (queue, hangup or
@@ -57,6 +58,7 @@ def serve(
         log.error("a caller goes straight to the queue: %s", error.args[0])
         return
     number = _number(agi)
+    begun(call, number)
     now, channel = datetime.now(UTC), agi.env["agi_channel"]
     entry = Entry(call, site, now, flow.plan.flow, "" if name else dialled_number(dialled), trunk_of(channel))
     begin = None if testing or always_open else flow.begin_at(now)

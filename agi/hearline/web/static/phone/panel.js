@@ -8,7 +8,9 @@ import { PhoneSettings } from "./settings.js";
 
 const CLOCK_MS = 250;
 const CONFIRM_MS = 4000;
+const WHISPER_MS = 10_000; // longer than any whisper; should the news of the join not come, the agent is taken to talk
 const KEYS = "123456789*0#";
+const GAP_PX = 12; // between the phone that stays in view and what is focused below it
 const ECHO = "600"; // the extension that echoes
 
 export class PhonePanel {
@@ -16,6 +18,7 @@ export class PhonePanel {
   #open = ""; // which part is open: "to", "keypad" or none
   #confirming = 0;
   #said = "";
+  #hinted = false; // whether it shows that the agent hears the whisper
 
   /** `tell(text)`: shows a notice. `caller()`: the texts for a notification of the call that rings, [title, text]. */
   constructor({ tell, caller }) {
@@ -43,7 +46,22 @@ export class PhonePanel {
       this.phone.want(by("tel-on").checked);
     });
     by("tel-settings").addEventListener("click", () => this.settings.open());
-    setInterval(() => this.#showClock(), CLOCK_MS);
+    setInterval(() => (this.#hinted === this.#hearsWhisper() ? this.#showClock() : this.show()), CLOCK_MS);
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--tel-height", `${by("tel").offsetHeight}px`);
+    }).observe(by("tel"));
+    document.addEventListener("focusin", ({ target }) => this.#uncover(target));
+  }
+
+  /** Scroll what the keyboard has focused out from under the phone, where that stays in view. Styles alone do this for
+   * buttons, but not for fields, of which browsers look at the caret. */
+  #uncover(element) {
+    const tel = by("tel");
+    const follows = tel.compareDocumentPosition(element) === Node.DOCUMENT_POSITION_FOLLOWING;
+    if (!follows || !tel.parentElement.contains(element) || !element.matches(":focus-visible")) return;
+    if (getComputedStyle(tel).position !== "sticky") return;
+    const covered = tel.getBoundingClientRect().bottom + GAP_PX - element.getBoundingClientRect().top;
+    if (covered > 0) scrollBy(0, -covered);
   }
 
   /** The keys of the page that are the phone's: what to do, by key. */
@@ -103,15 +121,17 @@ export class PhonePanel {
     write(by("tel-fault"), this.#fault());
     const talk = consult ?? main;
     const talking = talk?.state === "talking";
+    this.#hinted = this.#hearsWhisper();
+    const joined = talking && !this.#hinted;
     const shown = {
       here: ["elsewhere", "taken"].includes(standing),
       answer: ringing,
       back: offer,
       refuse: ringing,
       mute: talk,
-      hold: main && !consult && talking,
+      hold: main && !consult && joined,
       join: consult && talking,
-      to: !ringing && !consult && !offer && (main ? talking : standing === "ready"),
+      to: !ringing && !consult && !offer && (main ? joined : standing === "ready"),
       keypad: talking,
       end: talk,
     };
@@ -143,6 +163,7 @@ export class PhonePanel {
   #standing() {
     const { standing } = this.phone;
     if (standing === "lost" && this.inCall) return words().phone.standing.lost_in_call;
+    if (standing === "ready" && this.phone.main) return ""; // nobody in a talk is ready for a call
     return words().phone.standing[standing] ?? "";
   }
 
@@ -169,6 +190,7 @@ export class PhonePanel {
     const talk = consult ?? main;
     if (!talk) return [];
     const who = this.#who(talk);
+    if (this.#hearsWhisper()) return [said.hint_first];
     const parts =
       talk.state === "talking"
         ? [said.talking(who), clock((Date.now() - talk.since) / 1000)]
@@ -179,6 +201,13 @@ export class PhonePanel {
     if (talk.heldByThem) parts.push(said.held_by_them);
     if (talk.media === "broken") parts.push(said.broken);
     return parts;
+  }
+
+  /** True from the answer until the caller is there: the agent hears the whisper. */
+  #hearsWhisper() {
+    const { main, consult } = this.phone;
+    if (consult || main?.state !== "talking" || !main.incoming) return false;
+    return this.#state?.state === "ringing" && Date.now() - main.since < WHISPER_MS;
   }
 
   /** The caller's number comes from agent assist, which hides most of it. */
@@ -198,7 +227,8 @@ export class PhonePanel {
   }
 
   #saying() {
-    return [this.#standing(), ...this.#calls().filter((part) => !/^[\d:]+$/.test(part))].join(words().phone.stop);
+    const parts = [this.#standing(), ...this.#calls()].filter((part) => part && !/^[\d:]+$/.test(part));
+    return parts.join(words().phone.stop);
   }
 
   /** Tell what has happened, in place of what has become of it. */

@@ -1,0 +1,1 @@
+"""The ledger: the database of everything that has happened in calls."""

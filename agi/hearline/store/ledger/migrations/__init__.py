@@ -1,0 +1,1 @@
+"""Alembic's migrations, carried in the wheel. `database.migrate` applies them."""
