@@ -25,7 +25,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
 }
-PUBLIC = "192.0.2.77"  # the address of the engine's network, besides loopback
+PUBLIC, NEIGHBOUR = "192.0.2.77", "192.0.2.78"  # the engine's address besides loopback; another computer's
 CHROMIUM_ASKS = "8.8.8.8"  # from which address this would be reached: WebRTC's own. Nothing is sent there
 PLACES = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own; another docker may come before them on the PATH
 OF_THIS_MACHINE = [Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")]
@@ -65,8 +65,10 @@ class Engine:
         self._daemon: subprocess.Popen | None = None
         unshare = ["unshare", "--net", "--mount", "--propagation", "private"]
         self._holder = subprocess.Popen([*unshare, "sleep", "infinity"])  # holds the namespaces
+        self._neighbour = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         try:
-            self._until(lambda: self._namespace("net") and self._namespace("mnt"), 10)
+            self._until(lambda: _is_apart(self._holder, "net") and _is_apart(self._holder, "mnt"), 10)
+            self._until(lambda: _is_apart(self._neighbour, "net"), 10)
             self.inside("ip", "link", "set", "lo", "up")
             self._join_a_network()
             self.inside("mount", "-t", "tmpfs", "tmpfs", "/run")
@@ -77,8 +79,9 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._holder.kill()
-        self._holder.wait()
+        for holder in (self._holder, self._neighbour):
+            holder.kill()
+            holder.wait()
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -89,16 +92,20 @@ class Engine:
         shutil.rmtree(self.folder)
 
     def _join_a_network(self) -> None:
-        """Give the engine's network an address other than 127/8, as every computer has; ICE offers no others. There is
-        no default route, so that whatever asks for more fails at once."""
-        for command in (
-            "link add lan type veth peer name beyond",
-            f"address add {PUBLIC}/32 dev lan",
-            "link set lan up",
-            "link set beyond up",  # without it, the link would have no carrier
-            f"route add {CHROMIUM_ASKS}/32 dev lan src {PUBLIC}",
+        """Give the engine's network an address other than 127/8, as every computer has (ICE offers no others), and a
+        neighbour. There is no default route, so that whatever asks for more fails at once."""
+        self.inside("ip", *f"link add lan type veth peer name lan netns {self._neighbour.pid}".split())
+        for pid, own, other in (
+            (self._holder.pid, PUBLIC, NEIGHBOUR),
+            (self._neighbour.pid, NEIGHBOUR, PUBLIC),
         ):
-            self.inside("ip", *command.split())
+            for command in (
+                f"address add {own}/32 dev lan",
+                "link set lan up",
+                f"route add {other}/32 dev lan src {own}",
+                f"route add {CHROMIUM_ASKS}/32 dev lan src {own}",
+            ):
+                self._run("nsenter", f"--net=/proc/{pid}/ns/net", "ip", *command.split())
 
     # ---- the daemon -------------------------------------------------------------------------------------------------
     def start(self, *, network: bool) -> None:
@@ -168,10 +175,11 @@ class Engine:
         known = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         return self._run(*command, timeout=timeout, environment=known | environment).stdout
 
-    def program_inside(self, program: str) -> Path:
-        """A file that runs this program in the engine's network."""
-        script = self.folder / f"inside-{Path(program).name}"
-        script.write_text(f'#!/bin/sh\nexec nsenter --net=/proc/{self._holder.pid}/ns/net -- {program} "$@"\n')
+    def program_inside(self, program: str, *, neighbour: bool = False) -> Path:
+        """A file that runs this program in the engine's network, or on the neighbour's computer."""
+        holder = self._neighbour if neighbour else self._holder
+        script = self.folder / f"{'beside' if neighbour else 'inside'}-{Path(program).name}"
+        script.write_text(f'#!/bin/sh\nexec nsenter --net=/proc/{holder.pid}/ns/net -- {program} "$@"\n')
         script.chmod(0o755)
         return script
 
@@ -243,13 +251,14 @@ class Engine:
         lines = self.inside("iptables-save").splitlines()
         return sorted(line.partition(" [")[0] for line in lines if not line.startswith("#"))
 
-    def _namespace(self, kind: str) -> bool:
-        """True once the holder has a namespace of its own."""
-        return os.readlink(f"/proc/{self._holder.pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
-
     @staticmethod
     def _until(condition, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "not within the time"
             time.sleep(0.1)
+
+
+def _is_apart(process: subprocess.Popen, kind: str) -> bool:
+    """True once the process has a namespace of its own."""
+    return os.readlink(f"/proc/{process.pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")

@@ -166,8 +166,9 @@ class Stack:
 
     @contextmanager
     def browser(self) -> Iterator[Page]:
-        """An empty tab of a browser in the engine's network, whose sound is recorded. It trusts any certificate."""
-        program = self.engine.program_inside(chromium_path())
+        """An empty tab of a browser, whose sound is recorded: on the same computer, or, behind a bridge, on another. It
+        trusts any certificate."""
+        program = self.engine.program_inside(chromium_path(), neighbour=self.file == BRIDGE)
         with chromium(program=program) as browser:
             page = browser.new_context(locale="en-GB", ignore_https_errors=True).new_page()
             page.add_init_script(TAP)
