@@ -80,8 +80,9 @@ def load(world, tmp_path_factory):
     known = set(world.timelines_by_call())
     peak = 0.0
     runs = [
-        sipp(world, folder / "noise", noise, CALLS // 2, 47_000),
-        sipp(world, folder / "soft", soft, CALLS // 2, 48_000),
+        # Ports that the kernel gives to nobody who asks for any: those begin at 32768.
+        sipp(world, folder / "noise", noise, CALLS // 2, 27_000),
+        sipp(world, folder / "soft", soft, CALLS // 2, 29_000),
     ]
     began = time.monotonic()
     try:
