@@ -16,6 +16,7 @@ from hearline.core.settings import Settings
 from hearline.server import door
 from hearline.server.door import Door
 from hearline.server.flow_store import FlowStore
+from hearline.store.earlier_calls import EarlierCalls
 from hearline.yamlfiles import watched
 
 CALL = {
@@ -81,3 +82,18 @@ def test_a_disk_that_does_not_answer_sends_callers_to_the_queue_and_says_so(hang
         time.sleep(0.05)
     assert "files_stuck" not in json.loads(asked(server, "/ready"))
     assert call(server)[-2:] == ["CALLERID(num-pres)", "EXEC"]
+
+
+def test_a_call_does_not_wait_for_the_key_of_the_callers_hashes(tmp_path, monkeypatch):
+    goes_on = threading.Event()
+    monkeypatch.setattr(EarlierCalls, "who", lambda *_: (goes_on.wait(30), "")[1])
+    nowhere = dict.fromkeys(("agi", "media", "status"), "127.0.0.1:0")
+    server = Door(Settings(state=tmp_path, **nowhere))
+    server.start()
+    try:
+        began = time.monotonic()
+        assert call(server)[-1] == "EXEC"
+        assert time.monotonic() - began < 3
+    finally:
+        goes_on.set()
+        server.stop()

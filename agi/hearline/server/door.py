@@ -33,12 +33,15 @@ from hearline.store.call_events import TIMELINE, Caller, CallEvent, Enqueued, Vi
 from hearline.store.earlier_calls import EarlierCalls
 from hearline.store.records import Kept, Records
 from hearline.store.spool.appender import Appender
+from hearline.store.writer import Writer
 from hearline.yamlfiles.watched import Watcher
 
 log = logging.getLogger(__name__)
 
 ENDING = 500  # further AGI sessions, for calls that the workers have finished or refused
 SETTLE_S = 2.0  # for the AGI scripts to end when the server stops
+CALLERS_S = 1.0  # to report the last callers when the server stops
+UNREPORTED = "a visit to the IVR was not reported to the ledger"
 LOST = "queue:lost_media"  # the outcome of a visit whose media connection broke
 FILES_S = 3.0  # for reading the flows and their prompts; after that, calls are accepted and go to the queue
 
@@ -50,6 +53,7 @@ class Door:
         self._settings = settings
         self._records = Records(settings.state / "calls", settings.calendar)
         self._spool = Appender(settings.spool / "door")
+        self._callers = Writer("callers")
         self._earlier = EarlierCalls(settings.state / "callers", settings.earlier_calls_days, settings.home)
         media = address(settings.media)
         self.line = WorkerPool(media, settings.workers, settings.allow, self._keep_record)
@@ -65,7 +69,7 @@ class Door:
                 line=self.line,
                 lost=self._note_lost_media,
                 over=self._note_call,
-                begun=self._report_caller,
+                begun=self._note_caller,
                 always_open=always_open,
             ),
             "alive": functools.partial(alive.serve, line=self.line),
@@ -89,6 +93,7 @@ class Door:
         self._records.folder.mkdir(parents=True, exist_ok=True)
         self._records.start()
         self._spool.start()
+        self._callers.start()
         self._earlier.start()
         if not self.watcher.start(FILES_S):
             log.error("the flows cannot be read just now: calls go straight to the queue until they can")
@@ -128,6 +133,7 @@ class Door:
         self._status.server_close()
         for child in filter(None, (self._page, self._assist)):
             child.stop()
+        self._callers.close(CALLERS_S)
         self._spool.close()
         self._ledger.stop()
         self._records.close()
@@ -142,12 +148,14 @@ class Door:
         """Write one JSON file for each visit of a call to the IVR, by day: the timeline, no personal data."""
         record = _record(finished)
         self._records.write(Kept(finished.entry.call), record)
-        with shielded(log, "a visit to the IVR was not reported to the ledger"):
+        with shielded(log, UNREPORTED):
             self._report_visit(finished, record)
 
-    def _report_caller(self, call: str, number: str) -> None:
-        """Report for the ledger who calls, as far as the caller shows it."""
-        self._report(call, Caller(self._earlier.who(number)), _ms(datetime.now(UTC)))
+    def _note_caller(self, call: str, number: str) -> None:
+        """Report for the ledger who calls, as far as the caller shows it. Another thread does it: the key of the hash
+        is on a disk, which may hang, and the caller must not wait for it."""
+        at_ms = _ms(datetime.now(UTC))
+        self._callers.later(lambda: self._report(call, Caller(self._earlier.who(number)), at_ms), call)
 
     def _report_visit(self, finished: Finished, record: dict[str, Any]) -> None:
         """Report for the ledger that a visit to the IVR is over, and its timeline."""
@@ -180,7 +188,8 @@ class Door:
         worker that was killed has reported nothing."""
         entry, now = finished.entry, datetime.now(UTC)
         lost = Visit(_ms(entry.began_at), entry.flow, LOST, finished.heard, None, entry.trunk, entry.dialled)
-        self._report(entry.call, lost, _ms(now))
+        with shielded(log, UNREPORTED):
+            self._report(entry.call, lost, _ms(now))
         went = {"outcome": LOST, "queue": queue, "queued_at": utc(now)}
         if finished.outcome is not None:
             self._records.amend(entry.call, **went)

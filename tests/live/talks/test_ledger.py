@@ -185,12 +185,8 @@ def test_a_talk_in_which_they_were_killed_is_counted_once_and_whole(killed, over
     found, [wait], [part] = over(account), rows(stint, account), rows(segment, account)
     assert (found.ended_as, wait.why_left) == ("answered", "answered")
     assert part.ended / 1e3 == pytest.approx(killed.at["hung up"], abs=CLOCK_S)
-    [call] = killed.results[world_agent(part)].calls
+    [call] = killed.results[f"agent-{part.agent}"].calls
     assert -CLOCK_S < call.disconnected_at - call.answered_at - part.talk / 1e3 < 3 + CLOCK_S
-
-
-def world_agent(part) -> str:
-    return f"agent-{part.agent}"
 
 
 def test_a_caller_who_left_while_nobody_watched_has_left(killed, over, rows):
